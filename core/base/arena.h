@@ -1,0 +1,30 @@
+/* A block of memory handed out front to back and never given back piece by piece.
+ *
+ * A counting arena (base NULL) hands out NULL and only adds up: run an init once over a
+ * counting arena to learn the size, then over a real one. So an init may carve, but not
+ * write through what it carved. */
+#ifndef LATENT_ARENA_H
+#define LATENT_ARENA_H
+
+#include <stddef.h>
+
+#define ARENA_ALIGN 64
+
+struct arena {
+    unsigned char *base; /* NULL: counting */
+    size_t used, size;
+};
+
+/* n bytes, 64-byte aligned, zeroed when the arena was made by arena_new; NULL from a
+ * counting arena. */
+void *arena_take(struct arena *a, size_t n);
+float *arena_floats(struct arena *a, size_t n);
+double *arena_doubles(struct arena *a, size_t n);
+/* Copy n bytes into the arena; NULL from a counting arena. */
+void *arena_copy(struct arena *a, const void *src, size_t n);
+
+/* Heap block of size bytes, zeroed and aligned. 0 or LATENT_E_NOMEM. */
+int arena_new(struct arena *a, size_t size);
+void arena_free(struct arena *a);
+
+#endif

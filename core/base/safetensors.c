@@ -1,0 +1,418 @@
+/* Reader of safetensors files: header length, JSON, every tensor, then how they tile
+ * the data. */
+#include "base/safetensors.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <sodium.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+#define ALIGN 64
+#define LENGTH_BYTES 8 /* the header's length, little-endian, before the header */
+
+static const struct {
+    const char *name;
+    size_t size;
+} types[] = {
+    [TENSOR_F32] = {"F32", 4},
+    [TENSOR_F64] = {"F64", 8},
+    [TENSOR_BF16] = {"BF16", 2},
+    [TENSOR_I8] = {"I8", 1},
+};
+
+const char *tensor_type_name(enum tensor_type type)
+{
+    return types[type].name;
+}
+
+const char *tensor_shape_text(char text[TENSOR_SHAPE_TEXT], size_t n_dims,
+                              const size_t *shape)
+{
+    size_t used = 0;
+    text[used++] = '[';
+    for (size_t i = 0; i < n_dims; i++)
+        used += (size_t)snprintf(text + used, TENSOR_SHAPE_TEXT - used,
+                                 i ? ",%zu" : "%zu", shape[i]);
+    memcpy(text + used, "]", 2);
+    return text;
+}
+
+/* "type": one of the known names. */
+static int read_type(struct tensor *t, const json_t *value, struct latent_error *err)
+{
+    const char *found = json_string_value(value);
+    if (!found)
+        return error_set(err, LATENT_E_FORMAT,
+                         "tensor \"%s\": expected \"dtype\" to be a string", t->name);
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        if (strcmp(found, types[i].name) != 0) continue;
+        t->type = (enum tensor_type)i;
+        return 0;
+    }
+    return error_set(
+        err, LATENT_E_TENSOR,
+        "tensor \"%s\": expected type F32, F64, BF16 or I8, found \"%.40s\"", t->name,
+        found);
+}
+
+/* A whole number that fits size_t. */
+static bool size_from_json(size_t *out, const json_t *value)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < 0) return false;
+    *out = (size_t)json_integer_value(value);
+    return true;
+}
+
+static int read_shape(struct tensor *t, const json_t *value, struct latent_error *err)
+{
+    if (!json_is_array(value))
+        return error_set(
+            err, LATENT_E_FORMAT,
+            "tensor \"%s\": expected \"shape\" to be a list, found another value",
+            t->name);
+    if (json_array_size(value) > SAFETENSORS_MAX_DIMS)
+        return error_set(err, LATENT_E_FORMAT,
+                         "tensor \"%s\": expected at most %d dimensions, found %zu",
+                         t->name, SAFETENSORS_MAX_DIMS, json_array_size(value));
+    t->n_dims = json_array_size(value);
+    t->n_elements = 1;
+    bool fits = true;
+    for (size_t i = 0; i < SAFETENSORS_MAX_DIMS; i++) t->shape[i] = 1;
+    for (size_t i = 0; i < t->n_dims; i++) {
+        if (!size_from_json(&t->shape[i], json_array_get(value, i)))
+            return error_set(err, LATENT_E_FORMAT,
+                             "tensor \"%s\": expected shape[%zu] to be a whole number, "
+                             "found another "
+                             "value",
+                             t->name, i);
+        fits &= !__builtin_mul_overflow(t->n_elements, t->shape[i], &t->n_elements);
+    }
+    fits &= !__builtin_mul_overflow(t->n_elements, types[t->type].size, &t->n_bytes);
+    char text[TENSOR_SHAPE_TEXT];
+    if (!fits)
+        return error_set(
+            err, LATENT_E_FORMAT,
+            "tensor \"%s\": expected a size that fits memory, found shape %s", t->name,
+            tensor_shape_text(text, t->n_dims, t->shape));
+    return 0;
+}
+
+/* [begin, end) must lie inside the data and hold exactly the tensor. */
+static int read_offsets(struct tensor *t, const json_t *value,
+                        const unsigned char *data, size_t n_data,
+                        struct latent_error *err)
+{
+    size_t begin, end;
+    if (json_array_size(value) != 2 ||
+        !size_from_json(&begin, json_array_get(value, 0)) ||
+        !size_from_json(&end, json_array_get(value, 1)))
+        return error_set(
+            err, LATENT_E_FORMAT,
+            "tensor \"%s\": expected \"data_offsets\" to be two whole numbers",
+            t->name);
+    if (begin > end || end > n_data)
+        return error_set(
+            err, LATENT_E_FORMAT,
+            "tensor \"%s\": expected data_offsets inside the %zu bytes of data, found "
+            "[%zu,%zu]: the file is cut or damaged",
+            t->name, n_data, begin, end);
+    char text[TENSOR_SHAPE_TEXT];
+    if (end - begin != t->n_bytes)
+        return error_set(
+            err, LATENT_E_FORMAT,
+            "tensor \"%s\": expected %zu bytes for %s %s, found data_offsets [%zu,%zu]",
+            t->name, t->n_bytes, types[t->type].name,
+            tensor_shape_text(text, t->n_dims, t->shape), begin, end);
+    t->data = data + begin;
+    return 0;
+}
+
+static int read_tensor(struct tensor *t, const json_t *object,
+                       const unsigned char *data, size_t n_data,
+                       struct latent_error *err)
+{
+    const json_t *type = json_object_get(object, "dtype");
+    const json_t *shape = json_object_get(object, "shape");
+    const json_t *offsets = json_object_get(object, "data_offsets");
+    if (json_object_size(object) != 3 || !type || !shape || !offsets)
+        return error_set(
+            err, LATENT_E_FORMAT,
+            "tensor \"%s\": expected an object of dtype, shape, data_offsets and no "
+            "other key",
+            t->name);
+    int status = read_type(t, type, err);
+    if (!status) status = read_shape(t, shape, err);
+    if (!status) status = read_offsets(t, offsets, data, n_data, err);
+    return status;
+}
+
+/* "__metadata__": strings only; latent.config is kept. */
+static int read_metadata(struct safetensors *st, json_t *object,
+                         struct latent_error *err)
+{
+    if (!json_is_object(object))
+        return error_set(err, LATENT_E_FORMAT,
+                         "__metadata__: expected an object of strings");
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+    {
+        if (!json_is_string(value))
+            return error_set(
+                err, LATENT_E_FORMAT,
+                "__metadata__: expected \"%.80s\" to be a string, found another value",
+                key);
+    }
+    const char *config = json_string_value(json_object_get(object, "latent.config"));
+    if (!config) return 0;
+    st->config = strdup(config);
+    return st->config ? 0
+                      : error_set(err, LATENT_E_NOMEM, "latent.config: out of memory");
+}
+
+static int check_name(const char *name, struct latent_error *err)
+{
+    if (name[0] && strlen(name) <= SAFETENSORS_MAX_NAME && text_is_clean(name))
+        return 0;
+    return error_set(
+        err, LATENT_E_FORMAT,
+        "tensor \"%.80s\": expected a name of 1 to %u bytes without control characters",
+        name, SAFETENSORS_MAX_NAME);
+}
+
+/* One block holds the tensors and, behind them, their names. */
+static int allocate_tensors(struct safetensors *st, json_t *root,
+                            struct latent_error *err)
+{
+    size_t n_tensors = 0, n_name_bytes = 0;
+    const char *key;
+    json_t *value;
+    json_object_foreach(root, key, value)
+    {
+        if (strcmp(key, "__metadata__") == 0) continue;
+        int status = check_name(key, err);
+        if (status) return status;
+        n_tensors++;
+        n_name_bytes += strlen(key) + 1;
+    }
+    st->tensors = calloc(1, n_tensors * sizeof *st->tensors + n_name_bytes + 1);
+    if (!st->tensors)
+        return error_set(err, LATENT_E_NOMEM, "header: out of memory for %zu tensors",
+                         n_tensors);
+    st->n_tensors = n_tensors;
+    return 0;
+}
+
+static int read_header(struct safetensors *st, json_t *root, const unsigned char *data,
+                       size_t n_data, struct latent_error *err)
+{
+    int status = allocate_tensors(st, root, err);
+    if (status) return status;
+    char *name = (char *)(st->tensors + st->n_tensors);
+    struct tensor *t = st->tensors;
+    const char *key;
+    json_t *value;
+    json_object_foreach(root, key, value)
+    {
+        if (strcmp(key, "__metadata__") == 0) {
+            status = read_metadata(st, value, err);
+        } else {
+            size_t n_bytes = strlen(key) + 1;
+            t->name = memcpy(name, key, n_bytes);
+            name += n_bytes;
+            status = read_tensor(t++, value, data, n_data, err);
+        }
+        if (status) return status;
+    }
+    return 0;
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct tensor *x = a, *y = b;
+    const unsigned char *p = x->data, *q = y->data;
+    if (p != q) return p < q ? -1 : 1;
+    return (x->n_bytes > y->n_bytes) - (x->n_bytes < y->n_bytes);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct tensor *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+/* Laid end to end the tensors must be the data: no gap, no overlap, nothing behind the
+ * last. */
+static int check_tiling(struct safetensors *st, const unsigned char *data,
+                        size_t n_data, struct latent_error *err)
+{
+    qsort(st->tensors, st->n_tensors, sizeof *st->tensors, compare_places);
+    size_t end = 0;
+    const char *last = "(header)";
+    for (size_t i = 0; i < st->n_tensors; i++) {
+        const struct tensor *t = &st->tensors[i];
+        size_t begin = (size_t)((const unsigned char *)t->data - data);
+        if (begin != end)
+            return error_set(err, LATENT_E_FORMAT,
+                             "tensor \"%s\": expected to begin at byte %zu of the "
+                             "data, where \"%s\" "
+                             "ends, found %zu: %s",
+                             t->name, end, last, begin,
+                             begin < end ? "they overlap" : "a gap");
+        end = begin + t->n_bytes;
+        last = t->name;
+    }
+    if (end != n_data)
+        return error_set(err, LATENT_E_FORMAT,
+                         "expected the file to end with tensor \"%s\" at byte %zu of "
+                         "the data, found "
+                         "%zu bytes more",
+                         last, end, n_data - end);
+    qsort(st->tensors, st->n_tensors, sizeof *st->tensors, compare_names);
+    return 0;
+}
+
+/* Length of the header: bounded by the format and by the file, and a JSON object
+ * follows. */
+static int check_length(const struct safetensors *st, size_t *n_header,
+                        struct latent_error *err)
+{
+    if (st->n_bytes < LENGTH_BYTES + 2)
+        return error_set(err, LATENT_E_FORMAT,
+                         "expected a safetensors file of at least %d bytes, found %zu",
+                         LENGTH_BYTES + 2, st->n_bytes);
+    uint64_t length = 0;
+    for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | st->bytes[i];
+    size_t room = st->n_bytes - LENGTH_BYTES;
+    if (length < 2 || length > SAFETENSORS_MAX_HEADER || length > room)
+        return error_set(err, LATENT_E_FORMAT,
+                         "header: expected a length of 2 to %zu bytes, found %llu: not "
+                         "a safetensors "
+                         "file, or cut",
+                         room < SAFETENSORS_MAX_HEADER ? room
+                                                       : (size_t)SAFETENSORS_MAX_HEADER,
+                         (unsigned long long)length);
+    if (st->bytes[LENGTH_BYTES] != '{')
+        return error_set(err, LATENT_E_FORMAT,
+                         "header: expected '{' as its first byte, found 0x%02x: not a "
+                         "safetensors file",
+                         st->bytes[LENGTH_BYTES]);
+    *n_header = (size_t)length;
+    return 0;
+}
+
+static int check_bytes(struct safetensors *st, struct latent_error *err)
+{
+    crypto_hash_sha256(st->sha256, st->bytes, st->n_bytes);
+    size_t n_header = 0;
+    int status = check_length(st, &n_header, err);
+    if (status) return status;
+    const char *header = (const char *)st->bytes + LENGTH_BYTES;
+    json_error_t why;
+    json_t *root = json_loadb(header, n_header, JSON_REJECT_DUPLICATES, &why);
+    if (!root)
+        return error_set(err, LATENT_E_FORMAT,
+                         "header: expected JSON, found at byte %d: %s",
+                         LENGTH_BYTES + why.position, why.text);
+    const unsigned char *data = st->bytes + LENGTH_BYTES + n_header;
+    size_t n_data = st->n_bytes - LENGTH_BYTES - n_header;
+    status = read_header(st, root, data, n_data, err);
+    if (!status) status = check_tiling(st, data, n_data, err);
+    json_decref(root);
+    return status;
+}
+
+static int allocate_bytes(struct safetensors *st, size_t n, struct latent_error *err)
+{
+    *st = (struct safetensors){.n_bytes = n};
+    size_t size = (n / ALIGN + 1) * ALIGN;
+    st->bytes = n <= SAFETENSORS_MAX_FILE ? aligned_alloc(ALIGN, size) : NULL;
+    if (st->bytes) return 0;
+    error_set(err, LATENT_E_NOMEM, "no memory for a file of %zu bytes (at most %llu)",
+              n, SAFETENSORS_MAX_FILE);
+    return LATENT_E_NOMEM;
+}
+
+int safetensors_parse(struct safetensors *st, const void *bytes, size_t n,
+                      struct latent_error *err)
+{
+    int status = allocate_bytes(st, n, err);
+    if (!status && n) memcpy(st->bytes, bytes, n);
+    if (!status) status = check_bytes(st, err);
+    if (status) safetensors_close(st);
+    return status;
+}
+
+/* Exactly st->n_bytes must come, and then the end: the file may not change under the
+ * reader. */
+static int read_whole(struct safetensors *st, int fd, struct latent_error *err)
+{
+    size_t got = 0;
+    while (got < st->n_bytes) {
+        ssize_t n = read(fd, st->bytes + got, st->n_bytes - got);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0)
+            return error_set(err, LATENT_E_IO, "cannot be read: %s", strerror(errno));
+        if (n == 0) break;
+        got += (size_t)n;
+    }
+    char more;
+    if (got < st->n_bytes || read(fd, &more, 1) == 1)
+        return error_set(err, LATENT_E_IO,
+                         "expected %zu bytes, found %s: the file changed while being "
+                         "read; write a new "
+                         "file and rename it",
+                         st->n_bytes, got < st->n_bytes ? "fewer" : "more");
+    return 0;
+}
+
+static int read_file(struct safetensors *st, int fd, struct latent_error *err)
+{
+    struct stat s;
+    if (fstat(fd, &s) < 0)
+        return error_set(err, LATENT_E_IO, "cannot be examined: %s", strerror(errno));
+    if (!S_ISREG(s.st_mode))
+        return error_set(err, LATENT_E_IO,
+                         "expected a regular file, found another kind");
+    int status = allocate_bytes(st, (size_t)s.st_size, err);
+    if (!status) status = read_whole(st, fd, err);
+    return status;
+}
+
+int safetensors_open(struct safetensors *st, const char *path, struct latent_error *err)
+{
+    *st = (struct safetensors){0};
+    /* Without O_NONBLOCK opening a pipe would wait for its writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return error_set(err, LATENT_E_IO, "cannot be opened: %s", strerror(errno));
+    int status = read_file(st, fd, err);
+    close(fd);
+    if (!status) status = check_bytes(st, err);
+    if (status) safetensors_close(st);
+    return status;
+}
+
+const struct tensor *safetensors_find(const struct safetensors *st, const char *name)
+{
+    struct tensor key = {.name = name};
+    if (!st->n_tensors) return NULL;
+    return bsearch(&key, st->tensors, st->n_tensors, sizeof key, compare_names);
+}
+
+void safetensors_close(struct safetensors *st)
+{
+    free(st->tensors);
+    free(st->config);
+    free(st->bytes);
+    *st = (struct safetensors){0};
+}

@@ -1,0 +1,50 @@
+/* Weights taken by name and exact shape. Each tensor is taken once; what nobody took is
+ * an error.
+ *
+ * A model's load runs twice over the same file: first over a counting arena, to learn
+ * the size, then over the real one. In the counting run every take is checked in full
+ * (presence, type, shape, finite values) but returns NULL, as arena_take does: so load
+ * tells failure by w->status, never by a NULL pointer, and reads or writes arena memory
+ * only when w->arena->base is set. What load returns is a struct filled on the stack
+ * and handed over by arena_copy; anything it takes must be the same in both runs. */
+#ifndef LATENT_WEIGHTS_H
+#define LATENT_WEIGHTS_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/safetensors.h"
+
+struct weights {
+    const struct safetensors *file;
+    struct arena *arena;      /* the model's; converted and packed weights live here */
+    bool *taken;              /* [file->n_tensors] */
+    struct latent_error *err; /* first error wins */
+    int status;               /* 0 until something was missing or wrong */
+};
+
+/* A float32 view of tensor `name` (printf-formatted) with exactly this shape; aligned
+ * copy in the arena. On a missing tensor, wrong type or shape, or a non-finite element:
+ * sets w->status and returns NULL, as do all later takes. n_dims 0 = scalar. */
+const float *weights_floats(struct weights *w, size_t n_dims, const size_t *shape,
+                            const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same in float64, from F64 or F32. */
+const double *weights_doubles(struct weights *w, size_t n_dims, const size_t *shape,
+                              const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+bool weights_has(const struct weights *w, const char *name);
+/* The stored tensor, for shapes the architecture learns from the file; NULL when
+ * absent. Does not take. */
+const struct tensor *weights_peek(const struct weights *w, const char *name);
+/* After binding: any tensor not taken (selftest.* excepted) is an error. Returns
+ * w->status. */
+int weights_finish(struct weights *w);
+
+/* clang-format off */
+#define SHAPE(...) \
+    sizeof((size_t[]){__VA_ARGS__}) / sizeof(size_t), (const size_t[]){__VA_ARGS__}
+/* clang-format on */
+
+#endif

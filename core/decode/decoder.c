@@ -1,0 +1,378 @@
+/* One stream: what a bin means to a model, and what a frame shows of it. */
+#include <assert.h>
+#include <math.h>
+#include <sodium.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "decode/model_file.h"
+#include "decode/readout.h"
+#include "kernels/denormals.h"
+#include "kernels/kernels.h"
+
+/* What the decoder itself carries from bin to bin; lies in the state arena, so
+ * snapshots hold it. */
+struct decoder_state {
+    uint32_t fresh;  /* no bin since the reset: the next frame carries LATENT_RESET */
+    uint32_t reset;  /* that reset was asked for (a new decoder's first frame carries no
+                        flag) */
+    uint32_t ended;  /* trial_end was seen: outside until the next reset */
+    uint32_t failed; /* non-finite output: refuses until reset */
+};
+
+struct latent_decoder {
+    const latent_model *m;
+    const struct latent_mode *mode;
+    uint32_t groups, on_gap;
+    uint64_t id;
+    struct arena state, work;
+    struct decoder_state *own;
+    float *last_readout;              /* [O], in the state arena */
+    float *latents, *rates, *readout; /* [L], [N], [O] */
+    void *model_state;
+};
+
+struct snapshot_header {
+    uint64_t decoder_id, n_bytes;
+    uint8_t hash[32]; /* SHA-256 of the state that follows */
+};
+
+/* ---- making ---- */
+
+static uint64_t decoder_id(const latent_model *m, const char *mode,
+                           const char *precision, uint32_t groups)
+{
+    crypto_hash_sha256_state h;
+    uint8_t sum[32], bits = (uint8_t)groups;
+    uint64_t id = 0;
+    crypto_hash_sha256_init(&h);
+    crypto_hash_sha256_update(&h, m->info.sha256, sizeof m->info.sha256);
+    crypto_hash_sha256_update(&h, (const uint8_t *)mode, strlen(mode) + 1);
+    crypto_hash_sha256_update(&h, (const uint8_t *)precision, strlen(precision) + 1);
+    crypto_hash_sha256_update(&h, &bits, 1);
+    crypto_hash_sha256_final(&h, sum);
+    for (int i = 0; i < 8; i++) id = id << 8 | sum[i];
+    return id;
+}
+
+/* Carve everything; over counting arenas this only adds up. */
+static void decoder_carve(latent_decoder *d, int mode)
+{
+    const struct model_dims *dims = &d->m->dims;
+    struct model_memory memory = {.state = &d->state, .work = &d->work};
+    d->own = arena_take(&d->state, sizeof *d->own);
+    d->last_readout = arena_floats(&d->state, dims->n_readout);
+    d->latents = arena_floats(&d->work, dims->n_latents);
+    d->rates = arena_floats(&d->work, dims->n_rates);
+    d->readout = arena_floats(&d->work, dims->n_readout);
+    d->model_state = d->m->ops->init(d->m->bound, mode, &memory);
+}
+
+static int decoder_memory(latent_decoder *d, int mode, struct latent_error *err)
+{
+    decoder_carve(d, mode);
+    size_t state = d->state.used, work = d->work.used;
+    if (state > MODEL_MAX_BYTES || work > MODEL_MAX_BYTES)
+        return error_set(err, LATENT_E_NOMEM,
+                         "%s: a decoder would need %zu bytes; at most %llu are allowed",
+                         d->m->info.path, state + work,
+                         (unsigned long long)MODEL_MAX_BYTES);
+    if (arena_new(&d->state, state) || arena_new(&d->work, work))
+        return error_set(err, LATENT_E_NOMEM,
+                         "%s: no memory for a decoder of %zu bytes", d->m->info.path,
+                         state + work);
+    decoder_carve(d, mode);
+    return 0;
+}
+
+static uint32_t groups_of(const latent_model *m)
+{
+    return (m->dims.n_latents ? LATENT_GROUP_LATENTS : 0u) |
+           (m->dims.n_rates ? LATENT_GROUP_RATES : 0u) |
+           (m->dims.n_readout ? LATENT_GROUP_READOUT : 0u);
+}
+
+/* Index of the mode in the architecture's list, or a negative status. */
+static int options_check(const latent_model *m, const struct latent_options *o,
+                         struct latent_error *err)
+{
+    int mode = model_mode(m, o->mode);
+    if (mode < 0)
+        return error_set(err, LATENT_E_UNSUPPORTED,
+                         "%s: mode \"%s\" is not among the file's modes; "
+                         "its default is \"%s\"",
+                         m->info.path, o->mode, m->info.modes[0].name);
+    if (!model_has_precision(m, o->precision))
+        return error_set(err, LATENT_E_UNSUPPORTED,
+                         "%s: precision \"%s\" is not among the file's; "
+                         "its default is \"%s\"",
+                         m->info.path, o->precision, m->info.precisions[0]);
+    const struct model_ops *ops = m->ops;
+    const char *reason = NULL;
+    if (o->on_gap == LATENT_GAP_PREDICT && ops->predict_check)
+        reason = ops->predict_check(m->bound);
+    if (reason)
+        return error_set(err, LATENT_E_UNSUPPORTED, "%s: %s", m->info.path, reason);
+    uint32_t missing = o->groups & ~groups_of(m);
+    if (missing)
+        return error_set(err, LATENT_E_UNSUPPORTED, "%s: this %s model has no %s",
+                         m->info.path, m->info.arch,
+                         missing & LATENT_GROUP_READOUT ? "readout"
+                         : missing & LATENT_GROUP_RATES ? "rates"
+                                                        : "latents");
+    return mode;
+}
+
+int latent_decoder_new(latent_decoder **out, const latent_model *m,
+                       const struct latent_options *opt, struct latent_error *err)
+{
+    static const struct latent_options defaults = {0};
+    const struct latent_options *o = opt ? opt : &defaults;
+    assert(out && m);
+    *out = NULL;
+    int mode = options_check(m, o, err);
+    if (mode < 0) return mode;
+    latent_decoder *d = calloc(1, sizeof *d);
+    if (!d) return error_set(err, LATENT_E_NOMEM, "no memory for a decoder");
+    d->m = m;
+    d->mode = &m->ops->modes[mode];
+    d->groups = o->groups ? o->groups : groups_of(m);
+    d->on_gap = o->on_gap;
+    d->id = decoder_id(m, d->mode->name,
+                       o->precision ? o->precision : m->info.precisions[0], d->groups);
+    int status = decoder_memory(d, mode, err);
+    if (status) {
+        latent_decoder_free(d);
+        return status;
+    }
+    latent_decoder_reset(d);
+    d->own->reset = 0;
+    *out = d;
+    return 0;
+}
+
+void latent_decoder_free(latent_decoder *d)
+{
+    if (!d) return;
+    arena_free(&d->state);
+    arena_free(&d->work);
+    free(d);
+}
+
+/* ---- stepping ---- */
+
+void latent_decoder_reset(latent_decoder *d)
+{
+    d->m->ops->reset(d->model_state);
+    readout_neutral(d->readout, d->last_readout, d->m->info.readout,
+                    d->m->dims.n_readout);
+    *d->own = (struct decoder_state){.fresh = 1, .reset = 1};
+}
+
+static bool all_finite(const float *x, size_t n)
+{
+    bool finite = true;
+    for (size_t i = 0; i < n; i++) finite &= isfinite(x[i]) != 0;
+    return finite;
+}
+
+static int bin_check(const latent_decoder *d, const struct latent_bin *in)
+{
+    if (in->n_channels != d->m->dims.n_channels) return LATENT_E_SHAPE;
+    if (!all_finite(in->counts, in->n_channels)) return LATENT_E_VALUE;
+    return 0;
+}
+
+/* Counts per bin to Hz. */
+static void rates_to_hz(float *rates, size_t n, double bin_s)
+{
+    for (size_t i = 0; i < n; i++) rates[i] = (float)((double)rates[i] / bin_s);
+}
+
+static void frame_show(const latent_decoder *d, struct latent_frame *out,
+                       uint32_t groups)
+{
+    const struct model_dims *dims = &d->m->dims;
+    groups &= d->groups;
+    if (groups & LATENT_GROUP_LATENTS) out->n_latents = (uint32_t)dims->n_latents;
+    if (groups & LATENT_GROUP_RATES) out->n_rates = (uint32_t)dims->n_rates;
+    if (groups & LATENT_GROUP_READOUT) out->n_readout = (uint32_t)dims->n_readout;
+    out->latents = d->latents;
+    out->rates = d->rates;
+    out->readout = d->readout;
+}
+
+static int frame_outside(latent_decoder *d, struct latent_frame *out)
+{
+    const struct model_dims *dims = &d->m->dims;
+    readout_neutral(d->readout, d->last_readout, d->m->info.readout, dims->n_readout);
+    out->flags |= LATENT_OUTSIDE;
+    frame_show(d, out, LATENT_GROUP_READOUT);
+    return 0;
+}
+
+/* What the model computed, on its way out. */
+static int frame_finish(latent_decoder *d, struct latent_frame *out)
+{
+    const struct model_dims *dims = &d->m->dims;
+    const struct latent_readout *spec = d->m->info.readout;
+    rates_to_hz(d->rates, dims->n_rates, dims->bin_s);
+    if (!all_finite(d->latents, dims->n_latents) ||
+        !all_finite(d->rates, dims->n_rates) ||
+        !all_finite(d->readout, dims->n_readout)) {
+        d->own->failed = 1;
+        return LATENT_E_OUTPUT;
+    }
+    if (out->flags & LATENT_WARMUP)
+        readout_neutral(d->readout, d->last_readout, spec, dims->n_readout);
+    else
+        out->flags |= readout_limit(d->readout, d->last_readout, spec, dims->n_readout,
+                                    dims->bin_s);
+    frame_show(d, out, d->groups);
+    return 0;
+}
+
+/* One bin, with counts or (NULL) without. */
+static int advance(latent_decoder *d, const float *counts, struct latent_frame *out)
+{
+    const struct model_ops *ops = d->m->ops;
+    struct model_out model = {
+        .latents = d->latents, .rates = d->rates, .readout = d->readout};
+    *out = (struct latent_frame){0};
+    if (d->own->failed) return LATENT_E_OUTPUT;
+    if (d->own->fresh && d->own->reset) out->flags |= LATENT_RESET;
+    d->own->fresh = 0;
+    if (!counts) out->flags |= LATENT_PREDICTED;
+    if (d->own->ended) return frame_outside(d, out);
+
+    denormals_mode before = denormals_off();
+    if (counts)
+        ops->step(d->model_state, counts, &model);
+    else
+        ops->predict(d->model_state, &model);
+    out->flags |= model.flags;
+    int status =
+        model.flags & LATENT_OUTSIDE ? frame_outside(d, out) : frame_finish(d, out);
+    denormals_restore(before);
+    return status;
+}
+
+int latent_decoder_step(latent_decoder *d, const struct latent_bin *in,
+                        struct latent_frame *out)
+{
+    assert(d && in && out && !d->mode->offline);
+    int status = bin_check(d, in);
+    *out = (struct latent_frame){0};
+    if (status) return status;
+    if (in->marks & (LATENT_MARK_TRIAL_START | LATENT_MARK_RESET))
+        latent_decoder_reset(d);
+    status = advance(d, in->counts, out);
+    if (d->mode->aligned && in->marks & LATENT_MARK_TRIAL_END) d->own->ended = 1;
+    return status;
+}
+
+int latent_decoder_predict(latent_decoder *d, struct latent_frame *out)
+{
+    assert(d && out && !d->mode->offline && d->on_gap == LATENT_GAP_PREDICT);
+    return advance(d, NULL, out);
+}
+
+/* ---- whole trials ---- */
+
+static int trial_check(const latent_decoder *d, const float *counts, size_t n_bins)
+{
+    const struct model_dims *dims = &d->m->dims;
+    if (n_bins == 0 || (dims->trial_bins && n_bins > dims->trial_bins))
+        return LATENT_E_SHAPE;
+    return all_finite(counts, n_bins * dims->n_channels) ? 0 : LATENT_E_VALUE;
+}
+
+/* The caller's buffer, or one of our own for an output that the caller does not want.
+ */
+static float *rows_for(float *caller, size_t n_bins, size_t width, struct arena *own)
+{
+    if (caller) return caller;
+    return arena_new(own, n_bins * width * sizeof *caller) ? NULL
+                                                           : (float *)(void *)own->base;
+}
+
+int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins,
+                         float *latents, float *rates, float *readout)
+{
+    assert(d && counts && d->mode->offline);
+    const struct model_dims *dims = &d->m->dims;
+    struct arena own[3] = {0};
+    int status = trial_check(d, counts, n_bins);
+    if (status) return status;
+    struct model_out out = {
+        .latents = rows_for(latents, n_bins, dims->n_latents, &own[0]),
+        .rates = rows_for(rates, n_bins, dims->n_rates, &own[1]),
+        .readout = rows_for(readout, n_bins, dims->n_readout, &own[2]),
+    };
+    if (!out.latents || !out.rates || !out.readout)
+        status = LATENT_E_NOMEM;
+    else {
+        denormals_mode before = denormals_off();
+        d->m->ops->reset(d->model_state);
+        d->m->ops->trial(d->model_state, counts, n_bins, &out);
+        rates_to_hz(out.rates, n_bins * dims->n_rates, dims->bin_s);
+        denormals_restore(before);
+        if (!all_finite(out.latents, n_bins * dims->n_latents) ||
+            !all_finite(out.rates, n_bins * dims->n_rates) ||
+            !all_finite(out.readout, n_bins * dims->n_readout))
+            status = LATENT_E_OUTPUT;
+    }
+    for (int i = 0; i < 3; i++) arena_free(&own[i]);
+    return status;
+}
+
+/* ---- snapshots ---- */
+
+size_t latent_decoder_size(const latent_decoder *d)
+{
+    return sizeof(struct snapshot_header) + d->state.used;
+}
+
+int latent_decoder_save(const latent_decoder *d, void *buf, size_t n)
+{
+    struct snapshot_header head = {.decoder_id = d->id, .n_bytes = d->state.used};
+    if (n < latent_decoder_size(d)) return LATENT_E_SHAPE;
+    crypto_hash_sha256(head.hash, d->state.base, d->state.used);
+    memcpy(buf, &head, sizeof head);
+    memcpy((unsigned char *)buf + sizeof head, d->state.base, d->state.used);
+    return 0;
+}
+
+int latent_decoder_load(latent_decoder *d, const void *buf, size_t n)
+{
+    struct snapshot_header head;
+    uint8_t hash[32];
+    const unsigned char *bytes = (const unsigned char *)buf + sizeof head;
+    if (n < latent_decoder_size(d)) return LATENT_E_SNAPSHOT;
+    memcpy(&head, buf, sizeof head);
+    if (head.decoder_id != d->id || head.n_bytes != d->state.used)
+        return LATENT_E_SNAPSHOT;
+    crypto_hash_sha256(hash, bytes, d->state.used);
+    if (memcmp(hash, head.hash, sizeof hash) != 0) return LATENT_E_SNAPSHOT;
+    memcpy(d->state.base, bytes, d->state.used);
+    return 0;
+}
+
+/* ---- telling ---- */
+
+uint64_t latent_decoder_id(const latent_decoder *d)
+{
+    return d->id;
+}
+
+const struct latent_mode *latent_decoder_mode(const latent_decoder *d)
+{
+    return d->mode;
+}
+
+size_t latent_decoder_bytes(const latent_decoder *d)
+{
+    return d->state.used + d->work.used + sizeof *d;
+}

@@ -1,0 +1,328 @@
+/* The model file's latent.config outside "hyper", checked key by key. */
+#include "decode/model_config.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+
+#define MAX_CHANNELS 65536
+#define MAX_OUTPUTS 65536    /* of each group */
+#define MAX_WORDS 16         /* modes, precisions */
+#define MAX_NAME_BYTES 64    /* of a channel, readout dimension or unit */
+#define MAX_PROSE_BYTES 1000 /* licence, source */
+#define BIN_WIDTH_MIN_US 100
+#define BIN_WIDTH_MAX_US 10000000
+
+/* Any number that a float can hold. */
+static float config_float(struct config *c, const char *key)
+{
+    return (float)config_number(c, key, (double)-FLT_MAX, (double)FLT_MAX);
+}
+
+/* The same, or null for "none". */
+static float config_float_or(struct config *c, const char *key, float none)
+{
+    return json_is_null(config_value(c, key)) ? none : config_float(c, key);
+}
+
+/* Strings of a list into out: clean, bounded, each once. */
+static void read_names(struct config *c, const char *key, const json_t *list,
+                       const char **out)
+{
+    json_t *seen = json_object();
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        const char *name = json_string_value(item);
+        size_t n = json_string_length(item);
+        if (!name || n < 1 || n > MAX_NAME_BYTES || !text_is_clean(name))
+            config_refuse(
+                c, LATENT_E_CONFIG, key,
+                "expected item %zu to be a string of 1 to %d bytes without control "
+                "characters",
+                i, MAX_NAME_BYTES);
+        else if (json_object_get(seen, name))
+            config_refuse(c, LATENT_E_CONFIG, key,
+                          "expected each name once, found \"%s\" twice", name);
+        else if (json_object_set_new(seen, name, json_null()))
+            config_refuse(c, LATENT_E_NOMEM, key, "does not fit memory");
+        if (c->status) break;
+        out[i] = name;
+    }
+    json_decref(seen);
+}
+
+/* Finite numbers of a list into out, none below min. */
+static void read_numbers(struct config *c, const char *key, const json_t *list,
+                         double min, float *out)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        double number = json_number_value(item);
+        if (!json_is_number(item) || number < min || number > (double)FLT_MAX)
+            config_refuse(c, LATENT_E_CONFIG, key,
+                          "expected item %zu to be a number of at least %g", i, min);
+        out[i] = (float)number;
+    }
+}
+
+static void read_arch(struct model_config *mc, struct config *c,
+                      struct latent_info *info)
+{
+    info->arch = config_text(c, "arch", MAX_NAME_BYTES);
+    if (c->status) return;
+    mc->ops = model_find(info->arch);
+    if (!mc->ops)
+        config_refuse(c, LATENT_E_UNSUPPORTED, "arch",
+                      "expected one of %s, found \"%s\"", model_names(), info->arch);
+}
+
+/* Names of an architecture's modes, "A, C, trial". */
+static void mode_names(char *text, size_t size, const struct latent_mode *modes)
+{
+    text[0] = '\0';
+    for (size_t i = 0; modes[i].name; i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, size - used, "%s%s", i ? ", " : "", modes[i].name);
+    }
+}
+
+static const struct latent_mode *mode_find(const struct latent_mode *modes,
+                                           const char *name)
+{
+    for (; modes->name; modes++)
+        if (strcmp(modes->name, name) == 0) return modes;
+    return NULL;
+}
+
+static void read_modes(struct model_config *mc, struct config *c,
+                       struct latent_info *info)
+{
+    const char *names[MAX_WORDS];
+    json_t *list = config_array(c, "modes", 1, MAX_WORDS);
+    if (!list) return;
+    read_names(c, "modes", list, names);
+    struct latent_mode *modes =
+        arena_take(&mc->arrays, json_array_size(list) * sizeof *modes);
+    for (size_t i = 0; !c->status && i < json_array_size(list); i++) {
+        const struct latent_mode *mode = mode_find(mc->ops->modes, names[i]);
+        char offered[128];
+        mode_names(offered, sizeof offered, mc->ops->modes);
+        if (!mode)
+            config_refuse(
+                c, LATENT_E_UNSUPPORTED, "modes",
+                "expected modes of %s that this build offers (%s), found \"%s\"",
+                mc->ops->name, offered, names[i]);
+        else
+            modes[i] = *mode;
+    }
+    info->modes = modes;
+    info->n_modes = (uint32_t)json_array_size(list);
+}
+
+/* Words of the format, and which of them this build computes with. */
+static const struct precision {
+    const char *name;
+    bool offered;
+} precisions[] = {{"f32", true}, {"bf16", false}, {"int8", false}};
+
+static void check_precision(struct config *c, const char *name)
+{
+    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++) {
+        if (strcmp(name, precisions[i].name) != 0) continue;
+        if (!precisions[i].offered)
+            config_refuse(
+                c, LATENT_E_UNSUPPORTED, "precisions",
+                "expected precisions that this build offers (f32), found \"%s\"", name);
+        return;
+    }
+    config_refuse(c, LATENT_E_CONFIG, "precisions",
+                  "expected words of \"f32\", \"bf16\", \"int8\", found \"%s\"", name);
+}
+
+static void read_precisions(struct model_config *mc, struct config *c,
+                            struct latent_info *info)
+{
+    json_t *list = config_array(c, "precisions", 1, MAX_WORDS);
+    if (!list) return;
+    size_t n = json_array_size(list);
+    const char **names = arena_take(&mc->arrays, n * sizeof *names);
+    read_names(c, "precisions", list, names);
+    for (size_t i = 0; !c->status && i < n; i++) check_precision(c, names[i]);
+    info->precisions = names;
+    info->n_precisions = (uint32_t)n;
+}
+
+/* One dimension: neutral within min and max, null = none. */
+static int read_dimension(struct latent_readout *r, json_t *object, size_t i,
+                          struct latent_error *err)
+{
+    char where[64];
+    snprintf(where, sizeof where, "latent.config.outputs.readout[%zu]", i);
+    if (!json_is_object(object))
+        return error_set(err, LATENT_E_CONFIG, "%s: expected an object", where);
+    struct config c;
+    config_init(&c, object, where, err);
+    r->name = config_text(&c, "name", MAX_NAME_BYTES);
+    r->unit = config_text(&c, "unit", MAX_NAME_BYTES);
+    r->neutral = config_float(&c, "neutral");
+    r->min = config_float_or(&c, "min", -INFINITY);
+    r->max = config_float_or(&c, "max", INFINITY);
+    r->slew = config_float_or(&c, "slew", INFINITY);
+    if (!(r->min < r->max))
+        config_refuse(&c, LATENT_E_CONFIG, "min",
+                      "expected less than \"max\" (%g), found %g", (double)r->max,
+                      (double)r->min);
+    if (!(r->neutral >= r->min && r->neutral <= r->max))
+        config_refuse(&c, LATENT_E_CONFIG, "neutral",
+                      "expected from %g to %g, found %g", (double)r->min,
+                      (double)r->max, (double)r->neutral);
+    if (!(r->slew > 0.0f))
+        config_refuse(&c, LATENT_E_CONFIG, "slew",
+                      "expected more than 0 or null, found %g", (double)r->slew);
+    return config_finish(&c);
+}
+
+static void check_readout_names(struct config *c, const struct latent_readout *readout,
+                                size_t n)
+{
+    json_t *seen = json_object();
+    for (size_t i = 0; i < n && !c->status; i++) {
+        if (json_object_get(seen, readout[i].name))
+            config_refuse(c, LATENT_E_CONFIG, "readout",
+                          "expected each name once, found \"%s\" twice",
+                          readout[i].name);
+        else if (json_object_set_new(seen, readout[i].name, json_null()))
+            config_refuse(c, LATENT_E_NOMEM, "readout", "does not fit memory");
+    }
+    json_decref(seen);
+}
+
+static int read_outputs(struct model_config *mc, json_t *object,
+                        struct latent_info *info, struct latent_error *err)
+{
+    struct config c;
+    config_init(&c, object, "latent.config.outputs", err);
+    info->n_latents = (uint32_t)config_int(&c, "latents", 0, MAX_OUTPUTS);
+    info->n_rates = (uint32_t)config_int(&c, "rates", 0, MAX_OUTPUTS);
+    json_t *list = config_array(&c, "readout", 0, MAX_OUTPUTS);
+    size_t n = json_array_size(list);
+    struct latent_readout *readout = arena_take(&mc->arrays, n * sizeof *readout);
+    for (size_t i = 0; !c.status && i < n; i++)
+        c.status = read_dimension(&readout[i], json_array_get(list, i), i, err);
+    check_readout_names(&c, readout, n);
+    if (info->n_latents + info->n_rates + n == 0)
+        config_refuse(&c, LATENT_E_CONFIG, NULL,
+                      "expected latents, rates or readout, found none");
+    info->readout = readout;
+    info->n_readout = (uint32_t)n;
+    return config_finish(&c);
+}
+
+/* Statistics of the training set; each of the three may be absent. */
+static int read_channels(struct model_config *mc, json_t *object,
+                         struct latent_info *info, struct latent_error *err)
+{
+    size_t n = info->n_channels;
+    struct config c;
+    config_init(&c, object, "latent.config.channels", err);
+    if (config_has(&c, "names")) {
+        const char **names = arena_take(&mc->arrays, n * sizeof *names);
+        read_names(&c, "names", config_array(&c, "names", n, n), names);
+        info->channel_names = names;
+    }
+    if (config_has(&c, "mean")) {
+        float *mean = arena_floats(&mc->arrays, n);
+        read_numbers(&c, "mean", config_array(&c, "mean", n, n), 0.0, mean);
+        info->channel_mean = mean;
+    }
+    if (config_has(&c, "variance")) {
+        float *variance = arena_floats(&mc->arrays, n);
+        read_numbers(&c, "variance", config_array(&c, "variance", n, n), 0.0, variance);
+    }
+    return config_finish(&c);
+}
+
+static void check_sha256(struct config *c, const char *key)
+{
+    const char *text = config_string(c, key);
+    size_t n = strspn(text, "0123456789abcdefABCDEF");
+    if (n != 64 || text[n])
+        config_refuse(c, LATENT_E_CONFIG, key,
+                      "expected 64 hexadecimal digits, found \"%.70s\"", text);
+}
+
+/* Memory for every array of info, from the counts the file claims. */
+static int allocate_arrays(struct model_config *mc, size_t n_channels,
+                           struct latent_error *err)
+{
+    const json_t *outputs = json_object_get(mc->root, "outputs");
+    size_t n_readout = json_array_size(json_object_get(outputs, "readout"));
+    size_t per_channel = sizeof(const char *) + 2 * sizeof(float);
+    size_t size = MAX_WORDS * (sizeof(struct latent_mode) + sizeof(const char *)) +
+                  n_readout * sizeof(struct latent_readout) + n_channels * per_channel +
+                  6 * ARENA_ALIGN;
+    if (arena_new(&mc->arrays, size))
+        return error_set(err, LATENT_E_NOMEM, "latent.config: no memory for %zu bytes",
+                         size);
+    return 0;
+}
+
+/* Keys in the order in which a mistake is most usefully reported. */
+static int read_root(struct model_config *mc, struct latent_info *info,
+                     struct latent_error *err)
+{
+    struct config c;
+    config_init(&c, mc->root, "latent.config", err);
+    config_int(&c, "format", 1, 1);
+    read_arch(mc, &c, info);
+    info->n_channels = (uint32_t)config_int(&c, "n_channels", 1, MAX_CHANNELS);
+    info->bin_width_us =
+        (uint32_t)config_int(&c, "bin_width_us", BIN_WIDTH_MIN_US, BIN_WIDTH_MAX_US);
+    if (!c.status) c.status = allocate_arrays(mc, info->n_channels, err);
+    if (c.status) return c.status;
+    read_modes(mc, &c, info);
+    read_precisions(mc, &c, info);
+    mc->hyper = config_object(&c, "hyper");
+    json_t *outputs = config_object(&c, "outputs");
+    info->licence = config_text(&c, "licence", MAX_PROSE_BYTES);
+    info->source = config_text(&c, "source", MAX_PROSE_BYTES);
+    check_sha256(&c, "checkpoint_sha256");
+    json_t *channels =
+        config_has(&c, "channels") ? config_object(&c, "channels") : NULL;
+    int status = config_finish(&c);
+    if (!status) status = read_outputs(mc, outputs, info, err);
+    if (!status && channels) status = read_channels(mc, channels, info, err);
+    return status;
+}
+
+int model_config_read(struct model_config *mc, const char *text,
+                      struct latent_info *info, struct latent_error *err)
+{
+    *mc = (struct model_config){0};
+    if (!text)
+        return error_set(err, LATENT_E_CONFIG,
+                         "latent.config: expected this key in the file's __metadata__, "
+                         "found none: not "
+                         "a latentd model, export it with models/<arch>/export.py");
+    json_error_t why;
+    mc->root = json_loads(text, JSON_REJECT_DUPLICATES, &why);
+    if (!json_is_object(mc->root))
+        return error_set(err, LATENT_E_CONFIG,
+                         "latent.config: expected a JSON object, found at byte %d: %s",
+                         why.position, mc->root ? "a list" : why.text);
+    return read_root(mc, info, err);
+}
+
+void model_config_free(struct model_config *mc)
+{
+    json_decref(mc->root);
+    arena_free(&mc->arrays);
+    *mc = (struct model_config){0};
+}

@@ -1,0 +1,216 @@
+/* Opening a model file: bytes, config, weights, known answer; then the bytes go. */
+#include "decode/model_file.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/safetensors.h"
+#include "decode/selftest.h"
+
+#define PATH_TEXT 160 /* bytes of a path in front of an error */
+
+/* What the file must provide before load: sizes known without tensors. */
+static struct model_dims dims_from_info(const struct latent_info *info)
+{
+    return (struct model_dims){
+        .n_channels = info->n_channels,
+        .bin_s = (double)info->bin_width_us * 1e-6,
+        .channel_mean = info->channel_mean,
+    };
+}
+
+/* One run of the architecture's load over an arena, counting or real. A wrong
+ * hyper-parameter makes tensors look wrong too, so its text is the one to report. */
+static int load_once(struct latent_model *m, const struct safetensors *file,
+                     bool *taken, struct arena *memory, struct latent_error *err)
+{
+    struct latent_error hyper_error = {0}, weights_error = {0};
+    struct weights w = {
+        .file = file, .arena = memory, .taken = taken, .err = &weights_error};
+    struct config hyper;
+    memset(taken, 0, file->n_tensors * sizeof *taken);
+    config_init(&hyper, m->config.hyper, "latent.config.hyper", &hyper_error);
+    m->dims = dims_from_info(&m->info);
+    m->bound = m->ops->load(&w, &hyper, &m->dims);
+    if (!hyper.status && !w.status) config_finish(&hyper);
+    if (hyper.status) return error_set(err, hyper.status, "%s", hyper_error.text);
+    if (weights_finish(&w)) return error_set(err, w.status, "%s", weights_error.text);
+    assert(!memory->base || m->bound);
+    return 0;
+}
+
+/* Load twice: to learn the size, then into memory of that size. */
+static int load_weights(struct latent_model *m, const struct safetensors *file,
+                        struct latent_error *err)
+{
+    bool *taken = calloc(file->n_tensors + 1, sizeof *taken);
+    if (!taken) return error_set(err, LATENT_E_NOMEM, "out of memory");
+    struct arena counting = {0};
+    int status = load_once(m, file, taken, &counting, err);
+    if (!status &&
+        (counting.used > MODEL_MAX_BYTES || arena_new(&m->memory, counting.used)))
+        status = error_set(err, LATENT_E_NOMEM,
+                           "weights: no memory for %zu bytes (at most %llu)",
+                           counting.used, MODEL_MAX_BYTES);
+    if (!status) status = load_once(m, file, taken, &m->memory, err);
+    free(taken);
+    return status;
+}
+
+/* The sizes that the file claims must be those that its weights give. */
+static int check_outputs(const struct latent_model *m, struct latent_error *err)
+{
+    const struct {
+        const char *key;
+        size_t given, claimed;
+    } groups[] = {
+        {"latents", m->dims.n_latents, m->info.n_latents},
+        {"rates", m->dims.n_rates, m->info.n_rates},
+        {"readout", m->dims.n_readout, m->info.n_readout},
+    };
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
+        if (groups[i].given != groups[i].claimed)
+            return error_set(err, LATENT_E_CONFIG,
+                             "latent.config.outputs: \"%s\" expected %zu, as the "
+                             "weights give, found "
+                             "%zu",
+                             groups[i].key, groups[i].given, groups[i].claimed);
+    return 0;
+}
+
+/* A mode the build knows may still be one that this file's hyper-parameters rule out.
+ */
+static int check_modes(const struct latent_model *m, struct latent_error *err)
+{
+    for (uint32_t i = 0; i < m->info.n_modes && m->ops->mode_check; i++) {
+        const char *name = m->info.modes[i].name;
+        const char *reason = m->ops->mode_check(m->bound, model_mode(m, name));
+        if (reason)
+            return error_set(
+                err, LATENT_E_UNSUPPORTED,
+                "latent.config: \"modes\" expected modes this model can run in, found "
+                "\"%s\": %s",
+                name, reason);
+    }
+    return 0;
+}
+
+/* What info tells of the tensors; the known answer is not counted as weights. */
+static void count_weights(struct latent_info *info, const struct safetensors *file)
+{
+    for (size_t i = 0; i < file->n_tensors; i++) {
+        const struct tensor *t = &file->tensors[i];
+        if (strncmp(t->name, SELFTEST_PREFIX, strlen(SELFTEST_PREFIX)) == 0) continue;
+        info->n_tensors++;
+        info->weight_bytes += t->n_bytes;
+    }
+}
+
+static int model_bind(struct latent_model *m, struct safetensors *file,
+                      struct latent_error *err)
+{
+    int status = model_config_read(&m->config, file->config, &m->info, err);
+    if (status) return status;
+    m->ops = m->config.ops;
+    assert(m->ops && m->info.n_modes);
+    status = load_weights(m, file, err);
+    if (!status) status = check_outputs(m, err);
+    if (!status) status = check_modes(m, err);
+    if (!status) status = selftest_run(m, file, err);
+    if (status) return status;
+    m->info.trial_bins = (uint32_t)m->dims.trial_bins;
+    count_weights(&m->info, file);
+    memcpy(m->info.sha256, file->sha256, sizeof m->info.sha256);
+    m->info.config = m->config_text = file->config;
+    file->config = NULL;
+    return 0;
+}
+
+/* Bind and verify an open file, then give its bytes back whatever came of it. */
+static int model_new(latent_model **out, struct safetensors *file, const char *path,
+                     struct latent_error *err)
+{
+    struct latent_model *m = calloc(1, sizeof *m);
+    if (m) m->info.path = m->path = strdup(path);
+    int status = LATENT_E_NOMEM;
+    if (m && m->path)
+        status = model_bind(m, file, err);
+    else
+        error_set(err, status, "out of memory");
+    safetensors_close(file);
+    if (status)
+        latent_model_close(m);
+    else
+        *out = m;
+    return status;
+}
+
+/* Put the file's name in front of a text; of a long path the end tells more. */
+static void error_add_path(struct latent_error *err, const char *path)
+{
+    struct latent_error why = *err;
+    size_t n = strlen(path), skip = n > PATH_TEXT ? n - PATH_TEXT : 0;
+    while (skip && ((unsigned char)path[skip] & 0xc0) == 0x80) skip++;
+    error_set(err, why.status, "%s%s: %s", skip ? "..." : "", path + skip, why.text);
+}
+
+int latent_model_open(latent_model **out, const char *path, struct latent_error *err)
+{
+    assert(out && path);
+    *out = NULL;
+    struct latent_error local;
+    if (!err) err = &local;
+    struct safetensors file;
+    int status = safetensors_open(&file, path, err);
+    if (!status) status = model_new(out, &file, path, err);
+    if (status) error_add_path(err, path);
+    return status;
+}
+
+int model_open_bytes(latent_model **out, const void *bytes, size_t n,
+                     struct latent_error *err)
+{
+    *out = NULL;
+    struct safetensors file;
+    int status = safetensors_parse(&file, bytes, n, err);
+    return status ? status : model_new(out, &file, "(memory)", err);
+}
+
+void latent_model_info(const latent_model *m, struct latent_info *out)
+{
+    assert(m && out);
+    *out = m->info;
+}
+
+void latent_model_close(latent_model *m)
+{
+    if (!m) return;
+    arena_free(&m->memory);
+    model_config_free(&m->config);
+    free(m->config_text);
+    free(m->path);
+    free(m);
+}
+
+int model_mode(const latent_model *m, const char *name)
+{
+    if (!name) name = m->info.modes[0].name;
+    assert(name);
+    bool listed = false;
+    for (uint32_t i = 0; i < m->info.n_modes; i++)
+        listed |= strcmp(m->info.modes[i].name, name) == 0;
+    for (int i = 0; listed && m->ops->modes[i].name; i++)
+        if (strcmp(m->ops->modes[i].name, name) == 0) return i;
+    return -1;
+}
+
+bool model_has_precision(const latent_model *m, const char *name)
+{
+    if (!name) return true;
+    for (uint32_t i = 0; i < m->info.n_precisions; i++)
+        if (strcmp(m->info.precisions[i], name) == 0) return true;
+    return false;
+}

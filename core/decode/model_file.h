@@ -1,0 +1,37 @@
+/* A model file, opened: verified, bound to its architecture, its known answers
+ * reproduced. */
+#ifndef LATENT_MODEL_FILE_H
+#define LATENT_MODEL_FILE_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "decode/model_config.h"
+#include "latent.h"
+#include "models/model.h"
+
+/* Read-only once open; shared by its decoders. */
+struct latent_model {
+    const struct model_ops *ops;
+    const void *bound; /* what ops->load returned; lies in memory */
+    struct model_dims dims;
+    struct latent_info info;
+    struct arena memory;        /* bound and packed weights, nothing else */
+    struct model_config config; /* owns the strings and arrays of info and dims */
+    char *path, *config_text;
+};
+
+/* Weights, state and scratch of one model may not exceed this: hyper-parameters come
+ * from outside. */
+#define MODEL_MAX_BYTES (4ull << 30)
+
+/* latent_model_open over bytes in memory (tests, fuzzing); info.path is "(memory)". */
+int model_open_bytes(latent_model **out, const void *bytes, size_t n,
+                     struct latent_error *err);
+/* Index into m->ops->modes of a mode the file lists; NULL: its first. -1: the file does
+ * not list it. */
+int model_mode(const latent_model *m, const char *name);
+/* Does the file list this precision? NULL: its first, always true. */
+bool model_has_precision(const latent_model *m, const char *name);
+
+#endif

@@ -1,0 +1,110 @@
+/* Linear, norm and GRU layers. */
+#include "layers/layers.h"
+
+#include <stdio.h>
+
+#include "kernels/blas.h"
+
+void linear_load_named(struct linear *l, struct weights *w, size_t n_out, size_t n_in,
+                       const char *weight_name, const char *bias_name)
+{
+    l->n_out = n_out;
+    l->n_in = n_in;
+    l->weight = weights_floats(w, SHAPE(n_out, n_in), "%s", weight_name);
+    l->bias = weights_floats(w, SHAPE(n_out), "%s", bias_name);
+    l->packed = panels_pack(w->arena, n_out, n_in, l->weight, l->bias);
+}
+
+void linear_load(struct linear *l, struct weights *w, size_t n_out, size_t n_in,
+                 const char *name)
+{
+    char weight_name[160], bias_name[160];
+    snprintf(weight_name, sizeof weight_name, "%s.weight", name);
+    snprintf(bias_name, sizeof bias_name, "%s.bias", name);
+    linear_load_named(l, w, n_out, n_in, weight_name, bias_name);
+}
+
+void linear_forward(const struct linear *l, float *y, const float *x)
+{
+    kernels_get()->matvec(y, &l->packed, x);
+}
+
+void linear_forward_add(const struct linear *l, float *y, const float *x)
+{
+    kernels_get()->matvec_add(y, &l->packed, x);
+}
+
+void linear_rows(const struct linear *l, float *y, const float *x, size_t n)
+{
+    blas_matmul_transposed(y, l->n_out, x, l->n_in, l->weight, l->n_in, n, l->n_out,
+                           l->n_in);
+    for (size_t i = 0; i < n; i++) add(y + i * l->n_out, l->bias, l->n_out);
+}
+
+void linear_rows_add(const struct linear *l, float *y, const float *x, size_t n,
+                     float *scratch)
+{
+    linear_rows(l, scratch, x, n);
+    add(y, scratch, n * l->n_out);
+}
+
+void norm_load(struct norm *l, struct weights *w, size_t width, const char *name)
+{
+    l->width = width;
+    l->weight = weights_floats(w, SHAPE(width), "%s.weight", name);
+    l->bias = weights_floats(w, SHAPE(width), "%s.bias", name);
+}
+
+void norm_forward(const struct norm *l, float *y, const float *x)
+{
+    kernels_get()->layer_norm(y, x, l->weight, l->bias, l->width);
+}
+
+void gru_layer_load(struct gru_layer *l, struct weights *w, size_t n_in, size_t hidden,
+                    int k)
+{
+    const float *ih =
+        weights_floats(w, SHAPE(3 * hidden, n_in), "gru.weight_ih_l%d", k);
+    const float *hh =
+        weights_floats(w, SHAPE(3 * hidden, hidden), "gru.weight_hh_l%d", k);
+    const float *b_ih = weights_floats(w, SHAPE(3 * hidden), "gru.bias_ih_l%d", k);
+    const float *b_hh = weights_floats(w, SHAPE(3 * hidden), "gru.bias_hh_l%d", k);
+    l->n_in = n_in;
+    l->hidden = hidden;
+    l->input = panels_pack(w->arena, 3 * hidden, n_in, ih, b_ih);
+    l->recurrent = panels_pack(w->arena, 3 * hidden, hidden, hh, b_hh);
+}
+
+/* r = sigma(gi_r + gh_r), z = sigma(gi_z + gh_z), n = tanh(gi_n + r * gh_n), h = (1 -
+ * z) n + z h */
+void gru_layer_forward(const struct gru_layer *l, float *h, const float *x,
+                       float *scratch, uint32_t *index)
+{
+    const struct kernels *k = kernels_get();
+    size_t hidden = l->hidden;
+    float *gi = scratch, *gh = scratch + 3 * hidden; /* [3 hidden] each: r, z, n */
+    if (index)
+        k->matvec_sparse(gi, &l->input, x, index, nonzero_index(index, x, l->n_in));
+    else
+        k->matvec(gi, &l->input, x);
+    k->matvec(gh, &l->recurrent, h);
+
+    add(gi, gh, 2 * hidden);
+    k->sigmoid(gi, 2 * hidden);
+    const float *r = gi, *z = gi + hidden;
+    float *n = gi + 2 * hidden;
+    const float *gh_n = gh + 2 * hidden;
+    for (size_t i = 0; i < hidden; i++) n[i] += r[i] * gh_n[i];
+    k->tanh(n, hidden);
+    for (size_t i = 0; i < hidden; i++) h[i] = (1.0f - z[i]) * n[i] + z[i] * h[i];
+}
+
+void relu(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) x[i] = x[i] < 0.0f ? 0.0f : x[i];
+}
+
+void add(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] += x[i];
+}

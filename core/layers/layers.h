@@ -1,0 +1,61 @@
+/* Layers: views of weights, and forward functions over flat arrays. None allocates.
+ * Shape letters: D width, H heads, F hidden, n rows (tokens). */
+#ifndef LATENT_LAYERS_H
+#define LATENT_LAYERS_H
+
+#include "base/weights.h"
+#include "kernels/kernels.h"
+
+/* y = W x + b. W is held twice: row-major for whole windows, packed for single bins. */
+struct linear {
+    size_t n_out, n_in;
+    const float *weight; /* [n_out, n_in] */
+    const float *bias;   /* [n_out] */
+    struct panels packed;
+};
+
+/* Takes "<name>.weight" and "<name>.bias". */
+void linear_load(struct linear *l, struct weights *w, size_t n_out, size_t n_in,
+                 const char *name);
+/* Takes two tensors by their full names, e.g. "..in_proj_weight" and "..in_proj_bias".
+ */
+void linear_load_named(struct linear *l, struct weights *w, size_t n_out, size_t n_in,
+                       const char *weight_name, const char *bias_name);
+void linear_forward(const struct linear *l, float *y, const float *x);
+/* y += W x + b */
+void linear_forward_add(const struct linear *l, float *y, const float *x);
+/* y [n, n_out] = x [n, n_in] W^T + b */
+void linear_rows(const struct linear *l, float *y, const float *x, size_t n);
+void linear_rows_add(const struct linear *l, float *y, const float *x, size_t n,
+                     float *scratch);
+
+/* Layer norm, eps 1e-5. */
+struct norm {
+    size_t width;
+    const float *weight, *bias; /* [width] */
+};
+
+void norm_load(struct norm *l, struct weights *w, size_t width, const char *name);
+void norm_forward(const struct norm *l, float *y, const float *x); /* y may be x */
+
+/* One layer of torch's nn.GRU: gates r, z, n; the reset gate after the product
+ * (models.md 0.1). */
+struct gru_layer {
+    size_t n_in, hidden;
+    struct panels input, recurrent; /* [3 hidden, n_in], [3 hidden, hidden] */
+};
+
+/* Takes gru.weight_ih_l<k>, gru.weight_hh_l<k>, gru.bias_ih_l<k>, gru.bias_hh_l<k>. */
+void gru_layer_load(struct gru_layer *l, struct weights *w, size_t n_in, size_t hidden,
+                    int k);
+#define GRU_SCRATCH(hidden) (6 * (hidden))
+/* h [hidden] is replaced. index [n_in] is scratch for a sparse x, or NULL when x is
+ * dense. */
+void gru_layer_forward(const struct gru_layer *l, float *h, const float *x,
+                       float *scratch, uint32_t *index);
+
+void relu(float *x, size_t n);
+/* y += x */
+void add(float *y, const float *x, size_t n);
+
+#endif

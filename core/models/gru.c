@@ -1,0 +1,135 @@
+/* Stacked causal GRU (torch nn.GRU convention) with rate and behaviour readouts.
+ *
+ * Streaming: exact, one step per bin. State: layers x H floats, and N of its own
+ * predicted counts. Multiply-adds per bin: 3 H (C' + H) for the first layer, C' the
+ * non-zero channels; 6 H^2 for each further one; H (N + O) for the readouts. predict:
+ * feeds its own previous expected counts back as input when it has a rate for each
+ * channel, else the training mean. */
+#include <string.h>
+
+#include "base/error.h"
+#include "layers/layers.h"
+#include "models/model.h"
+
+#define GRU_MAX_LAYERS 8
+
+static const struct latent_mode gru_modes[] = {{.name = "causal"}, {0}};
+
+struct gru {
+    size_t n_channels, n_layers, hidden, n_rates, n_readout; /* C, -, H, N, O */
+    bool lograte;
+    const float *channel_mean; /* [C] or NULL */
+    struct gru_layer layers[GRU_MAX_LAYERS];
+    struct linear rate, readout;
+};
+
+struct gru_state {
+    const struct gru *m;
+    float *h;        /* [layers, H] */
+    float *expected; /* [C] counts expected in the next bin */
+    float *scratch;
+    uint32_t *index; /* [C] */
+};
+
+/* Rows of an optional tensor [n, ...]; 0 when the file has none. */
+static size_t rows_of(const struct weights *w, const char *name)
+{
+    const struct tensor *t = weights_peek(w, name);
+    return t && t->n_dims ? t->shape[0] : 0;
+}
+
+static void *gru_load(struct weights *w, struct config *c, struct model_dims *dims)
+{
+    struct gru m = {.n_channels = dims->n_channels, .channel_mean = dims->channel_mean};
+    m.n_layers = (size_t)config_int(c, "layers", 1, GRU_MAX_LAYERS);
+    m.hidden = (size_t)config_int(c, "hidden", 1, 16384);
+    m.lograte = config_bool(c, "lograte");
+    if (c->status) return NULL;
+    for (size_t k = 0; k < m.n_layers; k++)
+        gru_layer_load(&m.layers[k], w, k ? m.hidden : m.n_channels, m.hidden, (int)k);
+    m.n_rates = rows_of(w, "rate.weight");
+    m.n_readout = rows_of(w, "readout.weight");
+    if (m.n_rates) linear_load(&m.rate, w, m.n_rates, m.hidden, "rate");
+    if (m.n_readout) linear_load(&m.readout, w, m.n_readout, m.hidden, "readout");
+    dims->n_latents = m.hidden;
+    dims->n_rates = m.n_rates;
+    dims->n_readout = m.n_readout;
+    return arena_copy(w->arena, &m, sizeof m);
+}
+
+static bool feeds_itself(const struct gru *m)
+{
+    return m->n_rates == m->n_channels;
+}
+
+static const char *gru_predict_check(const void *model)
+{
+    const struct gru *m = model;
+    if (feeds_itself(m) || m->channel_mean) return NULL;
+    return "a gru without a rate for each channel predicts from the training mean: "
+           "export it with "
+           "\"channels\": {\"mean\": [...]}, or set on-gap = reset";
+}
+
+static void *gru_init(const void *model, int mode, struct model_memory *mem)
+{
+    const struct gru *m = model;
+    struct gru_state s = {.m = m};
+    (void)mode;
+    s.h = arena_floats(mem->state, m->n_layers * m->hidden);
+    s.expected = arena_floats(mem->state, m->n_channels);
+    s.scratch = arena_floats(mem->work, GRU_SCRATCH(m->hidden));
+    s.index = arena_take(mem->work, m->n_channels * sizeof *s.index);
+    return arena_copy(mem->work, &s, sizeof s);
+}
+
+static void gru_reset(void *state)
+{
+    struct gru_state *s = state;
+    const struct gru *m = s->m;
+    memset(s->h, 0, m->n_layers * m->hidden * sizeof *s->h);
+    if (m->channel_mean)
+        memcpy(s->expected, m->channel_mean, m->n_channels * sizeof *s->expected);
+    else
+        memset(s->expected, 0, m->n_channels * sizeof *s->expected);
+}
+
+static void gru_step(void *state, const float *counts, struct model_out *out)
+{
+    struct gru_state *s = state;
+    const struct gru *m = s->m;
+    float *top = s->h + (m->n_layers - 1) * m->hidden;
+
+    gru_layer_forward(&m->layers[0], s->h, counts, s->scratch, s->index);
+    for (size_t k = 1; k < m->n_layers; k++)
+        gru_layer_forward(&m->layers[k], s->h + k * m->hidden,
+                          s->h + (k - 1) * m->hidden, s->scratch, NULL);
+    memcpy(out->latents, top, m->hidden * sizeof *top);
+    if (m->n_rates) {
+        linear_forward(&m->rate, out->rates, top);
+        if (m->lograte)
+            kernels_get()->exp(out->rates, m->n_rates);
+        else
+            relu(out->rates, m->n_rates);
+    }
+    if (m->n_readout) linear_forward(&m->readout, out->readout, top);
+    if (feeds_itself(m))
+        memcpy(s->expected, out->rates, m->n_rates * sizeof *out->rates);
+}
+
+static void gru_predict(void *state, struct model_out *out)
+{
+    struct gru_state *s = state;
+    gru_step(s, s->expected, out);
+}
+
+const struct model_ops gru_ops = {
+    .name = "gru",
+    .modes = gru_modes,
+    .load = gru_load,
+    .init = gru_init,
+    .reset = gru_reset,
+    .step = gru_step,
+    .predict = gru_predict,
+    .predict_check = gru_predict_check,
+};

@@ -1,0 +1,64 @@
+/* What an architecture is: one const struct model_ops, one line in registry.c. */
+#ifndef LATENT_MODELS_MODEL_H
+#define LATENT_MODELS_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/config.h"
+#include "base/weights.h"
+#include "latent.h"
+
+/* Sizes that load learns from hyper-parameters and tensors; the file's "outputs" must
+ * agree. */
+struct model_dims {
+    size_t n_channels;                    /* C, from the file */
+    size_t n_latents, n_rates, n_readout; /* L, N, O; 0: the model has none */
+    size_t trial_bins;                    /* longest trial, 0: no limit */
+    double bin_s;                         /* bin width, seconds */
+    const float *channel_mean;            /* [C] counts per bin in training, or NULL */
+};
+
+/* state: what a snapshot holds (pointer-free numbers carried from bin to bin).
+ * work: everything else (the state struct with its pointers, scratch). */
+struct model_memory {
+    struct arena *state, *work;
+};
+
+/* Where a step writes. Rates are expected counts per bin. flags: WARMUP, OUTSIDE,
+ * INPUT_CLIPPED. */
+struct model_out {
+    float *latents; /* [L] */
+    float *rates;   /* [N] */
+    float *readout; /* [O] */
+    uint32_t flags;
+};
+
+struct model_ops {
+    const char *name;
+    const struct latent_mode *modes; /* ended by a NULL name */
+    /* Bind weights, check hyper-parameters, fill dims. Returns the bound weights (in
+     * w->arena) or NULL with w->status or hyper->status set. */
+    void *(*load)(struct weights *w, struct config *hyper, struct model_dims *dims);
+    /* Carve a state; runs once over counting arenas (then returns NULL) and once for
+     * real. mode: index into modes. The memory is zeroed; reset is called after. */
+    void *(*init)(const void *model, int mode, struct model_memory *mem);
+    void (*reset)(void *state);
+    /* One bin: counts [C] in, *out filled. Neither may allocate, lock, wait or call the
+     * system. */
+    void (*step)(void *state, const float *counts, struct model_out *out);
+    void (*predict)(void *state, struct model_out *out); /* one bin without input */
+    /* Offline modes only: T rows of counts in, T rows of each output. */
+    void (*trial)(void *state, const float *counts, size_t n_bins,
+                  struct model_out *out);
+    /* Optional: NULL, or the reason why this file cannot run in a mode, or cannot
+     * predict. */
+    const char *(*mode_check)(const void *model, int mode);
+    const char *(*predict_check)(const void *model);
+};
+
+const struct model_ops *model_find(const char *name); /* NULL when unknown */
+const char *model_names(void);                        /* "gru, kalman, ndt, wiener" */
+
+#endif
