@@ -1,0 +1,43 @@
+/* C client of latentd: frames of one stream, drained to the newest, and a readout that
+ * goes neutral by itself when it is no longer fresh. Not for a real-time thread: it
+ * allocates when an Info comes. One thread at a time. */
+#ifndef LATENT_CLIENT_H
+#define LATENT_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire.h"
+
+typedef struct latent_client latent_client;
+
+struct latent_client_counts {
+    uint64_t received; /* frames */
+    uint64_t lost; /* frames the publisher sent and we did not get: holes in pub_seq */
+    uint64_t restarts; /* times pub_seq started again */
+    uint64_t refused;  /* messages that were no Frame or Info */
+};
+
+/* Valid until the next call on the client. */
+struct latent_client_readout {
+    uint32_t n;
+    const struct latent_readout *fields; /* [n] names, units, neutral values, limits */
+    const float *values; /* [n] of the newest frame; neutral when reason is set */
+    const char *reason;  /* NULL: fresh. Otherwise why the values are neutral */
+};
+
+/* Connect to an endpoint such as "tcp://127.0.0.1:5571". On error *out is NULL and err
+ * (may be NULL) says what was wrong. */
+int latent_client_open(latent_client **out, const char *endpoint, const char *stream,
+                       struct latent_error *err);
+/* Wait up to timeout_ms (-1: for ever) for a frame, take all that are there, give the
+ * newest: 1, or 0 when there was none. Its values are valid until the next call. */
+int latent_client_poll(latent_client *c, int timeout_ms, struct wire_frame *out);
+/* Readout of the newest frame polled, judged now: 1, or 0 when no Info came yet or the
+ * stream has no readout. The values are neutral from valid_for_ns after the frame's
+ * publication on. */
+int latent_client_readout(latent_client *c, struct latent_client_readout *out);
+struct latent_client_counts latent_client_counts(const latent_client *c);
+void latent_client_close(latent_client *c); /* NULL is allowed */
+
+#endif

@@ -1,0 +1,47 @@
+"""Counts to bytes with the narrowest encoding that holds them exactly; nothing saturates."""
+
+import numpy as np
+
+from . import latent_pb2 as pb
+
+MAX_BINS = 256        # bins in one message
+MAX_CHANNELS = 65536  # a channel's index in PAIRS is 16 bits
+
+
+def as_bins(counts):
+    """[n_channels] or [n_bins, n_channels] of any real type -> float32 [n_bins, n_channels]."""
+    bins = np.atleast_2d(np.asarray(counts, dtype=np.float32))
+    limits = (MAX_BINS, MAX_CHANNELS)
+    if bins.ndim != 2 or not all(1 <= n <= limit for n, limit in zip(bins.shape, limits)):
+        raise ValueError(
+            f"counts have shape {np.shape(counts)}; expected [n_bins, n_channels] with "
+            f"1 to {MAX_BINS} bins and 1 to {MAX_CHANNELS} channels")
+    return bins
+
+
+def narrowest(bins):
+    """The encoding for float32 [n_bins, n_channels]; on equal size the plainer one."""
+    whole = np.isfinite(bins) & (bins >= 0) & (bins <= 65535) & (bins == np.floor(bins))
+    if not whole.all():
+        return pb.F32
+    plain, plain_bytes = (pb.U8, bins.size) if bins.max() <= 255 else (pb.U16, 2 * bins.size)
+    return pb.PAIRS if 4 * np.count_nonzero(bins) < plain_bytes else plain
+
+
+def _pairs(row):
+    channels = np.flatnonzero(row)
+    return np.stack([channels, row[channels]], axis=1).astype("<u2").tobytes()
+
+
+_ENCODERS = {
+    pb.U8: lambda row: row.astype("u1").tobytes(),
+    pb.U16: lambda row: row.astype("<u2").tobytes(),
+    pb.PAIRS: _pairs,
+    pb.F32: lambda row: row.astype("<f4").tobytes(),
+}
+
+
+def encode(bins):
+    """float32 [n_bins, n_channels] -> (encoding, [bytes of each bin])."""
+    encoding = narrowest(bins)
+    return encoding, [_ENCODERS[encoding](row) for row in bins]

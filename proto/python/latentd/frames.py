@@ -1,0 +1,146 @@
+"""What the wire carries, as light Python objects with numpy arrays."""
+
+import enum
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import latent_pb2 as pb
+
+
+class Mark(enum.IntFlag):
+    """Marks of a bin."""
+
+    TRIAL_START = 1 << 0  # reset before this bin; it is position 0
+    TRIAL_END = 1 << 1    # the last bin of the trial
+    RESET = 1 << 2        # reset before this bin
+
+
+class Flag(enum.IntFlag):
+    """Flags of a frame; the same bits as enum latent_flag of latent.h."""
+
+    WARMUP = 1 << 0
+    GAP = 1 << 1
+    FILLED = 1 << 2
+    PREDICTED = 1 << 3
+    LATE = 1 << 4
+    HELD = 1 << 5
+    SAFE = 1 << 6
+    RESET = 1 << 7
+    SWAPPED = 1 << 8
+    MASKED = 1 << 9
+    INPUT_CLIPPED = 1 << 10
+    LIMITED = 1 << 11
+    OUTSIDE = 1 << 12
+    AGE_UNKNOWN = 1 << 13
+
+
+@dataclass
+class Frame:
+    """One decoded bin. Times in nanoseconds; an absent group is an empty array."""
+
+    epoch: int
+    seq: int
+    pub_seq: int
+    t_source_ns: int
+    t_recv_ns: int
+    t_publish_ns: int
+    clock_id: int
+    age_ns: int
+    budget_left_ns: int
+    valid_for_ns: int
+    flags: Flag
+    decoder_id: int
+    mask_version: int
+    marks: Mark
+    event_id: int
+    latents: np.ndarray  # [n_latents] float32, model units
+    rates: np.ndarray    # [n_rates] float32, Hz
+    readout: np.ndarray  # [n_readout] float32, units of Info.readout
+    t_receipt_ns: int    # CLOCK_MONOTONIC of this subscriber
+
+    @classmethod
+    def unpack(cls, payload, t_receipt_ns):
+        """Bytes -> Frame; raises google.protobuf.message.DecodeError on anything else."""
+        m = pb.Frame.FromString(payload)
+        return cls(
+            m.epoch, m.seq, m.pub_seq, m.t_source_ns, m.t_recv_ns, m.t_publish_ns, m.clock_id,
+            m.age_ns, m.budget_left_ns, m.valid_for_ns, Flag(m.flags), m.decoder_id, m.mask_version,
+            Mark(m.marks), m.event_id, np.array(m.latents, np.float32),
+            np.array(m.rates, np.float32), np.array(m.readout, np.float32), t_receipt_ns)
+
+
+@dataclass
+class ReadoutField:
+    """One dimension of the readout. min, max: -inf, inf when unlimited; slew per second."""
+
+    name: str
+    unit: str
+    neutral: float
+    min: float
+    max: float
+    slew: float
+
+
+@dataclass
+class Info:
+    """What the values of the frames with this decoder_id mean."""
+
+    stream: str
+    decoder_id: int
+    arch: str
+    mode: str
+    precision: str
+    n_channels: int
+    bin_width_us: int
+    n_latents: int
+    n_rates: int
+    valid_for_ns: int
+    budget_ns: int
+    version: str
+    clock_id: int
+    readout: list = field(default_factory=list)  # [n_readout] ReadoutField
+
+    @classmethod
+    def unpack(cls, payload):
+        """Bytes -> Info; raises google.protobuf.message.DecodeError on anything else."""
+        m = pb.Info.FromString(payload)
+        return cls(
+            m.stream, m.decoder_id, m.arch, m.mode, m.precision, m.n_channels, m.bin_width_us,
+            m.n_latents, m.n_rates, m.valid_for_ns, m.budget_ns, m.version, m.clock_id,
+            [ReadoutField(r.name, r.unit, r.neutral, r.min, r.max, r.slew) for r in m.readout])
+
+    def neutral(self):
+        """[n_readout] float32: what a device gets when there is nothing to say."""
+        return np.array([r.neutral for r in self.readout], np.float32)
+
+
+@dataclass
+class Readout:
+    """A readout by name. When stale, values are the neutral ones and reason says why."""
+
+    fields: list        # [n_readout] ReadoutField
+    values: np.ndarray  # [n_readout] float32
+    stale: bool
+    reason: str         # empty unless stale
+    frame: Frame        # the newest frame, stale or not; None before the first
+
+    def __getitem__(self, name):
+        for readout_field, value in zip(self.fields, self.values):
+            if readout_field.name == name:
+                return float(value)
+        raise KeyError(name)
+
+    @property
+    def names(self):
+        """Names in order of values."""
+        return [f.name for f in self.fields]
+
+    @property
+    def units(self):
+        """Units in order of values."""
+        return [f.unit for f in self.fields]
+
+    def as_dict(self):
+        """{name: value}."""
+        return dict(zip(self.names, self.values.tolist()))

@@ -1,0 +1,156 @@
+"""A consumer of frames."""
+
+import time
+
+import numpy as np
+import zmq
+from google.protobuf.message import DecodeError
+
+from .clock import FrameAge, clock_id
+from .frames import Frame, Info, Readout
+
+_MAX_MESSAGE_BYTES = 1 << 20
+
+
+class Subscriber:
+    """Frames of one stream.
+
+    latest() and readout() drain to the newest frame, as a control loop wants; iterating gives
+    every frame, as a logger wants. Either way `lost` counts the frames that never came (holes in
+    pub_seq).
+    """
+
+    def __init__(self, endpoint, stream, bind=False, queue_frames=1000, context=None):
+        self.stream = stream
+        self.info = None   # the newest Info; None until it came (once a second)
+        self.received = 0  # frames
+        self.lost = 0      # frames the publisher sent and we did not get
+        self.restarts = 0  # times pub_seq started again
+        self.refused = 0   # messages that were no Frame or Info
+        self._infos = {}   # decoder_id -> Info, the newest two
+        self._newest = None
+        self._age = FrameAge(clock_id())
+        self._handlers = {
+            f"{stream}/frame".encode(): self._on_frame, f"{stream}/info".encode(): self._on_info}
+        self._socket = (context or zmq.Context.instance()).socket(zmq.SUB)
+        self._socket.linger = 0
+        self._socket.rcvhwm = queue_frames
+        self._socket.maxmsgsize = _MAX_MESSAGE_BYTES
+        for topic in self._handlers:
+            self._socket.subscribe(topic)
+        (self._socket.bind if bind else self._socket.connect)(endpoint)
+        self.endpoint = self._socket.last_endpoint.decode().rstrip("\0")
+
+    def latest(self, timeout=0.0):
+        """The newest frame not yet seen, after waiting up to timeout seconds (None: for ever).
+
+        None when there is none: what readout() then says depends on how old the one before is.
+        """
+        newest = None
+        frame = self._receive(timeout)
+        while frame is not None:
+            newest = frame
+            frame = self._receive(0.0)
+        return newest
+
+    def frames(self, timeout=None):
+        """Every frame in turn; ends when none comes for timeout seconds (None: never)."""
+        while (frame := self._receive(timeout)) is not None:
+            yield frame
+
+    def __iter__(self):
+        return self.frames()
+
+    def readout(self, timeout=0.0):
+        """Readout of the newest frame, by name; takes waiting frames as latest() does.
+
+        Its values are the neutral ones, and stale is True, once the frame has expired (valid_for_ns
+        after its publication) or cannot be used. None: no Info yet, or the stream has no readout.
+        """
+        self.latest(timeout)
+        info = self._infos.get(self._newest.decoder_id, self.info) if self._newest else self.info
+        if info is None or not info.readout:
+            return None
+        reason = self._unfit(self._newest, info, time.monotonic_ns())
+        values = info.neutral() if reason else self._newest.readout
+        return Readout(info.readout, values, bool(reason), reason, self._newest)
+
+    def close(self):
+        """Leave the stream."""
+        self._socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def _unfit(self, frame, info, now_ns):
+        """Why the frame must not drive a device; empty when it may."""
+        if frame is None:
+            return "no frame yet"
+        if frame.decoder_id != info.decoder_id:
+            return "the decoder changed and its info has not come yet"
+        if frame.readout.size != len(info.readout):
+            return (f"the frame carries {frame.readout.size} readout values, "
+                    f"its info names {len(info.readout)}")
+        if not np.isfinite(frame.readout).all():
+            return "the readout is not finite"
+        age_ns = self._age.age_ns(frame, now_ns)
+        if age_ns < 0:
+            return "published in the future: the clocks of publisher and subscriber disagree"
+        if age_ns >= frame.valid_for_ns:
+            return (f"expired: {age_ns / 1e6:.1f} ms old, "
+                    f"valid for {frame.valid_for_ns / 1e6:.1f} ms")
+        return ""
+
+    def _receive(self, timeout):
+        """The next frame; infos on the way are kept. None when none came within timeout seconds."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left_ms = None if end is None else max(0, int((end - time.monotonic()) * 1000 + 0.999))
+            if not self._socket.poll(left_ms):
+                return None
+            frame = self._dispatch(self._socket.recv_multipart())
+            if frame is not None:
+                return frame
+
+    def _dispatch(self, parts):
+        """Frame of a message, or None for anything else.
+
+        Subscribing is by prefix: the topic is compared whole.
+        """
+        handler = self._handlers.get(parts[0])
+        if handler is None:
+            return None
+        try:
+            if len(parts) == 2:
+                return handler(parts[1])
+        except DecodeError:
+            pass
+        self.refused += 1
+        return None
+
+    def _on_info(self, payload):
+        info = Info.unpack(payload)
+        self._infos.pop(info.decoder_id, None)  # to move it to the end
+        self._infos[info.decoder_id] = info
+        if len(self._infos) > 2:
+            del self._infos[next(iter(self._infos))]
+        self.info = info
+
+    def _on_frame(self, payload):
+        frame = Frame.unpack(payload, time.monotonic_ns())
+        if self._newest is not None:
+            self._count_lost(frame.pub_seq - self._newest.pub_seq)
+        self.received += 1
+        self._age.on_frame(frame)
+        self._newest = frame
+        return frame
+
+    def _count_lost(self, advance):
+        """advance: of pub_seq since the frame before."""
+        if advance > 0:
+            self.lost += advance - 1
+        else:
+            self.restarts += 1

@@ -1,0 +1,112 @@
+/* Bytes <-> core structs: the only place that knows protobuf.
+ *
+ * Nothing here allocates from the heap: unpacking goes into a wire_arena, packing into
+ * the caller's buffer. Input is hostile: lengths and shapes are checked before anything
+ * is believed. */
+#ifndef LATENT_WIRE_H
+#define LATENT_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "latent.h"
+
+/* Why a message or bin was refused; the ledgers count each by name. */
+enum wire_refusal {
+    WIRE_OK = 0,
+    WIRE_REFUSED_LENGTH, /* empty, above the stream's bound, or not two parts */
+    WIRE_REFUSED_FORMAT, /* not a Bins message, no bins or more than WIRE_MAX_BINS,
+                          * unknown encoding, unpack arena exhausted */
+    WIRE_REFUSED_SHAPE,  /* channel count, bin width, or bytes of counts do not fit the
+                            model */
+    WIRE_REFUSED_SEQUENCE, /* reserved for epoch, sequence, time */
+    WIRE_REFUSED_VALUE, /* non-finite, or channel index out of range or not ascending */
+};
+#define WIRE_N_REFUSALS 6
+const char *wire_refusal_name(enum wire_refusal r); /* "length", "format", ... */
+
+/* Bounds of one message. WIRE_MAX_BINS empty bins always fit WIRE_ARENA_BASE; a
+ * channel's index in PAIRS is 16 bits. */
+#define WIRE_MAX_BINS 256
+#define WIRE_MAX_CHANNELS 65536
+
+/* Memory for one unpacked message: WIRE_ARENA_BASE + 4 x payload. `bytes` is aligned
+ * to 16. */
+#define WIRE_ARENA_BASE 65536
+struct wire_arena {
+    unsigned char *bytes;
+    size_t size, used;
+};
+
+struct wire_bins {
+    uint64_t epoch, seq, t_source_ns;
+    uint32_t bin_width_us, n_channels;
+    uint32_t encoding;
+    size_t n_bins;
+    const void *message; /* unpacked, in the arena */
+};
+
+struct wire_bin {
+    const uint8_t *counts;
+    size_t n_bytes;
+    uint32_t marks;
+    uint64_t event_id;
+};
+
+/* Unpack a Bins payload into the arena (which is reset first). Valid until the arena's
+ * next use. LENGTH for an empty payload, SHAPE for no or more than WIRE_MAX_CHANNELS
+ * channels; whether the channels and the bin width are the model's is for the caller to
+ * check before wire_bin_counts. */
+enum wire_refusal wire_unpack_bins(struct wire_arena *arena, const void *payload,
+                                   size_t n, struct wire_bins *out);
+void wire_bin_at(const struct wire_bins *bins, size_t i, struct wire_bin *out);
+/* Bytes of bin i as float counts [bins->n_channels]: WIRE_REFUSED_SHAPE when the bytes
+ * do not fit n_channels, WIRE_REFUSED_VALUE for non-finite floats or a channel index
+ * out of range or not ascending (counts then hold nothing of use). */
+enum wire_refusal wire_bin_counts(const struct wire_bins *bins, size_t i,
+                                  float *counts);
+
+/* Pack counts [head->n_bins][head->n_channels] with the narrowest encoding that holds
+ * all of them exactly; counts that are negative, not whole or above 65535 travel as
+ * F32. head->encoding and ->message are not read. Returns the number of bytes, 0 when
+ * cap is too small (wire_bins_bound tells) or n_bins or n_channels is 0 or above its
+ * bound. marks, event_ids may be NULL. */
+size_t wire_bins_bound(size_t n_bins, size_t n_channels);
+size_t wire_pack_bins(const struct wire_bins *head, const float *counts,
+                      const uint32_t *marks, const uint64_t *event_ids, uint8_t *buf,
+                      size_t cap);
+
+struct wire_frame {
+    uint64_t epoch, seq, pub_seq;
+    uint64_t t_source_ns, t_recv_ns, t_publish_ns, clock_id;
+    int64_t age_ns, budget_left_ns;
+    uint64_t valid_for_ns, decoder_id, event_id;
+    uint32_t mask_version, marks;
+    struct latent_frame values; /* flags, latents, rates, readout */
+};
+
+/* Bytes a frame of that many floats can take. */
+size_t wire_frame_bound(size_t n_values);
+/* Returns the number of bytes; 0: cap too small. */
+size_t wire_pack_frame(const struct wire_frame *f, uint8_t *buf, size_t cap);
+/* Unpack into the arena (which is reset first); values point into it. 0, or -1: not a
+ * Frame, or the arena is exhausted. */
+int wire_unpack_frame(struct wire_arena *arena, const void *payload, size_t n,
+                      struct wire_frame *out);
+
+struct wire_truth {
+    uint64_t epoch, seq, t_source_ns;
+    uint32_t n_latents, n_rates, n_readout;
+    const float *latents, *rates, *readout;
+};
+/* Needs at most wire_frame_bound(n_latents + n_rates + n_readout) bytes; 0: cap too
+ * small. */
+size_t wire_pack_truth(const struct wire_truth *t, uint8_t *buf, size_t cap);
+
+/* Frame.clock_id: first 8 bytes (big-endian) of SHA-256 over
+ * /proc/sys/kernel/random/boot_id without white space. Equal ids: CLOCK_MONOTONIC times
+ * compare directly. 0 when unknown: equals nobody's. Reads a file: call it once at
+ * start. */
+uint64_t wire_clock_id(void);
+
+#endif
