@@ -1,0 +1,13 @@
+/* The lines of a configuration file, one by one into a struct conf. */
+#ifndef CONF_READER_H
+#define CONF_READER_H
+
+#include "conf/conf.h"
+
+#define CONF_MAX_LINE 1000 /* bytes; longer lines are refused */
+
+/* Read c->path into c. Mistakes become problems and reading goes on. false: the file
+ * could not be read. */
+bool conf_reader_run(struct conf *c);
+
+#endif

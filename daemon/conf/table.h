@@ -1,0 +1,80 @@
+/* The keys of the configuration, one row each: the table that parsing, checking,
+ * printing and the manual page all read. */
+#ifndef CONF_TABLE_H
+#define CONF_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONF_MAX_KEYS 16   /* of one section */
+#define CONF_MAX_NAME 32   /* letters of a stream's name */
+#define CONF_MAX_LOOP 10   /* letters of a loop's name: data-LOOP is a thread's name */
+#define CONF_MAX_VALUE 512 /* bytes of a value as text */
+
+enum conf_socket { CONF_SUB, CONF_PULL };
+enum conf_attach { CONF_BIND, CONF_CONNECT };
+enum conf_on_gap { CONF_GAP_PREDICT, CONF_GAP_RESET };
+enum conf_plaintext { CONF_PLAINTEXT_LOOPBACK, CONF_PLAINTEXT_ANYWHERE };
+
+/* [latentd] */
+struct conf_daemon {
+    char *control;
+    uint32_t lock_memory;
+    uint32_t plaintext; /* enum conf_plaintext */
+};
+
+/* [stream NAME]. Times in ns; 0 = auto, NULL = the model's default, until resolved
+ * against the model. */
+struct conf_stream {
+    char *model, *mode, *precision;
+    char *input, *output;
+    uint32_t input_socket;                /* enum conf_socket */
+    uint32_t input_attach, output_attach; /* enum conf_attach */
+    uint32_t outputs;                     /* enum latent_group, bit set; 0 = all */
+    uint64_t budget_ns, valid_for_ns, max_gap_ns;
+    uint32_t on_gap; /* enum conf_on_gap */
+    uint32_t on_late;
+    uint32_t reorder_window; /* bins */
+    char *loop;
+};
+
+enum conf_section { CONF_DAEMON, CONF_STREAM, CONF_N_SECTIONS };
+
+struct conf_key;
+
+/* How values of one type are read and written. set: false and a text for what is wrong
+ * with the value. */
+struct conf_type {
+    bool (*set)(const struct conf_key *key, void *at, const char *value, char *text,
+                size_t n_text);
+    void (*print)(const struct conf_key *key, const void *at, char *text,
+                  size_t n_text);
+    const char *form; /* for the manual: "PATH", "MILLISECONDS", ... */
+    bool owns_text;   /* the value is a char * of its own */
+};
+
+struct conf_key {
+    const char *name;
+    const struct conf_type *type;
+    size_t offset;            /* in the section's struct */
+    const char *const *words; /* allowed, ended by NULL (choices) */
+    const char *const *later; /* known words that this version does not have, or NULL */
+    uint32_t min, max;        /* (counts) */
+    const char *unset;        /* text of the value "not given", or NULL */
+    const char *value;        /* default, as text; NULL: the key is required */
+    const char *help;
+};
+
+/* Rows of a section, ended by a NULL name. */
+const struct conf_key *conf_keys(enum conf_section section);
+const char *conf_section_form(enum conf_section section); /* "latentd", "stream NAME" */
+const struct conf_key *conf_find(enum conf_section section, const char *name);
+/* Keys of behaviour that this version does not have. */
+bool conf_is_later_key(const char *name);
+
+/* Values of a whole section. */
+void conf_set_defaults(enum conf_section section, void *values);
+void conf_free_values(enum conf_section section, void *values);
+
+#endif

@@ -1,0 +1,83 @@
+/* A REQ socket for a single exchange. */
+#include "latentctl/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <zmq.h>
+
+#include "tool/error.h"
+
+static void *open_socket(void *context, const char *endpoint, int timeout_ms,
+                         struct latent_error *err)
+{
+    void *socket = zmq_socket(context, ZMQ_REQ);
+    int linger_ms = 0;
+
+    if (!socket) {
+        tool_error(err, LATENT_E_NOMEM, "no socket: %s", zmq_strerror(errno));
+        return NULL;
+    }
+    zmq_setsockopt(socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    zmq_setsockopt(socket, ZMQ_SNDTIMEO, &timeout_ms, sizeof timeout_ms);
+    zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout_ms, sizeof timeout_ms);
+    if (zmq_connect(socket, endpoint) == 0) return socket;
+    tool_error(
+        err, LATENT_E_IO,
+        "%s: cannot connect: %s; expected --control ipc://PATH or tcp://HOST:PORT",
+        endpoint, zmq_strerror(errno));
+    zmq_close(socket);
+    return NULL;
+}
+
+static int send_request(void *socket, const Latent__V1__Request *request)
+{
+    size_t n = latent__v1__request__get_packed_size(request);
+    uint8_t *bytes = malloc(n + 1);
+    int status = -1;
+
+    if (!bytes) return -1;
+    latent__v1__request__pack(request, bytes);
+    if (zmq_send(socket, bytes, n, 0) >= 0) status = 0;
+    free(bytes);
+    return status;
+}
+
+static Latent__V1__Reply *receive_reply(void *socket, const char *endpoint,
+                                        struct latent_error *err)
+{
+    Latent__V1__Reply *reply;
+    zmq_msg_t message;
+
+    zmq_msg_init(&message);
+    if (zmq_msg_recv(&message, socket, 0) < 0) {
+        zmq_msg_close(&message);
+        tool_error(
+            err, LATENT_E_IO,
+            "no answer at %s; is latentd running, and does its [latentd] control "
+            "name this endpoint? (latentctl --control ENDPOINT)",
+            endpoint);
+        return NULL;
+    }
+    reply =
+        latent__v1__reply__unpack(NULL, zmq_msg_size(&message), zmq_msg_data(&message));
+    zmq_msg_close(&message);
+    if (!reply)
+        tool_error(err, LATENT_E_FORMAT, "the answer at %s is not latentd's", endpoint);
+    return reply;
+}
+
+Latent__V1__Reply *client_ask(const char *endpoint, const Latent__V1__Request *request,
+                              int timeout_ms, struct latent_error *err)
+{
+    void *context = zmq_ctx_new();
+    void *socket = open_socket(context, endpoint, timeout_ms, err);
+    Latent__V1__Reply *reply = NULL;
+
+    if (socket) {
+        send_request(socket, request); /* what could not be sent is not answered */
+        reply = receive_reply(socket, endpoint, err);
+        zmq_close(socket);
+    }
+    zmq_ctx_term(context);
+    return reply;
+}

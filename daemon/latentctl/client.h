@@ -1,0 +1,13 @@
+/* One request to a running latentd, one reply. */
+#ifndef LATENTCTL_CLIENT_H
+#define LATENTCTL_CLIENT_H
+
+#include "latent.h"
+#include "latent.pb-c.h"
+
+/* Ask and wait. The reply is to be freed with latent__v1__reply__free_unpacked. NULL
+ * and a text when none came, or one that cannot be read. */
+Latent__V1__Reply *client_ask(const char *endpoint, const Latent__V1__Request *request,
+                              int timeout_ms, struct latent_error *err);
+
+#endif

@@ -1,0 +1,154 @@
+/* latentctl: ask a running latentd how it is, and tell it what to do. */
+#include <getopt.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "latentctl/client.h"
+#include "latentctl/json.h"
+#include "latentctl/table.h"
+
+#define DEFAULT_CONTROL "ipc:///run/latentd/control"
+
+static const char usage[] =
+    "latentctl " LATENT_VERSION ": ask a running latentd, and tell it what to do\n"
+    "\n"
+    "usage: latentctl [OPTION...] status\n"
+    "       latentctl [OPTION...] model STREAM\n"
+    "       latentctl [OPTION...] reset STREAM\n"
+    "\n"
+    "  status              streams, ledgers, times\n"
+    "  model STREAM        the model that decodes a stream\n"
+    "  reset STREAM        reset the decoder before the stream's next bin\n"
+    "\n"
+    "  --control ENDPOINT  where latentd listens (default: " DEFAULT_CONTROL ")\n"
+    "  --json              for programs\n"
+    "  --dry-run           check and answer, change nothing\n"
+    "  --timeout SECONDS   wait this long for an answer (default: 2)\n"
+    "  --help, --version\n"
+    "\n"
+    "Exit: 0 done; 1 no answer, or refused by latentd; 2 a mistake in the command "
+    "line.\n";
+
+struct arguments {
+    const char *control, *command, *stream;
+    bool json, dry_run, help, version;
+    double timeout_s;
+};
+
+struct command {
+    const char *name;
+    Latent__V1__Operation operation;
+    bool needs_stream;
+    void (*print)(const Latent__V1__Status *status, FILE *out);
+};
+
+static const struct command commands[] = {
+    {"status", LATENT__V1__OPERATION__STATUS, false, table_print},
+    {"model", LATENT__V1__OPERATION__MODEL, true, table_print_model},
+    {"reset", LATENT__V1__OPERATION__RESET, true, NULL},
+};
+
+/* ---- command line ---- */
+
+static bool parse_options(int argc, char **argv, struct arguments *a)
+{
+    static const struct option options[] = {{"control", required_argument, NULL, 'c'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"dry-run", no_argument, NULL, 'd'},
+                                            {"timeout", required_argument, NULL, 't'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {NULL, 0, NULL, 0}};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            a->control = optarg;
+            break;
+        case 'j':
+            a->json = true;
+            break;
+        case 'd':
+            a->dry_run = true;
+            break;
+        case 't':
+            a->timeout_s = strtod(optarg, NULL);
+            break;
+        case 'h':
+            a->help = true;
+            break;
+        case 'v':
+            a->version = true;
+            break;
+        default:
+            return false;
+        }
+    }
+    return a->timeout_s > 0.0 && a->timeout_s <= 3600.0;
+}
+
+static const struct command *find_command(int argc, char **argv, struct arguments *a)
+{
+    for (size_t i = 0; optind < argc && i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(commands[i].name, argv[optind]) != 0) continue;
+        if (argc - optind != 1 + commands[i].needs_stream) return NULL;
+        a->stream = argv[optind + 1];
+        return &commands[i];
+    }
+    return NULL;
+}
+
+/* ---- one command ---- */
+
+static int show(const struct command *command, const struct arguments *a,
+                const Latent__V1__Reply *reply)
+{
+    if (reply->code) {
+        fprintf(stderr, "latentctl: %s\n", reply->text);
+        return 1;
+    }
+    if (reply->status && a->json)
+        json_print(reply->status, stdout);
+    else if (reply->status && command->print)
+        command->print(reply->status, stdout);
+    else
+        printf("%s\n", reply->text);
+    return 0;
+}
+
+static int run(const struct command *command, const struct arguments *a)
+{
+    Latent__V1__Request request = LATENT__V1__REQUEST__INIT;
+    struct latent_error err = {0};
+    Latent__V1__Reply *reply;
+    int status;
+
+    request.operation = command->operation;
+    if (command->needs_stream) request.stream = (char *)(uintptr_t)a->stream;
+    request.dry_run = a->dry_run;
+    reply = client_ask(a->control, &request, (int)lrint(a->timeout_s * 1e3), &err);
+    if (!reply) {
+        fprintf(stderr, "latentctl: %s\n", err.text);
+        return 1;
+    }
+    status = show(command, a, reply);
+    latent__v1__reply__free_unpacked(reply, NULL);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {.control = DEFAULT_CONTROL, .timeout_s = 2.0};
+    bool good = parse_options(argc, argv, &a);
+    const struct command *command = good ? find_command(argc, argv, &a) : NULL;
+
+    if (a.help) return fputs(usage, stdout) < 0;
+    if (a.version) return printf("latentctl %s\n", LATENT_VERSION) < 0;
+    if (command) return run(command, &a);
+    fputs(usage, stderr);
+    return 2;
+}

@@ -1,0 +1,173 @@
+/* Requests come from whoever can reach the socket: everything in them is checked, and
+ * each gets a reply. */
+#include "latentd/control.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "latentd/request.h"
+#include "tool/error.h"
+
+#define WATCH_PERIOD_MS 1000
+#define MAX_PARTS 3 /* identity, empty delimiter of a REQ socket, request */
+
+/* ---- one exchange ---- */
+
+struct exchange {
+    zmq_msg_t part[MAX_PARTS];
+    size_t n_parts; /* kept; more are read over, and make the request unreadable */
+    bool too_many;
+};
+
+static void exchange_receive(struct exchange *x, void *socket)
+{
+    zmq_msg_t *part;
+    zmq_msg_t spare;
+
+    *x = (struct exchange){0};
+    zmq_msg_init(&spare);
+    do {
+        x->too_many = x->n_parts == MAX_PARTS;
+        part = x->too_many ? &spare : &x->part[x->n_parts];
+        if (!x->too_many) zmq_msg_init(&x->part[x->n_parts++]);
+        if (zmq_msg_recv(part, socket, ZMQ_DONTWAIT) < 0) break;
+    } while (zmq_msg_more(part));
+    zmq_msg_close(&spare);
+}
+
+/* Everything before the request goes back before the reply: it is the way. A peer that
+ * is gone, or does not read, gets none. */
+static void exchange_reply(struct exchange *x, void *socket, const void *bytes,
+                           size_t n)
+{
+    size_t n_way = x->n_parts > 2 && zmq_msg_size(&x->part[1]) == 0 ? 2 : 1;
+
+    for (size_t i = 0; i < n_way; i++)
+        if (zmq_msg_send(&x->part[i], socket, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) return;
+    zmq_send(socket, bytes, n, ZMQ_DONTWAIT);
+}
+
+static void exchange_close(struct exchange *x)
+{
+    for (size_t i = 0; i < x->n_parts; i++) zmq_msg_close(&x->part[i]);
+}
+
+static void serve_one(struct control *c)
+{
+    struct exchange x;
+    zmq_msg_t *last;
+    void *reply;
+    size_t n;
+
+    exchange_receive(&x, c->socket);
+    if (x.n_parts >= 2) {
+        last = &x.part[x.n_parts - 1];
+        reply = request_answer(c->daemon, x.too_many ? NULL : zmq_msg_data(last),
+                               x.too_many ? 0 : zmq_msg_size(last), &n);
+        if (reply) exchange_reply(&x, c->socket, reply, n);
+        free(reply);
+    }
+    exchange_close(&x);
+}
+
+/* ---- events ---- */
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    struct control *c = poll->data;
+
+    (void)status;
+    (void)events;
+    while (socket_is_readable(c->socket)) serve_one(c);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    fprintf(stderr, "latentd: %s: stopping\n", strsignal(number));
+    uv_stop(handle->loop);
+}
+
+/* The monitors' queues are small: they are emptied whether or not anyone asks for the
+ * status. */
+static void on_watch(uv_timer_t *timer)
+{
+    struct control *c = timer->data;
+
+    for (size_t i = 0; i < c->daemon->n_loops; i++)
+        for (size_t j = 0; j < c->daemon->loops[i].n_inputs; j++)
+            input_watch(&c->daemon->loops[i].inputs[j]);
+}
+
+/* ---- life ---- */
+
+static int open_socket(struct control *c, struct latent_error *err)
+{
+    char text[LATENT_ERROR_TEXT];
+
+    c->context = zmq_ctx_new();
+    if (!c->context) return tool_error(err, LATENT_E_NOMEM, "control: out of memory");
+    c->socket = socket_open(c->context, SOCKET_CONTROL, true,
+                            c->daemon->conf.daemon.control, c->bound, err);
+    if (c->socket) return 0;
+    snprintf(text, sizeof text, "%s", err->text);
+    return tool_error(err, err->status, "control: %.*s", LATENT_ERROR_TEXT - 32, text);
+}
+
+static int open_handles(struct control *c)
+{
+    int status = uv_loop_init(&c->loop);
+
+    if (status) return status;
+    c->loop_is_open = true;
+    uv_signal_init(&c->loop, &c->sigint);
+    uv_signal_init(&c->loop, &c->sigterm);
+    uv_timer_init(&c->loop, &c->watch);
+    c->readable.data = c;
+    c->watch.data = c;
+    status = uv_poll_init(&c->loop, &c->readable, socket_descriptor(c->socket));
+    if (status) return status;
+    uv_signal_start_oneshot(&c->sigint, on_signal, SIGINT);
+    uv_signal_start_oneshot(&c->sigterm, on_signal, SIGTERM);
+    uv_timer_start(&c->watch, on_watch, WATCH_PERIOD_MS, WATCH_PERIOD_MS);
+    return uv_poll_start(&c->readable, UV_READABLE, on_readable);
+}
+
+int control_open(struct control *c, struct daemon *d, struct latent_error *err)
+{
+    int status;
+
+    *c = (struct control){.daemon = d};
+    status = open_socket(c, err);
+    if (status) return status;
+    status = open_handles(c);
+    if (status == 0) return 0;
+    return tool_error(err, LATENT_E_IO, "control: %s", uv_strerror(status));
+}
+
+/* Requests that came before the loop watched the descriptor would not be told by it. */
+void control_run(struct control *c)
+{
+    on_readable(&c->readable, 0, 0);
+    uv_run(&c->loop, UV_RUN_DEFAULT);
+}
+
+static void close_handle(uv_handle_t *handle, void *ctx)
+{
+    (void)ctx;
+    if (!uv_is_closing(handle)) uv_close(handle, NULL);
+}
+
+void control_close(struct control *c)
+{
+    if (c->loop_is_open) {
+        uv_walk(&c->loop, close_handle, NULL);
+        uv_run(&c->loop, UV_RUN_DEFAULT);
+        uv_loop_close(&c->loop);
+    }
+    if (c->socket) zmq_close(c->socket);
+    if (c->context) zmq_ctx_term(c->context);
+    *c = (struct control){0};
+}

@@ -1,0 +1,29 @@
+/* The control loop, in the main thread: signals, and requests of latentctl. */
+#ifndef LATENTD_CONTROL_H
+#define LATENTD_CONTROL_H
+
+#include <uv.h>
+
+#include "latentd/daemon.h"
+#include "latentd/socket.h"
+
+struct control {
+    struct daemon *daemon;
+    uv_loop_t loop;
+    uv_signal_t sigint, sigterm;
+    uv_poll_t readable;
+    uv_timer_t watch; /* of the inputs' monitors */
+    void *context; /* ZeroMQ, apart from that of the data: nobody who asks can slow it
+                      down */
+    void *socket;
+    char bound[SOCKET_MAX_ENDPOINT];
+    bool loop_is_open;
+};
+
+/* 0, or negative and a text. control_close is due in both cases. */
+int control_open(struct control *c, struct daemon *d, struct latent_error *err);
+/* Serve until SIGINT or SIGTERM. */
+void control_run(struct control *c);
+void control_close(struct control *c);
+
+#endif

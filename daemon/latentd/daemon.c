@@ -1,0 +1,161 @@
+/* Putting the parts together and taking them apart. */
+#include "latentd/daemon.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "latentd/clock.h"
+#include "latentd/rt.h"
+
+/* ---- configuration and models ---- */
+
+static int worse(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static int out_of_memory(void)
+{
+    fprintf(stderr, "latentd: out of memory\n");
+    return DAEMON_FAILED;
+}
+
+static int open_streams(struct daemon *d)
+{
+    int status = DAEMON_OK;
+
+    d->streams = calloc(d->conf.n_streams, sizeof *d->streams);
+    if (!d->streams) return out_of_memory();
+    d->n_streams = d->conf.n_streams;
+    for (size_t i = 0; i < d->n_streams; i++)
+        status =
+            worse(status, stream_open(&d->streams[i], &d->conf, &d->conf.streams[i]));
+    return status;
+}
+
+static void print_problems(const struct conf *c)
+{
+    for (size_t i = 0; i < c->n_problems; i++) fprintf(stderr, "%s\n", c->problems[i]);
+    if (c->n_problems > 1) fprintf(stderr, "%zu problems\n", c->n_problems);
+}
+
+int daemon_configure(struct daemon *d, const char *path)
+{
+    int status = DAEMON_OK;
+
+    *d = (struct daemon){.t_start_ns = clock_now_ns()};
+    if (conf_read(&d->conf, path))
+        status = DAEMON_MISCONFIGURED;
+    else
+        status = open_streams(d);
+    print_problems(&d->conf);
+    return status;
+}
+
+/* ---- data loops ---- */
+
+/* Move the streams of one loop together, from place `from` on; the number of them. */
+static size_t gather(struct daemon *d, size_t from)
+{
+    const char *loop = d->by_loop[from]->conf->values.loop;
+    size_t n = 1;
+
+    for (size_t i = from + 1; i < d->n_streams; i++) {
+        struct stream *s = d->by_loop[i];
+
+        if (strcmp(s->conf->values.loop, loop) != 0) continue;
+        d->by_loop[i] = d->by_loop[from + n];
+        d->by_loop[from + n++] = s;
+    }
+    return n;
+}
+
+static int open_loops(struct daemon *d, struct latent_error *err)
+{
+    size_t n;
+
+    for (size_t i = 0; i < d->n_streams; i += n) {
+        const char *name = d->by_loop[i]->conf->values.loop;
+
+        n = gather(d, i);
+        if (data_loop_open(&d->loops[d->n_loops++], name, d->by_loop + i, n,
+                           d->data_context, err))
+            return err->status;
+    }
+    return 0;
+}
+
+static int failed(const struct latent_error *err)
+{
+    fprintf(stderr, "latentd: %s\n", err->text);
+    return DAEMON_FAILED;
+}
+
+int daemon_open(struct daemon *d)
+{
+    struct latent_error err = {0};
+
+    d->loops = calloc(d->n_streams, sizeof *d->loops);
+    d->by_loop = calloc(d->n_streams, sizeof *d->by_loop);
+    d->data_context = zmq_ctx_new();
+    if (!d->loops || !d->by_loop || !d->data_context) return out_of_memory();
+    for (size_t i = 0; i < d->n_streams; i++) {
+        d->by_loop[i] = &d->streams[i];
+        if (stream_admit(&d->streams[i], &d->notes)) return out_of_memory();
+    }
+    return open_loops(d, &err) ? failed(&err) : DAEMON_OK;
+}
+
+int daemon_start(struct daemon *d)
+{
+    struct latent_error err = {0};
+
+    for (size_t i = 0; i < d->n_loops; i++)
+        if (data_loop_start(&d->loops[i], &err)) return failed(&err);
+    if (d->conf.daemon.lock_memory) rt_lock_memory(&d->notes);
+    return DAEMON_OK;
+}
+
+/* ---- the end ---- */
+
+static void print_ledgers(const struct stream *s)
+{
+    struct ledger_values v;
+    char text[256];
+
+    pipeline_read(s->pipeline, &v);
+    fprintf(stderr,
+            "latentd: %s: %" PRIu64 " messages, %" PRIu64 " bins, %" PRIu64
+            " decoded, %" PRIu64 " frames published, %" PRIu64 " budget misses; %s\n",
+            s->conf->name, v.value[MESSAGES_IN], v.value[BINS_IN],
+            v.value[BINS_DECODED], v.value[FRAMES_PUBLISHED],
+            v.value[STATE_BUDGET_MISSES],
+            ledger_check(&v, text, sizeof text) ? "ledgers balanced" : text);
+}
+
+void daemon_stop(struct daemon *d)
+{
+    for (size_t i = 0; i < d->n_loops; i++) data_loop_stop(&d->loops[i]);
+    for (size_t i = 0; i < d->n_streams; i++) print_ledgers(&d->streams[i]);
+}
+
+void daemon_close(struct daemon *d)
+{
+    for (size_t i = 0; i < d->n_loops; i++) data_loop_close(&d->loops[i]);
+    if (d->data_context) zmq_ctx_term(d->data_context);
+    for (size_t i = 0; i < d->n_streams; i++) stream_close(&d->streams[i]);
+    free(d->streams);
+    free(d->by_loop);
+    free(d->loops);
+    conf_free(&d->conf);
+}
+
+struct stream *daemon_find_stream(struct daemon *d, const char *name)
+{
+    for (size_t i = 0; i < d->n_streams; i++)
+        if (strcmp(d->streams[i].conf->name, name) == 0) return &d->streams[i];
+    return NULL;
+}

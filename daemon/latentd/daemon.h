@@ -1,0 +1,38 @@
+/* The assembled daemon: configuration, streams, data loops, control. Opened in this
+ * order, closed in reverse. */
+#ifndef LATENTD_DAEMON_H
+#define LATENTD_DAEMON_H
+
+#include "conf/conf.h"
+#include "latentd/data_loop.h"
+#include "latentd/notes.h"
+#include "latentd/stream.h"
+
+enum daemon_exit { DAEMON_OK = 0, DAEMON_FAILED = 1, DAEMON_MISCONFIGURED = 2 };
+
+struct daemon {
+    struct conf conf;
+    struct stream *streams; /* [n_streams] */
+    size_t n_streams;
+    struct stream **by_loop; /* [n_streams], grouped by data loop */
+    struct data_loop *loops; /* [n_loops] */
+    size_t n_loops;
+    void *data_context; /* ZeroMQ */
+    struct notes notes;
+    uint64_t t_start_ns;
+};
+
+/* Read the configuration and open every model. Problems go to stderr, all of them. enum
+ * daemon_exit. */
+int daemon_configure(struct daemon *d, const char *path);
+/* Try the models for speed and open the sockets of the data. */
+int daemon_open(struct daemon *d);
+/* Start the data threads and lock memory. */
+int daemon_start(struct daemon *d);
+/* Stop the data threads; what they counted goes to stderr, a line per stream. */
+void daemon_stop(struct daemon *d);
+void daemon_close(struct daemon *d);
+
+struct stream *daemon_find_stream(struct daemon *d, const char *name);
+
+#endif

@@ -1,0 +1,214 @@
+/* The data thread: readable sockets, wakes by the control thread, and once a second
+ * NAME/info. */
+#include "latentd/data_loop.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "latentd/rt.h"
+#include "latentd/stream.h"
+#include "tool/error.h"
+
+#define INFO_PERIOD_MS 1000
+
+/* ---- in the thread ---- */
+
+static void send_infos(uv_timer_t *timer)
+{
+    struct data_loop *l = timer->data;
+
+    for (size_t i = 0; i < l->n_streams; i++) {
+        struct stream *s = l->streams[i];
+        output_send(s->output, s->topic_info, s->info_payload, s->n_info_payload);
+    }
+}
+
+static void stop_in_thread(struct data_loop *l)
+{
+    for (size_t i = 0; i < l->n_streams; i++)
+        pipeline_send_safe(l->streams[i]->pipeline);
+    for (size_t i = 0; i < l->n_inputs; i++) input_stop(&l->inputs[i]);
+    uv_close((uv_handle_t *)&l->info_timer, NULL);
+    uv_close((uv_handle_t *)&l->wake, NULL);
+}
+
+/* Wakes may be joined: look at everything that can have been asked. */
+static void on_wake(uv_async_t *async)
+{
+    struct data_loop *l = async->data;
+
+    for (size_t i = 0; i < l->n_streams; i++)
+        if (atomic_exchange(&l->streams[i]->reset_wanted, false))
+            pipeline_reset(l->streams[i]->pipeline);
+    if (atomic_load(&l->stop_wanted)) stop_in_thread(l);
+}
+
+static void *run(void *ctx)
+{
+    struct data_loop *l = ctx;
+
+    rt_thread_prepare();
+    sem_post(&l->is_running);
+    uv_run(&l->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+/* ---- sockets, shared by the streams that name the same endpoint ---- */
+
+static struct output *find_output(struct data_loop *l, const char *endpoint)
+{
+    for (size_t i = 0; i < l->n_outputs; i++)
+        if (strcmp(l->outputs[i].endpoint, endpoint) == 0) return &l->outputs[i];
+    return NULL;
+}
+
+static struct input *find_input(struct data_loop *l, const char *endpoint)
+{
+    for (size_t i = 0; i < l->n_inputs; i++)
+        if (strcmp(l->inputs[i].endpoint, endpoint) == 0) return &l->inputs[i];
+    return NULL;
+}
+
+static int give_output(struct data_loop *l, struct stream *s, void *context,
+                       struct latent_error *err)
+{
+    struct output *o = find_output(l, s->conf->values.output);
+    int status;
+
+    if (!o) {
+        o = &l->outputs[l->n_outputs++];
+        status = output_open(o, context, s, err);
+        if (status) return status;
+    }
+    if (stream_attach(s, o, output_sink(o)) == 0) return 0;
+    return tool_error(err, LATENT_E_NOMEM, "out of memory");
+}
+
+static int give_input(struct data_loop *l, struct stream *s, void *context,
+                      struct latent_error *err)
+{
+    struct input *in = find_input(l, s->conf->values.input);
+    int status;
+
+    if (!in) {
+        in = &l->inputs[l->n_inputs++];
+        status = input_open(in, context, s, err);
+        if (status) return status;
+    }
+    if (input_add(in, s) == 0) return 0;
+    return tool_error(err, LATENT_E_NOMEM, "out of memory");
+}
+
+/* The text of a socket says the endpoint; this says whose it is. */
+static int say_whose(struct latent_error *err, const struct stream *s, const char *what)
+{
+    char text[LATENT_ERROR_TEXT];
+
+    snprintf(text, sizeof text, "%s", err->text);
+    return tool_error(err, err->status, "stream %s: %s: %.*s", s->conf->name, what,
+                      LATENT_ERROR_TEXT - 100, text);
+}
+
+/* ---- life ---- */
+
+static int open_loop(struct data_loop *l)
+{
+    int status = uv_loop_init(&l->loop);
+
+    if (status) return status;
+    l->loop_is_open = true;
+    status = uv_async_init(&l->loop, &l->wake, on_wake);
+    if (status) return status;
+    l->wake.data = l;
+    return 0;
+}
+
+int data_loop_open(struct data_loop *l, const char *name, struct stream **streams,
+                   size_t n_streams, void *context, struct latent_error *err)
+{
+    *l = (struct data_loop){.streams = streams, .n_streams = n_streams};
+    snprintf(l->name, sizeof l->name, "data-%s", name);
+    sem_init(&l->is_running, 0, 0);
+    l->inputs = calloc(n_streams, sizeof *l->inputs);
+    l->outputs = calloc(n_streams, sizeof *l->outputs);
+    if (!l->inputs || !l->outputs)
+        return tool_error(err, LATENT_E_NOMEM, "out of memory");
+    for (size_t i = 0; i < n_streams; i++) {
+        if (give_output(l, streams[i], context, err))
+            return say_whose(err, streams[i], "output");
+        if (give_input(l, streams[i], context, err))
+            return say_whose(err, streams[i], "input");
+    }
+    if (open_loop(l) == 0) return 0;
+    return tool_error(err, LATENT_E_IO, "%s: no event loop", l->name);
+}
+
+static int start_handles(struct data_loop *l)
+{
+    uv_timer_init(&l->loop, &l->info_timer);
+    l->info_timer.data = l;
+    uv_timer_start(&l->info_timer, send_infos, 0, INFO_PERIOD_MS);
+    for (size_t i = 0; i < l->n_inputs; i++) {
+        int status = input_start(&l->inputs[i], &l->loop);
+        if (status) return status;
+    }
+    return 0;
+}
+
+int data_loop_start(struct data_loop *l, struct latent_error *err)
+{
+    int status = start_handles(l);
+
+    if (status)
+        return tool_error(err, LATENT_E_IO, "%s: %s", l->name, uv_strerror(status));
+    status = rt_thread_start(&l->thread, l->name, run, l);
+    if (status)
+        return tool_error(err, LATENT_E_IO, "%s: no thread: %s", l->name,
+                          strerror(status));
+    l->thread_is_started = true;
+    while (sem_wait(&l->is_running) && errno == EINTR) continue;
+    return 0;
+}
+
+void data_loop_wake(struct data_loop *l)
+{
+    uv_async_send(&l->wake);
+}
+
+void data_loop_stop(struct data_loop *l)
+{
+    if (!l->thread_is_started) return;
+    atomic_store(&l->stop_wanted, true);
+    data_loop_wake(l);
+    pthread_join(l->thread, NULL);
+    l->thread_is_started = false;
+}
+
+static void close_handle(uv_handle_t *handle, void *ctx)
+{
+    (void)ctx;
+    if (!uv_is_closing(handle)) uv_close(handle, NULL);
+}
+
+/* What the thread did not close, because it was never started, is closed here. */
+static void close_loop(struct data_loop *l)
+{
+    if (!l->loop_is_open) return;
+    uv_walk(&l->loop, close_handle, NULL);
+    uv_run(&l->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&l->loop);
+}
+
+void data_loop_close(struct data_loop *l)
+{
+    data_loop_stop(l);
+    close_loop(l);
+    for (size_t i = 0; i < l->n_inputs; i++) input_close(&l->inputs[i]);
+    for (size_t i = 0; i < l->n_outputs; i++) output_close(&l->outputs[i]);
+    free(l->inputs);
+    free(l->outputs);
+    sem_destroy(&l->is_running);
+    *l = (struct data_loop){0};
+}

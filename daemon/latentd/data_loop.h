@@ -1,0 +1,47 @@
+/* A thread with an event loop: it owns the sockets and the lines of its streams.
+ *
+ * After data_loop_start the streams, inputs and outputs belong to the thread; others
+ * may only read their atomic counters, set reset_wanted of a stream, and call
+ * data_loop_wake and data_loop_stop. */
+#ifndef LATENTD_DATA_LOOP_H
+#define LATENTD_DATA_LOOP_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "latentd/input.h"
+#include "latentd/output.h"
+
+#define DATA_LOOP_MAX_NAME                                                             \
+    16 /* with the zero: what the system keeps of a thread's name */
+
+struct data_loop {
+    char name[DATA_LOOP_MAX_NAME]; /* data-NAME */
+    struct stream **streams;       /* [n_streams] */
+    struct input *inputs;          /* [n_inputs] */
+    struct output *outputs;        /* [n_outputs] */
+    size_t n_streams, n_inputs, n_outputs;
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_timer_t info_timer;
+    pthread_t thread;
+    sem_t is_running;
+    bool loop_is_open, thread_is_started;
+    _Atomic bool stop_wanted;
+};
+
+/* Open the sockets that the streams need, in context. streams are those of this loop
+ * and stay the caller's. On error a text; data_loop_close is due in both cases. */
+int data_loop_open(struct data_loop *l, const char *name, struct stream **streams,
+                   size_t n_streams, void *context, struct latent_error *err);
+/* Start the thread and wait until it listens. */
+int data_loop_start(struct data_loop *l, struct latent_error *err);
+/* Have it look at reset_wanted. */
+void data_loop_wake(struct data_loop *l);
+/* Publish a SAFE frame on each stream, end the thread, wait for its end. */
+void data_loop_stop(struct data_loop *l);
+void data_loop_close(struct data_loop *l);
+
+#endif

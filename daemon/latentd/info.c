@@ -1,0 +1,87 @@
+/* Info from a stream's model and configuration. */
+#include "latentd/info.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "wire.h"
+
+/* protobuf-c has no const; packing only reads. */
+static char *text(const char *s)
+{
+    return (char *)(uintptr_t)s;
+}
+
+static uint32_t sent(const struct stream *s, uint32_t group, uint32_t n)
+{
+    return s->groups & group ? n : 0;
+}
+
+static void fill_readout(Latent__V1__ReadoutInfo *m, const struct latent_readout *r)
+{
+    latent__v1__readout_info__init(m);
+    m->name = text(r->name);
+    m->unit = text(r->unit);
+    m->neutral = r->neutral;
+    m->min = r->min;
+    m->max = r->max;
+    m->slew = r->slew;
+}
+
+static void fill(Latent__V1__Info *m, const struct stream *s)
+{
+    m->stream = text(s->conf->name);
+    m->decoder_id = latent_decoder_id(s->decoder);
+    m->arch = text(s->info.arch);
+    m->mode = text(s->mode);
+    m->precision = text(s->precision);
+    m->n_channels = s->info.n_channels;
+    m->bin_width_us = s->info.bin_width_us;
+    m->n_latents = sent(s, LATENT_GROUP_LATENTS, s->info.n_latents);
+    m->n_rates = sent(s, LATENT_GROUP_RATES, s->info.n_rates);
+    m->valid_for_ns = s->conf->values.valid_for_ns;
+    m->budget_ns = s->conf->values.budget_ns;
+    m->version = text(latent_version());
+    m->clock_id = wire_clock_id();
+}
+
+int info_build(struct info_message *m, const struct stream *s)
+{
+    uint32_t n = sent(s, LATENT_GROUP_READOUT, s->info.n_readout);
+
+    *m = (struct info_message){.readout = calloc(n + 1, sizeof *m->readout),
+                               .pointers = calloc(n + 1, sizeof *m->pointers)};
+    if (!m->readout || !m->pointers) {
+        info_free(m);
+        return -1;
+    }
+    latent__v1__info__init(&m->info);
+    fill(&m->info, s);
+    for (uint32_t i = 0; i < n; i++) {
+        fill_readout(&m->readout[i], &s->info.readout[i]);
+        m->pointers[i] = &m->readout[i];
+    }
+    m->info.n_readout = n;
+    m->info.readout = m->pointers;
+    return 0;
+}
+
+void info_free(struct info_message *m)
+{
+    free(m->readout);
+    free(m->pointers);
+    *m = (struct info_message){0};
+}
+
+void *info_pack(const struct stream *s, size_t *n_bytes)
+{
+    struct info_message m;
+    uint8_t *bytes;
+
+    if (info_build(&m, s)) return NULL;
+    *n_bytes = latent__v1__info__get_packed_size(&m.info);
+    bytes = malloc(*n_bytes);
+    if (bytes) latent__v1__info__pack(&m.info, bytes);
+    info_free(&m);
+    return bytes;
+}

@@ -1,0 +1,225 @@
+/* Messages from the socket to the streams named by their topics. */
+#include "latentd/input.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "latentd/clock.h"
+#include "latentd/stream.h"
+
+/* All that can have been waiting at one wake shares its stamp. After as many messages
+ * the loop gets its turn, and what comes then is stamped anew. */
+#define DRAIN_MESSAGES 1000
+
+/* Topic and payload; more parts are counted and dropped. */
+struct message {
+    zmq_msg_t topic, payload;
+    unsigned n_parts;
+};
+
+/* ---- one message ---- */
+
+static void message_init(struct message *m)
+{
+    zmq_msg_init(&m->topic);
+    zmq_msg_init(&m->payload);
+    m->n_parts = 0;
+}
+
+static void message_close(struct message *m)
+{
+    zmq_msg_close(&m->topic);
+    zmq_msg_close(&m->payload);
+}
+
+/* Parts after the second are read over, into nothing. */
+static void read_over_rest(void *socket, struct message *m)
+{
+    zmq_msg_t part;
+    bool more = true;
+
+    zmq_msg_init(&part);
+    while (more && zmq_msg_recv(&part, socket, ZMQ_DONTWAIT) >= 0) {
+        m->n_parts++;
+        more = zmq_msg_more(&part);
+    }
+    zmq_msg_close(&part);
+}
+
+/* false: nothing is waiting. All parts of a message arrive together. */
+static bool message_receive(void *socket, struct message *m)
+{
+    m->n_parts = 0;
+    if (zmq_msg_recv(&m->topic, socket, ZMQ_DONTWAIT) < 0) return false;
+    m->n_parts = 1;
+    if (!zmq_msg_more(&m->topic)) return true;
+    if (zmq_msg_recv(&m->payload, socket, ZMQ_DONTWAIT) < 0) return true;
+    m->n_parts = 2;
+    if (zmq_msg_more(&m->payload)) read_over_rest(socket, m);
+    return true;
+}
+
+/* ---- dispatch ---- */
+
+static struct stream *stream_of(const struct input *in, zmq_msg_t *topic)
+{
+    const char *text = zmq_msg_data(topic);
+    size_t n = zmq_msg_size(topic);
+
+    for (size_t i = 0; i < in->n_streams; i++) {
+        struct stream *s = in->streams[i];
+
+        if (strlen(s->topic_bins) == n && memcmp(s->topic_bins, text, n) == 0) return s;
+    }
+    return NULL;
+}
+
+static void count_unknown(struct input *in)
+{
+    uint64_t n = atomic_load_explicit(&in->n_unknown, memory_order_relaxed);
+    atomic_store_explicit(&in->n_unknown, n + 1, memory_order_relaxed);
+}
+
+static void dispatch(struct input *in, struct message *m, uint64_t t_recv_ns)
+{
+    struct stream *s = stream_of(in, &m->topic);
+
+    if (!s)
+        count_unknown(in);
+    else if (m->n_parts != 2)
+        pipeline_refuse_parts(s->pipeline);
+    else
+        pipeline_on_frame(s->pipeline, zmq_msg_data(&m->payload),
+                          zmq_msg_size(&m->payload), t_recv_ns);
+}
+
+/* Receive until nothing is left; true when there may be more. */
+static bool drain(struct input *in)
+{
+    uint64_t t_recv_ns = clock_now_ns();
+    struct message m;
+    unsigned n = 0;
+
+    message_init(&m);
+    for (; n < DRAIN_MESSAGES && message_receive(in->socket, &m); n++)
+        dispatch(in, &m, t_recv_ns);
+    message_close(&m);
+    return n == DRAIN_MESSAGES;
+}
+
+/* ---- events ---- */
+
+static void on_more(uv_idle_t *idle);
+
+/* The descriptor speaks once per change: drain until the socket itself says that
+ * nothing is left. If that takes too long, the loop's other duties come in between. */
+static void drain_in_turns(struct input *in)
+{
+    while (socket_is_readable(in->socket)) {
+        if (!drain(in)) continue;
+        uv_idle_start(&in->more, on_more);
+        return;
+    }
+    uv_idle_stop(&in->more);
+}
+
+static void on_more(uv_idle_t *idle)
+{
+    drain_in_turns(idle->data);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    drain_in_turns(poll->data);
+}
+
+/* The first look at the socket is due after uv_poll_start: what came before would not
+ * be told. */
+int input_start(struct input *in, uv_loop_t *loop)
+{
+    int status = uv_idle_init(loop, &in->more);
+
+    if (status) return status;
+    in->more.data = in;
+    status = uv_poll_init(loop, &in->readable, socket_descriptor(in->socket));
+    if (status) return status;
+    in->readable.data = in;
+    uv_poll_start(&in->readable, UV_READABLE, on_readable);
+    return uv_idle_start(&in->more, on_more);
+}
+
+void input_stop(struct input *in)
+{
+    uv_close((uv_handle_t *)&in->readable, NULL);
+    uv_close((uv_handle_t *)&in->more, NULL);
+}
+
+/* ---- peers that are gone ---- */
+
+static int monitor_open(struct input *in, void *context)
+{
+    char address[64];
+
+    snprintf(address, sizeof address, "inproc://monitor-%p", in->socket);
+    if (zmq_socket_monitor(in->socket, address, ZMQ_EVENT_DISCONNECTED)) return -1;
+    in->monitor = zmq_socket(context, ZMQ_PAIR);
+    return in->monitor ? zmq_connect(in->monitor, address) : -1;
+}
+
+void input_watch(struct input *in)
+{
+    zmq_msg_t part;
+
+    zmq_msg_init(&part);
+    while (zmq_msg_recv(&part, in->monitor, ZMQ_DONTWAIT) >= 0)
+        in->n_disconnected += zmq_msg_more(&part) != 0; /* event, then address */
+    zmq_msg_close(&part);
+}
+
+/* ---- life ---- */
+
+int input_open(struct input *in, void *context, const struct stream *s,
+               struct latent_error *err)
+{
+    const struct conf_stream *v = &s->conf->values;
+    enum socket_kind kind = v->input_socket == CONF_PULL ? SOCKET_PULL : SOCKET_SUB;
+
+    snprintf(in->endpoint, sizeof in->endpoint, "%s", v->input);
+    in->socket = socket_open(context, kind, v->input_attach == CONF_BIND, v->input,
+                             in->bound, err);
+    if (!in->socket) return err->status;
+    if (monitor_open(in, context) == 0) return 0;
+    snprintf(err->text, sizeof err->text, "%s: no monitor: %s", v->input,
+             zmq_strerror(zmq_errno()));
+    return err->status = LATENT_E_IO;
+}
+
+int input_add(struct input *in, struct stream *s)
+{
+    struct stream **streams =
+        realloc(in->streams, (in->n_streams + 1) * sizeof *in->streams);
+
+    if (!streams) return -1;
+    in->streams = streams;
+    in->streams[in->n_streams++] = s;
+    s->input = in;
+    if (s->conf->values.input_socket == CONF_SUB)
+        return zmq_setsockopt(in->socket, ZMQ_SUBSCRIBE, s->topic_bins,
+                              strlen(s->topic_bins));
+    return 0;
+}
+
+void input_close(struct input *in)
+{
+    if (in->socket) {
+        zmq_socket_monitor(in->socket, NULL, 0);
+        zmq_close(in->socket);
+    }
+    if (in->monitor) zmq_close(in->monitor);
+    free(in->streams);
+    *in = (struct input){0};
+}

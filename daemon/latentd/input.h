@@ -1,0 +1,39 @@
+/* A SUB or PULL socket, drained into the lines of the streams that share it. */
+#ifndef LATENTD_INPUT_H
+#define LATENTD_INPUT_H
+
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "latentd/socket.h"
+
+struct stream;
+
+struct input {
+    void *socket;
+    char endpoint[SOCKET_MAX_ENDPOINT]; /* as configured: what streams share it by */
+    char bound[SOCKET_MAX_ENDPOINT];
+    struct stream **streams; /* [n_streams] */
+    size_t n_streams;
+    uv_poll_t readable;
+    uv_idle_t more;             /* active while a drain had to be interrupted */
+    _Atomic uint64_t n_unknown; /* messages whose topic names no stream */
+    void *monitor;              /* read by the control thread */
+    uint64_t n_disconnected;    /* by the control thread */
+};
+
+/* Open for its first stream; input_add every stream, the first too. */
+int input_open(struct input *in, void *context, const struct stream *s,
+               struct latent_error *err);
+int input_add(struct input *in, struct stream *s); /* 0 or -1: out of memory */
+/* Start and stop listening on the loop of the calling thread, or one that does not run
+ * yet. */
+int input_start(struct input *in, uv_loop_t *loop);
+void input_stop(struct input *in);
+/* Control thread: count peers that are gone since the last call. libzmq drops the
+ * connection of a peer that sends more than SOCKET_MAX_BYTES, without a message to us:
+ * it shows here and nowhere else. */
+void input_watch(struct input *in);
+void input_close(struct input *in);
+
+#endif

@@ -1,0 +1,42 @@
+/* Publishing. */
+#include "latentd/output.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "latentd/stream.h"
+
+int output_open(struct output *o, void *context, const struct stream *s,
+                struct latent_error *err)
+{
+    const struct conf_stream *v = &s->conf->values;
+
+    snprintf(o->endpoint, sizeof o->endpoint, "%s", v->output);
+    o->socket = socket_open(context, SOCKET_PUB, v->output_attach == CONF_BIND,
+                            v->output, o->bound, err);
+    return o->socket ? 0 : err->status;
+}
+
+int output_send(struct output *o, const char *topic, const void *bytes, size_t n_bytes)
+{
+    if (zmq_send(o->socket, topic, strlen(topic), ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
+        return -1;
+    return zmq_send(o->socket, bytes, n_bytes, ZMQ_DONTWAIT) < 0 ? -1 : 0;
+}
+
+static int send_frame(void *ctx, const char *topic, const void *bytes, size_t n_bytes)
+{
+    return output_send(ctx, topic, bytes, n_bytes);
+}
+
+struct pipeline_sink output_sink(struct output *o)
+{
+    return (struct pipeline_sink){.send = send_frame, .ctx = o};
+}
+
+void output_close(struct output *o)
+{
+    if (o->socket) zmq_close(o->socket);
+    o->socket = NULL;
+}

@@ -1,0 +1,25 @@
+/* A PUB socket that one or several streams of one data loop send through. */
+#ifndef LATENTD_OUTPUT_H
+#define LATENTD_OUTPUT_H
+
+#include "latentd/socket.h"
+#include "line/pipeline.h"
+
+struct stream;
+
+struct output {
+    void *socket;
+    char endpoint[SOCKET_MAX_ENDPOINT]; /* as configured: what streams share it by */
+    char bound[SOCKET_MAX_ENDPOINT];
+};
+
+int output_open(struct output *o, void *context, const struct stream *s,
+                struct latent_error *err);
+/* For a pipeline: never blocks; a subscriber that is slow loses the frame and sees it
+ * in pub_seq. */
+struct pipeline_sink output_sink(struct output *o);
+/* Two parts. 0, or -1 when the socket did not take them. */
+int output_send(struct output *o, const char *topic, const void *bytes, size_t n_bytes);
+void output_close(struct output *o);
+
+#endif

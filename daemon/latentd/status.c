@@ -1,0 +1,190 @@
+/* Counters, histograms and names laid out as protobuf-c wants them: arrays of structs,
+ * and of pointers to them. */
+#include "latentd/status.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "latentd/clock.h"
+#include "latentd/info.h"
+
+struct stream_box {
+    Latent__V1__StreamStatus status;
+    struct info_message info;
+    Latent__V1__Counter counter[N_COUNTERS];
+    Latent__V1__Counter *counters[N_COUNTERS];
+    Latent__V1__Histogram histogram[N_TIMES];
+    Latent__V1__Histogram *histograms[N_TIMES];
+};
+
+enum { INPUT_UNKNOWN_TOPIC, INPUT_DISCONNECTED, N_INPUT_COUNTERS };
+
+struct input_box {
+    Latent__V1__Counter counter[N_INPUT_COUNTERS];
+    char name[N_INPUT_COUNTERS][SOCKET_MAX_ENDPOINT + 32];
+};
+
+/* protobuf-c has no const; packing only reads. */
+static char *text(const char *s)
+{
+    return (char *)(uintptr_t)s;
+}
+
+/* ---- one stream ---- */
+
+static void fill_counters(struct stream_box *b, const struct ledger_values *v)
+{
+    for (enum counter c = 0; c < N_COUNTERS; c++) {
+        latent__v1__counter__init(&b->counter[c]);
+        b->counter[c].name = text(counter_name(c));
+        b->counter[c].value = v->value[c];
+        b->counters[c] = &b->counter[c];
+    }
+}
+
+/* A group of counters is a stretch of the array. */
+static size_t group(struct stream_box *b, enum ledger_group g,
+                    Latent__V1__Counter ***out)
+{
+    enum counter first = ledger_group_first(g);
+
+    *out = b->counters + first;
+    return ledger_group_end(g) - first;
+}
+
+static void fill_groups(struct stream_box *b)
+{
+    Latent__V1__StreamStatus *m = &b->status;
+
+    m->n_messages = group(b, LEDGER_MESSAGES, &m->messages);
+    m->n_bins = group(b, LEDGER_BINS, &m->bins);
+    m->n_frames = group(b, LEDGER_FRAMES, &m->frames);
+    m->n_flags = group(b, LEDGER_FLAGS, &m->flags);
+    m->n_sequence = group(b, LEDGER_SEQUENCE, &m->sequence);
+}
+
+static void fill_times(struct stream_box *b, struct pipeline *p)
+{
+    for (enum pipeline_time t = 0; t < N_TIMES; t++) {
+        Latent__V1__Histogram *h = &b->histogram[t];
+        struct histogram_summary summary;
+
+        pipeline_read_time(p, t, &summary);
+        latent__v1__histogram__init(h);
+        h->name = text(pipeline_time_name(t));
+        h->n = summary.n;
+        h->p50 = summary.p50_ns;
+        h->p99 = summary.p99_ns;
+        h->p999 = summary.p999_ns;
+        h->max = summary.worst_ns;
+        b->histograms[t] = h;
+    }
+    b->status.n_times = N_TIMES;
+    b->status.times = b->histograms;
+}
+
+static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
+{
+    Latent__V1__StreamStatus *m = &b->status;
+    struct ledger_values v;
+
+    latent__v1__stream_status__init(m);
+    if (info_build(&b->info, s)) return -1;
+    pipeline_read(s->pipeline, &v);
+    m->info = &b->info.info;
+    m->state = text(pipeline_state_name((enum pipeline_state)v.value[STATE_STATE]));
+    m->model_path = text(s->info.path);
+    m->input = s->input->bound;
+    m->output = s->output->bound;
+    m->budget_misses = v.value[STATE_BUDGET_MISSES];
+    m->last_seq = v.value[STATE_LAST_SEQ];
+    m->last_epoch = v.value[STATE_LAST_EPOCH];
+    if (with_model) m->model_json = text(s->info.config);
+    fill_counters(b, &v);
+    fill_groups(b);
+    fill_times(b, s->pipeline);
+    return 0;
+}
+
+static int fill_streams(struct status *st, struct daemon *d, struct stream *only)
+{
+    size_t n = only ? 1 : d->n_streams;
+
+    st->boxes = calloc(n, sizeof *st->boxes);
+    st->streams = calloc(n, sizeof *st->streams);
+    if (!st->boxes || !st->streams) return -1;
+    for (size_t i = 0; i < n; i++) {
+        st->n_boxes = i + 1;
+        if (fill_stream(&st->boxes[i], only ? only : &d->streams[i], only != NULL))
+            return -1;
+        st->streams[i] = &st->boxes[i].status;
+    }
+    st->message.n_streams = n;
+    st->message.streams = st->streams;
+    return 0;
+}
+
+/* ---- sockets ---- */
+
+static void fill_input(struct input_box *b, struct input *in, Latent__V1__Counter **out)
+{
+    static const char *const words[N_INPUT_COUNTERS] = {
+        [INPUT_UNKNOWN_TOPIC] = "unknown_topic", [INPUT_DISCONNECTED] = "disconnected"};
+
+    input_watch(in);
+    for (size_t i = 0; i < N_INPUT_COUNTERS; i++) {
+        snprintf(b->name[i], sizeof b->name[i], "%s %s", in->bound, words[i]);
+        latent__v1__counter__init(&b->counter[i]);
+        b->counter[i].name = b->name[i];
+        out[i] = &b->counter[i];
+    }
+    b->counter[INPUT_UNKNOWN_TOPIC].value =
+        atomic_load_explicit(&in->n_unknown, memory_order_relaxed);
+    b->counter[INPUT_DISCONNECTED].value = in->n_disconnected;
+}
+
+static int fill_inputs(struct status *st, struct daemon *d)
+{
+    size_t n = 0, k = 0;
+
+    for (size_t i = 0; i < d->n_loops; i++) n += d->loops[i].n_inputs;
+    st->input_boxes = calloc(n, sizeof *st->input_boxes);
+    st->inputs = calloc(n * N_INPUT_COUNTERS, sizeof *st->inputs);
+    if (!st->input_boxes || !st->inputs) return -1;
+    for (size_t i = 0; i < d->n_loops; i++)
+        for (size_t j = 0; j < d->loops[i].n_inputs; j++, k++)
+            fill_input(&st->input_boxes[k], &d->loops[i].inputs[j],
+                       st->inputs + k * N_INPUT_COUNTERS);
+    st->message.n_inputs = n * N_INPUT_COUNTERS;
+    st->message.inputs = st->inputs;
+    return 0;
+}
+
+/* ---- the whole ---- */
+
+int status_build(struct status *st, struct daemon *d, struct stream *only)
+{
+    *st = (struct status){0};
+    latent__v1__status__init(&st->message);
+    st->message.version = text(latent_version());
+    st->message.kernels = text(latent_kernels());
+    st->message.uptime_ns = clock_now_ns() - d->t_start_ns;
+    st->message.pid = (uint32_t)getpid();
+    for (size_t i = 0; i < d->notes.n; i++) st->notes[i] = d->notes.text[i];
+    st->message.n_notes = d->notes.n;
+    st->message.notes = st->notes;
+    if (fill_streams(st, d, only)) return -1;
+    return fill_inputs(st, d);
+}
+
+void status_free(struct status *st)
+{
+    for (size_t i = 0; i < st->n_boxes; i++) info_free(&st->boxes[i].info);
+    free(st->boxes);
+    free(st->streams);
+    free(st->input_boxes);
+    free(st->inputs);
+    *st = (struct status){0};
+}

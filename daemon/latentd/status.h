@@ -1,0 +1,27 @@
+/* The daemon's state as a protobuf message. */
+#ifndef LATENTD_STATUS_H
+#define LATENTD_STATUS_H
+
+#include "latent.pb-c.h"
+#include "latentd/daemon.h"
+
+struct stream_box;
+struct input_box;
+
+/* A message with the memory that it points to; strings stay the daemon's. */
+struct status {
+    Latent__V1__Status message;
+    struct stream_box *boxes;
+    struct input_box *input_boxes;
+    Latent__V1__StreamStatus **streams;
+    Latent__V1__Counter **inputs;
+    char *notes[NOTES_MAX];
+    size_t n_boxes;
+};
+
+/* Of one stream, with the configuration text of its model, or of all (only = NULL),
+ * without. 0, or -1: out of memory; status_free is due in both cases. */
+int status_build(struct status *st, struct daemon *d, struct stream *only);
+void status_free(struct status *st);
+
+#endif

@@ -1,0 +1,271 @@
+/* From a section of the configuration to a decoder that is ready. */
+#include "latentd/stream.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/nearest.h"
+#include "latentd/clock.h"
+#include "latentd/info.h"
+#include "wire.h"
+
+#define ADMISSION_STEPS 300
+#define ADMISSION_NS 300000000u
+#define MAX_LISTED 16 /* modes or precisions of a file, for texts */
+
+/* ---- what the configuration asks of the model ---- */
+
+/* Is the word in the list? If not, say what is. listed: NULL-terminated. */
+static bool check_listed(struct conf *c, const struct conf_stream_section *section,
+                         const char *key, const char *word, const char *const *listed)
+{
+    const char *nearest = word_nearest(word, listed);
+    char allowed[CONF_MAX_VALUE] = "";
+    size_t used = 0;
+
+    for (const char *const *l = listed; *l; l++) {
+        if (strcmp(*l, word) == 0) return true;
+        if (used >= sizeof allowed) continue;
+        used += (size_t)snprintf(allowed + used, sizeof allowed - used, "%s%s",
+                                 used ? ", " : "", *l);
+    }
+    conf_stream_problem(c, section, key,
+                        "the model file has no '%s'; it allows: %s%s%s", word, allowed,
+                        nearest ? "; nearest: " : "", nearest ? nearest : "");
+    return false;
+}
+
+/* Modes that decode bin by bin; whole-trial ones are for latent-decode. */
+static bool check_mode(struct stream *s, struct conf *c)
+{
+    const char *online[MAX_LISTED + 1];
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < s->info.n_modes && n < MAX_LISTED; i++)
+        if (!s->info.modes[i].offline) online[n++] = s->info.modes[i].name;
+    online[n] = NULL;
+    if (n == 0) {
+        conf_stream_problem(c, s->conf, "model",
+                            "%s decodes whole trials only; use latent-decode",
+                            s->conf->values.model);
+        return false;
+    }
+    s->mode = s->conf->values.mode ? s->conf->values.mode : online[0];
+    return check_listed(c, s->conf, "mode", s->mode, online);
+}
+
+static bool check_precision(struct stream *s, struct conf *c)
+{
+    const char *listed[MAX_LISTED + 1];
+    uint32_t n = s->info.n_precisions < MAX_LISTED ? s->info.n_precisions : MAX_LISTED;
+
+    for (uint32_t i = 0; i < n; i++) listed[i] = s->info.precisions[i];
+    listed[n] = NULL;
+    s->precision = s->conf->values.precision ? s->conf->values.precision : listed[0];
+    return check_listed(c, s->conf, "precision", s->precision, listed);
+}
+
+static bool check_outputs(struct stream *s, struct conf *c)
+{
+    const struct {
+        const char *name;
+        uint32_t group, n;
+    } groups[] = {{"latents", LATENT_GROUP_LATENTS, s->info.n_latents},
+                  {"rates", LATENT_GROUP_RATES, s->info.n_rates},
+                  {"readout", LATENT_GROUP_READOUT, s->info.n_readout}};
+    bool good = true;
+
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
+        bool asked = (s->conf->values.outputs & groups[i].group) != 0;
+
+        if (groups[i].n > 0 && (asked || s->conf->values.outputs == 0))
+            s->groups |= groups[i].group;
+        if (!asked || groups[i].n > 0) continue;
+        conf_stream_problem(c, s->conf, "outputs", "the model gives no %s",
+                            groups[i].name);
+        good = false;
+    }
+    return good;
+}
+
+/* Each check runs, so that every mistake is named. */
+static bool check_requests(struct stream *s, struct conf *c)
+{
+    bool mode = check_mode(s, c);
+    bool precision = check_precision(s, c);
+    bool outputs = check_outputs(s, c);
+
+    return mode && precision && outputs;
+}
+
+/* ---- opening ---- */
+
+static int open_model(struct stream *s, struct conf *c)
+{
+    char *path = conf_model_path(c, &s->conf->values);
+    struct latent_error err = {0};
+    int status = latent_model_open(&s->model, path, &err);
+
+    if (status)
+        conf_stream_problem(c, s->conf, "model", "%s", err.text);
+    else
+        latent_model_info(s->model, &s->info);
+    free(path);
+    return status;
+}
+
+static int open_decoder(struct stream *s, struct conf *c)
+{
+    bool predict = s->conf->values.on_gap == CONF_GAP_PREDICT;
+    const struct latent_options options = {.mode = s->mode,
+                                           .precision = s->precision,
+                                           .groups = s->groups,
+                                           .on_gap = predict ? LATENT_GAP_PREDICT
+                                                             : LATENT_GAP_RESET};
+    struct latent_error err = {0};
+    int status = latent_decoder_new(&s->decoder, s->model, &options, &err);
+
+    if (status == LATENT_E_UNSUPPORTED)
+        conf_stream_problem(c, s->conf, "on-gap", "%s", err.text);
+    else if (status)
+        conf_stream_problem(c, s->conf, "model", "%s", err.text);
+    return status;
+}
+
+/* What was "auto" is now known: --check and the status show it. */
+static void write_back(struct stream *s)
+{
+    struct conf_stream *v = &s->conf->values;
+
+    if (!v->mode) v->mode = strdup(s->mode);
+    if (!v->precision) v->precision = strdup(s->precision);
+    assert(v->mode && v->precision);
+    s->mode = v->mode;
+    s->precision = v->precision;
+    v->outputs = s->groups;
+    conf_resolve(v, s->info.bin_width_us);
+}
+
+int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section)
+{
+    int status;
+
+    *s = (struct stream){.conf = section};
+    snprintf(s->topic_bins, sizeof s->topic_bins, "%s/bins", section->name);
+    snprintf(s->topic_info, sizeof s->topic_info, "%s/info", section->name);
+    if (open_model(s, c)) return 1;
+    if (!check_requests(s, c)) return 2;
+    status = open_decoder(s, c);
+    if (status) return status == LATENT_E_UNSUPPORTED ? 2 : 1;
+    write_back(s);
+    return 0;
+}
+
+/* ---- admission ---- */
+
+/* A trial-aligned model is fed one trial after the other: outside of a trial it would
+ * have nothing to do. */
+static uint32_t admission_marks(const struct stream *s, uint64_t seq)
+{
+    uint64_t trial_bins = s->info.trial_bins;
+
+    if (!latent_decoder_mode(s->decoder)->aligned) return 0;
+    return trial_bins == 0 || seq % trial_bins == 0 ? LATENT_MARK_TRIAL_START : 0;
+}
+
+struct admission {
+    uint64_t n_steps, longest_ns;
+    int status; /* of the last step */
+};
+
+static void admission_run(struct stream *s, const float *counts, struct admission *a)
+{
+    uint64_t start = clock_now_ns(), now = start;
+    struct latent_frame frame;
+
+    *a = (struct admission){0};
+    while (a->n_steps < ADMISSION_STEPS && now - start < ADMISSION_NS && !a->status) {
+        const struct latent_bin bin = {.seq = a->n_steps,
+                                       .marks = admission_marks(s, a->n_steps),
+                                       .n_channels = s->info.n_channels,
+                                       .counts = counts};
+        uint64_t before = clock_now_ns();
+
+        a->status = latent_decoder_step(s->decoder, &bin, &frame);
+        now = clock_now_ns();
+        if (now - before > a->longest_ns) a->longest_ns = now - before;
+        a->n_steps++;
+    }
+}
+
+static void note_admission(const struct stream *s, const struct admission *a,
+                           struct notes *notes)
+{
+    uint64_t budget_ns = s->conf->values.budget_ns;
+
+    if (a->status)
+        notes_add(notes, "stream %s: decoding silence failed at bin %u: %s",
+                  s->conf->name, (unsigned)a->n_steps - 1, latent_strerror(a->status));
+    if (a->longest_ns > budget_ns)
+        notes_add(
+            notes,
+            "stream %s: the slowest of %u trial steps took %.3f ms, its budget is "
+            "%.3f ms: expect frames with LATE",
+            s->conf->name, (unsigned)a->n_steps, (double)a->longest_ns / 1e6,
+            (double)budget_ns / 1e6);
+}
+
+/* The state is put back as it was, not reset: the first frame must be the one that
+ * latent-decode gives. */
+int stream_admit(struct stream *s, struct notes *notes)
+{
+    size_t n_state = latent_decoder_size(s->decoder);
+    float *silence = calloc(s->info.n_channels, sizeof *silence);
+    void *state = malloc(n_state);
+    struct admission a;
+    int status = -1;
+
+    if (silence && state && latent_decoder_save(s->decoder, state, n_state) == 0) {
+        admission_run(s, silence, &a);
+        note_admission(s, &a, notes);
+        status = latent_decoder_load(s->decoder, state, n_state);
+    }
+    free(silence);
+    free(state);
+    return status;
+}
+
+/* ---- the line ---- */
+
+int stream_attach(struct stream *s, struct output *output, struct pipeline_sink sink)
+{
+    const struct conf_stream *v = &s->conf->values;
+    const struct pipeline_options options = {
+        .name = s->conf->name,
+        .sequence = {.window_bins = v->reorder_window,
+                     .max_gap_bins = conf_bins(v->max_gap_ns, s->info.bin_width_us),
+                     .fill = v->on_gap == CONF_GAP_PREDICT},
+        .budget_ns = v->budget_ns,
+        .valid_for_ns = v->valid_for_ns,
+        .clock_id = wire_clock_id(),
+        .send_readout = (s->groups & LATENT_GROUP_READOUT) != 0};
+
+    s->output = output;
+    s->info_payload = info_pack(s, &s->n_info_payload);
+    if (!s->info_payload) return -1;
+    if (pipeline_new(&s->pipeline, s->decoder, &s->info, &options, clock_monotonic(),
+                     sink))
+        return -1;
+    return 0;
+}
+
+void stream_close(struct stream *s)
+{
+    pipeline_free(s->pipeline);
+    latent_decoder_free(s->decoder);
+    latent_model_close(s->model);
+    free(s->info_payload);
+    *s = (struct stream){0};
+}

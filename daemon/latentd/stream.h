@@ -1,0 +1,45 @@
+/* One configured stream: its model, decoder and line. */
+#ifndef LATENTD_STREAM_H
+#define LATENTD_STREAM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "conf/conf.h"
+#include "latent.h"
+#include "latentd/notes.h"
+#include "line/pipeline.h"
+
+struct input;
+struct output;
+
+struct stream {
+    struct conf_stream_section *conf;
+    latent_model *model;
+    struct latent_info info;
+    latent_decoder *decoder;
+    const char *mode, *precision; /* in use */
+    uint32_t groups;              /* enum latent_group: sent */
+    struct pipeline *pipeline;
+    struct input *input; /* the sockets it shares */
+    struct output *output;
+    char topic_bins[PIPELINE_MAX_TOPIC], topic_info[PIPELINE_MAX_TOPIC];
+    void *info_payload; /* packed NAME/info */
+    size_t n_info_payload;
+    _Atomic bool reset_wanted; /* set by the control thread, taken by the data loop */
+};
+
+/* Open model and decoder as section says, and write the values that the model decides
+ * back into it. Mistakes become problems of c. 0; 1: the model cannot be used; 2: the
+ * configuration asks for what the model does not have. */
+int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section);
+/* Run the decoder on silence, at most 300 bins or 300 ms, and note when the slowest
+ * step exceeds the budget; its state is then as before. 0 or negative: out of memory.
+ */
+int stream_admit(struct stream *s, struct notes *notes);
+/* Make the line and the info message; frames go to output through send. 0 or -1: out of
+ * memory. */
+int stream_attach(struct stream *s, struct output *output, struct pipeline_sink sink);
+void stream_close(struct stream *s);
+
+#endif

@@ -1,0 +1,90 @@
+/* The line of one stream: message in, frames out, everything counted. No sockets, no
+ * event loop, no clock of its own: time comes from struct pipeline_clock, frames leave
+ * through struct pipeline_sink.
+ *
+ * Real-time rule. pipeline_on_frame, pipeline_refuse_parts, pipeline_reset and
+ * pipeline_send_safe allocate nothing, take no lock, log nothing, do no I/O, never wait
+ * and make no system call, provided that the clock and the sink do not. They belong to
+ * one thread. The pipeline_read functions may be called by any thread. */
+#ifndef LINE_PIPELINE_H
+#define LINE_PIPELINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "latent.h"
+#include "line/histogram.h"
+#include "line/ledger.h"
+#include "line/sequence.h"
+
+#define PIPELINE_MAX_PAYLOAD (1u << 20) /* bytes; no stream's bound is larger */
+#define PIPELINE_MAX_TOPIC 64
+
+struct pipeline_clock {
+    uint64_t (*now_ns)(void *ctx); /* CLOCK_MONOTONIC, or a test's own */
+    void *ctx;
+};
+
+/* Takes one frame; 0, or negative when it could not. Must not block. */
+struct pipeline_sink {
+    int (*send)(void *ctx, const char *topic, const void *bytes, size_t n_bytes);
+    void *ctx;
+};
+
+struct pipeline_options {
+    const char *name; /* of the stream; topic NAME/frame */
+    struct sequence_rules sequence;
+    uint64_t budget_ns;    /* t_recv to t_publish; above it LATE */
+    uint64_t valid_for_ns; /* echoed in every frame */
+    uint64_t clock_id;     /* echoed in every frame */
+    bool send_readout;     /* the readout group is configured: SAFE frames carry neutral
+                              values */
+};
+
+enum pipeline_state {
+    PIPELINE_WAITING, /* for the first bin */
+    PIPELINE_RUNNING,
+    PIPELINE_OUTSIDE, /* of a trial */
+    PIPELINE_FAILED,  /* the last output was not finite; the decoder was reset */
+    PIPELINE_N_STATES,
+};
+const char *pipeline_state_name(enum pipeline_state state);
+
+/* Times of decoded bins. */
+enum pipeline_time {
+    TIME_QUEUEING,   /* wake that found the message -> start of the step */
+    TIME_DECODING,   /* the step */
+    TIME_PUBLISHING, /* t_publish -> the sink has it */
+    TIME_LATENCY,    /* t_recv -> t_publish */
+    TIME_SPARE,      /* bin width - latency, at least 0 */
+    N_TIMES,
+};
+const char *pipeline_time_name(enum pipeline_time time);
+
+struct pipeline;
+
+/* A line around decoder d of the model described by info; both must outlive it. All
+ * memory is taken, and touched, here. 0 or LATENT_E_NOMEM. */
+int pipeline_new(struct pipeline **out, latent_decoder *d,
+                 const struct latent_info *info, const struct pipeline_options *options,
+                 struct pipeline_clock clock, struct pipeline_sink sink);
+void pipeline_free(struct pipeline *p); /* NULL is allowed */
+
+/* The payload of a message, found by a wake at t_recv_ns. */
+void pipeline_on_frame(struct pipeline *p, const void *payload, size_t n_bytes,
+                       uint64_t t_recv_ns);
+/* A message that was not topic and payload. */
+void pipeline_refuse_parts(struct pipeline *p);
+/* Reset the decoder before the next bin. */
+void pipeline_reset(struct pipeline *p);
+/* The last frame: readout neutral, flag SAFE. */
+void pipeline_send_safe(struct pipeline *p);
+
+/* Largest payload taken, bytes. */
+size_t pipeline_max_payload(const struct pipeline *p);
+bool pipeline_read(struct pipeline *p, struct ledger_values *out);
+void pipeline_read_time(struct pipeline *p, enum pipeline_time time,
+                        struct histogram_summary *out);
+
+#endif

@@ -1,0 +1,217 @@
+#!/usr/bin/python3
+"""Decode two simulated streams on loopback and show how well and how fast.
+
+Started by daemon/quickstart.sh, which builds first. Needs the client package on PYTHONPATH.
+"""
+import argparse
+import pathlib
+import signal
+import sys
+import time
+
+import zmq
+
+from latentd import Flag, Subscriber
+from latentd import latent_pb2 as pb
+
+from models import find_model
+from rig import Rig, RigError
+from score import Score
+from table import Table, number
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+STREAMS = {
+    "lorenz": {"arch": "ndt", "mode": "A", "rate_floor": 0.80, "readout_floor": None},
+    "reach": {"arch": "gru", "mode": "causal", "rate_floor": None, "readout_floor": 0.70},
+}
+NEUTRAL = Flag.SAFE | Flag.OUTSIDE | Flag.WARMUP  # the readout of such a frame was not decoded
+REFRESH_S = 1.0
+TAKE_S = 0.02
+DRAIN_S = 10  # for what was sent to be decoded after the simulators have ended
+
+
+class View:
+    """One stream as this program sees it: its frames, its truth, the daemon's account of it."""
+
+    def __init__(self, name, settings, status, truth_endpoint):
+        self.name, self.settings, self._status = name, settings, status
+        self.input = status["input"]
+        self.model = f"{status['arch']} {status['mode']}"
+        self.score = Score(status["bin_width_us"])
+        self.bins_per_s = None
+        self._counted = (time.monotonic(), self.decoded())
+        self.frames = Subscriber(status["output"], name, queue_frames=10000)
+        self._truths = zmq.Context.instance().socket(zmq.SUB)
+        self._truths.rcvhwm = 10000
+        self._truths.subscribe(f"{name}/truth".encode())
+        self._truths.connect(truth_endpoint)
+
+    def take(self):
+        """All frames and truths that are there."""
+        for frame in self.frames.frames(timeout=0.0):
+            self.score.on_frame(frame, not frame.flags & NEUTRAL)
+        while self._truths.poll(0):
+            topic, payload = self._truths.recv_multipart()
+            if topic == f"{self.name}/truth".encode():
+                self.score.on_truth(pb.Truth.FromString(payload))
+
+    def update(self, status):
+        """A fresh status of the daemon."""
+        self._status = status
+
+    def measure_pace(self):
+        """bins_per_s since the last call."""
+        now, before = time.monotonic(), self._counted
+        self.bins_per_s = (self.decoded() - before[1]) / (now - before[0])
+        self._counted = (now, self.decoded())
+
+    def decoded(self):
+        """Bins decoded so far."""
+        return self._status["bins"]["decoded"]
+
+    def misses(self):
+        """Frames published over the budget."""
+        return self._status["budget_misses"]
+
+    def latency_us(self):
+        """p50, p99 and max from the arrival of a bin to its publication."""
+        times = self._status["times_ns"]["latency"]
+        return [times[key] / 1000 for key in ("p50", "p99", "max")]
+
+    def ledgers(self):
+        """(name, total, {outcome: n}, balanced): the total is the sum of the outcomes."""
+        for name, total in (("messages", "in"), ("bins", "in"), ("frames", "due")):
+            outcomes = dict(self._status[name])
+            n = outcomes.pop(total)
+            yield f"{name} {total}", n, outcomes, n == sum(outcomes.values())
+
+    def losses(self, n_sent):
+        """What was not accounted for or not decoded; n_sent: bins that the simulator sent."""
+        for name, _, _, balanced in self.ledgers():
+            if not balanced:
+                yield f"{self.name}: the ledger of {name} does not balance"
+        if self.decoded() != n_sent:
+            yield f"{self.name}: {self.decoded()} bins decoded; expected all {n_sent} that were sent"
+
+    def inaccuracies(self):
+        """Scores below their floors."""
+        for what, r2 in (("rate", self.score.rate_r2()), ("readout", self.score.readout_r2())):
+            floor = self.settings[f"{what}_floor"]
+            if floor is not None and (r2 is None or r2 < floor):
+                yield f"{self.name}: {what} R2 {number(r2, 3)}; expected at least {floor:.2f}"
+
+    def close(self):
+        """Leave both sockets."""
+        self.frames.close()
+        self._truths.close(0)
+
+
+def take_all(rig, views):
+    """Frames, truths and status of every view."""
+    statuses = rig.statuses()
+    for view in views:
+        view.update(statuses[view.name])
+        view.take()
+
+
+def watch(rig, views, table):
+    """Show the table until the simulators have ended."""
+    start = shown = time.monotonic()
+    while any(source.ended() is None for source in rig.sources.values()):
+        time.sleep(TAKE_S)
+        for view in views:
+            view.take()
+        if time.monotonic() - shown < REFRESH_S:
+            continue
+        shown = time.monotonic()
+        rig.check()
+        take_all(rig, views)
+        for view in views:
+            view.measure_pace()
+        table.show(views, shown - start)
+
+
+def settle(rig, views):
+    """After the last bin: wait until the daemon has accounted for all; -> {stream: bins sent}."""
+    sent = rig.stop_sources()
+    end = time.monotonic() + DRAIN_S
+    take_all(rig, views)
+    while any(view.decoded() < sent[view.name] for view in views) and time.monotonic() < end:
+        time.sleep(TAKE_S)
+        take_all(rig, views)
+    time.sleep(10 * TAKE_S)  # the last frames are on their way to us
+    take_all(rig, views)
+    return sent
+
+
+def decode(rig, views, table, seconds):
+    """Run until the simulators end or Ctrl-C; -> what went wrong, as texts."""
+    start = time.monotonic()
+    interrupted = False
+    rig.start_sources({view.name: view.input for view in views})
+    try:
+        watch(rig, views, table)
+    except KeyboardInterrupt:
+        interrupted = True
+    sent = settle(rig, views)
+    table.summary(views, time.monotonic() - start)
+    problems = [text for view in views for text in view.losses(sent[view.name])]
+    if interrupted and seconds:
+        problems.append(f"interrupted before {seconds:.0f} s")
+    if not interrupted:  # by then there may be too little to score
+        problems += [text for view in views for text in view.inaccuracies()]
+    code = rig.stop_daemon()
+    return problems + ([f"latentd ended with {code}; expected 0"] if code else [])
+
+
+def run(rig, seconds):
+    """-> the reasons why decoding did not work; empty when it did."""
+    statuses = rig.statuses()
+    views = [
+        View(name, settings, statuses[name], rig.truth_endpoint(name))
+        for name, settings in STREAMS.items()]
+    try:
+        return decode(rig, views, Table(), seconds)
+    finally:
+        for view in views:
+            view.close()
+
+
+def arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", required=True, type=pathlib.Path, help="folder of the built programs")
+    parser.add_argument("--seconds", type=float, default=0, help="end by itself (default: Ctrl-C)")
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    for name, settings in STREAMS.items():
+        folder = ROOT / "models" / settings["arch"]
+        try:
+            settings["model"] = find_model(folder, name, settings["mode"])
+        except LookupError as error:
+            return f"quickstart: {error}"
+        settings["recipe"] = ROOT / "models" / f"{name}.json"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    try:
+        with Rig(args.bin, STREAMS, args.seconds) as rig:
+            problems = run(rig, args.seconds)
+    except RigError as error:
+        return f"quickstart: {error}"
+    except KeyboardInterrupt:
+        return "quickstart: interrupted"
+    if problems:
+        return "quickstart: decoding did not work:\n  " + "\n  ".join(problems)
+    floors = [
+        f"{name} {what} R2 {settings[f'{what}_floor']:.2f}" for name, settings in STREAMS.items()
+        for what in ("rate", "readout") if settings[f"{what}_floor"] is not None]
+    print(f"ok: every bin decoded, the ledgers balance (floors of accuracy: {', '.join(floors)})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+/* Simulated brains: the choice among the kinds, and trial buffers. */
+#include "sim/world.h"
+
+#include <stdlib.h>
+
+#include "sim/lorenz.h"
+#include "sim/reach.h"
+
+struct world_ops {
+    void *(*new)(const struct recipe *recipe, struct world_shape *shape);
+    void (*free)(void *self);
+    void (*trial_make)(const void *self, struct rng *rng, uint32_t condition,
+                       struct world_trial *trial);
+};
+
+static const struct world_ops kinds[] = {
+    [RECIPE_LORENZ] = {lorenz_new, lorenz_free, lorenz_trial_make},
+    [RECIPE_REACH] = {reach_new, reach_free, reach_trial_make},
+};
+
+struct world {
+    const struct world_ops *ops;
+    struct world_shape shape;
+    void *self;
+};
+
+struct world *world_new(const struct recipe *recipe)
+{
+    struct world *world = calloc(1, sizeof *world);
+    if (!world) return NULL;
+    world->ops = &kinds[recipe->kind];
+    world->shape = (struct world_shape){.n_channels = recipe->n_channels,
+                                        .n_bins = recipe->trial_bins,
+                                        .bin_width_us = recipe->bin_width_us};
+    world->self = world->ops->new (recipe, &world->shape);
+    if (world->self) return world;
+    free(world);
+    return NULL;
+}
+
+void world_free(struct world *world)
+{
+    if (!world) return;
+    world->ops->free(world->self);
+    free(world);
+}
+
+const struct world_shape *world_shape(const struct world *world)
+{
+    return &world->shape;
+}
+
+void world_trial_make(const struct world *world, struct rng *rng, uint32_t condition,
+                      struct world_trial *trial)
+{
+    world->ops->trial_make(world->self, rng, condition, trial);
+}
+
+int world_trial_new(struct world_trial *trial, const struct world_shape *shape)
+{
+    size_t n_bins = shape->n_bins;
+    /* One more row keeps the absent groups from asking for 0 bytes. */
+    trial->counts = calloc(n_bins * shape->n_channels + 1, sizeof(float));
+    trial->latents = calloc(n_bins * shape->n_latents + 1, sizeof(float));
+    trial->readout = calloc(n_bins * shape->n_readout + 1, sizeof(float));
+    trial->position = calloc(n_bins * shape->n_positions + 1, sizeof(float));
+    if (trial->counts && trial->latents && trial->readout && trial->position) return 0;
+    world_trial_free(trial);
+    return LATENT_E_NOMEM;
+}
+
+void world_trial_free(struct world_trial *trial)
+{
+    free(trial->counts);
+    free(trial->latents);
+    free(trial->readout);
+    free(trial->position);
+    *trial = (struct world_trial){0};
+}
