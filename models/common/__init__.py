@@ -1,0 +1,1 @@
+"""Shared by the exporters, references and trainers of models/: files, data, metrics."""

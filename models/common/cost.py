@@ -1,0 +1,51 @@
+"""State, multiply-adds and weight bytes of one bin, from the shapes in a model file."""
+FLOAT, DOUBLE = 4, 8
+
+
+def ndt_cost(hyper, weights, mode, _n_channels):
+    """A: one token against the cached past, counted at the last bin of a trial. C: the window anew."""
+    d, layers, f = hyper["width"], hyper["layers"], hyper["hidden"]
+    reach = hyper["trial_bins"] if mode == "A" else hyper["window_bins"]
+    back = min(hyper["context_backward"] + 1, reach) if hyper["context_backward"] > 0 else reach
+    embed = weights["embedder.weight"].size if hyper["embed"] == "linear" else 0
+    head = sum(a.size for n, a in weights.items() if n.startswith("decoder.") and a.ndim == 2)
+    token = 4 * d * d + 2 * d * f
+    used = sum(a.size for n, a in weights.items() if not n.startswith("pos_encoder"))
+    if mode == "A":
+        return (2 * layers * back * d * FLOAT, embed + layers * (token + 2 * back * d) + head,
+                (used + d) * FLOAT)
+    # All but the last layer in full; there keys and values of every row, and one query.
+    rows = reach
+    macs = rows * embed + (layers - 1) * rows * (token + 2 * back * d) + head
+    macs += rows * 2 * d * d + token - 2 * d * d + 2 * back * d
+    return rows * d * FLOAT, macs, (used + rows * d) * FLOAT
+
+
+def gru_cost(hyper, weights, _mode, n_channels):
+    """Dense input; silent channels cost nothing."""
+    macs = sum(a.size for a in weights.values() if a.ndim == 2)
+    state = hyper["layers"] * hyper["hidden"] + n_channels
+    return state * FLOAT, macs, sum(a.size for a in weights.values()) * FLOAT
+
+
+def kalman_cost(hyper, weights, _mode, n_channels):
+    """Steady and given: two matrix-vector products; full adds the covariance."""
+    s = len(weights["M1" if hyper["form"] == "given" else "A"])
+    readout = weights["readout.weight"].size if "readout.weight" in weights else 0
+    macs, state = s * s + s * n_channels + readout, s
+    if hyper["form"] == "full":
+        macs += 4 * s ** 3 + s * s * n_channels
+        state += s * s
+    return state * DOUBLE, macs, macs * DOUBLE
+
+
+def wiener_cost(hyper, weights, _mode, n_channels):
+    return hyper["lags"] * n_channels * FLOAT + DOUBLE, weights["weight"].size, weights["weight"].size * FLOAT
+
+
+COSTS = {"ndt": ndt_cost, "gru": gru_cost, "kalman": kalman_cost, "wiener": wiener_cost}
+
+
+def stream_cost(model, mode):
+    """-> (bytes of state, multiply-adds, bytes of weights read), per bin."""
+    return COSTS[model.config["arch"]](model.hyper, model.weights, mode, model.config["n_channels"])

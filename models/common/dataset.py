@@ -1,0 +1,235 @@
+"""Data for fitting and checking: HDF5 at any dataset path, spike ticks binned, and the simulator's sets."""
+import dataclasses
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from common.refusal import Refusal
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def split_path(text):
+    """FILE.h5:/dataset -> (FILE.h5, /dataset)."""
+    path, colon, dataset = text.rpartition(":")
+    if not colon:
+        raise Refusal(f"{text}: expected FILE.h5:/dataset")
+    return path, dataset
+
+
+def open_dataset(f, path, dataset):
+    """The dataset of an open file, or a text that lists what there is."""
+    if dataset in f and hasattr(f[dataset], "shape"):
+        return f[dataset]
+    names = []
+    f.visititems(lambda name, item: names.append("/" + name) if hasattr(item, "shape") else None)
+    raise Refusal(f"{path}: no dataset {dataset}; it has {', '.join(names[:12])}")
+
+
+def read_dataset(text):
+    """FILE.h5:/dataset -> float64 array."""
+    import h5py
+    path, dataset = split_path(text)
+    try:
+        with h5py.File(path) as f:
+            return np.asarray(open_dataset(f, path, dataset)[()], np.float64)
+    except OSError as error:
+        raise Refusal(f"{path}: {error}") from error
+
+
+@dataclasses.dataclass
+class Recording:
+    """counts [K, T, C] spikes per bin, behaviour [K, T, O] or None, rates [K, T, N] expected counts per bin
+    or None (simulated only), condition [K] or None, split: name -> trial indices. continuous: the trials are
+    pieces of one stream, which no reset separates."""
+
+    counts: np.ndarray
+    bin_ms: float
+    behaviour: np.ndarray = None
+    names: list = dataclasses.field(default_factory=list)
+    units: list = dataclasses.field(default_factory=list)
+    rates: np.ndarray = None
+    condition: np.ndarray = None
+    split: dict = dataclasses.field(default_factory=dict)
+    source: str = ""
+    continuous: bool = False
+
+    def part(self, name, what="counts"):
+        """One array for the trials of a split."""
+        array = getattr(self, what)
+        return None if array is None else array[self.split[name]]
+
+    @property
+    def fitting(self):
+        """Trials to fit on: train and valid."""
+        return np.concatenate([self.split["train"], self.split["valid"]])
+
+
+def text_list(values):
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in np.atleast_1d(values)]
+
+
+def read_simulated(path):
+    """A data set written by latent-sim."""
+    import h5py
+    with h5py.File(path) as f:
+        attrs = f.attrs
+        bin_ms = float(attrs["bin_width_ms"])
+        behaviour = f["readout"][()] if "readout" in f else None
+        return Recording(
+            counts=f["counts"][()].astype(np.float32), bin_ms=bin_ms, behaviour=behaviour,
+            names=text_list(attrs["readout_names"]) if behaviour is not None else [],
+            units=text_list(attrs["readout_units"]) if behaviour is not None else [],
+            rates=f["rates"][()].astype(np.float64) * bin_ms / 1000, condition=f["condition"][()],
+            split={k: np.asarray(f["split"][k]) for k in ("train", "valid", "test")},
+            source=f"latent-sim, {Path(path).stem}")
+
+
+def find_simulator():
+    """latent-sim from LATENT_SIM, the release build, or PATH."""
+    built = ROOT / "build" / "release" / "bin" / "latent-sim"
+    candidates = [os.environ.get("LATENT_SIM"), str(built), shutil.which("latent-sim")]
+    for candidate in filter(None, candidates):
+        if os.access(candidate, os.X_OK):
+            return candidate
+    raise Refusal("latent-sim not found: build it (cmake --preset release && cmake --build --preset release)"
+                  " or set LATENT_SIM to its path")
+
+
+def simulate(recipe, cache=None):
+    """Path of the data set of a recipe; made by latent-sim once and kept under build/data/."""
+    recipe = Path(recipe)
+    digest = hashlib.sha256(recipe.read_bytes()).hexdigest()[:12]
+    path = Path(cache or ROOT / "build" / "data") / f"{recipe.stem}-{digest}.h5"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        command = [find_simulator(), "--recipe", str(recipe), "--out", str(part)]
+        print("making the data set:", " ".join(command), flush=True)
+        if subprocess.run(command).returncode != 0:
+            raise Refusal(f"{command[0]} failed on {recipe}")
+        part.rename(path)
+    return path
+
+
+def recipe_recording(name):
+    """The data set of models/NAME.json."""
+    return read_simulated(simulate(ROOT / "models" / f"{name}.json"))
+
+
+# A user's own recording
+
+def add_recording_options(parser):
+    """Options that name a recording, binned or as spike ticks."""
+    group = parser.add_argument_group("your own recording")
+    group.add_argument("--in", dest="input", metavar="FILE.h5:/dataset",
+                       help="counts [time, channels] or [trials, time, channels]; with --ticks: spike ticks")
+    group.add_argument("--bin-ms", type=float, help="bin width; without --ticks: that of the counts")
+    group.add_argument("--behaviour", metavar="FILE.h5:/dataset",
+                       help="[time, dims] per bin (or per --behaviour-ticks sample)")
+    group.add_argument("--names", help="names of the behaviour's columns, e.g. vx,vy")
+    group.add_argument("--unit", default="a.u.", help="physical unit of the behaviour")
+    group.add_argument("--ticks", action="store_true", help="--in holds one tick per spike")
+    group.add_argument("--units", metavar="/dataset", help="unit of each spike (same file)")
+    group.add_argument("--good", metavar="/dataset", help="per unit: non-zero = use it (same file)")
+    group.add_argument("--behaviour-ticks", metavar="/dataset", help="tick of each behaviour sample")
+    group.add_argument("--clock-hz", type=float, help="ticks per second (default: attribute clock_hz)")
+    group.add_argument("--start", type=float, default=0.0, help="seconds on the recording's clock")
+    group.add_argument("--seconds", type=float, help="how much from there (default: all)")
+    return group
+
+
+def read_recording(args):
+    """The recording that add_recording_options described; the last fifth of it is the test split."""
+    if args.bin_ms is None or args.bin_ms <= 0:
+        raise Refusal("--bin-ms is required with --in: the width of a bin in milliseconds")
+    counts, behaviour = read_ticks(args) if args.ticks else read_binned(args)
+    n_dims = 0 if behaviour is None else behaviour.shape[-1]
+    names = args.names.split(",") if args.names else [f"y{i}" for i in range(n_dims)]
+    if len(names) != n_dims:
+        raise Refusal(f"--names gives {len(names)} names, the behaviour has {n_dims} columns")
+    if behaviour is not None and not np.isfinite(behaviour).all():
+        raise Refusal(f"{args.behaviour}: holds values that are not finite")
+    pieces, split = split_pieces(counts)
+    return Recording(pieces, args.bin_ms, None if behaviour is None else split_pieces(behaviour)[0],
+                     names, [args.unit] * n_dims, split=split, source=Path(args.input).name,
+                     continuous=counts.ndim == 2)
+
+
+def split_pieces(array):
+    """[T, X] -> ten pieces [10, T // 10, X]; trials stay as they are. The last fifth of the pieces is test, the
+    tenth before it valid."""
+    pieces = array
+    if array.ndim == 2:
+        size = len(array) // 10
+        if size < 10:
+            raise Refusal(f"a recording of {len(array)} bins is too short to fit and to test")
+        pieces = array[:10 * size].reshape(10, size, -1)
+    n = len(pieces)
+    n_test, n_valid = max(1, n // 5), max(1, n // 10)
+    if n < 4:
+        raise Refusal(f"{n} trials are too few to fit and to test")
+    order = np.arange(n)
+    return pieces, {"train": order[:n - n_test - n_valid],
+                    "valid": order[n - n_test - n_valid:n - n_test], "test": order[n - n_test:]}
+
+
+def read_binned(args):
+    """-> counts [.., C], behaviour [.., O] or None, cut to --start and --seconds."""
+    counts = read_dataset(args.input).astype(np.float32)
+    behaviour = read_dataset(args.behaviour) if args.behaviour else None
+    if counts.ndim not in (2, 3):
+        raise Refusal(f"{args.input}: {counts.ndim} axes; expected [time, channels] "
+                      f"or [trials, time, channels]")
+    if behaviour is not None and behaviour.shape[:-1] != counts.shape[:-1]:
+        raise Refusal(f"{args.behaviour}: shape {list(behaviour.shape)} does not go with counts "
+                      f"{list(counts.shape)}")
+    if counts.ndim == 2:
+        first = int(args.start * 1000 / args.bin_ms)
+        last = len(counts) if args.seconds is None else first + int(args.seconds * 1000 / args.bin_ms)
+        counts = counts[first:last]
+        behaviour = None if behaviour is None else behaviour[first:last]
+    return counts, behaviour
+
+
+def read_ticks(args):
+    """Bin k holds the spikes with start + k*bin <= t < start + (k+1)*bin; behaviour is interpolated
+    linearly at the bin's end. Units that --good marks with 0 are left out."""
+    import h5py
+    path, spikes = split_path(args.input)
+    if not args.units:
+        raise Refusal("--ticks needs --units: the dataset with the unit of each spike")
+    with h5py.File(path) as f:
+        clock_hz = args.clock_hz or float(f.attrs.get("clock_hz", 0))
+        if clock_hz <= 0:
+            raise Refusal(f"{path}: no attribute clock_hz; give --clock-hz")
+        ticks = open_dataset(f, path, spikes)[()].astype(np.int64)
+        unit = open_dataset(f, path, args.units)[()].astype(np.int64)
+        n_units = int(unit.max()) + 1
+        good = open_dataset(f, path, args.good)[()] != 0 if args.good else np.ones(n_units, bool)
+    start = int(round(args.start * clock_hz))
+    stop = ticks.max() + 1 if args.seconds is None else start + int(round(args.seconds * clock_hz))
+    bin_ticks = clock_hz * args.bin_ms / 1000
+    n_bins = int((stop - start) / bin_ticks)
+    keep = (ticks >= start) & (ticks < start + n_bins * bin_ticks) & good[unit]
+    bins = ((ticks[keep] - start) / bin_ticks).astype(int)
+    counts = np.zeros((n_bins, len(good)), np.float32)
+    np.add.at(counts, (bins, unit[keep]), 1)
+    ends = start + (np.arange(n_bins) + 1) * bin_ticks
+    return counts[:, good], read_tick_behaviour(args, ends)
+
+
+def read_tick_behaviour(args, ends):
+    """Behaviour at the given ticks [T, O], or None."""
+    if not args.behaviour:
+        return None
+    if not args.behaviour_ticks:
+        raise Refusal("--ticks with --behaviour needs --behaviour-ticks: the tick of each sample")
+    path, _ = split_path(args.behaviour)
+    ticks = read_dataset(f"{path}:{args.behaviour_ticks}")
+    values = read_dataset(args.behaviour)
+    return np.stack([np.interp(ends, ticks, column) for column in values.T], -1)

@@ -1,0 +1,42 @@
+"""The command around every reference.py: a model file and counts in, an HDF5 file of float64 answers out."""
+import argparse
+
+import numpy as np
+
+from common.dataset import read_dataset
+from common.model_file import read_model
+from common.refusal import Refusal
+
+
+def reference_main(run, text):
+    """run: the architecture's run(weights, config, counts, mode)."""
+    import h5py
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("model", metavar="MODEL.safetensors")
+    parser.add_argument("input", metavar="IN.h5:/dataset",
+                        help="counts [time, channels], or [trials, time, channels]: reset at each trial")
+    parser.add_argument("output", metavar="OUT.h5",
+                        help="gets latents, lograte (log expected count per bin) and readout, float64")
+    parser.add_argument("--mode", help="default: the file's first mode")
+    args = parser.parse_args()
+    model = read_model(args.model)
+    mode = args.mode or model.config["modes"][0]
+    if mode not in model.config["modes"]:
+        raise Refusal(f"{args.model}: mode {mode} is not among {', '.join(model.config['modes'])}")
+    answers = run_trials(run, model, read_dataset(args.input), mode)
+    with h5py.File(args.output, "w") as f:
+        for name, array in answers.items():
+            f[name] = array
+        f.attrs["mode"] = mode
+        f.attrs["bin_width_ms"] = model.config["bin_width_us"] / 1000
+
+
+def run_trials(run, model, counts, mode):
+    """counts [T, C] or [K, T, C] -> dict of float64 arrays with the same leading axes."""
+    if counts.shape[-1] != model.config["n_channels"]:
+        raise Refusal(f"the counts have {counts.shape[-1]} channels, "
+                      f"the model {model.config['n_channels']}")
+    trials = counts if counts.ndim == 3 else counts[None]
+    answers = [run(model.weights, model.config, trial, mode) for trial in trials]
+    stacked = {k: np.stack([a[k] for a in answers]) for k in answers[0] if answers[0][k] is not None}
+    return stacked if counts.ndim == 3 else {k: v[0] for k, v in stacked.items()}

@@ -1,0 +1,156 @@
+"""The loop around every PyTorch trainer here: seeded, resumable, with progress."""
+import json
+import math
+import os
+import time
+
+import numpy as np
+import torch
+
+from common.model_file import channel_table
+from common.refusal import Refusal
+
+SAVE_EVERY_S = 30
+
+
+def add_training_options(parser, *, steps, batch, lr, seed):
+    """Options of the loop."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--out", required=True, metavar="CHECKPOINT.pt", help="what export.py reads")
+    group.add_argument("--steps", type=int, default=steps)
+    group.add_argument("--batch", type=int, default=batch, help="trials per step")
+    group.add_argument("--lr", type=float, default=lr)
+    group.add_argument("--weight-decay", type=float, default=0.01)
+    group.add_argument("--warm-up", type=int, default=200, help="steps of rising learning rate")
+    group.add_argument("--seed", type=int, default=seed)
+    group.add_argument("--threads", type=int, default=2, help="1 is often as fast, and leaves a core free")
+    group.add_argument("--resume", action="store_true", help="go on from CHECKPOINT.pt.resume")
+    group.add_argument("--stop-at", type=int, help="stop after this step, to --resume later")
+    group.add_argument("--report-every", type=int, default=100, metavar="STEPS")
+
+
+def prepare(args):
+    """Threads and seeds; call before the model is made."""
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+
+
+def learning_rate(step, args):
+    """Factor on --lr: linear warm-up (a tenth of a short training), then a cosine down to zero."""
+    warm_up = max(min(args.warm_up, args.steps // 10), 1)
+    warm = min((step + 1) / warm_up, 1.0)
+    return warm * 0.5 * (1 + math.cos(math.pi * min(step / args.steps, 1.0)))
+
+
+class Progress:
+    """One line per report: step, time gone and left, loss, and what the trainer adds."""
+
+    def __init__(self, args, step, seconds):
+        self.args, self.first, self.before, self.start = args, step, seconds, time.monotonic()
+        self.loss = None
+
+    @property
+    def seconds(self):
+        """Training time so far, those before a resume included."""
+        return self.before + time.monotonic() - self.start
+
+    def add(self, loss):
+        self.loss = loss if self.loss is None else 0.98 * self.loss + 0.02 * loss
+
+    def line(self, step, text):
+        gone = time.monotonic() - self.start
+        left = gone / max(step - self.first, 1) * (self.args.steps - step)
+        print(f"step {step:5d}/{self.args.steps}  {self.seconds:5.0f} s gone  {left:5.0f} s left  "
+              f"loss {self.loss:.4f}  {text}", flush=True)
+
+
+def resume_path(args):
+    return args.out + ".resume"
+
+
+def save_state(args, step, seconds, model, optimizer):
+    """Everything needed to go on exactly here; replaced atomically."""
+    kept = {k: v for k, v in vars(args).items() if k not in ("resume", "stop_at", "report_every", "out")}
+    state = {"step": step, "seconds": seconds, "args": kept, "model": model.state_dict(),
+             "optimizer": optimizer.state_dict(), "random": torch.get_rng_state()}
+    torch.save(state, resume_path(args) + ".part")
+    os.replace(resume_path(args) + ".part", resume_path(args))
+
+
+def load_state(args, model, optimizer):
+    """-> (step, seconds) of the interrupted run, which must have had the same options."""
+    try:
+        state = torch.load(resume_path(args))
+    except FileNotFoundError as error:
+        raise Refusal(f"{resume_path(args)}: nothing to resume; start without --resume") from error
+    for key, value in state["args"].items():
+        if getattr(args, key, None) != value:
+            raise Refusal(f"{resume_path(args)} was started with {key} = {value}, "
+                          f"now {getattr(args, key, None)}: options must be the same")
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["random"])
+    return state["step"], state["seconds"]
+
+
+def fit(model, args, batch_loss, report):
+    """Minimise. batch_loss(step) -> scalar loss; report() -> text for the progress line.
+    -> seconds of training, or None when --stop-at ended it."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=args.weight_decay)
+    first, before = load_state(args, model, optimizer) if args.resume else (0, 0.0)
+    progress, saved = Progress(args, first, before), time.monotonic()
+    for step in range(first, args.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = args.lr * learning_rate(step, args)
+        optimizer.zero_grad()
+        loss = batch_loss(step)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        progress.add(loss.item())
+        done = step + 1
+        if done % args.report_every == 0 or done == args.steps:
+            progress.line(done, report())
+        if done == args.stop_at or time.monotonic() - saved > SAVE_EVERY_S:
+            save_state(args, done, progress.seconds, model, optimizer)
+            saved = time.monotonic()
+        if done == args.stop_at:
+            print(f"stopped at step {done}; go on with --resume")
+            return None
+    return progress.seconds
+
+
+def save_checkpoint(args, state_dict, hyper, recording, readout, seconds, command):
+    """What export.py reads: tensors, and beside them the facts that the model file must state."""
+    flat = recording.part("train").reshape(-1, recording.counts.shape[-1])
+    facts = {"bin_width_us": round(recording.bin_ms * 1000), "hyper": hyper, "readout": readout,
+             "channels": channel_table(flat.mean(0), flat.var(0)),
+             "source": f"{command} --seed {args.seed} --steps {args.steps}, data: {recording.source}"}
+    if recording.rates is not None:
+        facts["licence"] = "Apache-2.0"
+    torch.save({"state_dict": state_dict, "latent": json.dumps(facts)}, args.out)
+    if os.path.exists(resume_path(args)):
+        os.unlink(resume_path(args))
+    print(f"{args.out}: written after {seconds:.0f} s of training")
+
+
+def masked_poisson(lograte, counts, hidden):
+    """Mean Poisson loss over the hidden elements (boolean mask of the same shape)."""
+    loss = torch.exp(lograte) - counts * lograte
+    return loss[hidden].mean()
+
+
+def hide_elements(counts, ratio):
+    """Hide single elements: -> (input with them zeroed and the rest scaled up, mask of the hidden)."""
+    hidden = torch.rand_like(counts) < ratio
+    return counts * ~hidden / (1 - ratio), hidden
+
+
+def batch_of(array, n):
+    """n random trials of a tensor [K, ...]: indices."""
+    return torch.randint(len(array), (n,))
+
+
+def log_mean(counts):
+    """Log mean count per channel, bounded for silent ones. counts [K, T, C] -> float32 tensor [C]."""
+    return torch.tensor(np.log(np.maximum(counts.mean((0, 1)), 1e-4)), dtype=torch.float32)

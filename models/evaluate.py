@@ -1,0 +1,192 @@
+#!/usr/bin/python3
+"""Score every shipped model on held-out trials, beside the baselines, and print the tables of README.md.
+
+The numbers are those of the stream: each model file runs through latent-decode, trial by trial, and is scored on what
+it publishes, warm-up included. Beside it runs the float64 reference; the largest difference is printed. Without a
+built latent-decode the reference alone is scored, and the tables say so. --write puts the tables between the markers
+<!-- table:NAME --> and <!-- /table --> of README.md and of the cards.
+"""
+import argparse
+import importlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from common import baselines, dataset  # noqa: E402
+from common.cost import stream_cost  # noqa: E402
+from common.metrics import bits_per_spike, r2_per_column, r2_summary  # noqa: E402
+from common.model_file import read_model  # noqa: E402
+from common.reference_command import run_trials  # noqa: E402
+from common.refusal import run_command  # noqa: E402
+
+MODELS = Path(__file__).resolve().parent
+SHIPPED = {"lorenz": (("ndt", "lorenz_causal", ("A", "C", "trial")), ("ndt", "lorenz_full", ("trial", "C")),
+                      ("gru", "lorenz", ("causal",))),
+           "reach": (("gru", "reach", ("causal",)), ("wiener", "reach", ("causal",)),
+                     ("kalman", "reach", ("causal",)))}
+
+
+def find_decoder():
+    """latent-decode of LATENT_BIN or of the release build; None when not built."""
+    folder = os.environ.get("LATENT_BIN", dataset.ROOT / "build" / "release" / "bin")
+    path = Path(folder) / "latent-decode"
+    return path if os.access(path, os.X_OK) else None
+
+
+def decode_stream(program, path, counts, mode, bin_ms):
+    """latent-decode on counts [K, T, C] -> dict with rates (expected counts per bin) and readout."""
+    import h5py
+    with tempfile.TemporaryDirectory(prefix="latent-evaluate-") as folder:
+        source, out = Path(folder) / "in.h5", Path(folder) / "out.h5"
+        with h5py.File(source, "w") as f:
+            f["counts"] = counts.astype(np.uint8)
+            f.attrs["bin_width_ms"] = bin_ms
+        subprocess.run([str(program), "--model", str(path), "--in", f"{source}:/counts", "--out", str(out),
+                        "--mode", mode], check=True, stdout=subprocess.DEVNULL)
+        with h5py.File(out) as f:
+            return {"rates": f["rates"][()] * bin_ms / 1000 if "rates" in f else None,
+                    "readout": f["readout"][()] if "readout" in f else None}
+
+
+def decode_reference(arch, model, counts, mode):
+    """The float64 reference, readout limited as the stream's is."""
+    run = importlib.import_module(f"{arch}.reference").run
+    answer = run_trials(run, model, counts.astype(np.float64), mode)
+    readout = answer.get("readout")
+    if readout is not None:
+        for i, entry in enumerate(model.config["outputs"]["readout"]):
+            low, high = (x if x is not None else b for x, b in
+                         ((entry["min"], -np.inf), (entry["max"], np.inf)))
+            readout[..., i] = np.clip(readout[..., i], low, high)
+        if arch == "wiener":
+            readout[:, :model.hyper["lags"] - 1] = 0  # warm-up: neutral
+    return {"rates": np.exp(answer["lograte"]) if "lograte" in answer else None, "readout": readout}
+
+
+def decode(arch, name, counts, mode):
+    """-> (outputs as published, model); the difference from the reference is printed."""
+    path = MODELS / arch / f"{name}.safetensors"
+    model, program = read_model(path), find_decoder()
+    reference = decode_reference(arch, model, counts, mode)
+    if program is None:
+        return reference, model
+    stream = decode_stream(program, path, counts, mode, model.config["bin_width_us"] / 1000)
+    for group, array in stream.items():
+        if array is None:
+            continue
+        expected = reference[group]
+        worst = np.abs(np.log(array / expected)).max() if group == "rates" else \
+            np.abs(array - expected).max() / np.abs(expected).max()
+        print(f"  {arch}/{name} mode {mode}: {group} within {worst:.1e} of the reference", flush=True)
+    return stream, model
+
+
+def rate_row(label, mode, recording, rates):
+    """One line of the rates' table."""
+    r2 = r2_summary(recording.part("test", "rates"), rates)
+    bits = bits_per_spike(recording.part("test"), rates)
+    return f"| {label} | {mode} | {r2['median']:.3f} | {r2['mean']:.3f} | {r2['weighted']:.3f} | {bits:.3f} |"
+
+
+def rate_baselines(recording):
+    """Rows of what needs no model: smoothing, smoothing + PCA, the oracles."""
+    fit = recording.fitting
+    counts, rates = recording.counts[fit], recording.rates[fit]
+    test = recording.part("test")
+    rows = []
+    for name, smooth in (("Gaussian smoothing", baselines.gaussian_smooth),
+                         ("causal exponential smoothing", baselines.causal_smooth)):
+        mode = "acausal" if smooth is baselines.gaussian_smooth else "causal"
+        width = baselines.fit_width(smooth, counts, rates)
+        ms = width * recording.bin_ms
+        rows.append(rate_row(f"{name}, {ms:g} ms", mode, recording, smooth(test, width)))
+        estimate, width, rank = baselines.smoothing_pca(smooth, counts, rates, test)
+        ms = width * recording.bin_ms
+        rows.append(rate_row(f"the same + PCA, {ms:g} ms, {rank} axes", mode, recording, estimate))
+    means = baselines.condition_means(counts, recording.condition[fit], recording.part("test", "condition"))
+    rows.append(rate_row("mean training trial of the known condition", "oracle", recording, means))
+    rows.append(rate_row("true rates", "oracle", recording, recording.part("test", "rates")))
+    return rows
+
+
+def rate_table(recording):
+    """Rates of the Lorenz set."""
+    rows = ["| model | mode | rate R2, median | mean | variance-weighted | bits/spike |",
+            "|---|---|---|---|---|---|"]
+    for arch, name, modes in SHIPPED["lorenz"]:
+        for mode in modes:
+            outputs, _ = decode(arch, name, recording.part("test"), mode)
+            rows.append(rate_row(f"{arch}/{name}", mode, recording, outputs["rates"]))
+    return rows + rate_baselines(recording)
+
+
+def readout_table(recording):
+    """Behaviour of the reach set, and rates where the model has them."""
+    truth = recording.part("test", "behaviour")
+    names = recording.names
+    rows = ["| model | readout R2, mean | " + " | ".join(names) + " | rate R2, median | bits/spike |",
+            "|---|---|" + "---|" * len(names) + "---|---|"]
+    for arch, name, (mode,) in SHIPPED["reach"]:
+        outputs, _ = decode(arch, name, recording.part("test"), mode)
+        columns = r2_per_column(truth, outputs["readout"])
+        rates = "- | -"
+        if outputs["rates"] is not None:
+            r2 = r2_summary(recording.part("test", "rates"), outputs["rates"])["median"]
+            rates = f"{r2:.3f} | {bits_per_spike(recording.part('test'), outputs['rates']):.3f}"
+        rows.append(f"| {arch}/{name} | {columns.mean():.3f} | "
+                    + " | ".join(f"{c:.3f}" for c in columns) + f" | {rates} |")
+    bits = bits_per_spike(recording.part("test"), recording.part("test", "rates"))
+    return rows + [f"| true rates (oracle) | - | " + "- | " * len(names) + f"1.000 | {bits:.3f} |"]
+
+
+def cost_table():
+    """What one bin costs, from the shapes."""
+    rows = ["| file | KB | parameters | mode | state, bytes | multiply-adds per bin | weights read per bin, KB |",
+            "|---|---|---|---|---|---|---|"]
+    for models in SHIPPED.values():
+        for arch, name, modes in models:
+            path = MODELS / arch / f"{name}.safetensors"
+            model = read_model(path)
+            n_parameters = sum(a.size for a in model.weights.values())
+            for mode in modes:
+                if mode == "trial":
+                    continue
+                state, macs, weights = stream_cost(model, mode)
+                rows.append(f"| {arch}/{name} | {path.stat().st_size / 1024:.0f} | {n_parameters} | {mode} | "
+                            f"{state} | {macs} | {weights / 1024:.0f} |")
+    return rows
+
+
+def write_tables(tables):
+    """Put each table between its markers, in README.md and the cards."""
+    for path in [MODELS / "README.md", *sorted(MODELS.glob("*/card.md"))]:
+        text = path.read_text()
+        for name, rows in tables.items():
+            block = f"<!-- table:{name} -->\n" + "\n".join(rows) + "\n<!-- /table -->"
+            text = re.sub(rf"<!-- table:{name} -->\n.*?<!-- /table -->", lambda _: block, text, flags=re.S)
+        path.write_text(text)
+        print(f"{path}: tables written")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="into README.md and the cards")
+    args = parser.parse_args()
+    how = "latent-decode" if find_decoder() else "the float64 references (latent-decode is not built)"
+    print(f"scoring the output of {how} on held-out trials")
+    tables = {"lorenz": rate_table(dataset.recipe_recording("lorenz")),
+              "reach": readout_table(dataset.recipe_recording("reach")), "cost": cost_table()}
+    for name, rows in tables.items():
+        print(f"\n{name}\n" + "\n".join(rows))
+    if args.write:
+        write_tables(tables)
+
+
+if __name__ == "__main__":
+    run_command(main)

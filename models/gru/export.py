@@ -1,0 +1,64 @@
+#!/usr/bin/python3
+"""Turn a GRU checkpoint into a model file.
+
+IN holds the tensors gru.weight_ih_l0, gru.weight_hh_l0, gru.bias_ih_l0, gru.bias_hh_l0 (and _l1, ... for more
+layers) as torch.nn.GRU names and orders them (gates r, z, n), and at least one of rate.weight, rate.bias (log
+expected counts per bin) and readout.weight, readout.bias. Nothing in IN is executed.
+"""
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import exporting  # noqa: E402
+from common.checkpoint import take  # noqa: E402
+from common.refusal import Refusal, run_command  # noqa: E402
+from gru import reference  # noqa: E402
+
+MODES = ("causal",)
+
+
+def parse():
+    parser = exporting.exporter_parser(__doc__, MODES)
+    exporting.add_readout_options(parser)
+    return parser.parse_args()
+
+
+def expected_shapes(tensors, path):
+    """Every tensor a GRU decoder has, learnt from those that say its sizes -> (sizes, name -> shape)."""
+    first = tensors.get("gru.weight_ih_l0")
+    if first is None or first.ndim != 2 or first.shape[0] % 3:
+        raise Refusal(f"{path}: no tensor gru.weight_ih_l0 of shape [3 * hidden, channels]: not a GRU? "
+                      f"It has {', '.join(sorted(tensors)[:6])}, ...")
+    hidden, n_channels = first.shape[0] // 3, first.shape[1]
+    n_layers = sum(name.startswith("gru.weight_hh_l") for name in tensors)
+    shapes = {}
+    for layer in range(max(n_layers, 1)):
+        inputs = n_channels if layer == 0 else hidden
+        shapes.update({f"gru.weight_ih_l{layer}": (3 * hidden, inputs),
+                       f"gru.weight_hh_l{layer}": (3 * hidden, hidden),
+                       f"gru.bias_ih_l{layer}": (3 * hidden,), f"gru.bias_hh_l{layer}": (3 * hidden,)})
+    sizes = {"hidden": hidden, "n_channels": n_channels, "layers": max(n_layers, 1)}
+    for name in ("rate", "readout"):
+        weight = tensors.get(f"{name}.weight")
+        sizes[name] = 0 if weight is None else len(weight)
+        if weight is not None:
+            shapes.update({f"{name}.weight": (len(weight), hidden), f"{name}.bias": (len(weight),)})
+    if not sizes["rate"] and not sizes["readout"]:
+        raise Refusal(f"{path}: neither rate.weight nor readout.weight: nothing to publish but the state")
+    return sizes, shapes
+
+
+def main():
+    args = parse()
+    checkpoint = exporting.read_input(args)
+    sizes, shapes = expected_shapes(checkpoint.tensors, args.input)
+    weights = exporting.as_float32(take(checkpoint.tensors, args.input, shapes))
+    readout = exporting.readout_entries(args, checkpoint, sizes["readout"])
+    hyper = {"layers": sizes["layers"], "hidden": sizes["hidden"], "lograte": True}
+    exporting.export(args, checkpoint, "gru", reference.run, n_channels=sizes["n_channels"],
+                     modes=exporting.choose_modes(args, MODES), hyper=hyper,
+                     outputs=(sizes["hidden"], sizes["rate"], readout), weights=weights)
+
+
+if __name__ == "__main__":
+    run_command(main)

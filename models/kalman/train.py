@@ -1,0 +1,82 @@
+#!/usr/bin/python3
+"""Fit a velocity Kalman filter by least squares.
+
+  models/kalman/train.py --recipe reach --out reach.safetensors
+  models/kalman/train.py --in rec.h5:/spikes --behaviour rec.h5:/hand_vel --bin-ms 1 --out mine.safetensors
+
+State: the behaviour less its training mean and, with --order 2, its change per bin. Counts are observed less their
+training mean. Silent channels are harmless: the observation noise gets a ridge on its diagonal.
+"""
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import fitting  # noqa: E402
+from common.metrics import r2_summary  # noqa: E402
+from common.refusal import Refusal, run_command  # noqa: E402
+from kalman import reference  # noqa: E402
+
+
+def states_of(behaviour, mean, order):
+    """behaviour [K, T, O] -> states [K, T, S]."""
+    centred = behaviour - mean
+    if order == 1:
+        return centred
+    change = np.diff(centred, axis=1, prepend=centred[:, :1])
+    return np.concatenate([centred, change], -1)
+
+
+def least_squares(x, y):
+    """W with y ~ x W' -> (W [dims of y, dims of x], residuals)."""
+    weight = np.linalg.lstsq(x, y, rcond=None)[0].T
+    return weight, y - x @ weight.T
+
+
+def stable(a):
+    """A with every mode kept inside the unit circle, so that the steady gain exists."""
+    radius = np.abs(np.linalg.eigvals(a)).max()
+    return a if radius < 0.9999 else a * (0.9999 / radius)
+
+
+def fit(counts, behaviour, order, ridge):
+    """counts [K, T, C], behaviour [K, T, O] -> tensors of the model file, float64."""
+    mean, offset = behaviour.mean((0, 1)), counts.mean((0, 1))
+    states = states_of(behaviour, mean, order)
+    n_states, n_dims = states.shape[-1], behaviour.shape[-1]
+    flat = states.reshape(-1, n_states)
+    before, after = states[:, :-1].reshape(-1, n_states), states[:, 1:].reshape(-1, n_states)
+    a, moved = least_squares(before, after)
+    c, noise = least_squares(flat, counts.reshape(len(flat), -1) - offset)
+    r = noise.T @ noise / len(noise)
+    r += np.eye(len(r)) * ridge * np.trace(r) / len(r)
+    q = moved.T @ moved / len(moved)
+    q += np.eye(n_states) * 1e-12 * np.trace(q) / n_states
+    return {"A": stable(a), "C": c, "Q": q, "R": r, "offset": offset,
+            "readout.weight": np.eye(n_dims, n_states), "readout.bias": mean}
+
+
+def main():
+    parser = fitting.fit_parser(__doc__)
+    parser.add_argument("--order", type=int, choices=(1, 2), default=2)
+    parser.add_argument("--ridge", type=float, default=0.02, help="on the observation noise's diagonal")
+    parser.add_argument("--form", choices=("steady", "full"), default="steady")
+    args = parser.parse_args()
+    if args.ridge <= 0:
+        raise Refusal(f"--ridge {args.ridge}: must be positive, or silent channels have no noise at all")
+    recording, start = fitting.fit_recording(args), time.monotonic()
+    index = recording.fitting
+    tensors = fit(recording.counts[index].astype(np.float64),
+                  recording.behaviour[index].astype(np.float64), args.order, args.ridge)
+    config = {"hyper": {"form": "steady"}}
+    answers = [reference.run(tensors, config, x, "causal")["readout"] for x in recording.part("test")]
+    r2 = r2_summary(recording.part("test", "behaviour"), np.stack(answers))
+    print(f"fitted in {time.monotonic() - start:.1f} s; readout R2 on held-out bins {r2['mean']:.4f}")
+    command = "models/kalman/train.py" + (f" --recipe {args.recipe}" if args.recipe else "")
+    fitting.save_fit(args.out, tensors, {"form": args.form}, recording, command)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,225 @@
+#!/usr/bin/python3
+"""Turn an NDT checkpoint into a model file.
+
+IN may be the checkpoint of neural-data-transformers (a dict with state_dict, config and max_spikes), a plain
+state dict (then --heads, --norm, --context-forward and --context-backward are required), a safetensors file
+with the same tensors, or HDF5 with /weights. Nothing in IN is executed.
+"""
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import exporting  # noqa: E402
+from common.checkpoint import take  # noqa: E402
+from common.refusal import Refusal, run_command  # noqa: E402
+from ndt import reference  # noqa: E402
+
+MODES = ("A", "C", "trial")
+TABLE = "pos_encoder.pos_embedding.weight"
+BUFFER = "pos_encoder.pe"
+# Keys of a checkpoint's MODEL node: those used below, and those that cannot change an inference.
+USED = {"CONTEXT_FORWARD", "CONTEXT_BACKWARD", "CONTEXT_WRAP_INITIAL", "FULL_CONTEXT", "HIDDEN_SIZE",
+        "NUM_HEADS", "NUM_LAYERS", "ACTIVATION", "LINEAR_EMBEDDER", "EMBED_DIM", "LEARNABLE_POSITION",
+        "LOGRATE", "PRE_NORM", "SCALE_NORM", "DECODER", "LOSS", "POSITION", "MAX_SPIKES", "NUM_NEURONS",
+        "TRIAL_LENGTH"}
+HARMLESS = {"NAME", "DROPOUT", "DROPOUT_RATES", "DROPOUT_EMBEDDING", "UNMASKED_LOSS_SCALE", "FIXUP_INIT",
+            "SPIKE_LOG_INIT", "MAX_SPIKE_COUNT", "REQUIRES_RATES", "rate_r2"}
+FIXED = {"ACTIVATION": "relu", "CONTEXT_WRAP_INITIAL": False}
+
+
+def parse():
+    parser = exporting.exporter_parser(__doc__, MODES)
+    group = parser.add_argument_group("hyper-parameters, where the checkpoint does not say")
+    group.add_argument("--heads", type=int)
+    group.add_argument("--norm", choices=("pre", "post"), help="norm before or after each block")
+    group.add_argument("--context-forward", type=int, metavar="BINS", help="negative: no limit; 0: causal")
+    group.add_argument("--context-backward", type=int, metavar="BINS", help="0 or negative: no limit")
+    group.add_argument("--max-count", type=int, help="counts are clamped to it; 0: never")
+    group.add_argument("--rate-head", choices=("log", "relu"), help="what the head gives (default: log)")
+    group.add_argument("--trial-bins", type=int, help="longest trial of sinusoidal positions")
+    group.add_argument("--window", type=int, metavar="BINS", help="mode C (default: the trial's length)")
+    group.add_argument("--ignore", default="", metavar="KEY,KEY",
+                       help="MODEL keys of the checkpoint that you know do not change an inference")
+    return parser.parse_args()
+
+
+def stated(args, checkpoint):
+    """The hyper-parameters the checkpoint states, by the names of this file's options."""
+    own = exporting.own_facts(checkpoint).get("hyper")
+    if own:
+        return {"heads": own["heads"], "norm": "pre" if own["pre_norm"] else "post",
+                "context_forward": own["context_forward"], "context_backward": own["context_backward"],
+                "max_count": own["max_count"], "rate_head": "log" if own["lograte"] else "relu",
+                "trial_bins": own["trial_bins"], "position_offset": own["position_offset"]}
+    if not checkpoint.architecture:
+        return {}
+    model = checkpoint.architecture
+    check_model_node(args, model)
+    full = model.get("FULL_CONTEXT", False)
+    return {"heads": model.get("NUM_HEADS"), "norm": "pre" if model.get("PRE_NORM") else "post",
+            "context_forward": -1 if full else model.get("CONTEXT_FORWARD"),
+            "context_backward": -1 if full else model.get("CONTEXT_BACKWARD"),
+            "max_count": checkpoint.facts.get("max_spikes", model.get("MAX_SPIKES")),
+            "rate_head": "log" if model.get("LOGRATE", True) else "relu",
+            "trial_bins": checkpoint.facts.get("trial_length", model.get("TRIAL_LENGTH")),
+            "position_offset": model.get("POSITION", {}).get("OFFSET", True)}
+
+
+def check_model_node(args, model):
+    """Refuse what this project does not serve, and what it does not know."""
+    unknown = set(model) - USED - HARMLESS - set(args.ignore.split(","))
+    if unknown:
+        raise Refusal(f"{args.input}: MODEL.{sorted(unknown)[0]} is unknown here and may change the numbers; "
+                      f"if it does not, pass --ignore {','.join(sorted(unknown))}")
+    for key, value in FIXED.items():
+        if model.get(key, value) != value:
+            raise Refusal(f"{args.input}: MODEL.{key} is {model[key]}, only {value} can be served")
+    loss = model.get("LOSS", {}).get("TYPE", "poisson")
+    if loss != "poisson":
+        raise Refusal(f"{args.input}: MODEL.LOSS.TYPE is {loss}: its outputs are no rates; "
+                      f"only poisson can be served")
+
+
+def settle(args, said):
+    """Options and statements merged; an option that contradicts a statement is refused."""
+    settled = {"rate_head": "log", "max_count": None, "trial_bins": None, "position_offset": None}
+    for key in ("heads", "norm", "context_forward", "context_backward", "max_count", "rate_head",
+                "trial_bins"):
+        option, value = getattr(args, key), said.get(key)
+        if option is not None and value is not None and option != value:
+            raise Refusal(f"--{key.replace('_', '-')} {option}, but {args.input} says {value}")
+        if option is not None or value is not None:
+            settled[key] = value if option is None else option
+        if key not in settled:
+            raise Refusal(f"{args.input} does not say its --{key.replace('_', '-')}: give the option")
+    settled["position_offset"] = said.get("position_offset")
+    return settled
+
+
+def shape_of(tensors, path, name, n_dims):
+    """Shape of a tensor that must be there."""
+    if name not in tensors:
+        raise Refusal(f"{path}: tensor {name} is missing: not an NDT? It has "
+                      f"{', '.join(sorted(tensors)[:6])}, ...")
+    if tensors[name].ndim != n_dims:
+        raise Refusal(f"{path}: tensor {name} has shape {list(tensors[name].shape)}, "
+                      f"expected {n_dims} axes")
+    return tensors[name].shape
+
+
+def learn_sizes(tensors, path):
+    """-> dict of what the tensors themselves say."""
+    n_layers = 0
+    while f"transformer_encoder.layers.{n_layers}.linear1.weight" in tensors:
+        n_layers += 1
+    hidden, width = shape_of(tensors, path, "transformer_encoder.layers.0.linear1.weight", 2)
+    sizes = {"layers": n_layers, "width": width, "hidden": hidden, "embed_dim": 0}
+    if "embedder.0.weight" in tensors:
+        rows, k = shape_of(tensors, path, "embedder.0.weight", 2)
+        if width % k:
+            raise Refusal(f"{path}: width {width} is no multiple of the embedding's {k} columns")
+        sizes.update(embed="table", embed_dim=k, table_rows=rows, n_channels=width // k)
+    elif "embedder.weight" in tensors:
+        sizes.update(embed="linear", n_channels=shape_of(tensors, path, "embedder.weight", 2)[1])
+    else:
+        sizes.update(embed="identity", n_channels=width)
+    last = "decoder.2.weight" if "decoder.2.weight" in tensors else "decoder.0.weight"
+    sizes.update(head_layers=2 if last == "decoder.2.weight" else 1,
+                 n_rates=shape_of(tensors, path, last, 2)[0],
+                 final_norm="scale" if "transformer_encoder.norm.scale" in tensors else "layer",
+                 position="learnt" if TABLE in tensors else "sinusoidal")
+    return sizes
+
+
+def expected_shapes(s, trial_bins):
+    """Every tensor the architecture has (models.md 1.5), name -> shape."""
+    d, f = s["width"], s["hidden"]
+    shapes = {"table": {"embedder.0.weight": (s.get("table_rows"), s["embed_dim"])}, "identity": {},
+              "linear": {"embedder.weight": (d, s["n_channels"]), "embedder.bias": (d,)}}[s["embed"]]
+    if s["position"] == "learnt":
+        shapes[TABLE] = (trial_bins, d)
+    for i in range(s["layers"]):
+        layer = {"self_attn.in_proj_weight": (3 * d, d), "self_attn.in_proj_bias": (3 * d,),
+                 "self_attn.out_proj.weight": (d, d), "self_attn.out_proj.bias": (d,),
+                 "linear1.weight": (f, d), "linear1.bias": (f,), "linear2.weight": (d, f),
+                 "linear2.bias": (d,), "norm1.weight": (d,), "norm1.bias": (d,), "norm2.weight": (d,),
+                 "norm2.bias": (d,)}
+        shapes.update({f"transformer_encoder.layers.{i}.{k}": v for k, v in layer.items()})
+    norm = {"scale": ()} if s["final_norm"] == "scale" else {"weight": (d,), "bias": (d,)}
+    shapes.update({f"transformer_encoder.norm.{k}": v for k, v in norm.items()})
+    last = {1: 0, 2: 2}[s["head_layers"]]
+    if last:
+        shapes.update({"decoder.0.weight": (16, d), "decoder.0.bias": (16,)})
+    shapes.update({f"decoder.{last}.weight": (s["n_rates"], d if last == 0 else 16),
+                   f"decoder.{last}.bias": (s["n_rates"],)})
+    return shapes
+
+
+def position_offset(args, buffer, settled, width):
+    """The offset of sinusoidal positions, checked against the stored table where there is one."""
+    if settled["position_offset"] is None and buffer is None:
+        return True
+    offsets = (True, False) if settled["position_offset"] is None else (settled["position_offset"],)
+    if buffer is None:
+        return offsets[0]
+    rows = np.asarray(buffer, np.float64).reshape(len(buffer), -1)
+    for offset in offsets:
+        hyper = {"position": "sinusoidal", "width": width, "position_offset": offset}
+        ours = reference.positions({}, hyper, len(rows))
+        if rows.shape == ours.shape and np.abs(rows - ours).max() < 1e-4:
+            return offset
+    raise Refusal(f"{args.input}: {BUFFER} does not hold the sinusoidal positions that "
+                  f"POSITION.OFFSET {settled['position_offset']} says")
+
+
+def build_hyper(args, tensors, buffer, sizes, settled):
+    """latent.config.hyper, and the tensors checked against it."""
+    trial_bins = settled["trial_bins"]
+    if sizes["position"] == "learnt":
+        trial_bins = len(tensors[TABLE])
+    elif buffer is not None:
+        trial_bins = len(buffer)
+    if not trial_bins or trial_bins < 1:
+        raise Refusal(f"{args.input} does not say the length of a trial: give --trial-bins")
+    rows = sizes.get("table_rows")
+    max_count = settled["max_count"] if settled["max_count"] is not None else (rows - 2 if rows else 0)
+    if rows and not 1 <= max_count <= rows - 2:
+        raise Refusal(f"{args.input}: max count {max_count} does not go with a table of {rows} rows")
+    if sizes["width"] % settled["heads"] or (sizes["position"] == "sinusoidal" and sizes["width"] % 2):
+        raise Refusal(f"{args.input}: width {sizes['width']} does not go with {settled['heads']} heads "
+                      f"and {sizes['position']} positions")
+    window = args.window or trial_bins
+    if not 1 <= window <= trial_bins:
+        raise Refusal(f"--window {window}: expected 1 to {trial_bins}, the bins of a trial")
+    keys = ("layers", "width", "hidden", "embed", "embed_dim", "final_norm", "position", "head_layers")
+    return {"heads": settled["heads"], **{k: sizes[k] for k in keys}, "max_count": int(max_count),
+            "pre_norm": settled["norm"] == "pre", "trial_bins": int(trial_bins),
+            "window_bins": int(window), "lograte": settled["rate_head"] == "log",
+            "position_offset": position_offset(args, buffer, settled, sizes["width"])
+            if sizes["position"] == "sinusoidal" else True,
+            "context_forward": settled["context_forward"],
+            "context_backward": settled["context_backward"]}
+
+
+def main():
+    args = parse()
+    checkpoint = exporting.read_input(args)
+    tensors = dict(checkpoint.tensors)
+    buffer = tensors.pop(BUFFER, None)
+    sizes = learn_sizes(tensors, args.input)
+    hyper = build_hyper(args, tensors, None if sizes["position"] == "learnt" else buffer, sizes,
+                        settle(args, stated(args, checkpoint)))
+    weights = exporting.as_float32(take(tensors, args.input, expected_shapes(sizes, hyper["trial_bins"])))
+    modes = ("A", "C", "trial") if hyper["context_forward"] == 0 else ("C", "trial")
+    if hyper["context_forward"] != 0 and args.modes and "A" in args.modes.split(","):
+        raise Refusal(f"mode A needs a causal model, but {args.input} looks "
+                      f"{hyper['context_forward']} bins ahead (context forward)")
+    exporting.export(args, checkpoint, "ndt", reference.run, n_channels=sizes["n_channels"],
+                     modes=exporting.choose_modes(args, modes), hyper=hyper,
+                     outputs=(sizes["width"], sizes["n_rates"], []), weights=weights)
+
+
+if __name__ == "__main__":
+    run_command(main)

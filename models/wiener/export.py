@@ -1,0 +1,41 @@
+#!/usr/bin/python3
+"""Turn a Wiener filter into a model file.
+
+IN holds weight (O, lags, C), lag 0 = newest bin, and bias (O). Nothing in IN is executed.
+"""
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import exporting  # noqa: E402
+from common.checkpoint import take  # noqa: E402
+from common.refusal import Refusal, run_command  # noqa: E402
+from wiener import reference  # noqa: E402
+
+MODES = ("causal",)
+
+
+def parse():
+    parser = exporting.exporter_parser(__doc__, MODES)
+    exporting.add_readout_options(parser)
+    return parser.parse_args()
+
+
+def main():
+    args = parse()
+    checkpoint = exporting.read_input(args)
+    weight = checkpoint.tensors.get("weight")
+    if weight is None or weight.ndim != 3:
+        raise Refusal(f"{args.input}: no tensor weight of shape [outputs, lags, channels]: not a Wiener "
+                      f"filter? It has {', '.join(sorted(checkpoint.tensors)[:6])}")
+    n_readout, lags, n_channels = weight.shape
+    shapes = {"weight": weight.shape, "bias": (n_readout,)}
+    weights = exporting.as_float32(take(checkpoint.tensors, args.input, shapes))
+    exporting.export(args, checkpoint, "wiener", reference.run, n_channels=n_channels,
+                     modes=exporting.choose_modes(args, MODES), hyper={"lags": lags},
+                     outputs=(0, 0, exporting.readout_entries(args, checkpoint, n_readout)),
+                     weights=weights, selftest_bins=lags + exporting.SELFTEST_BINS)
+
+
+if __name__ == "__main__":
+    run_command(main)

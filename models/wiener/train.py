@@ -1,0 +1,78 @@
+#!/usr/bin/python3
+"""Fit a Wiener filter: ridge regression of behaviour on the newest bins.
+
+  models/wiener/train.py --recipe reach --out reach.safetensors
+  models/wiener/train.py --in rec.h5:/counts --behaviour rec.h5:/velocity --bin-ms 20 --out mine.safetensors
+
+The ridge is chosen on the validation trials, then the filter is fitted on training and validation trials.
+"""
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import fitting  # noqa: E402
+from common.metrics import r2_summary  # noqa: E402
+from common.refusal import Refusal, run_command  # noqa: E402
+from wiener import reference  # noqa: E402
+
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
+
+
+def lagged(counts, lags):
+    """counts [T, C] -> design [T, lags * C + 1]; lag 0 first, zeros before the first bin, a one at the end."""
+    n_bins, n_channels = counts.shape
+    design = np.zeros((n_bins, lags, n_channels))
+    for lag in range(min(lags, n_bins)):
+        design[lag:, lag] = counts[:n_bins - lag]
+    return np.hstack([design.reshape(n_bins, -1), np.ones((n_bins, 1))])
+
+
+def products(trials, behaviour, lags):
+    """Sums over trials -> (X'X, X'y)."""
+    xx, xy = 0.0, 0.0
+    for counts, y in zip(trials, behaviour):
+        x = lagged(counts.astype(np.float64), lags)
+        xx, xy = xx + x.T @ x, xy + x.T @ y
+    return xx, xy
+
+
+def solve(xx, xy, ridge, lags):
+    """Ridge relative to the mean power of the inputs; the constant is not penalised.
+    -> tensors weight [O, lags, C], bias [O], float32."""
+    penalty = np.full(len(xx), ridge * np.trace(xx[:-1, :-1]) / (len(xx) - 1))
+    penalty[-1] = 0
+    w = np.linalg.solve(xx + np.diag(penalty), xy)
+    weight = w[:-1].T.reshape(xy.shape[1], lags, -1)
+    return {"weight": weight.astype(np.float32), "bias": w[-1].astype(np.float32)}
+
+
+def score(tensors, lags, recording, split):
+    """Readout R2 on a split."""
+    config = {"hyper": {"lags": lags}}
+    answers = [reference.run(tensors, config, x, "causal")["readout"] for x in recording.part(split)]
+    return r2_summary(recording.part(split, "behaviour"), np.stack(answers))["mean"]
+
+
+def main():
+    parser = fitting.fit_parser(__doc__)
+    parser.add_argument("--lags", type=int, default=20, help="bins the filter sees, the newest included")
+    args = parser.parse_args()
+    if args.lags < 1:
+        raise Refusal(f"--lags {args.lags}: at least 1")
+    recording, start = fitting.fit_recording(args), time.monotonic()
+    xx, xy = products(recording.part("train"), recording.part("train", "behaviour"), args.lags)
+    scores = {r: score(solve(xx, xy, r, args.lags), args.lags, recording, "valid") for r in RIDGES}
+    ridge = max(scores, key=scores.get)
+    more = products(recording.part("valid"), recording.part("valid", "behaviour"), args.lags)
+    tensors = solve(xx + more[0], xy + more[1], ridge, args.lags)
+    print(f"fitted in {time.monotonic() - start:.1f} s; ridge {ridge:g}; "
+          f"readout R2 on held-out bins {score(tensors, args.lags, recording, 'test'):.4f}")
+    command = "models/wiener/train.py" + (f" --recipe {args.recipe}" if args.recipe else "")
+    fitting.save_fit(args.out, tensors, {"lags": args.lags}, recording, command)
+
+
+if __name__ == "__main__":
+    run_command(main)
