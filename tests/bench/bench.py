@@ -1,0 +1,228 @@
+#!/usr/bin/python3
+"""Measure one step of each model, beside what a user would pick instead, in turns on one core.
+
+Prints a table; --json writes the same figures. tests/bench/README.md explains every column."""
+import argparse
+import json
+import os
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+
+import machine
+from rows import ROWS, prepare
+from workers import Absent, Worker, latentd_command, ort_command, ort_stems, torch_command
+
+AGREEMENT = 1e-3  # of the largest value: float32 against float32, another order of summation
+LATENTD, ORT, TORCH = "latentd", "ONNX Runtime", "PyTorch"
+
+
+class Plan:
+    """How much is measured: rounds of turns, seconds of a hot turn, one input per paced turn."""
+
+    def __init__(self, hot_rounds, hot_seconds, paced_rounds, pace_ns):
+        self.hot_rounds, self.hot_seconds = hot_rounds, hot_seconds
+        self.paced_rounds, self.pace_ns = paced_rounds, pace_ns
+
+
+PLANS = {"full": Plan(25, 0.05, 5, 10_000_000), "quick": Plan(5, 0.02, 1, 10_000_000),
+         "check": Plan(1, 0.0, 1, 1000)}
+
+
+def start_workers(row, model, model_path, counts_path, folder, options):
+    """-> (workers, first is latentd; {implementation: why it is missing})."""
+    cpu = max(os.sched_getaffinity(0))
+    workers = [Worker(LATENTD, "", latentd_command(options.bin, row, model_path, counts_path), cpu)]
+    missing = {}
+    if not row.onnx:
+        return workers, {ORT: row.no_peer, TORCH: row.no_peer}
+    try:
+        if not options.ort:
+            raise Absent(options.no_ort)
+        for variant, stem in ort_stems(row, model, counts_path, folder):
+            workers.append(Worker(ORT, variant, ort_command(options.bin, options.ort, stem), cpu))
+    except Absent as absent:
+        missing[ORT] = str(absent)
+    for style in ("eager", "jit"):
+        try:
+            command = torch_command(row, style, model_path, counts_path)
+            workers.append(Worker(TORCH, style, command, cpu))
+        except Absent as absent:
+            missing[TORCH] = str(absent)
+    return workers, missing
+
+
+def disagreement(row, workers):
+    """Run every worker over the same bins; {worker: largest difference from latentd, relative}."""
+    answers = {}
+    for worker in workers:
+        worker.run(row.n_bins)
+        answers[worker] = worker.values()
+    ours = answers[workers[0]]
+    scale = np.abs(ours).max()
+    return {worker: float(np.abs(values[-len(ours):] - ours).max() / scale)
+            for worker, values in answers.items()}
+
+
+def drop_strangers(workers, differences, missing):
+    """A peer that computes something else is no comparison."""
+    kept = []
+    for worker in workers:
+        if differences[worker] <= AGREEMENT:
+            kept.append(worker)
+            continue
+        missing[f"{worker.kind} {worker.variant}"] = (
+            f"another function: differs by {differences[worker]:.1e} of the largest value")
+        worker.close()
+    return kept
+
+
+def turn_steps(row, worker, seconds):
+    """Steps of one turn: whole rounds of the input, so that every position counts equally."""
+    typical_ns = np.median(worker.run(row.n_bins))
+    rounds = max(1, round(seconds * 1e9 / (typical_ns * row.n_bins)))
+    return rounds * row.n_bins
+
+
+def measure_hot(row, workers, plan):
+    """{worker: [rounds][steps] nanoseconds}, back to back, in turns A B C A B C."""
+    steps = {worker: turn_steps(row, worker, plan.hot_seconds) for worker in workers}
+    times = {worker: [] for worker in workers}
+    for _ in range(plan.hot_rounds):
+        for worker in workers:
+            worker.run(row.n_bins)  # brings its weights back into the cache
+            times[worker].append(worker.run(steps[worker]))
+    return times
+
+
+def measure_paced(row, workers, plan):
+    """{worker: [rounds][steps] nanoseconds}, one step every pace_ns, in turns."""
+    times = {worker: [] for worker in workers}
+    for _ in range(plan.paced_rounds):
+        for worker in workers:
+            times[worker].append(worker.run(row.n_bins, plan.pace_ns))
+    return times
+
+
+def typical(row, times):
+    """Median per bin of the input, averaged over the bins: one number for a turn, in ns."""
+    return float(np.median(times.reshape(-1, row.n_bins), axis=0).mean())
+
+
+def figures(row, worker, rounds, ours):
+    """What is reported of a worker: microseconds, and the ratio to latentd, median over rounds."""
+    pooled = np.concatenate(rounds) / 1e3
+    ratios = [typical(row, theirs) / typical(row, mine) for theirs, mine in zip(rounds, ours)]
+    p50, p99, p999 = np.percentile(pooled, (50, 99, 99.9))
+    return {"implementation": worker.kind, "variant": worker.variant, "about": worker.about,
+            "n_steps": len(pooled),
+            "typical_us": float(np.median([typical(row, r) for r in rounds])) / 1e3,
+            "p50_us": p50, "p99_us": p99, "p999_us": p999, "max_us": float(pooled.max()),
+            "ratio": float(np.median(ratios))}
+
+
+def fastest(results, kind):
+    """The best variant of an implementation, or None."""
+    ours = [result for result in results if result["implementation"] == kind]
+    return min(ours, key=lambda result: result["typical_us"], default=None)
+
+
+def limit(row, model, bandwidth, typical_us):
+    """The time in which one core can read what the step must read."""
+    if row.step_bytes is None:
+        return None
+    n_bytes = row.step_bytes(model)
+    gb_s = machine.bandwidth_at(bandwidth, n_bytes)
+    limit_us = n_bytes / gb_s / 1e3
+    return {"bytes": n_bytes, "gb_per_s": gb_s, "limit_us": limit_us,
+            "share": limit_us / typical_us}
+
+
+def measure_row(row, options, bandwidth):
+    """Everything about one row, as it goes into the JSON."""
+    plan = PLANS[options.plan]
+    with tempfile.TemporaryDirectory(prefix="latent-bench.") as folder:
+        model, model_path, counts_path = prepare(row, folder)
+        workers, missing = start_workers(row, model, model_path, counts_path, folder, options)
+        differences = disagreement(row, workers)
+        workers = drop_strangers(workers, differences, missing)
+        hot_times = measure_hot(row, workers, plan)
+        hot = [figures(row, worker, hot_times[worker], hot_times[workers[0]]) for worker in workers]
+        chosen = [worker for worker, result in zip(workers, hot)
+                  if result is fastest(hot, worker.kind)]
+        paced_times = measure_paced(row, chosen, plan)
+        paced = [figures(row, w, paced_times[w], paced_times[chosen[0]]) for w in chosen]
+        for worker in workers:
+            worker.close()
+    ort = fastest(hot, ORT)
+    return {"name": row.name, "title": row.title, "hot": hot, "paced_10ms": paced,
+            "missing": missing, "limit": limit(row, model, bandwidth, hot[0]["typical_us"]),
+            "difference": {f"{w.kind} {w.variant}".strip(): d for w, d in differences.items()},
+            "ratio_onnxruntime": ort["ratio"] if ort else None,
+            "goal": row.goal, "goal_met": ort["ratio"] >= row.goal if ort and row.goal else None}
+
+
+def print_result(label, result, fast):
+    name = " ".join((result["implementation"], result["variant"])).strip()
+    cells = "".join(f"{result[key]:>10.2f}" for key in (
+        "typical_us", "p50_us", "p99_us", "p999_us", "max_us"))
+    print(f"  {label:<6} {name:<34}{cells}{result['ratio']:>8.2f}{'  fastest' if fast else ''}")
+
+
+def print_row(row):
+    print(f"\n{row['title']}")
+    print(f"  {'':<41}{'typical':>10}{'p50':>10}{'p99':>10}{'p99.9':>10}{'max us':>10}{'ratio':>8}")
+    for result in row["hot"]:
+        best = fastest(row["hot"], result["implementation"])
+        print_result("hot", result, result is best and result["implementation"] != LATENTD)
+    for result in row["paced_10ms"]:
+        print_result("10 ms", result, False)
+    for name, reason in row["missing"].items():
+        print(f"  -      {name}: {reason}")
+    if row["limit"]:
+        bound = row["limit"]
+        print(f"  reads {bound['bytes'] / 1e6:.2f} MB a bin; at {bound['gb_per_s']:.0f} GB/s "
+              f"{bound['limit_us']:.1f} us: {100 * bound['share']:.0f} % of the limit reached")
+    if row["goal"]:
+        met = {True: "met", False: "NOT met", None: "not measured"}[row["goal_met"]]
+        print(f"  goal: at least {row['goal']:.1f} x the fastest ONNX Runtime graph: {met}")
+    sys.stdout.flush()
+
+
+def print_machine(report):
+    for key, value in report["machine"].items():
+        print(f"{key:<18} {value}")
+    print("\nread bandwidth of one core")
+    for entry in report["bandwidth"]:
+        print(f"  {entry['bytes'] / 2**20:>7.3f} MB {entry['gb_per_s']:>7.1f} GB/s")
+    sys.stdout.flush()
+
+
+def main():
+    names = [row.name for row in ROWS]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bin", type=pathlib.Path, required=True, help="folder of the programs")
+    parser.add_argument("--ort", help="path of libonnxruntime.so.1 (without: no such peer)")
+    parser.add_argument("--no-ort", default="no library given", help="why there is none")
+    parser.add_argument("--json", type=pathlib.Path, help="write the figures to this file")
+    parser.add_argument("--row", action="append", choices=names, help="only this row (repeatable)")
+    parser.add_argument("--plan", choices=sorted(PLANS), default="full",
+                        help="how much is measured (full: about six minutes)")
+    options = parser.parse_args()
+    report = {"machine": machine.describe(), "bandwidth": machine.bandwidth(options.bin),
+              "rows": []}
+    print_machine(report)
+    for row in ROWS:
+        if not options.row or row.name in options.row:
+            report["rows"].append(measure_row(row, options, report["bandwidth"]))
+            print_row(report["rows"][-1])
+    report["machine"]["load at the end"] = machine.load()
+    print(f"\nload at the end    {report['machine']['load at the end']}")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

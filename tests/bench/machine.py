@@ -1,0 +1,79 @@
+"""What machine this is, and how fast one of its cores reads memory."""
+import os
+import pathlib
+import platform
+import subprocess
+import time
+
+import numpy as np
+
+
+def first_line(path, default="unknown"):
+    path = pathlib.Path(path)
+    try:
+        return path.read_text().splitlines()[0].strip()
+    except (OSError, IndexError):
+        return default
+
+
+def cpu_model():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def vector_sets():
+    """The instruction sets that matter here, of those that the CPU has."""
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("flags"):
+            flags = set(line.split(":", 1)[1].split())
+            wanted = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile")
+            return " ".join(name for name in wanted if name in flags)
+    return "unknown"
+
+
+def caches():
+    """ "L1d 32K, L2 512K, ..." of CPU 0."""
+    found = []
+    for index in sorted(pathlib.Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        if first_line(index / "type") != "Instruction":
+            found.append(f"L{first_line(index / 'level')} {first_line(index / 'size')}")
+    return ", ".join(found) or "unknown"
+
+
+def load():
+    return " ".join(f"{value:.2f}" for value in os.getloadavg())
+
+
+def describe():
+    """Name to text, in the order in which it is printed."""
+    governor = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    virtual = " hypervisor " in f" {pathlib.Path('/proc/cpuinfo').read_text()} "
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "processor": cpu_model() + (" (virtual machine)" if virtual else ""),
+        "vector sets": vector_sets(),
+        "caches": caches(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "governor": first_line(governor, "none to be seen"),
+        "kernel": platform.release(),
+        "load at the start": load(),
+    }
+
+
+def bandwidth(binaries):
+    """[{bytes, gb_per_s}] for buffers of growing size, read over and over by one core."""
+    cpu = max(os.sched_getaffinity(0))
+    done = subprocess.run([str(pathlib.Path(binaries) / "bench_memory")], check=True, text=True,
+                          stdout=subprocess.PIPE,
+                          preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+    pairs = [map(float, line.split()) for line in done.stdout.splitlines()]
+    return [{"bytes": size, "gb_per_s": size / took_ns} for size, took_ns in pairs]
+
+
+def bandwidth_at(table, n_bytes):
+    """Bandwidth for a working set of n_bytes, interpolated over the logarithm of the size."""
+    sizes = np.log([entry["bytes"] for entry in table])
+    speeds = [entry["gb_per_s"] for entry in table]
+    return float(np.interp(np.log(n_bytes), sizes, speeds))

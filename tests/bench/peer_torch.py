@@ -1,0 +1,204 @@
+#!/usr/bin/python3
+"""Benchmark worker: the same models as a PyTorch user would write them for one bin at a time.
+
+Speaks the protocol of tests/bench/README.md. One thread, inference mode, buffers made beforehand;
+`eager` calls the module, `jit` the scripted and frozen one."""
+import argparse
+import math
+import pathlib
+import sys
+import time
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "models"))
+from common import model_file  # noqa: E402
+
+try:
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional as F
+except ImportError as error:
+    print(f"absent PyTorch cannot be imported: {error}", flush=True)
+    sys.exit(1)
+
+
+class Layer(nn.Module):
+    """One pre-norm encoder layer over its own cache of keys and values [H, T, E]."""
+
+    def __init__(self, weights, prefix, heads):
+        super().__init__()
+        self.heads = heads
+        names = ("self_attn.in_proj_weight", "self_attn.in_proj_bias", "self_attn.out_proj.weight",
+                 "self_attn.out_proj.bias", "linear1.weight", "linear1.bias", "linear2.weight",
+                 "linear2.bias", "norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias")
+        (self.w_in, self.b_in, self.w_out, self.b_out, self.w1, self.b1, self.w2, self.b2,
+         self.g1, self.e1, self.g2, self.e2) = (
+             nn.Parameter(torch.from_numpy(weights[prefix + name])) for name in names)
+        self.width = self.w_out.shape[0]
+        self.size = self.width // heads
+
+    def project(self, x: Tensor):
+        """x [T, D] -> q, k, v, each [H, T, E]."""
+        x = F.layer_norm(x, [self.width], self.g1, self.e1)
+        qkv = F.linear(x, self.w_in, self.b_in).view(-1, 3, self.heads, self.size)
+        q, k, v = qkv.permute(1, 2, 0, 3).unbind(0)
+        return q / math.sqrt(self.size), k, v
+
+    def finish(self, h: Tensor, attended: Tensor):
+        merged = attended.transpose(0, 1).reshape(-1, self.width)
+        h = h + F.linear(merged, self.w_out, self.b_out)
+        y = F.layer_norm(h, [self.width], self.g2, self.e2)
+        return h + F.linear(torch.relu(F.linear(y, self.w1, self.b1)), self.w2, self.b2)
+
+    def step(self, h: Tensor, keys: Tensor, values: Tensor, t: int):
+        """h [1, D]; writes row t of the caches."""
+        q, k, v = self.project(h)
+        keys[:, t] = k[:, 0]
+        values[:, t] = v[:, 0]
+        weights = torch.softmax(q @ keys[:, :t + 1].transpose(1, 2), -1)
+        return self.finish(h, weights @ values[:, :t + 1])
+
+    def forward(self, h: Tensor, mask: Tensor):
+        q, k, v = self.project(h)
+        return self.finish(h, torch.softmax(q @ k.transpose(1, 2) + mask, -1) @ v)
+
+
+class Ndt(nn.Module):
+    """The model with its caches. step: one bin of mode A; forward: a whole window."""
+
+    def __init__(self, model):
+        super().__init__()
+        weights, hyper = model.weights, model.hyper
+        n_bins, d, heads = hyper["trial_bins"], hyper["width"], hyper["heads"]
+        self.layers = nn.ModuleList(
+            Layer(weights, f"transformer_encoder.layers.{i}.", heads)
+            for i in range(hyper["layers"]))
+        names = ("pos_encoder.pos_embedding.weight", "transformer_encoder.norm.weight",
+                 "transformer_encoder.norm.bias", "decoder.0.weight", "decoder.0.bias")
+        self.positions, self.g, self.e, self.w, self.b = (
+            nn.Parameter(torch.from_numpy(weights[name])) for name in names)
+        self.width, self.scale = d, math.sqrt(d)
+        self.mask = torch.triu(torch.full((n_bins, n_bins), -math.inf), 1)
+        self.cache = torch.zeros(2, hyper["layers"], heads, n_bins, d // heads)
+
+    def head(self, h: Tensor):
+        latents = F.layer_norm(h, [self.width], self.g, self.e)
+        return torch.exp(F.linear(latents, self.w, self.b))
+
+    @torch.jit.export
+    def step(self, x: Tensor, cache: Tensor, t: int):
+        """x [1, D] counts of bin t -> rates [1, N] per bin."""
+        h = x * self.scale + self.positions[t:t + 1]
+        for i, layer in enumerate(self.layers):
+            h = layer.step(h, cache[0, i], cache[1, i], t)
+        return self.head(h)
+
+    def forward(self, x: Tensor):
+        """x [T, D] -> rates [T, N]."""
+        h = x * self.scale + self.positions
+        for layer in self.layers:
+            h = layer(h, self.mask)
+        return self.head(h)
+
+
+class Gru(nn.Module):
+    """nn.GRUCell and a linear rate readout."""
+
+    def __init__(self, model):
+        super().__init__()
+        weights = {name: torch.from_numpy(array) for name, array in model.weights.items()}
+        hidden, n_channels = model.hyper["hidden"], model.config["n_channels"]
+        self.cell = nn.GRUCell(n_channels, hidden)
+        self.rate = nn.Linear(hidden, len(weights["rate.bias"]))
+        self.cell.load_state_dict({name: weights[f"gru.{name}_l0"] for name in (
+            "weight_ih", "weight_hh", "bias_ih", "bias_hh")})
+        self.rate.load_state_dict({name: weights[f"rate.{name}"] for name in ("weight", "bias")})
+
+    def forward(self, x: Tensor, h: Tensor):
+        h = self.cell(x, h)
+        return torch.exp(self.rate(h)), h
+
+
+def compiled(module, style, methods=()):
+    if style == "eager":
+        return module
+    return torch.jit.freeze(torch.jit.script(module), preserved_attrs=list(methods))
+
+
+def cached_step(model, rows, style):
+    """-> step(i), which returns the rates [1, N] of bin i."""
+    ndt = Ndt(model).eval()
+    cache, n_bins = ndt.cache, model.hyper["trial_bins"]
+    run = compiled(ndt, style, ("step",)).step
+    inputs = list(rows.split(1))
+    return lambda i: run(inputs[i % n_bins], cache, i % n_bins)
+
+
+def window_step(model, rows, style):
+    n_bins = model.hyper["window_bins"]
+    run = compiled(Ndt(model).eval(), style)
+    doubled = torch.cat([rows, rows])
+    windows = [doubled[t + 1:t + 1 + n_bins] for t in range(len(rows))]
+    return lambda i: run(windows[i % len(windows)])
+
+
+def gru_step(model, rows, style):
+    run = compiled(Gru(model).eval(), style)
+    inputs, state = list(rows.split(1)), [torch.zeros(1, model.hyper["hidden"])]
+
+    def step(i):
+        rates, state[0] = run(inputs[i % len(inputs)], state[0])
+        return rates
+    return step
+
+
+KINDS = {"cached": cached_step, "window": window_step, "gru": gru_step}
+
+
+def run_steps(step, start, n, pace_ns):
+    """Time n steps from bin start on; returns nanoseconds of each and the last rates."""
+    took, rates = np.empty(n, np.int64), None
+    due = time.monotonic_ns()
+    for k in range(n):
+        due += pace_ns
+        if pace_ns:
+            time.sleep(max(0, due - time.monotonic_ns()) * 1e-9)
+        begin = time.monotonic_ns()
+        rates = step(start + k)
+        took[k] = time.monotonic_ns() - begin
+    return took, rates
+
+
+def serve(step):
+    """Obey commands until stdin ends."""
+    done, rates = 0, None
+    for line in sys.stdin:
+        words = line.split()
+        if words[0] == "run":
+            took, rates = run_steps(step, done, int(words[1]), int(words[2]))
+            done += len(took)
+            print("times", *took.tolist(), flush=True)
+        elif words[0] == "values":
+            print("values", *(f"{value:.9g}" for value in rates.flatten().tolist()), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="model file")
+    parser.add_argument("--counts", required=True, help="float32 counts [bins, channels], raw")
+    parser.add_argument("--kind", required=True, choices=sorted(KINDS))
+    parser.add_argument("--style", required=True, choices=("eager", "jit"))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = model_file.read_model(args.model)
+    counts = np.fromfile(args.counts, np.float32).reshape(-1, model.config["n_channels"])
+    with torch.inference_mode():
+        step = KINDS[args.kind](model, torch.from_numpy(counts), args.style)
+        print(f"ready PyTorch {torch.__version__}, {args.style}, one thread", flush=True)
+        serve(step)
+
+
+if __name__ == "__main__":
+    main()

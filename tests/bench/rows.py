@@ -1,0 +1,128 @@
+"""What is measured: one Row per model and mode, with its peers."""
+import dataclasses
+import pathlib
+
+import numpy as np
+
+import random_models
+
+F32 = 4
+
+
+@dataclasses.dataclass
+class Row:
+    """make(path, generator) writes the model file; counts(generator) -> [n_bins, channels] is the
+    input, used round and round; trial: bins of a trial (0: no trials).
+    onnx: (builder name, variant)s of graphs.py; torch: kind of peer_torch.py or None.
+    goal: wanted ratio to the fastest ONNX graph, or None. step_bytes(model): what a step reads."""
+
+    name: str
+    title: str
+    make: object
+    mode: str
+    n_bins: int
+    trial: int
+    counts: object
+    step_bytes: object
+    onnx: tuple = ()
+    torch: str = None
+    goal: float = None
+    no_peer: str = ""
+
+
+def poisson(n_channels, n_bins, mean=0.2):
+    """Spike counts [T, C] as a recording has them."""
+    return lambda generator: generator.poisson(mean, (n_bins, n_channels)).astype(np.float32)
+
+
+def non_zero(n_channels, n_bins, share):
+    """Counts of which exactly this share of the channels is not zero in every bin."""
+    def counts(generator):
+        values = np.zeros((n_bins, n_channels), np.float32)
+        for row in values:
+            chosen = generator.permutation(n_channels)[:round(share * n_channels)]
+            row[chosen] = generator.integers(1, 4, len(chosen))
+        return values
+    return counts
+
+
+def n_bytes(arrays):
+    return sum(array.size * F32 for array in arrays)
+
+
+def cached_bytes(model):
+    """Every weight, one row of positions, and on average half the trial's keys and values."""
+    hyper = model.hyper
+    positions = model.weights["pos_encoder.pos_embedding.weight"].size * F32
+    rows = (hyper["trial_bins"] + 1) / 2
+    cache = 2 * hyper["layers"] * rows * hyper["width"] * F32
+    return n_bytes(model.weights.values()) - positions + hyper["width"] * F32 + cache
+
+
+def gru_bytes(share):
+    """Recurrent and readout weights whole, of the input weights the non-zero channels' columns."""
+    def step_bytes(model):
+        inputs = model.weights["gru.weight_ih_l0"].size * F32
+        return n_bytes(model.weights.values()) - (1 - share) * inputs
+    return step_bytes
+
+
+def ndt_row(name, title, *, mode, n_channels, layers, trial, **rest):
+    def make(path, generator):
+        return random_models.ndt(path, generator, n_channels=n_channels, layers=layers, heads=2,
+                                 hidden=128, trial_bins=trial, modes=[mode])
+    return Row(name, title, make, mode, trial, trial if mode == "A" else 0,
+               poisson(n_channels, trial), **rest)
+
+
+def gru_row(name, title, share, *, n_channels=202, hidden=128, n_bins=100, **rest):
+    def make(path, generator):
+        return random_models.gru(path, generator, n_channels=n_channels, hidden=hidden)
+    return Row(name, title, make, "causal", n_bins, 0, non_zero(n_channels, n_bins, share),
+               gru_bytes(share), onnx=GRU_GRAPHS, torch="gru", **rest)
+
+
+CACHED_GRAPHS = (("ndt_cached", "in-place cache"), ("ndt_cached", "concatenated cache"),
+                 ("ndt_cached", "MultiHeadAttention"))
+WINDOW_GRAPHS = (("ndt_window", "all rows"), ("ndt_window", "last row only"))
+GRU_GRAPHS = (("gru_step", "GRU operator"), ("gru_step", "products"))
+NO_NETWORK = "a few small products, nothing one would take a network library for"
+
+
+def kalman_make(path, generator):
+    return random_models.kalman(path, generator, n_channels=96, n_states=5)
+
+
+def wiener_make(path, generator):
+    return random_models.wiener(path, generator, n_channels=96, lags=10)
+
+
+ROWS = (
+    ndt_row("m700-cached", "NDT m700 (202 channels, 6 layers), mode A: cached, mean of bins 0-89",
+            mode="A", n_channels=202, layers=6, trial=90, step_bytes=cached_bytes,
+            onnx=CACHED_GRAPHS, torch="cached", goal=1.5),
+    ndt_row("m700-window", "NDT m700, mode C: whole window of 90 bins, causal, newest bin answered",
+            mode="C", n_channels=202, layers=6, trial=90, step_bytes=None,
+            onnx=WINDOW_GRAPHS, torch="window"),
+    ndt_row("mc_maze-cached", "NDT mc_maze (182 channels, 4 layers), mode A: mean of bins 0-179",
+            mode="A", n_channels=182, layers=4, trial=180, step_bytes=cached_bytes,
+            onnx=CACHED_GRAPHS, torch="cached"),
+    gru_row("gru-sparse", "GRU 202 -> 128 -> rates 202, 10 % of the inputs not zero", 0.1,
+            goal=1.5),
+    gru_row("gru-dense", "GRU 202 -> 128 -> rates 202, every input not zero", 1.0),
+    Row("kalman", "Kalman filter, 96 channels, 5 states, steady gain, float64", kalman_make,
+        "causal", 100, 0, poisson(96, 100), None, no_peer=NO_NETWORK),
+    Row("wiener", "Wiener filter, 96 channels, 10 bins, 2 outputs", wiener_make,
+        "causal", 100, 0, poisson(96, 100), lambda model: n_bytes(model.weights.values()),
+        no_peer=NO_NETWORK),
+)
+
+
+def prepare(row, folder, seed=700):
+    """Write the row's model and input; returns (model, model path, counts path)."""
+    generator = np.random.default_rng(seed)
+    path = pathlib.Path(folder) / f"{row.name}.safetensors"
+    counts_path = pathlib.Path(folder) / f"{row.name}.counts"
+    model = row.make(path, generator)
+    row.counts(generator).tofile(counts_path)
+    return model, path, counts_path

@@ -1,0 +1,66 @@
+#!/bin/bash
+# Build and run the benchmark; tests/bench/README.md explains the figures.
+# Usage: tests/bench/run.sh [--json FILE] [--quick] [--row NAME]...
+set -euo pipefail
+case "${1:-}" in
+-h | --help)
+    echo "Usage: tests/bench/run.sh [--json FILE] [--quick] [--row NAME]..."
+    echo "  --json FILE  also write the figures as JSON"
+    echo "  --quick      a look instead of a measurement (two minutes instead of about seven)"
+    echo "  --row NAME   only this row: m700-cached m700-window mc_maze-cached gru-sparse gru-dense"
+    echo "               kalman wiener"
+    echo "Environment: LATENT_ORT_LIBRARY, a libonnxruntime.so.1 to use instead of npm's."
+    exit 0 ;;
+esac
+started_in=$PWD
+cd "$(dirname "$0")/../.."
+
+options=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --json) options+=(--json "$(realpath -m "$started_in/${2:?--json needs a file}" 2>/dev/null)")
+        [[ $2 == /* ]] && options[-1]=$2
+        shift ;;
+    --quick) options+=(--plan quick) ;;
+    --row) options+=(--row "${2:?--row needs a name}"); shift ;;
+    *) echo "run.sh: unknown option '$1' (see --help)" >&2; exit 2 ;;
+    esac
+    shift
+done
+
+ort_version=1.30.0
+npm_folder=build/bench/npm
+find_ort() {
+    local machine=x64
+    [ "$(uname -m)" = aarch64 ] && machine=arm64
+    find "$npm_folder/node_modules/onnxruntime-node/bin" -path "*/linux/$machine/*" \
+        -name 'libonnxruntime.so.1' 2>/dev/null | head -n 1
+}
+# The library alone is wanted, so the package's own scripts (which would fetch GPU parts) do not run.
+install_ort() {
+    command -v npm >/dev/null || return 0
+    mkdir -p "$npm_folder"
+    npm install --prefix "$npm_folder" --ignore-scripts --no-audit --no-fund --loglevel=error \
+        "onnxruntime-node@$ort_version" </dev/null || true
+}
+
+echo "==> packages"
+bash tests/install.sh build
+bash tests/install.sh test bench || echo "going on without the peers that need these packages" >&2
+echo "==> build"
+cmake --preset release >/dev/null
+cmake --build --preset release --target bench_step bench_ort bench_memory
+ort=${LATENT_ORT_LIBRARY:-$(find_ort)}
+if [ -z "$ort" ]; then
+    echo "==> onnxruntime-node $ort_version from npm"
+    install_ort
+    ort=$(find_ort)
+fi
+if [ -n "$ort" ]; then
+    options+=(--ort "$ort")
+else
+    options+=(--no-ort "npm could not install onnxruntime-node $ort_version here")
+fi
+echo "==> measure"
+export PYTHONDONTWRITEBYTECODE=1
+exec /usr/bin/python3 tests/bench/bench.py --bin build/release/bin "${options[@]}"

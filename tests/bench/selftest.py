@@ -1,0 +1,108 @@
+#!/usr/bin/python3
+"""The benchmark on tiny models: every row's path, agreement with the float64 answer; no times."""
+import argparse
+import dataclasses
+import os
+import pathlib
+import tempfile
+import unittest
+
+import numpy as np
+
+import bench
+import machine
+import random_models
+import rows
+from workers import Absent, Worker, latentd_command
+
+BIN = pathlib.Path(os.environ["LATENT_BIN"])
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+LIBRARIES = sorted(SOURCE.glob("build/bench/npm/**/linux/x64/libonnxruntime.so.1"))
+
+
+def tiny_rows():
+    """The rows of the benchmark with small models."""
+    sizes = {"n_channels": 10, "layers": 2, "trial": 6}
+    return [
+        rows.ndt_row("cached", "", mode="A", **sizes, step_bytes=rows.cached_bytes,
+                     onnx=rows.CACHED_GRAPHS, torch="cached"),
+        rows.ndt_row("window", "", mode="C", **sizes, step_bytes=None, onnx=rows.WINDOW_GRAPHS,
+                     torch="window"),
+        rows.gru_row("gru", "", 0.3, n_channels=10, hidden=8, n_bins=10, goal=1.5),
+        dataclasses.replace(rows.ROWS[-2], n_bins=12, counts=rows.poisson(96, 12)),
+        dataclasses.replace(rows.ROWS[-1], n_bins=12, counts=rows.poisson(96, 12)),
+    ]
+
+
+def options():
+    library = str(LIBRARIES[0]) if LIBRARIES else None
+    return argparse.Namespace(bin=BIN, ort=library, no_ort="not installed", plan="check")
+
+
+class BenchTest(unittest.TestCase):
+    """What is timed is the right function, and what is reported is what was timed."""
+
+    def test_rows(self):
+        table = [{"bytes": 1, "gb_per_s": 10.0}, {"bytes": 1e9, "gb_per_s": 10.0}]
+        for row in tiny_rows():
+            with self.subTest(row=row.name):
+                result = bench.measure_row(row, options(), table)
+                self.assertEqual(result["hot"][0]["implementation"], "latentd")
+                self.assertEqual(result["hot"][0]["ratio"], 1.0)
+                n_onnx = len(row.onnx) if LIBRARIES else 0
+                kinds = [entry["implementation"] for entry in result["hot"]]
+                self.assertEqual(kinds.count("ONNX Runtime"), n_onnx, result["missing"])
+                self.assertEqual(kinds.count("PyTorch"), 2 if row.torch else 0, result["missing"])
+                for entry in result["hot"] + result["paced_10ms"]:
+                    self.assertEqual(entry["n_steps"] % row.n_bins, 0)
+                    self.assertLessEqual(entry["p50_us"], entry["max_us"])
+                self.assertLessEqual(max(result["difference"].values()), bench.AGREEMENT)
+
+    def test_latentd_answers_as_the_reference(self):
+        for row in tiny_rows():
+            with self.subTest(row=row.name), tempfile.TemporaryDirectory() as folder:
+                model, path, counts_path = rows.prepare(row, folder)
+                counts = np.fromfile(counts_path, np.float32).reshape(row.n_bins, -1)
+                run = random_models.reference_run(model.config["arch"])
+                answer = run(model.weights, model.config, counts.astype(np.float64), row.mode)
+                has_rates = answer["lograte"] is not None
+                wanted = np.exp(answer["lograte"]) if has_rates else answer["readout"]
+                worker = Worker("latentd", "", latentd_command(BIN, row, path, counts_path), 0)
+                worker.run(row.n_bins)
+                np.testing.assert_allclose(worker.values(), wanted[-1], rtol=1e-4, atol=1e-4)
+                worker.close()
+
+    def test_another_function_is_no_peer(self):
+        class Stranger:
+            kind, variant, closed = "ONNX Runtime", "wrong", False
+
+            def close(self):
+                self.closed = True
+        stranger, missing = Stranger(), {}
+        self.assertEqual(bench.drop_strangers([stranger], {stranger: 0.01}, missing), [])
+        self.assertTrue(stranger.closed)
+        self.assertIn("another function", missing["ONNX Runtime wrong"])
+
+    def test_absent_peer_says_why(self):
+        with self.assertRaisesRegex(Absent, "nowhere.so"):
+            Worker("ONNX Runtime", "", [BIN / "bench_ort", "--library", "nowhere.so"], 0)
+        with self.assertRaisesRegex(Absent, "cannot be opened|No such file|no-model"):
+            Worker("latentd", "", [BIN / "bench_step", "--model", "no-model"], 0)
+
+    def test_figures(self):
+        row = dataclasses.replace(rows.ROWS[-1], n_bins=2)
+        ours = [np.array([1e3, 3e3, 1e3, 3e3, 1e3, 9e3])]
+        self.assertEqual(bench.typical(row, ours[0]), 2000.0)  # medians 1 and 3 us
+        worker = argparse.Namespace(kind="a", variant="b", about="")
+        result = bench.figures(row, worker, [3 * ours[0]], ours)
+        self.assertEqual(result["ratio"], 3.0)
+        self.assertEqual((result["typical_us"], result["max_us"]), (6.0, 27.0))
+
+    def test_bandwidth(self):
+        table = machine.bandwidth(BIN)
+        self.assertGreater(min(entry["gb_per_s"] for entry in table), 0)
+        self.assertEqual(machine.bandwidth_at(table, table[3]["bytes"]), table[3]["gb_per_s"])
+
+
+if __name__ == "__main__":
+    unittest.main()

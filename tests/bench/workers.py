@@ -1,0 +1,78 @@
+"""Worker processes: one implementation of one row each, started once, taking turns on one core."""
+import os
+import pathlib
+import subprocess
+
+import numpy as np
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Absent(Exception):
+    """This implementation cannot be measured here; the text says why."""
+
+
+class Worker:
+    """A process that speaks the protocol of README.md. about: what it said of itself."""
+
+    def __init__(self, kind, variant, command, cpu):
+        self.kind, self.variant = kind, variant
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, env=environment, preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+        self.about = self.answer("ready")
+
+    def answer(self, word):
+        """The rest of the next line, which must begin with word."""
+        line = self.process.stdout.readline().strip()
+        first, _, rest = line.partition(" ")
+        if first == word:
+            return rest
+        self.close()
+        raise Absent(rest if first == "absent" else f"the worker ended or answered '{line[:200]}'")
+
+    def ask(self, command, word):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return self.answer(word)
+
+    def run(self, n_steps, pace_ns=0):
+        """Nanoseconds of each of the next n_steps [n_steps]."""
+        return np.array(self.ask(f"run {n_steps} {pace_ns}", "times").split(), np.float64)
+
+    def values(self):
+        """Expected counts per bin (or readout) of the last step."""
+        return np.array(self.ask("values", "values").split(), np.float64)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=20)
+        self.process.stdout.close()
+
+
+def latentd_command(binaries, row, model_path, counts_path):
+    return [binaries / "bench_step", "--model", model_path, "--mode", row.mode,
+            "--bins", row.n_bins, "--trial", row.trial, "--counts", counts_path]
+
+
+def ort_command(binaries, library, stem):
+    return [binaries / "bench_ort", "--library", library, "--graph", f"{stem}.onnx",
+            "--plan", f"{stem}.plan"]
+
+
+def torch_command(row, style, model_path, counts_path):
+    return ["/usr/bin/python3", HERE / "peer_torch.py", "--model", model_path,
+            "--counts", counts_path, "--kind", row.torch, "--style", style]
+
+
+def ort_stems(row, model, counts_path, folder):
+    """Write each graph of the row; yields (variant, stem of its files)."""
+    try:
+        import graphs
+    except ImportError as error:
+        raise Absent(f"graphs cannot be written: {error} (Debian: python3-onnx)") from error
+    for number, (builder, variant) in enumerate(row.onnx):
+        stem = pathlib.Path(folder) / f"{row.name}.{number}"
+        getattr(graphs, builder)(str(stem), variant, model, str(counts_path), row.n_bins)
+        yield variant, stem

@@ -1,0 +1,409 @@
+#!/usr/bin/python3
+"""The Python and C clients against a daemon played by this script, over real ipc sockets."""
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SOURCE = pathlib.Path(os.environ.get("LATENT_SOURCE", pathlib.Path(__file__).parents[2]))
+BUILD = pathlib.Path(os.environ.get("LATENT_BUILD", SOURCE / "build" / "release"))
+BIN = pathlib.Path(os.environ.get("LATENT_BIN", BUILD / "bin"))
+sys.path.insert(0, str(BUILD / "python"))
+
+import numpy as np  # noqa: E402  (after the path)
+import zmq  # noqa: E402
+
+from latentd import Flag, Mark, Publisher, Subscriber, clock_id  # noqa: E402
+from latentd import latent_pb2 as pb  # noqa: E402
+
+WAIT_S = 20  # ends a test that would hang
+HOUR_NS = 3600 * 10**9
+SECOND_NS = 10**9
+
+
+class FakeDaemon:
+    """Publishes frames and infos of stream `arm` as latentd does."""
+
+    def __init__(self, endpoint):
+        self.socket = zmq.Context.instance().socket(zmq.XPUB)  # tells when a client has subscribed
+        self.socket.linger = 0
+        self.socket.bind(endpoint)
+        self.pub_seq = 0
+
+    def wait_for_client(self):
+        topics = set()
+        while topics < {b"\1arm/frame", b"\1arm/info"}:
+            assert self.socket.poll(WAIT_S * 1000), "no client subscribed"
+            topics.add(self.socket.recv())
+
+    def send(self, topic, *parts):
+        self.socket.send_multipart([topic.encode(), *parts])
+
+    def info(self, decoder_id=11, neutral=(0.0, 5.0)):
+        message = pb.Info(stream="arm", decoder_id=decoder_id, arch="gru", bin_width_us=20000)
+        for name, value in zip(("vx", "vy"), neutral):
+            message.readout.add(name=name, unit="mm/s", neutral=value, min=-900, max=900, slew=1e4)
+        self.send("arm/info", message.SerializeToString())
+
+    def frame(self, readout=(1.5, -2.5), age_ns=0, valid_for_ns=HOUR_NS, clock=None, skip=0,
+              **more):
+        """A frame published age_ns ago, after `skip` frames that never arrive."""
+        self.pub_seq += skip
+        message = pb.Frame(
+            pub_seq=self.pub_seq, t_publish_ns=time.monotonic_ns() - age_ns, readout=readout,
+            clock_id=clock_id() if clock is None else clock, valid_for_ns=valid_for_ns,
+            **{"decoder_id": 11, **more})
+        self.pub_seq += 1
+        self.send("arm/frame", message.SerializeToString())
+
+
+class SubscriberTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        endpoint = f"ipc://{self.folder.name}/out"
+        self.daemon = FakeDaemon(endpoint)
+        self.addCleanup(self.daemon.socket.close)
+        self.client = Subscriber(endpoint, "arm")
+        self.addCleanup(self.client.close)
+        self.daemon.wait_for_client()
+
+    def take(self, n_frames):
+        """Wait until n_frames in all have come."""
+        end = time.monotonic() + WAIT_S
+        while self.client.received < n_frames and time.monotonic() < end:
+            self.client.latest(timeout=0.1)
+        self.assertEqual(self.client.received, n_frames)
+
+    def take_info(self):
+        """Infos come in order with frames: one frame behind tells that the info is there."""
+        self.daemon.info()
+        self.daemon.frame()
+        self.take(self.client.received + 1)
+
+    def test_frame_fields(self):
+        self.daemon.frame(
+            epoch=2**63, seq=7, t_source_ns=8, t_recv_ns=9, flags=int(Flag.LATE | Flag.GAP),
+            latents=[0.5, 1.5], rates=[30.0], marks=2, event_id=2**64 - 1, mask_version=3,
+            budget_left_ns=-4)
+        frame = self.client.latest(timeout=WAIT_S)
+        self.assertEqual((frame.epoch, frame.seq, frame.t_source_ns, frame.t_recv_ns),
+                         (2**63, 7, 8, 9))
+        self.assertEqual(frame.flags, Flag.LATE | Flag.GAP)
+        self.assertEqual((frame.marks, frame.event_id), (Mark.TRIAL_END, 2**64 - 1))
+        self.assertEqual((frame.mask_version, frame.budget_left_ns), (3, -4))
+        np.testing.assert_array_equal(frame.latents, np.float32([0.5, 1.5]))
+        np.testing.assert_array_equal(frame.rates, np.float32([30.0]))
+        np.testing.assert_array_equal(frame.readout, np.float32([1.5, -2.5]))
+        self.assertEqual(frame.latents.dtype, np.float32)
+
+    def test_nothing_is_none(self):
+        self.assertIsNone(self.client.latest(timeout=0.0))
+        self.assertIsNone(self.client.readout())
+
+    def test_loss_is_counted(self):
+        self.daemon.frame(skip=40)  # what was sent before we came is not a loss
+        self.daemon.frame()
+        self.daemon.frame(skip=3)
+        self.daemon.frame()
+        self.daemon.frame(skip=1)
+        self.take(5)
+        self.assertEqual((self.client.lost, self.client.restarts), (4, 0))
+        self.daemon.pub_seq = 0  # another daemon
+        self.daemon.frame()
+        self.daemon.frame()
+        self.take(7)
+        self.assertEqual((self.client.lost, self.client.restarts), (4, 1))
+
+    def test_latest_drains(self):
+        for wait_s in (0.05, 0.2, 0.8, 3.2):  # a busy machine may not have delivered the burst yet
+            for _ in range(50):
+                self.daemon.frame()
+            time.sleep(wait_s)
+            before = self.client.received
+            frame = self.client.latest()
+            if self.client.received == self.daemon.pub_seq and self.client.received - before >= 50:
+                break
+        self.assertGreaterEqual(self.client.received - before, 50)  # by one call
+        self.assertEqual(frame.pub_seq, self.daemon.pub_seq - 1)
+        self.assertIsNone(self.client.latest())
+        self.assertEqual(self.client.lost, 0)
+
+    def test_every_frame_for_a_logger(self):
+        for k in range(30):
+            self.daemon.frame(seq=k)
+        frames = self.client.frames(timeout=WAIT_S)
+        self.assertEqual([next(frames).seq for _ in range(30)], list(range(30)))
+        self.assertEqual(list(self.client.frames(timeout=0.0)), [])
+
+    def test_other_topics(self):
+        other = pb.Frame(pub_seq=99, readout=[7, 7]).SerializeToString()
+        for topic in ("arm2/frame", "arm/frame2", "arm/frames", "arm/infos"):
+            self.daemon.send(topic, other)
+        self.daemon.frame()
+        self.take(1)
+        self.assertEqual((self.client.lost, self.client.refused), (0, 0))
+        self.assertIsNone(self.client.readout())
+
+    def test_garbage_is_refused(self):
+        self.take_info()
+        self.daemon.send("arm/frame", b"\xff" * 40)
+        self.daemon.send("arm/frame")
+        self.daemon.send("arm/frame", b"", b"")
+        self.daemon.send("arm/info", b"\x0a\xff")
+        self.daemon.frame(readout=(3, 4))
+        self.take(2)
+        self.assertEqual(self.client.refused, 4)
+        self.assertEqual(self.client.readout().as_dict(), {"vx": 3.0, "vy": 4.0})
+
+    def test_fresh_readout(self):
+        self.take_info()
+        cursor = self.client.readout()
+        self.assertEqual((cursor.stale, cursor.reason), (False, ""))
+        self.assertEqual((cursor["vx"], cursor["vy"]), (1.5, -2.5))
+        self.assertEqual((cursor.names, cursor.units), (["vx", "vy"], ["mm/s", "mm/s"]))
+        with self.assertRaises(KeyError):
+            cursor["vz"]
+
+    def assert_neutral(self, reason):
+        cursor = self.client.readout()
+        self.assertTrue(cursor.stale)
+        self.assertIn(reason, cursor.reason)
+        self.assertEqual(cursor.as_dict(), {"vx": 0.0, "vy": 5.0})
+
+    def test_neutral_after_expiry(self):
+        self.take_info()
+        self.daemon.frame(age_ns=10 * SECOND_NS, valid_for_ns=60 * 10**6)
+        self.take(2)
+        self.assert_neutral("expired: 100")  # 10 s old
+        self.daemon.frame(valid_for_ns=0)
+        self.take(3)
+        self.assert_neutral("expired")
+        self.daemon.frame(readout=(9, 9))
+        self.take(4)
+        self.assertEqual(self.client.readout().as_dict(), {"vx": 9.0, "vy": 9.0})
+
+    def test_neutral_by_itself_when_the_daemon_dies(self):
+        self.take_info()
+        self.daemon.frame(valid_for_ns=2 * SECOND_NS)
+        self.take(2)
+        self.daemon.socket.close()
+        end = time.monotonic() + WAIT_S
+        while not self.client.readout(timeout=0.05).stale and time.monotonic() < end:
+            pass
+        self.assert_neutral("expired")
+
+    def test_no_readout_without_info(self):
+        self.daemon.frame()
+        self.take(1)
+        self.assertIsNone(self.client.readout())
+
+    def test_no_readout_in_info(self):
+        self.daemon.info(neutral=())
+        self.daemon.frame(readout=())
+        self.take(1)
+        self.assertIsNone(self.client.readout())
+
+    def test_info_before_any_frame(self):
+        self.daemon.info()
+        end = time.monotonic() + WAIT_S
+        while self.client.info is None and time.monotonic() < end:
+            self.client.latest(timeout=0.1)
+        self.assert_neutral("no frame yet")
+
+    def test_foreign_clock(self):
+        self.take_info()
+        offset = 10**15  # what their clock is ahead of ours
+        self.daemon.frame(age_ns=-offset, clock=77)
+        self.take(2)
+        self.assertFalse(self.client.readout().stale)
+        self.daemon.frame(age_ns=2 * HOUR_NS - offset, clock=77)  # it waited two hours somewhere
+        self.take(3)
+        self.assert_neutral("expired: 72000")
+        self.daemon.frame(age_ns=-offset - 2 * HOUR_NS, clock=77)  # all before waited two hours
+        self.take(4)
+        self.assertFalse(self.client.readout().stale)
+        self.daemon.frame(age_ns=-offset, clock=77)
+        self.take(5)
+        self.assert_neutral("expired: 72000")
+        self.daemon.frame(age_ns=-5 * offset, clock=78)  # another clock: nothing known of it
+        self.take(6)
+        self.assertFalse(self.client.readout().stale)
+
+    def test_unknown_clock_is_foreign(self):
+        self.take_info()
+        self.daemon.frame(age_ns=time.monotonic_ns() // 2, clock=0)
+        self.take(2)
+        self.assertFalse(self.client.readout().stale)
+
+    def test_unusable_frames(self):
+        self.take_info()
+        for reason, frame in (
+                ("future", {"age_ns": -HOUR_NS}),
+                ("carries 1 readout values", {"readout": [1]}),
+                ("carries 0 readout values", {"readout": []}),
+                ("not finite", {"readout": [float("nan"), 1]}),
+                ("decoder changed", {"decoder_id": 12})):
+            self.daemon.frame(**frame)
+            self.take(self.client.received + 1)
+            self.assert_neutral(reason)
+
+    def test_swap(self):
+        self.take_info()
+        self.daemon.info(decoder_id=12, neutral=(-1.0, -1.0))
+        self.daemon.frame(readout=(1, 2))  # of the old decoder, sent just before the swap
+        self.take(2)
+        self.assertEqual(self.client.readout().as_dict(), {"vx": 1.0, "vy": 2.0})
+        self.daemon.frame(readout=(3, 4), decoder_id=12)
+        self.take(3)
+        self.assertEqual(self.client.readout().as_dict(), {"vx": 3.0, "vy": 4.0})
+        self.daemon.frame(decoder_id=12, valid_for_ns=0)
+        self.take(4)
+        self.assertEqual(self.client.readout().as_dict(), {"vx": -1.0, "vy": -1.0})
+
+
+class PublisherTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.endpoint = f"ipc://{self.folder.name}/in"
+        self.sink = zmq.Context.instance().socket(zmq.PULL)
+        self.addCleanup(self.sink.close)
+        self.sink.bind(self.endpoint)
+
+    def receive(self):
+        self.assertTrue(self.sink.poll(WAIT_S * 1000))
+        topic, payload = self.sink.recv_multipart()
+        self.assertEqual(topic, b"arm/bins")
+        return pb.Bins.FromString(payload)
+
+    def test_message(self):
+        with Publisher(self.endpoint, "arm", 20000, kind="push") as source:
+            self.assertTrue(source.wait(WAIT_S))
+            counts = np.arange(8).reshape(2, 4) % 7 + 1
+            self.assertEqual(
+                source.publish(counts, [Mark.TRIAL_START, 0], [5, 2**64 - 1], t_source_ns=33), 0)
+            self.assertEqual(source.publish(counts[0]), 2)
+            first, second = self.receive(), self.receive()
+        self.assertEqual((first.seq, second.seq), (0, 2))
+        self.assertEqual((first.n_channels, first.bin_width_us, first.t_source_ns), (4, 20000, 33))
+        self.assertEqual([bytes(b.counts) for b in first.bins], [b"\1\2\3\4", b"\5\6\7\1"])
+        self.assertEqual([b.marks for b in first.bins], [1, 0])
+        self.assertEqual([b.event_id for b in first.bins], [5, 2**64 - 1])
+        self.assertNotEqual(first.epoch, 0)
+        self.assertEqual(first.epoch, second.epoch)
+        self.assertNotEqual(second.t_source_ns, 0)
+
+    def test_narrowest_encoding(self):
+        sparse, fractional = np.zeros(100), np.ones(100)
+        sparse[[3, 99]] = 1, 65535
+        fractional[5] = 0.5
+        cases = (
+            (np.ones(100), pb.U8, b"\1" * 100), (np.full(3, 255), pb.U8, b"\xff" * 3),
+            (np.full(3, 256), pb.U16, b"\0\1" * 3), (sparse, pb.PAIRS, b"\3\0\1\0\x63\0\xff\xff"),
+            (np.zeros(100), pb.PAIRS, b""), (fractional, pb.F32, np.float32(fractional).tobytes()),
+            (np.full(2, -1), pb.F32, np.float32([-1, -1]).tobytes()),
+            (np.full(2, 65536), pb.F32, np.float32([65536, 65536]).tobytes()),
+            (np.array([1, 0, 0, 0, 0, 0, 0, 2], np.uint8), pb.U8, b"\1\0\0\0\0\0\0\2"))
+        with Publisher(self.endpoint, "arm", 1000, kind="push") as source:
+            for counts, encoding, expected in cases:
+                source.publish(counts)
+                message = self.receive()
+                self.assertEqual(message.encoding, encoding)
+                self.assertEqual(bytes(message.bins[0].counts), expected)
+
+    def test_misuse(self):
+        with self.assertRaisesRegex(ValueError, "'pull'"):
+            Publisher(self.endpoint, "arm", 1000, kind="pull")
+        with Publisher(self.endpoint, "arm", 1000, kind="push") as source:
+            for bad in (np.ones((257, 2)), np.ones((2, 2, 2)), np.ones((1, 0))):
+                with self.assertRaisesRegex(ValueError, "shape"):
+                    source.publish(bad)
+            with self.assertRaisesRegex(ValueError, "one per bin"):
+                source.publish(np.ones((3, 2)), marks=[1])
+
+    def test_publish_by_pub(self):
+        with Publisher("ipc://" + self.folder.name + "/pub", "arm", 1000, bind=True) as source:
+            self.assertFalse(source.wait(0.0))
+            sink = zmq.Context.instance().socket(zmq.SUB)
+            self.addCleanup(sink.close)
+            sink.subscribe(b"arm/bins")
+            sink.connect(source.endpoint)
+            self.assertTrue(source.wait(WAIT_S))
+            source.publish([1, 2, 3])
+            self.assertTrue(sink.poll(WAIT_S * 1000))
+            self.assertEqual(sink.recv_multipart()[0], b"arm/bins")
+
+
+class CClientTest(unittest.TestCase):
+    """example_cursor, the C client: same rules, seen in what it prints."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        endpoint = f"ipc://{self.folder.name}/out"
+        self.daemon = FakeDaemon(endpoint)
+        self.addCleanup(self.daemon.socket.close)
+        self.cursor = subprocess.Popen(
+            [BIN / "example_cursor", endpoint, "arm"], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.cursor.stdout.close)
+        self.addCleanup(self.cursor.wait)
+        self.addCleanup(self.cursor.kill)
+        self.daemon.wait_for_client()
+
+    def expect(self, *texts):
+        """Read on until a line holds each of the texts."""
+        seen = []
+        end = time.monotonic() + WAIT_S
+        for line in self.cursor.stdout:
+            seen.append(line)
+            if all(text in line for text in texts):
+                return
+            if time.monotonic() > end:
+                break
+        self.fail(f"{texts} not in {''.join(seen[-5:])!r}")
+
+    def test_semantics(self):
+        self.daemon.info()
+        self.expect("vx 0.00 mm/s", "vy 5.00 mm/s", "no frame yet")
+        self.daemon.frame()
+        self.expect("vx 1.50 mm/s", "vy -2.50 mm/s  \n")
+        self.daemon.frame(age_ns=10 * SECOND_NS, valid_for_ns=10**6)  # only the same clock_id knows
+        self.expect("vx 0.00", "vy 5.00", "expired: 10")
+        self.daemon.frame(readout=(7, 7), skip=5, clock=77, age_ns=-10**15)
+        self.expect("vx 7.00", "vy 7.00 mm/s  \n")
+        self.daemon.frame(clock=77, age_ns=2 * HOUR_NS - 10**15)
+        self.expect("vx 0.00", "expired: 72000")
+        self.daemon.frame(decoder_id=12)
+        self.expect("vx 0.00", "decoder changed")
+        self.daemon.frame(readout=[1])
+        self.expect("vx 0.00", "another number of readout values")
+        self.daemon.frame(readout=[1, float("inf")])
+        self.expect("vx 0.00", "not finite")
+        self.daemon.frame(age_ns=-HOUR_NS)
+        self.expect("vx 0.00", "published in the future")
+        for topic in ("arm/frame2", "arm2/frame"):
+            self.daemon.send(topic, pb.Frame(pub_seq=1000).SerializeToString())
+        self.daemon.send("arm/frame", b"\xff" * 20)
+        self.daemon.send("arm/frame")
+        self.daemon.info(decoder_id=13, neutral=(-4.0, -4.0))
+        self.daemon.frame(decoder_id=13, readout=(8, 8))
+        self.expect("vx 8.00", "vy 8.00 mm/s  \n")
+        self.cursor.terminate()
+        self.expect("frames 9, lost 5")
+        self.assertEqual(self.cursor.wait(WAIT_S), 0)
+
+
+class ClockIdTest(unittest.TestCase):
+    def test_hash_of_boot_id(self):
+        boot_id = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        digest = hashlib.sha256(boot_id.encode()).digest()
+        self.assertEqual(clock_id(), int.from_bytes(digest[:8], "big"))
+
+
+if __name__ == "__main__":
+    unittest.main()

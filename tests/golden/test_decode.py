@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+"""latent-decode against reference.py for every variant and mode of every architecture, on random small models."""
+import itertools
+
+import numpy as np
+
+import golden
+
+from common import safetensors
+from common.model_file import read_model
+from common.reference_command import run_trials
+from gru import reference as gru
+from kalman import reference as kalman
+from ndt import export as ndt_export
+from ndt import reference as ndt
+from wiener import reference as wiener
+
+LOGRATE_LIMIT = 2e-5
+LATENT_LIMIT = 5e-5  # of values of order one, after up to three float32 layers
+N_CHANNELS, TRIAL_BINS = 7, 12
+EMBEDS = {"identity": dict(embed="identity", embed_dim=0, width=8, n_channels=8),
+          "table": dict(embed="table", embed_dim=2, width=2 * N_CHANNELS, n_channels=N_CHANNELS,
+                        table_rows=6),
+          "linear": dict(embed="linear", embed_dim=0, width=12, n_channels=N_CHANNELS)}
+MASKS = {"unlimited": (-1, -1), "causal": (0, 0), "causal band 3": (0, 3), "ahead 2 back 4": (2, 4),
+         "ahead 1": (1, 0)}
+
+
+class Decode(golden.Case):
+    def compare(self, run, path, counts, mode, what):
+        """Every group latent-decode writes against the reference, trial by trial, bin by bin."""
+        model = read_model(path)
+        expected = run_trials(run, model, counts.astype(np.float64), mode)
+        decoded = self.decode(path, counts, mode)
+        n_bins = len(next(iter(expected.values()))[0])
+        for group, array in expected.items():
+            found = golden.lograte(decoded) if group == "lograte" else decoded[group]
+            valid = np.ones(found.shape[:2], bool)
+            if group == "readout":  # neutral while the window fills: the flags must say so
+                valid = decoded["flags"] & golden.FLAG_WARMUP == 0
+            limit = LOGRATE_LIMIT if group == "lograte" else LATENT_LIMIT * max(1, np.abs(array).max())
+            self.assertTrue(valid[:, :n_bins].any(), what)
+            part = valid[:, :n_bins]
+            self.close(found[:, :n_bins][part], array[part], limit, f"{what}, mode {mode}, {group}")
+        return decoded, n_bins
+
+
+class NdtDecode(Decode):
+    def make(self, seed, embed, mask, *, pre_norm=True, final_norm="layer", position="learnt", head_layers=1,
+             offset=True, log=True, window=TRIAL_BINS, layers=2):
+        """A random NDT through the exporter -> path."""
+        sizes = {**EMBEDS[embed], "layers": layers, "hidden": 10, "head_layers": head_layers, "n_rates": 5,
+                 "final_norm": final_norm, "position": position}
+        shapes = ndt_export.expected_shapes(sizes, TRIAL_BINS)
+        tensors = golden.random_tensors(seed, shapes)
+        if final_norm == "scale":
+            tensors["transformer_encoder.norm.scale"] = np.float32(2.5)
+        if not log:  # a ReLU head is compared by its logarithm, so keep its outputs off zero
+            tensors[f"decoder.{2 * (head_layers - 1)}.bias"] += np.float32(6)
+        if position == "sinusoidal":
+            hyper = {"position": position, "width": sizes["width"], "position_offset": offset}
+            tensors["pos_encoder.pe"] = ndt.positions({}, hyper, TRIAL_BINS)[:, None].astype(np.float32)
+        source = self.folder / "ndt-tensors.safetensors"
+        safetensors.write(source, tensors, {})
+        forward, backward = MASKS[mask]
+        return self.export("ndt", source, "--bin-width", "10", "--heads", "2", "--norm",
+                           "pre" if pre_norm else "post", "--context-forward", forward, "--context-backward",
+                           backward, "--window", window, "--rate-head", "log" if log else "relu",
+                           "--max-count", "4")
+
+    def check(self, seed, embed, mask, **options):
+        path = self.make(seed, embed, mask, **options)
+        what = f"ndt {embed}, {mask}, {options}"
+        n_channels = EMBEDS[embed]["n_channels"]
+        for mode in read_model(path).config["modes"]:
+            n_bins = TRIAL_BINS if mode in ("A", "trial") else TRIAL_BINS + 7
+            counts = golden.random_counts(seed, 2, n_bins, n_channels, mean=1.5)
+            decoded, _ = self.compare(ndt.run, path, counts, mode, what)
+            clipped = decoded["flags"] & golden.FLAG_INPUT_CLIPPED != 0
+            if mode != "trial":
+                self.assertTrue(np.array_equal(clipped, (counts > 4).any(-1)), f"{what}: INPUT_CLIPPED")
+
+    def test_every_variant(self):
+        """Each value of each option, with every embedding and mask."""
+        options = [{}, {"pre_norm": False}, {"final_norm": "scale"}, {"position": "sinusoidal"},
+                   {"position": "sinusoidal", "offset": False}, {"head_layers": 2}, {"log": False},
+                   {"pre_norm": False, "final_norm": "scale", "position": "sinusoidal", "head_layers": 2}]
+        grid = itertools.product(EMBEDS, MASKS, options)
+        for seed, (embed, mask, option) in enumerate(grid):
+            with self.subTest(embed=embed, mask=mask, **option):
+                self.check(seed, embed, mask, **option)
+
+    def test_window_shorter_than_the_trial(self):
+        for mask in MASKS:
+            with self.subTest(mask):
+                self.check(7, "linear", mask, window=5, layers=3)
+
+    def test_positions_end_with_the_trial(self):
+        """Past the last learnt position mode A is OUTSIDE; sinusoidal positions go on."""
+        counts = golden.random_counts(1, 1, TRIAL_BINS + 4, N_CHANNELS)
+        learnt = self.decode(self.make(1, "linear", "causal"), counts, "A")
+        outside = learnt["flags"][0] & golden.FLAG_OUTSIDE != 0
+        self.assertEqual(list(outside), [False] * TRIAL_BINS + [True] * 4)
+        path = self.make(1, "linear", "causal", position="sinusoidal")
+        decoded, n_bins = self.compare(ndt.run, path, counts, "A", "sinusoidal past the trial")
+        self.assertEqual(n_bins, TRIAL_BINS + 4)
+        self.assertFalse((decoded["flags"] & golden.FLAG_OUTSIDE).any())
+
+
+class GruDecode(Decode):
+    def make(self, seed, layers, n_rates, n_readout, hidden=9):
+        shapes = {}
+        for k in range(layers):
+            inputs = N_CHANNELS if k == 0 else hidden
+            shapes.update({f"gru.weight_ih_l{k}": (3 * hidden, inputs), f"gru.bias_ih_l{k}": (3 * hidden,),
+                           f"gru.weight_hh_l{k}": (3 * hidden, hidden), f"gru.bias_hh_l{k}": (3 * hidden,)})
+        for name, n in (("rate", n_rates), ("readout", n_readout)):
+            if n:
+                shapes.update({f"{name}.weight": (n, hidden), f"{name}.bias": (n,)})
+        source = self.folder / "gru-tensors.safetensors"
+        safetensors.write(source, golden.random_tensors(seed, shapes, gain=1.5), {})
+        return self.export("gru", source, "--bin-width", "5")
+
+    def test_layers_and_readouts(self):
+        grid = itertools.product((1, 2, 3), ((N_CHANNELS, 0), (0, 2), (4, 3)))
+        for seed, (layers, (n_rates, n_readout)) in enumerate(grid):
+            with self.subTest(layers=layers, rates=n_rates, readout=n_readout):
+                path = self.make(seed, layers, n_rates, n_readout)
+                counts = golden.random_counts(seed, 3, 40, N_CHANNELS)
+                self.compare(gru.run, path, counts, "causal", "gru")
+
+    def test_silent_and_dense_input(self):
+        path = self.make(11, 1, N_CHANNELS, 2)
+        for mean in (0.0, 0.02, 20.0):
+            counts = golden.random_counts(3, 2, 30, N_CHANNELS, mean=mean)
+            self.compare(gru.run, path, counts, "causal", f"gru, mean count {mean}")
+
+
+class KalmanDecode(Decode):
+    def tensors(self, form, extras):
+        g = np.random.default_rng(5)
+        s, m = 4, N_CHANNELS
+        if form == "given":
+            tensors = {"M1": 0.3 * g.normal(size=(s, s)), "M2": g.normal(size=(s, m)), "m0": g.normal(size=s)}
+        else:
+            q, r = g.normal(size=(s, s)), g.normal(size=(m, m))
+            tensors = {"A": 0.95 * np.linalg.qr(g.normal(size=(s, s)))[0], "C": g.normal(size=(m, s)),
+                       "Q": q @ q.T + np.eye(s), "R": r @ r.T + np.eye(m)}
+        if "offset" in extras:
+            tensors["offset"] = g.normal(size=m)
+        if "x0" in extras:
+            tensors["x0"] = g.normal(size=s)
+        if "P0" in extras:
+            tensors["P0"] = 3 * np.eye(s)
+        if "readout" in extras:
+            tensors.update({"readout.weight": g.normal(size=(2, s)), "readout.bias": g.normal(size=2)})
+        return tensors
+
+    def test_forms(self):
+        grid = {"given": ((), ("x0", "readout")), "steady": ((), ("x0", "offset", "readout")),
+                "full": ((), ("P0",), ("x0", "P0", "offset", "readout"))}
+        for form, many in grid.items():
+            for extras in many:
+                with self.subTest(form=form, extras=extras):
+                    source = self.folder / "kalman-tensors.safetensors"
+                    safetensors.write(source, self.tensors(form, extras), {})
+                    path = self.export("kalman", source, "--form", form, "--bin-width", "45")
+                    counts = golden.random_counts(2, 2, 50, N_CHANNELS)
+                    self.compare(kalman.run, path, counts, "causal", f"kalman {form} {extras}")
+
+
+class WienerDecode(Decode):
+    def test_lags(self):
+        for lags in (1, 2, 9):
+            with self.subTest(lags=lags):
+                shapes = {"weight": (3, lags, N_CHANNELS), "bias": (3,)}
+                source = self.folder / "wiener-tensors.safetensors"
+                safetensors.write(source, golden.random_tensors(lags, shapes), {})
+                path = self.export("wiener", source, "--bin-width", "20")
+                counts = golden.random_counts(lags, 2, 30, N_CHANNELS)
+                decoded, _ = self.compare(wiener.run, path, counts, "causal", f"wiener {lags}")
+                warm = decoded["flags"] & golden.FLAG_WARMUP != 0
+                self.assertTrue((warm == (np.arange(30) < lags - 1)).all(), "WARMUP until the lags are filled")
+
+
+if __name__ == "__main__":
+    golden.need_binaries("latent-decode")
+    golden.main()

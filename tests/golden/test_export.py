@@ -1,0 +1,217 @@
+#!/usr/bin/python3
+"""The exporters: what they read, and what they refuse by name (exit code 2, no file)."""
+import json
+
+import h5py
+import numpy as np
+import torch
+
+import golden
+
+from common import safetensors
+from common.model_file import read_model
+from ndt.network import Ndt
+
+HYPER = {"layers": 2, "heads": 2, "width": 10, "hidden": 6, "embed": "table", "embed_dim": 2, "max_count": 5,
+         "pre_norm": True, "final_norm": "layer", "position": "learnt", "position_offset": True,
+         "trial_bins": 9, "window_bins": 9, "context_forward": 0, "context_backward": 4, "head_layers": 1,
+         "lograte": True}
+NODE = {"NAME": "NeuralDataTransformer", "NUM_HEADS": 2, "NUM_LAYERS": 2, "EMBED_DIM": 2, "PRE_NORM": True,
+        "CONTEXT_FORWARD": 0, "CONTEXT_BACKWARD": 4, "FULL_CONTEXT": False, "LOGRATE": True,
+        "LEARNABLE_POSITION": True, "ACTIVATION": "relu", "DROPOUT": 0.1, "DECODER": {"LAYERS": 1},
+        "LOSS": {"TYPE": "poisson", "TOPK": 1.0}, "POSITION": {"OFFSET": True}}
+STATED = ("--heads", "2", "--norm", "pre", "--context-forward", "0", "--context-backward", "4")
+
+
+class NdtExport(golden.Case):
+    def setUp(self):
+        super().setUp()
+        torch.manual_seed(3)
+        self.state = Ndt(HYPER, 5).state_dict()
+
+    def save(self, content, name="checkpoint.pt"):
+        torch.save(content, self.folder / name)
+        return self.folder / name
+
+    def genuine(self, state=None, **changes):
+        """A checkpoint dict as the published training code saves it."""
+        node = {**NODE, **changes}
+        return self.save({"state_dict": state or self.state, "config": {"MODEL": node, "SEED": 1},
+                          "max_spikes": 5, "num_neurons": 5, "trial_length": 9, "best_val": {"value": 1.0}})
+
+    def test_genuine_checkpoint(self):
+        model = read_model(self.export("ndt", self.genuine(), "--bin-width", "5"))
+        self.assertEqual(model.hyper, HYPER)
+        self.assertEqual(model.config["bin_width_us"], 5000)
+        self.assertEqual(model.config["modes"], ["A", "C", "trial"])
+        for name, tensor in self.state.items():
+            self.assertTrue(np.array_equal(model.weights[name], tensor.numpy()), name)
+
+    def test_full_context_overrides_the_limits(self):
+        model = read_model(self.export("ndt", self.genuine(FULL_CONTEXT=True), "--bin-width", "5"))
+        self.assertEqual((model.hyper["context_forward"], model.hyper["context_backward"]), (-1, -1))
+        self.assertEqual(model.config["modes"], ["C", "trial"])
+
+    def test_plain_state_dict_safetensors_and_hdf5_agree(self):
+        plain = self.save(self.state)
+        tensors = {k: v.numpy() for k, v in self.state.items()}
+        safetensors.write(self.folder / "t.safetensors", tensors, {})
+        with h5py.File(self.folder / "t.h5", "w") as f:
+            for name, array in tensors.items():
+                f["weights/" + name] = array
+            f.attrs["architecture"] = json.dumps({**NODE, "MAX_SPIKES": 5, "TRIAL_LENGTH": 9})
+            f.attrs["bin_width_ms"] = 5.0
+        models = [read_model(self.export("ndt", plain, "--bin-width", "5", *STATED, name="a")),
+                  read_model(self.export("ndt", self.folder / "t.safetensors", "--bin-width", "5", *STATED,
+                                         name="b")),
+                  read_model(self.export("ndt", self.folder / "t.h5", name="c"))]
+        for model in models[1:]:
+            self.assertEqual(model.hyper, models[0].hyper)
+            self.assertEqual(model.config["bin_width_us"], 5000)
+            for name, array in models[0].selftest.items():
+                self.assertTrue(np.array_equal(model.selftest[name], array), name)
+
+    def test_what_is_not_said_is_asked_for(self):
+        plain = self.save(self.state)
+        self.refused("ndt", plain, *STATED, text=("bin width", "--bin-width"))
+        for i in range(0, len(STATED), 2):
+            rest = STATED[:i] + STATED[i + 2:]
+            self.refused("ndt", plain, "--bin-width", "5", *rest, text=(STATED[i],))
+
+    def test_contradictions(self):
+        path = self.genuine(CONTEXT_FORWARD=3)
+        self.refused("ndt", path, "--bin-width", "5", "--modes", "A", text=("mode A", "causal"))
+        path = self.genuine()
+        self.refused("ndt", path, "--bin-width", "5", "--heads", "5", text=("--heads 5", "says 2"))
+        self.refused("ndt", path, "--bin-width", "5", "--modes", "A,D", text=("mode D",))
+        self.refused("ndt", path, "--bin-width", "5", "--window", "10", text=("--window 10",))
+
+    def test_what_cannot_be_served(self):
+        for changes, words in (({"ACTIVATION": "gelu"}, ("MODEL.ACTIVATION", "gelu")),
+                               ({"LOSS": {"TYPE": "cel"}}, ("LOSS.TYPE", "cel")),
+                               ({"CONTEXT_WRAP_INITIAL": True}, ("CONTEXT_WRAP_INITIAL",)),
+                               ({"SPATIAL": 1}, ("MODEL.SPATIAL", "--ignore"))):
+            with self.subTest(**changes):
+                self.refused("ndt", self.genuine(**changes), "--bin-width", "5", text=words)
+        self.export("ndt", self.genuine(SPATIAL=1), "--bin-width", "5", "--ignore", "SPATIAL")
+
+    def test_tensors_missing_extra_misshapen(self):
+        name = "transformer_encoder.layers.1.norm2.bias"
+        without = {k: v for k, v in self.state.items() if k != name}
+        self.refused("ndt", self.genuine(without), "--bin-width", "5", text=(name, "missing"))
+        extra = {**self.state, "readin.weight": torch.zeros(2, 2)}
+        self.refused("ndt", self.genuine(extra), "--bin-width", "5", text=("readin.weight", "no place"))
+        wrong = {**self.state, name: torch.zeros(11)}
+        self.refused("ndt", self.genuine(wrong), "--bin-width", "5", text=(name, "[11]", "[10]"))
+        whole = {**self.state, name: torch.zeros(10, dtype=torch.int64)}
+        self.refused("ndt", self.genuine(whole), "--bin-width", "5", text=(name, "int64"))
+        infinite = {**self.state, name: torch.full((10,), float("nan"))}
+        self.refused("ndt", self.genuine(infinite), "--bin-width", "5", text=("finite",))
+
+    def test_wrong_sinusoids(self):
+        hyper = {**HYPER, "position": "sinusoidal"}
+        state = Ndt(hyper, 5).state_dict()
+        node = {"LEARNABLE_POSITION": False}
+        model = read_model(self.export("ndt", self.genuine(state, **node), "--bin-width", "5"))
+        self.assertEqual(model.hyper["position"], "sinusoidal")
+        self.assertNotIn("pos_encoder.pe", model.weights)
+        self.refused("ndt", self.genuine(state, POSITION={"OFFSET": False}, **node), "--bin-width", "5",
+                     text=("pos_encoder.pe",))
+
+
+class OtherExports(golden.Case):
+    def tensors(self, arch):
+        """A small valid set of tensors, and the options its exporter needs."""
+        g = np.random.default_rng(0)
+        return {
+            "gru": ({"gru.weight_ih_l0": g.normal(size=(12, 5)), "gru.weight_hh_l0": g.normal(size=(12, 4)),
+                     "gru.bias_ih_l0": g.normal(size=12), "gru.bias_hh_l0": g.normal(size=12),
+                     "rate.weight": g.normal(size=(5, 4)), "rate.bias": g.normal(size=5)}, ()),
+            "kalman": ({"A": 0.9 * np.eye(2), "C": g.normal(size=(5, 2)), "Q": np.eye(2), "R": np.eye(5)},
+                       ("--form", "steady")),
+            "wiener": ({"weight": g.normal(size=(2, 3, 5)), "bias": g.normal(size=2)}, ()),
+        }[arch]
+
+    def write(self, tensors):
+        path = self.folder / "in.safetensors"
+        safetensors.write(path, tensors, {})
+        return path
+
+    def test_missing_extra_misshapen(self):
+        broken = {"gru": "gru.bias_hh_l0", "kalman": "R", "wiener": "bias"}
+        for arch, name in broken.items():
+            with self.subTest(arch):
+                tensors, options = self.tensors(arch)
+                options = (*options, "--bin-width", "10")
+                self.export(arch, self.write(tensors), *options)
+                rest = {k: v for k, v in tensors.items() if k != name}
+                self.refused(arch, self.write(rest), *options, text=(name, "missing"))
+                self.refused(arch, self.write({**tensors, "stray": np.zeros(3)}), *options, text=("stray",))
+                self.refused(arch, self.write({**tensors, name: np.zeros((3, 3))}), *options,
+                             text=(name, "[3, 3]"))
+                self.refused(arch, self.write(tensors), *options[:-2], text=("--bin-width",))
+
+    def test_another_architecture(self):
+        for source in ("gru", "kalman", "wiener"):
+            path = self.write(self.tensors(source)[0])
+            for arch in {"ndt", "gru", "kalman", "wiener"} - {source}:
+                with self.subTest(f"{source} as {arch}"):
+                    options = ("--form", "steady") if arch == "kalman" else ()
+                    text = self.refused(arch, path, "--bin-width", "10", *options, text=("tensor",))
+                    self.assertTrue("missing" in text or "not a" in text, text)
+
+    def test_a_model_file_is_no_checkpoint(self):
+        tensors, options = self.tensors("wiener")
+        model = self.export("wiener", self.write(tensors), *options, "--bin-width", "10")
+        self.refused("wiener", model, "--bin-width", "10", text=("model file already",))
+
+    def test_kalman_matrices(self):
+        tensors, options = self.tensors("kalman")
+        options = (*options, "--bin-width", "10")
+        silent = np.diag([1.0, 1, 1, 1, 0])
+        self.refused("kalman", self.write({**tensors, "R": silent}), *options, text=("R", "silent"))
+        crooked = np.array([[1.0, 0.5], [0, 1]])
+        self.refused("kalman", self.write({**tensors, "Q": crooked}), *options, text=("Q", "symmetric"))
+        self.refused("kalman", self.write(tensors), "--bin-width", "10", text=("--form",))
+
+    def test_kalman_mappings(self):
+        tensors, options = self.tensors("kalman")
+        with h5py.File(self.folder / "two.h5", "w") as f:
+            for group, scale in (("first", 1.0), ("second", 2.0)):
+                for name, array in tensors.items():
+                    f[f"weights/{group}/{name}"] = array * (scale if name == "C" else 1)
+                f[f"weights/{group}/unused"] = np.zeros(3)
+            f.attrs["architecture"] = json.dumps({"bin_ms": 45})
+        path = self.folder / "two.h5"
+        self.refused("kalman", path, *options, text=("--mapping", "first", "second"))
+        self.refused("kalman", path, *options, "--mapping", "third", text=("third", "first, second"))
+        model = read_model(self.export("kalman", path, *options, "--mapping", "second"))
+        self.assertTrue(np.array_equal(model.weights["C"], 2 * tensors["C"]))
+        self.assertEqual(model.config["bin_width_us"], 45000)
+        self.refused("kalman", path, *options, "--mapping", "first", "--bin-width", "20", text=("45",))
+
+    def test_readout_description(self):
+        tensors, _ = self.tensors("wiener")
+        path = self.write(tensors)
+        model = read_model(self.export("wiener", path, "--bin-width", "10", "--readout-names", "vx,vy",
+                                       "--readout-units", "mm/s,mm/s", "--readout-min=-300,-200",
+                                       "--readout-max", "300,200", "--readout-slew", "9,8"))
+        self.assertEqual(model.config["outputs"]["readout"][1],
+                         {"name": "vy", "unit": "mm/s", "neutral": 0.0, "min": -200.0, "max": 200.0,
+                          "slew": 8.0})
+        self.refused("wiener", path, "--bin-width", "10", "--readout-names", "vx", text=("--readout-names",))
+        self.refused("wiener", path, "--bin-width", "10", "--readout-max", "1,x", text=("--readout-max",))
+
+    def test_garbage(self):
+        for name, data in (("empty", b""), ("text", b"hello, world"), ("png", b"\x89PNG\r\n\x1a\n" + b"x" * 99),
+                           ("length", b"\xff" * 200), ("header", (40).to_bytes(8, "little") + b"{" * 40)):
+            path = self.folder / name
+            path.write_bytes(data)
+            for arch in ("ndt", "gru", "kalman", "wiener"):
+                with self.subTest(f"{name} {arch}"):
+                    self.refused(arch, path, "--bin-width", "10", "--modes", "causal")
+        self.refused("gru", self.folder / "absent.pt", "--bin-width", "10", text=("absent.pt",))
+
+
+if __name__ == "__main__":
+    golden.main()

@@ -1,0 +1,183 @@
+#!/usr/bin/python3
+"""The trainers on recordings of one's own: binned or as ticks, with silent units; and resuming exactly."""
+import argparse
+import subprocess
+
+import h5py
+import numpy as np
+import torch
+
+import golden
+
+from common import dataset, training
+from common.baselines import causal_smooth, gaussian_smooth
+from common.metrics import bits_per_spike, r2_per_column, r2_summary
+from common.model_file import read_model
+from common.reference_command import run_trials
+from common.refusal import Refusal
+from gru import reference as gru
+from kalman import reference as kalman
+from wiener import reference as wiener
+
+REFERENCES = {"gru": gru.run, "kalman": kalman.run, "wiener": wiener.run}
+N_UNITS, N_BINS, CLOCK_HZ, BIN_MS = 12, 4000, 30000, 10
+SILENT = (3, 8)
+
+
+def tuned_recording(seed=0):
+    """A slow 2-D velocity and Poisson counts tuned to it -> (counts [T, C], velocity [T, 2])."""
+    g = np.random.default_rng(seed)
+    velocity = np.zeros((N_BINS, 2))
+    for t in range(1, N_BINS):
+        velocity[t] = 0.97 * velocity[t - 1] + 0.24 * g.normal(size=2)
+    rate = 0.5 * np.exp(np.clip(velocity @ g.normal(size=(2, N_UNITS)) * 0.7, -3, 2))
+    counts = g.poisson(rate)
+    counts[:, SILENT] = 0
+    return counts.astype(np.uint8), 100 * velocity
+
+
+class OwnRecording(golden.Case):
+    def setUp(self):
+        super().setUp()
+        self.counts, self.velocity = tuned_recording()
+        self.path = self.folder / "recording.h5"
+        with h5py.File(self.path, "w") as f:
+            f["spikes"], f["hand_vel"] = self.counts, self.velocity
+            self.write_ticks(f)
+
+    def write_ticks(self, f):
+        """The same spikes as ticks from second 2 on, one junk unit more, behaviour sampled at the bins' ends."""
+        g = np.random.default_rng(1)
+        bins, units = np.repeat(np.argwhere(self.counts), self.counts[self.counts > 0], axis=0).T
+        ticks = 2 * CLOCK_HZ + bins * 300 + g.integers(0, 300, len(bins))
+        junk = g.integers(0, (N_BINS + 500) * 300, 5000)
+        ticks, units = np.concatenate([ticks, junk]), np.concatenate([units, np.full(5000, N_UNITS)])
+        order = np.argsort(ticks, kind="stable")
+        f["tick"], f["unit"] = ticks[order].astype(np.uint32), units[order].astype(np.uint8)
+        f["good"] = np.array([1] * N_UNITS + [0], np.uint8)
+        f["pos_tick"] = (2 * CLOCK_HZ + (np.arange(N_BINS) + 1) * 300).astype(np.uint32)
+        f["pos_xy"] = self.velocity
+        f.attrs["clock_hz"] = float(CLOCK_HZ)
+
+    def binned(self):
+        return ("--in", f"{self.path}:/spikes", "--behaviour", f"{self.path}:/hand_vel", "--bin-ms", BIN_MS,
+                "--names", "vx,vy", "--unit", "mm/s")
+
+    def ticks(self):
+        return ("--in", f"{self.path}:/tick", "--ticks", "--units", "/unit", "--good", "/good", "--behaviour",
+                f"{self.path}:/pos_xy", "--behaviour-ticks", "/pos_tick", "--start", 2, "--seconds", 40,
+                "--bin-ms", BIN_MS, "--names", "vx,vy", "--unit", "mm/s")
+
+    def fit(self, arch, *options):
+        """train.py, export.py, and the R2 of the reference on the last fifth."""
+        suffix = "pt" if arch == "gru" else "safetensors"
+        checkpoint = self.folder / f"{arch}.{suffix}"
+        self.run_ok(golden.PYTHON, golden.MODELS / arch / "train.py", "--out", checkpoint, *options)
+        model = read_model(self.export(arch, checkpoint, name=arch))
+        self.assertEqual([r["name"] for r in model.config["outputs"]["readout"]], ["vx", "vy"])
+        self.assertEqual(model.config["bin_width_us"], 1000 * BIN_MS)
+        answer = run_trials(REFERENCES[arch], model, self.counts.astype(float), "causal")["readout"]
+        held_out = slice(N_BINS * 8 // 10, N_BINS)
+        return r2_summary(self.velocity[held_out], answer[held_out])["mean"], model
+
+    def test_kalman_and_wiener(self):
+        for arch, options in (("kalman", ("--order", "1")), ("wiener", ("--lags", "15"))):
+            for data in (self.binned(), self.ticks()):
+                with self.subTest(arch=arch, ticks="--ticks" in data):
+                    r2, model = self.fit(arch, *data, *options)
+                    self.assertEqual(model.config["n_channels"], N_UNITS)
+                    self.assertGreater(r2, 0.7)
+
+    def test_gru(self):
+        options = ("--steps", 120, "--hidden", 24, "--threads", 1, "--warm-up", 20, "--lr", "0.01")
+        r2, model = self.fit("gru", *self.binned(), *options)
+        self.assertGreater(r2, 0.6)
+        self.assertEqual(model.config["outputs"]["rates"], N_UNITS)
+
+    def test_ticks_are_the_counts(self):
+        """Binning the ticks gives back the counts, the junk unit left out, and the behaviour at the bins' ends."""
+        parser = argparse.ArgumentParser()
+        dataset.add_recording_options(parser)
+        args = parser.parse_args([str(x) for x in self.ticks()])
+        counts, behaviour = dataset.read_ticks(args)
+        self.assertTrue(np.array_equal(counts, self.counts))
+        self.close(behaviour, self.velocity, 1e-9, "behaviour")
+
+    def test_refusals(self):
+        trainer = golden.MODELS / "kalman" / "train.py"
+        out = ("--out", self.folder / "x.safetensors")
+        spikes = ("--in", f"{self.path}:/spikes")
+        cases = {"--bin-ms": spikes, "--behaviour": (*spikes, "--bin-ms", 10),
+                 "/absent": ("--in", f"{self.path}:/absent", "--bin-ms", 10),
+                 "--units": ("--in", f"{self.path}:/tick", "--ticks", "--bin-ms", 10)}
+        for word, options in cases.items():
+            command = [golden.PYTHON, trainer, *out, *options]
+            result = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn(word, result.stderr)
+
+
+class Resume(golden.Case):
+    def test_stop_and_resume_is_exact(self):
+        """Stopped after half and resumed gives the weights of the uninterrupted run, bit for bit."""
+        path = self.folder / "recording.h5"
+        with h5py.File(path, "w") as f:
+            f["spikes"] = tuned_recording()[0][:1000]
+        common = ("--in", f"{path}:/spikes", "--bin-ms", "10", "--trial-bins", "25", "--layers", "1", "--width",
+                  "8", "--hidden", "8", "--steps", "24", "--batch", "8", "--threads", "1")
+        trainer = golden.MODELS / "ndt" / "train.py"
+        whole, halves = self.folder / "whole.pt", self.folder / "halves.pt"
+        self.run_ok(golden.PYTHON, trainer, *common, "--out", whole)
+        self.run_ok(golden.PYTHON, trainer, *common, "--out", halves, "--stop-at", "12")
+        self.assertFalse(halves.exists())
+        self.run_ok(golden.PYTHON, trainer, *common, "--out", halves, "--resume")
+        a, b = (torch.load(p)["state_dict"] for p in (whole, halves))
+        for name, tensor in a.items():
+            self.assertTrue(torch.equal(tensor, b[name]), name)
+        self.export("ndt", halves)
+
+    def test_resume_needs_the_same_options(self):
+        args = argparse.Namespace(out=str(self.folder / "m.pt"), lr=1.0)
+        model = torch.nn.Linear(2, 2)
+        optimizer = torch.optim.AdamW(model.parameters())
+        training.save_state(args, 5, 1.0, model, optimizer)
+        self.assertEqual(training.load_state(args, model, optimizer), (5, 1.0))
+        args.lr = 2.0
+        with self.assertRaises(Refusal) as caught:
+            training.load_state(args, model, optimizer)
+        self.assertIn("lr = 1.0", str(caught.exception))
+
+
+class Scores(golden.Case):
+    def test_r2(self):
+        g = np.random.default_rng(0)
+        truth = g.normal(size=(5, 40, 3)) * [1, 2, 5]
+        self.close(r2_per_column(truth, truth), [1, 1, 1], 0, "perfect")
+        mean = np.broadcast_to(truth.mean((0, 1)), truth.shape)
+        self.close(r2_per_column(truth, mean), [0, 0, 0], 1e-12, "mean")
+        noisy = truth + g.normal(size=truth.shape)
+        summary, columns = r2_summary(truth, noisy), r2_per_column(truth, noisy)
+        self.assertAlmostEqual(summary["median"], np.median(columns))
+        share = truth.reshape(-1, 3).var(0)
+        self.assertAlmostEqual(summary["weighted"], (columns * share).sum() / share.sum())
+
+    def test_bits_per_spike(self):
+        """The mean rate has none; the truth has the information of the rates, here by hand: 0.5 and 1.5."""
+        counts = np.array([[0.0], [1], [2], [1]])
+        rates = np.array([[0.5], [0.5], [1.5], [1.5]])
+        self.assertAlmostEqual(bits_per_spike(counts, np.ones((4, 1))), 0)
+        by_hand = (np.log2(0.5) + 3 * np.log2(1.5)) / 4
+        self.assertAlmostEqual(bits_per_spike(counts, rates), by_hand)
+
+    def test_smoothing(self):
+        counts = np.zeros((1, 61, 1))
+        counts[0, 30] = 1
+        wide = gaussian_smooth(counts, 2.0)[0, :, 0]
+        self.assertAlmostEqual(wide[30] / wide[32], np.exp(0.5))
+        causal = causal_smooth(counts, 3.0)[0, :, 0]
+        self.assertTrue((causal[:30] == 0).all() and (causal[30:] > 0).all())
+        self.close(causal_smooth(np.ones((1, 9, 1)), 3.0), np.ones((1, 9, 1)), 1e-12, "constant")
+
+
+if __name__ == "__main__":
+    golden.main()

@@ -1,0 +1,153 @@
+/* A line around a small real model, on a virtual clock, with a sink that keeps the
+ * frames. */
+#include "line_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MAX_BINS = 256, MAX_CHANNELS = 8, MAX_MESSAGE = 65536 };
+
+static uint64_t read_clock(void *ctx)
+{
+    struct line *l = ctx;
+    uint64_t now = l->now_ns;
+    l->now_ns += l->tick_ns;
+    return now;
+}
+
+static void keep(float *to, const float *from, uint32_t n)
+{
+    assert_true(n <= LINE_MAX_VALUES);
+    if (n) memcpy(to, from, n * sizeof *to);
+}
+
+static int keep_frame(void *ctx, const char *topic, const void *bytes, size_t n)
+{
+    struct line *l = ctx;
+    struct kept_frame *k = &l->frames[l->n_frames];
+    assert_string_equal(topic, "arm/frame");
+    if (l->answer) return l->answer;
+    assert_true(l->n_frames < LINE_MAX_FRAMES);
+    assert_int_equal(wire_unpack_frame(&l->arena, bytes, n, &k->frame), 0);
+    keep(k->latents, k->frame.values.latents, k->frame.values.n_latents);
+    keep(k->rates, k->frame.values.rates, k->frame.values.n_rates);
+    keep(k->readout, k->frame.values.readout, k->frame.values.n_readout);
+    l->n_frames++;
+    return 0;
+}
+
+struct pipeline_options line_options(void)
+{
+    return (struct pipeline_options){
+        .name = "arm",
+        .sequence = {.window_bins = 16, .max_gap_bins = 25, .fill = true},
+        .budget_ns = 5000000,
+        .valid_for_ns = 60000000,
+        .clock_id = 77,
+        .send_readout = true};
+}
+
+void line_open(struct line *l, struct model_parts parts, const char *mode,
+               const struct pipeline_options *options)
+{
+    const struct pipeline_options defaults = line_options();
+    const struct latent_options decoder_options = {.mode = mode};
+    struct file_bytes file = maker_file(&parts);
+    struct latent_error err = {0};
+    struct pipeline_clock clock = {read_clock, l};
+    struct pipeline_sink sink = {keep_frame, l};
+
+    *l = (struct line){.now_ns = 1000000000};
+    if (model_open_bytes(&l->model, file.bytes, file.n, &err)) fail_msg("%s", err.text);
+    free(file.bytes);
+    latent_model_info(l->model, &l->info);
+    if (latent_decoder_new(&l->decoder, l->model, &decoder_options, &err))
+        fail_msg("%s", err.text);
+    l->frames = calloc(LINE_MAX_FRAMES, sizeof *l->frames);
+    l->arena.size = WIRE_ARENA_BASE;
+    l->arena.bytes = aligned_alloc(16, l->arena.size);
+    assert_true(l->frames && l->arena.bytes);
+    assert_int_equal(pipeline_new(&l->pipeline, l->decoder, &l->info,
+                                  options ? options : &defaults, clock, sink),
+                     0);
+}
+
+void line_close(struct line *l)
+{
+    pipeline_free(l->pipeline);
+    latent_decoder_free(l->decoder);
+    latent_model_close(l->model);
+    free(l->frames);
+    free(l->arena.bytes);
+}
+
+static size_t pack(const struct line *l, const struct wire_bins *head, float count,
+                   const uint32_t *marks, uint8_t *buf, size_t cap)
+{
+    float counts[MAX_BINS * MAX_CHANNELS];
+    uint64_t event_ids[MAX_BINS];
+
+    assert_true(head->n_bins <= MAX_BINS && l->info.n_channels <= MAX_CHANNELS);
+    for (size_t i = 0; i < head->n_bins * l->info.n_channels; i++) counts[i] = count;
+    for (size_t i = 0; i < head->n_bins; i++) event_ids[i] = 500 + head->seq + i;
+    return wire_pack_bins(head, counts, marks, event_ids, buf, cap);
+}
+
+static struct wire_bins head_of(const struct line *l, uint64_t epoch, uint64_t seq,
+                                size_t n_bins)
+{
+    return (struct wire_bins){.epoch = epoch,
+                              .seq = seq,
+                              .t_source_ns = 9000000000u + seq * 20000000u,
+                              .bin_width_us = l->info.bin_width_us,
+                              .n_channels = l->info.n_channels,
+                              .n_bins = n_bins};
+}
+
+size_t line_pack(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins,
+                 float count, uint8_t *buf, size_t cap)
+{
+    struct wire_bins head = head_of(l, epoch, seq, n_bins);
+    return pack(l, &head, count, NULL, buf, cap);
+}
+
+void line_send_bytes(struct line *l, const void *bytes, size_t n)
+{
+    pipeline_on_frame(l->pipeline, bytes, n, l->now_ns);
+}
+
+void line_send(struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count)
+{
+    uint8_t message[MAX_MESSAGE];
+    size_t n = line_pack(l, epoch, seq, n_bins, count, message, sizeof message);
+    assert_true(n > 0);
+    line_send_bytes(l, message, n);
+}
+
+void line_send_marks(struct line *l, uint64_t seq, uint32_t marks)
+{
+    struct wire_bins head = head_of(l, 1, seq, 1);
+    uint8_t message[MAX_MESSAGE];
+    size_t n = pack(l, &head, 1.0f, &marks, message, sizeof message);
+    assert_true(n > 0);
+    line_send_bytes(l, message, n);
+}
+
+uint64_t line_counter(struct line *l, enum counter c)
+{
+    struct ledger_values v;
+    char text[256];
+    assert_true(pipeline_read(l->pipeline, &v));
+    if (!ledger_check(&v, text, sizeof text)) fail_msg("%s", text);
+    return v.value[c];
+}
+
+const struct kept_frame *line_last(const struct line *l)
+{
+    assert_true(l->n_frames > 0);
+    return &l->frames[l->n_frames - 1];
+}

@@ -1,0 +1,53 @@
+/* A line around a small real model, on a virtual clock, with a sink that keeps the
+ * frames. */
+#ifndef LINE_FIXTURE_H
+#define LINE_FIXTURE_H
+
+#include "line/pipeline.h"
+#include "model_maker.h"
+#include "wire.h"
+
+#define LINE_MAX_VALUES 8
+#define LINE_MAX_FRAMES 30000
+
+/* A frame as it left, its values copied. */
+struct kept_frame {
+    struct wire_frame frame;
+    float latents[LINE_MAX_VALUES], rates[LINE_MAX_VALUES], readout[LINE_MAX_VALUES];
+};
+
+struct line {
+    latent_model *model;
+    struct latent_info info;
+    latent_decoder *decoder;
+    struct pipeline *pipeline;
+    uint64_t now_ns;  /* what the clock says next ... */
+    uint64_t tick_ns; /* ... and how far each look moves it */
+    int answer;       /* of the sink */
+    struct kept_frame *frames;
+    size_t n_frames;
+    struct wire_arena arena;
+};
+
+/* Budget 5 ms, frames valid for 60 ms, window 16, gaps of at most 25 bins filled unless
+ * the options say otherwise. options may be NULL. */
+struct pipeline_options line_options(void);
+void line_open(struct line *l, struct model_parts parts, const char *mode,
+               const struct pipeline_options *options);
+void line_close(struct line *l);
+
+/* One message of n_bins equal bins; every channel holds count. It arrives at l->now_ns.
+ */
+void line_send(struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins,
+               float count);
+void line_send_marks(struct line *l, uint64_t seq, uint32_t marks);
+/* A message packed by the caller. */
+void line_send_bytes(struct line *l, const void *bytes, size_t n);
+size_t line_pack(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins,
+                 float count, uint8_t *buf, size_t cap);
+
+/* A counter's value, after checking that all ledgers balance. */
+uint64_t line_counter(struct line *l, enum counter c);
+const struct kept_frame *line_last(const struct line *l);
+
+#endif

@@ -1,0 +1,226 @@
+/* Small model files whose known answers were worked out by hand, and ways to damage
+ * them. */
+#include "model_maker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define HEX_64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define ABOUT                                                                          \
+    "\"licence\":\"CC0-1.0\",\"source\":\"a unit "                                     \
+    "test\",\"checkpoint_sha256\":\"" HEX_64 "\""
+#define TENSOR_1(name, type, n, array)                                                 \
+    {                                                                                  \
+        name, type, 1, {n}, array, sizeof array                                        \
+    }
+#define TENSOR_2(name, type, n, m, array)                                              \
+    {                                                                                  \
+        name, type, 2, {n, m}, array, sizeof array                                     \
+    }
+
+static const float zeros[32];
+
+/* ---- kalman: s = M1 s + M2 u + m0, readout = W s + b ---- */
+
+static const char kalman_config[] =
+    "{\"format\":1,\"arch\":\"kalman\",\"n_channels\":3,\"bin_width_us\":20000,"
+    "\"modes\":[\"causal\"],\"precisions\":[\"f32\"],\"hyper\":{\"form\":\"given\"},"
+    "\"outputs\":{\"latents\":2,\"rates\":0,\"readout\":["
+    "{\"name\":\"vx\",\"unit\":\"mm/"
+    "s\",\"neutral\":0,\"min\":-500,\"max\":500,\"slew\":null},"
+    "{\"name\":\"grip\",\"unit\":\"N\",\"neutral\":0.5,\"min\":null,\"max\":null,"
+    "\"slew\":25.5}]}," ABOUT ",\"channels\":{\"names\":[\"a\",\"b\",\"c\"],\"mean\":["
+                              "1,1.5,0.75],\"variance\":[1,2,0]}}";
+
+static const double m1[4] = {0.5, 0.0, 0.25, 0.5};
+static const double m2[6] = {1.0, 0.0, 0.0, 0.0, 2.0, -1.0};
+static const double m0[2] = {0.5, -1.0};
+static const double readout_weight[4] = {2.0, 0.0, 0.0, -1.0};
+static const double readout_bias[2] = {1.0, 0.0};
+static const float kalman_input[12] = {1, 0, 2, 0, 0, 0, 3, 1, 0, 0, 2, 1};
+static const float kalman_latents[8] = {1.5f,   -3.0f, 1.25f,   -2.125f,
+                                        4.125f, 0.25f, 2.5625f, 3.15625f};
+static const float kalman_readout[8] = {4.0f,  3.0f,   3.5f,   2.125f,
+                                        9.25f, -0.25f, 6.125f, -3.15625f};
+
+struct model_parts maker_kalman(void)
+{
+    return (struct model_parts){
+        .config = kalman_config,
+        .n_tensors = 8,
+        .tensors = {TENSOR_2("M1", "F64", 2, 2, m1), TENSOR_2("M2", "F64", 2, 3, m2),
+                    TENSOR_1("m0", "F64", 2, m0),
+                    TENSOR_2("readout.weight", "F64", 2, 2, readout_weight),
+                    TENSOR_1("readout.bias", "F64", 2, readout_bias),
+                    TENSOR_2("selftest.input", "F32", 4, 3, kalman_input),
+                    TENSOR_2("selftest.causal.latents", "F32", 4, 2, kalman_latents),
+                    TENSOR_2("selftest.causal.readout", "F32", 4, 2, kalman_readout)},
+    };
+}
+
+/* ---- gru: n = tanh(0), h stays 0 ---- */
+
+static const char gru_config[] =
+    "{\"format\":1,\"arch\":\"gru\",\"n_channels\":3,\"bin_width_us\":10000,"
+    "\"modes\":[\"causal\"],\"precisions\":[\"f32\"],"
+    "\"hyper\":{\"layers\":1,\"hidden\":2,\"lograte\":true},"
+    "\"outputs\":{\"latents\":2,\"rates\":3,\"readout\":[]}," ABOUT "}";
+
+static const float rate_bias[3] = {-1.0f, 0.5f, -3.0f};
+static const float gru_lograte[6] = {-1.0f, 0.5f, -3.0f, -1.0f, 0.5f, -3.0f};
+static const float gru_input[6] = {0, 1, 2, 3, 4, 5};
+
+struct model_parts maker_gru(void)
+{
+    return (struct model_parts){
+        .config = gru_config,
+        .n_tensors = 9,
+        .tensors = {{"gru.weight_ih_l0", "F32", 2, {6, 3}, zeros, 72},
+                    {"gru.weight_hh_l0", "F32", 2, {6, 2}, zeros, 48},
+                    {"gru.bias_ih_l0", "F32", 1, {6}, zeros, 24},
+                    {"gru.bias_hh_l0", "F32", 1, {6}, zeros, 24},
+                    {"rate.weight", "F32", 2, {3, 2}, zeros, 24},
+                    TENSOR_1("rate.bias", "F32", 3, rate_bias),
+                    TENSOR_2("selftest.input", "F32", 2, 3, gru_input),
+                    {"selftest.causal.latents", "F32", 2, {2, 2}, zeros, 16},
+                    TENSOR_2("selftest.causal.lograte", "F32", 2, 3, gru_lograte)},
+    };
+}
+
+/* ---- ndt: the final norm's weight is 0, so its bias is what comes out ---- */
+
+static const char ndt_config[] =
+    "{\"format\":1,\"arch\":\"ndt\",\"n_channels\":2,\"bin_width_us\":5000,"
+    "\"modes\":[\"C\",\"trial\",\"A\"],\"precisions\":[\"f32\"],"
+    "\"hyper\":{\"layers\":1,\"heads\":1,\"width\":2,\"hidden\":3,\"embed\":"
+    "\"identity\","
+    "\"embed_dim\":0,\"max_count\":9,\"pre_norm\":true,\"final_norm\":\"layer\","
+    "\"position\":\"learnt\",\"position_offset\":true,\"trial_bins\":3,\"window_bins\":"
+    "2,"
+    "\"context_forward\":0,\"context_backward\":2,\"head_layers\":1,\"lograte\":true},"
+    "\"outputs\":{\"latents\":2,\"rates\":2,\"readout\":[]}," ABOUT "}";
+
+static const float norm_bias[2] = {0.25f, -4.0f};
+static const float decoder_bias[2] = {-2.0f, 1.0f};
+static const float ndt_latents[8] = {0.25f, -4.0f, 0.25f, -4.0f,
+                                     0.25f, -4.0f, 0.25f, -4.0f};
+static const float ndt_lograte[8] = {-2.0f, 1.0f, -2.0f, 1.0f,
+                                     -2.0f, 1.0f, -2.0f, 1.0f};
+static const float ndt_input[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+
+#define LAYER "transformer_encoder.layers.0."
+
+struct model_parts maker_ndt(void)
+{
+    return (struct model_parts){
+        .config = ndt_config,
+        .n_tensors = 24,
+        .tensors = {{"pos_encoder.pos_embedding.weight", "F32", 2, {3, 2}, zeros, 24},
+                    {LAYER "self_attn.in_proj_weight", "F32", 2, {6, 2}, zeros, 48},
+                    {LAYER "self_attn.in_proj_bias", "F32", 1, {6}, zeros, 24},
+                    {LAYER "self_attn.out_proj.weight", "F32", 2, {2, 2}, zeros, 16},
+                    {LAYER "self_attn.out_proj.bias", "F32", 1, {2}, zeros, 8},
+                    {LAYER "linear1.weight", "F32", 2, {3, 2}, zeros, 24},
+                    {LAYER "linear1.bias", "F32", 1, {3}, zeros, 12},
+                    {LAYER "linear2.weight", "F32", 2, {2, 3}, zeros, 24},
+                    {LAYER "linear2.bias", "F32", 1, {2}, zeros, 8},
+                    {LAYER "norm1.weight", "F32", 1, {2}, zeros, 8},
+                    {LAYER "norm1.bias", "F32", 1, {2}, zeros, 8},
+                    {LAYER "norm2.weight", "F32", 1, {2}, zeros, 8},
+                    {LAYER "norm2.bias", "F32", 1, {2}, zeros, 8},
+                    {"transformer_encoder.norm.weight", "F32", 1, {2}, zeros, 8},
+                    TENSOR_1("transformer_encoder.norm.bias", "F32", 2, norm_bias),
+                    {"decoder.0.weight", "F32", 2, {2, 2}, zeros, 16},
+                    TENSOR_1("decoder.0.bias", "F32", 2, decoder_bias),
+                    TENSOR_2("selftest.input", "F32", 4, 2, ndt_input),
+                    {"selftest.A.latents", "F32", 2, {3, 2}, ndt_latents, 24},
+                    {"selftest.A.lograte", "F32", 2, {3, 2}, ndt_lograte, 24},
+                    {"selftest.C.latents", "F32", 2, {4, 2}, ndt_latents, 32},
+                    {"selftest.C.lograte", "F32", 2, {4, 2}, ndt_lograte, 32},
+                    {"selftest.trial.latents", "F32", 2, {3, 2}, ndt_latents, 24},
+                    {"selftest.trial.lograte", "F32", 2, {3, 2}, ndt_lograte, 24}},
+    };
+}
+
+/* ---- putting together, taking apart ---- */
+
+struct file_tensor *maker_find(struct model_parts *parts, const char *name)
+{
+    for (size_t i = 0; i < parts->n_tensors; i++)
+        if (strcmp(parts->tensors[i].name, name) == 0) return &parts->tensors[i];
+    fail_msg("no tensor \"%s\"", name);
+    return NULL;
+}
+
+void maker_remove(struct model_parts *parts, const char *name)
+{
+    *maker_find(parts, name) = parts->tensors[parts->n_tensors - 1];
+    parts->n_tensors--;
+}
+
+void maker_add(struct model_parts *parts, struct file_tensor tensor)
+{
+    assert_true(parts->n_tensors < MAKER_MAX_TENSORS);
+    parts->tensors[parts->n_tensors++] = tensor;
+}
+
+struct file_bytes maker_file(const struct model_parts *parts)
+{
+    return tensor_file_make(parts->config, parts->tensors, parts->n_tensors);
+}
+
+unsigned char *maker_data(struct file_bytes file, const char *name, size_t *n_bytes)
+{
+    struct safetensors st;
+    assert_int_equal(safetensors_parse(&st, file.bytes, file.n, NULL), 0);
+    const struct tensor *t = safetensors_find(&st, name);
+    assert_non_null(t);
+    size_t offset = (size_t)((const unsigned char *)t->data - st.bytes);
+    if (n_bytes) *n_bytes = t->n_bytes;
+    safetensors_close(&st);
+    return file.bytes + offset;
+}
+
+void check_accepted(struct file_bytes file)
+{
+    latent_model *m;
+    struct latent_error err = {0};
+    if (model_open_bytes(&m, file.bytes, file.n, &err))
+        fail_msg("refused: %s", err.text);
+    latent_model_close(m);
+    free(file.bytes);
+}
+
+void check_refused(struct file_bytes file, int status, const char *const *words)
+{
+    latent_model *m;
+    struct latent_error err = {0};
+    int found = model_open_bytes(&m, file.bytes, file.n, &err);
+    if (found != status || err.status != status)
+        fail_msg("expected status %d with \"%s\", found %d: %s", status, words[0],
+                 found, err.text);
+    assert_null(m);
+    assert_text_has(err.text, words);
+    free(file.bytes);
+}
+
+void check_parts_refused(const struct model_parts *parts, int status,
+                         const char *const *words)
+{
+    check_refused(maker_file(parts), status, words);
+}
+
+void check_config_refused(const struct model_parts *parts, const char *from,
+                          const char *to, int status, const char *const *words)
+{
+    struct model_parts changed = *parts;
+    char *config = text_replace(parts->config, from, to);
+    changed.config = config;
+    check_parts_refused(&changed, status, words);
+    free(config);
+}

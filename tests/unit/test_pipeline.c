@@ -1,0 +1,545 @@
+/* The line, from bytes to bytes: refusals in their order, frames and their flags, SAFE,
+ * times; then long random faults whose counts are known. Real models, a virtual clock.
+ */
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "line_fixture.h"
+
+enum { MAX_MESSAGE = 65536 };
+
+static void assert_flags(const struct kept_frame *k, uint32_t flags)
+{
+    assert_int_equal(k->frame.values.flags, flags | LATENT_AGE_UNKNOWN);
+}
+
+/* ---- one bin ---- */
+
+static void test_frame_fields(void **state)
+{
+    struct line l;
+    const struct kept_frame *k;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    line_send(&l, 42, 7, 2, 0.0f);
+    k = line_last(&l);
+    assert_int_equal(l.n_frames, 2);
+    assert_int_equal(k->frame.epoch, 42);
+    assert_int_equal(k->frame.seq, 8);
+    assert_int_equal(k->frame.pub_seq, 1);
+    assert_int_equal(k->frame.t_source_ns, 9000000000u + 8 * 20000000u);
+    assert_int_equal(k->frame.t_recv_ns, 1000000000);
+    assert_int_equal(k->frame.t_publish_ns, 1000000000);
+    assert_int_equal(k->frame.budget_left_ns, 5000000);
+    assert_int_equal(k->frame.valid_for_ns, 60000000);
+    assert_int_equal(k->frame.clock_id, 77);
+    assert_int_equal(k->frame.decoder_id, latent_decoder_id(l.decoder));
+    assert_int_equal(k->frame.event_id, 508);
+    assert_int_equal(k->frame.age_ns, 0);
+    assert_flags(k, 0);
+    line_close(&l);
+}
+
+/* s = M1 s + m0 on silence, readout = (2 s0 + 1, -s1): by hand. */
+static void test_values(void **state)
+{
+    struct line l;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    line_send(&l, 1, 0, 1, 0.0f);
+    assert_true(line_last(&l)->latents[0] == 0.5f &&
+                line_last(&l)->latents[1] == -1.0f);
+    assert_true(line_last(&l)->readout[0] == 2.0f && line_last(&l)->readout[1] == 1.0f);
+    line_send(&l, 1, 1, 1, 0.0f);
+    assert_true(line_last(&l)->latents[0] == 0.75f);
+    assert_true(line_last(&l)->latents[1] == -1.375f);
+    line_close(&l);
+}
+
+static void test_absent_source_time_stays_absent(void **state)
+{
+    struct line l;
+    struct wire_bins head = {
+        .seq = 1, .bin_width_us = 20000, .n_channels = 3, .n_bins = 3};
+    float counts[9] = {0};
+    uint8_t message[512];
+    size_t n = wire_pack_bins(&head, counts, NULL, NULL, message, sizeof message);
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    line_send_bytes(&l, message, n);
+    for (size_t i = 0; i < 3; i++) assert_int_equal(l.frames[i].frame.t_source_ns, 0);
+    line_close(&l);
+}
+
+/* ---- refusals ---- */
+
+static void test_refused_messages(void **state)
+{
+    struct line l;
+    uint8_t message[MAX_MESSAGE], *large;
+    size_t n;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+
+    line_send_bytes(&l, "", 0);
+    pipeline_refuse_parts(l.pipeline);
+    large = calloc(1, pipeline_max_payload(l.pipeline) + 1);
+    assert_non_null(large);
+    line_send_bytes(&l, large, pipeline_max_payload(l.pipeline) + 1);
+    free(large);
+    assert_int_equal(line_counter(&l, MESSAGES_REFUSED_LENGTH), 3);
+
+    line_send_bytes(&l, "\xff\xff\xff\xff garbage", 12);
+    assert_int_equal(line_counter(&l, MESSAGES_REFUSED_FORMAT), 1);
+
+    l.info.n_channels = 4; /* of the sender, not of the line */
+    line_send(&l, 1, 0, 1, 1.0f);
+    l.info.n_channels = 3;
+    l.info.bin_width_us = 10000;
+    line_send(&l, 1, 0, 1, 1.0f);
+    l.info.bin_width_us = 20000;
+    assert_int_equal(line_counter(&l, MESSAGES_REFUSED_SHAPE), 2);
+
+    n = line_pack(&l, 1, UINT64_MAX - 1, 2, 1.0f, message, sizeof message);
+    line_send_bytes(&l, message, n);
+    assert_int_equal(line_counter(&l, MESSAGES_REFUSED_SEQUENCE), 1);
+
+    assert_int_equal(line_counter(&l, MESSAGES_IN), 7);
+    assert_int_equal(line_counter(&l, BINS_IN), 0);
+    line_send(&l, 1, 0, 1, 1.0f);
+    assert_int_equal(line_counter(&l, BINS_DECODED), 1);
+    line_close(&l);
+}
+
+/* Each way to cut a message gives one outcome and no frame of a bin that was not there.
+ */
+static void test_cut_messages(void **state)
+{
+    struct line l;
+    uint8_t message[MAX_MESSAGE];
+    size_t n;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    n = line_pack(&l, 1, 0, 4, 3.0f, message, sizeof message);
+    for (size_t cut = 0; cut < n; cut++) line_send_bytes(&l, message, cut);
+    assert_int_equal(line_counter(&l, MESSAGES_IN), n);
+    assert_true(line_counter(&l, BINS_IN) < 4 * n);
+    assert_int_equal(line_counter(&l, FRAMES_PUBLISHED), l.n_frames);
+    line_close(&l);
+}
+
+/* A message of three bins, the middle one damaged by the caller. */
+static size_t pack_three(struct line *l, float *counts, uint8_t *message, size_t cap)
+{
+    struct wire_bins head = {.epoch = 1,
+                             .seq = 10,
+                             .t_source_ns = 1,
+                             .bin_width_us = l->info.bin_width_us,
+                             .n_channels = l->info.n_channels,
+                             .n_bins = 3};
+    return wire_pack_bins(&head, counts, NULL, NULL, message, cap);
+}
+
+/* The bad bin alone is refused; it is missing then, and filled before the next. */
+static void test_bad_bin_in_a_batch(void **state)
+{
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct line l;
+        float counts[9] = {1, 2, 3, 4, bad[i], 6, 7, 8, 9};
+        uint8_t message[512];
+        line_open(&l, maker_gru(), NULL, NULL);
+        line_send_bytes(&l, message, pack_three(&l, counts, message, sizeof message));
+        assert_int_equal(line_counter(&l, MESSAGES_ACCEPTED), 1);
+        assert_int_equal(line_counter(&l, BINS_IN), 3);
+        assert_int_equal(line_counter(&l, BINS_DECODED), 2);
+        assert_int_equal(line_counter(&l, BINS_REFUSED_VALUE), 1);
+        assert_int_equal(l.n_frames, 3);
+        assert_flags(&l.frames[1], LATENT_FILLED | LATENT_PREDICTED);
+        assert_int_equal(l.frames[1].frame.seq, 11);
+        assert_flags(&l.frames[2], LATENT_GAP);
+        line_close(&l);
+    }
+}
+
+/* Shape before sequence before value: a bin that fails in several ways is counted by
+ * the first. */
+static void test_order_of_checks(void **state)
+{
+    struct line l;
+    float counts[9] = {0.5f, 0, 0, NAN, 0, 0, 0, 0, 0};
+    uint8_t message[512];
+    size_t n;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    line_send(&l, 1, 12, 1, 1.0f);
+    n = pack_three(&l, counts, message,
+                   sizeof message); /* 10 stale, 11 stale, 12 again */
+    line_send_bytes(&l, message, n);
+    assert_int_equal(line_counter(&l, BINS_STALE),
+                     2); /* 11 holds a NaN, but is stale */
+    assert_int_equal(line_counter(&l, BINS_DUPLICATE), 1);
+    assert_int_equal(line_counter(&l, BINS_REFUSED_VALUE), 0);
+    line_close(&l);
+}
+
+/* Bins [1 .. n] of a message whose counts are one byte short, written by hand: field 7,
+ * length 4, then field 1 of the bin with 2 bytes for 3 channels. */
+static void test_bin_of_wrong_size(void **state)
+{
+    static const uint8_t short_bin[] = {7 << 3 | 2, 4, 1 << 3 | 2, 2, 1, 1};
+    struct line l;
+    uint8_t message[512];
+    size_t n;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    n = line_pack(&l, 1, 5, 1, 1.0f, message, sizeof message);
+    memcpy(message + n, short_bin, sizeof short_bin);
+    line_send_bytes(&l, message, n + sizeof short_bin);
+    assert_int_equal(line_counter(&l, BINS_IN), 2);
+    assert_int_equal(line_counter(&l, BINS_REFUSED_SHAPE), 1);
+    assert_int_equal(line_counter(&l, BINS_DECODED), 1);
+    line_close(&l);
+}
+
+/* ---- gaps, restarts, resets ---- */
+
+static void test_gap_frames(void **state)
+{
+    struct line l;
+    (void)state;
+    line_open(&l, maker_gru(), NULL, NULL);
+    line_send(&l, 1, 0, 1, 1.0f);
+    line_send(&l, 1, 3, 1, 1.0f);
+    assert_int_equal(l.n_frames, 4);
+    for (size_t i = 0; i < 4; i++) {
+        const struct wire_frame *f = &l.frames[i].frame;
+        bool filled = i == 1 || i == 2;
+        assert_int_equal(f->seq, i);
+        assert_int_equal(f->pub_seq, i);
+        assert_int_equal(f->t_recv_ns, filled ? 0 : 1000000000);
+        assert_int_equal(f->t_source_ns == 0, filled);
+        assert_int_equal(f->values.n_rates, 3);
+    }
+    assert_flags(&l.frames[1], LATENT_FILLED | LATENT_PREDICTED);
+    assert_flags(&l.frames[2], LATENT_FILLED | LATENT_PREDICTED);
+    assert_flags(&l.frames[3], LATENT_GAP);
+    assert_int_equal(line_counter(&l, SEQUENCE_FILLED), 2);
+    assert_int_equal(line_counter(&l, SEQUENCE_LOST), 2);
+    assert_int_equal(line_counter(&l, FLAGS_FIRST + 1), 1); /* GAP */
+    line_close(&l);
+}
+
+/* Filling gives what the decoder itself predicts. */
+static void test_fill_is_predict(void **state)
+{
+    struct line l;
+    latent_decoder *d;
+    struct latent_frame f;
+    const float counts[3] = {1, 1, 1};
+    const struct latent_bin bin = {.n_channels = 3, .counts = counts};
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    line_send(&l, 1, 0, 1, 1.0f);
+    line_send(&l, 1, 2, 1, 1.0f);
+    assert_int_equal(latent_decoder_new(&d, l.model, NULL, NULL), 0);
+    latent_decoder_step(d, &bin, &f);
+    latent_decoder_predict(d, &f);
+    assert_memory_equal(f.latents, l.frames[1].latents, 2 * sizeof(float));
+    latent_decoder_step(d, &bin, &f);
+    assert_memory_equal(f.readout, l.frames[2].readout, 2 * sizeof(float));
+    latent_decoder_free(d);
+    line_close(&l);
+}
+
+static void test_long_gap_resets(void **state)
+{
+    struct line l;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    line_send(&l, 1, 0, 1, 5.0f);
+    line_send(&l, 1, 1000000000, 1, 0.0f);
+    assert_int_equal(l.n_frames, 2);
+    assert_flags(line_last(&l), LATENT_GAP | LATENT_RESET);
+    assert_true(line_last(&l)->latents[0] ==
+                0.5f); /* as the first bin of test_values */
+    assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 1);
+    assert_int_equal(line_counter(&l, SEQUENCE_LOST), 999999999);
+    assert_int_equal(line_counter(&l, SEQUENCE_FILLED), 0);
+    line_close(&l);
+}
+
+static void test_on_gap_reset(void **state)
+{
+    struct pipeline_options options = line_options();
+    struct line l;
+    (void)state;
+    options.sequence.fill = false;
+    line_open(&l, maker_kalman(), NULL, &options);
+    line_send(&l, 1, 0, 1, 5.0f);
+    line_send(&l, 1, 2, 1, 0.0f);
+    assert_int_equal(l.n_frames, 2);
+    assert_flags(line_last(&l), LATENT_GAP | LATENT_RESET);
+    line_close(&l);
+}
+
+static void test_new_epoch(void **state)
+{
+    struct line l;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    line_send(&l, 1, 700, 1, 5.0f);
+    line_send(&l, 2, 0, 1, 0.0f);
+    assert_flags(line_last(&l), LATENT_RESET);
+    assert_true(line_last(&l)->latents[0] == 0.5f);
+    assert_int_equal(line_counter(&l, SEQUENCE_RESTARTS), 1);
+    assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 1);
+    assert_int_equal(line_counter(&l, STATE_LAST_EPOCH), 2);
+    line_close(&l);
+}
+
+static void test_reset_on_request(void **state)
+{
+    struct line l;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    line_send(&l, 1, 0, 1, 5.0f);
+    pipeline_reset(l.pipeline);
+    line_send(&l, 1, 1, 1, 0.0f);
+    assert_flags(line_last(&l), LATENT_RESET);
+    assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 1);
+    line_close(&l);
+}
+
+static void test_marks(void **state)
+{
+    struct line l;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    line_send(&l, 1, 0, 1, 5.0f);
+    line_send_marks(&l, 1, LATENT_MARK_RESET | LATENT_MARK_TRIAL_END);
+    assert_flags(line_last(&l), LATENT_RESET);
+    assert_int_equal(line_last(&l)->frame.marks,
+                     LATENT_MARK_RESET | LATENT_MARK_TRIAL_END);
+    assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 0); /* not by latentd */
+    line_close(&l);
+}
+
+static void test_outside(void **state)
+{
+    struct line l;
+    (void)state;
+    line_open(&l, maker_ndt(), "A", NULL);
+    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_WAITING);
+    line_send_marks(&l, 0, LATENT_MARK_TRIAL_START);
+    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_RUNNING);
+    for (uint64_t seq = 1; seq < 4; seq++)
+        line_send_marks(&l, seq, 0); /* trial: 3 bins */
+    assert_flags(line_last(&l), LATENT_OUTSIDE);
+    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_OUTSIDE);
+    line_send_marks(&l, 4, LATENT_MARK_TRIAL_START);
+    assert_flags(line_last(&l), LATENT_RESET);
+    assert_int_equal(line_counter(&l, BINS_DECODED), 5);
+    assert_int_equal(line_counter(&l, FRAMES_PUBLISHED), 5);
+    line_close(&l);
+}
+
+/* ---- SAFE ---- */
+
+static void assert_safe(const struct kept_frame *k, uint32_t flags)
+{
+    assert_flags(k, LATENT_SAFE | flags);
+    assert_int_equal(k->frame.values.n_latents, 0);
+    assert_int_equal(k->frame.values.n_rates, 0);
+    assert_int_equal(k->frame.values.n_readout, 2);
+    assert_true(k->readout[0] == 0.0f &&
+                k->readout[1] == 0.5f); /* neutral, from the file */
+}
+
+static void test_safe_at_the_end(void **state)
+{
+    struct line l;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    line_send(&l, 6, 30, 2, 1.0f);
+    pipeline_send_safe(l.pipeline);
+    assert_safe(line_last(&l), 0);
+    assert_int_equal(line_last(&l)->frame.epoch, 6);
+    assert_int_equal(line_last(&l)->frame.seq, 31);
+    assert_int_equal(line_last(&l)->frame.pub_seq, 2);
+    assert_int_equal(line_last(&l)->frame.t_recv_ns, 0);
+    assert_int_equal(line_counter(&l, SEQUENCE_MISSING), 1);
+    assert_int_equal(line_counter(&l, FRAMES_DUE), 3);
+    line_close(&l);
+}
+
+static void test_safe_before_any_bin(void **state)
+{
+    struct pipeline_options options = line_options();
+    struct line l;
+    (void)state;
+    options.send_readout = false;
+    line_open(&l, maker_kalman(), NULL, &options);
+    pipeline_send_safe(l.pipeline);
+    assert_flags(line_last(&l), LATENT_SAFE);
+    assert_int_equal(line_last(&l)->frame.values.n_readout, 0);
+    line_close(&l);
+}
+
+/* A finite input whose output is not: nothing of it gets out, and the stream goes on
+ * from a reset. */
+static void test_safe_for_output_that_is_not_finite(void **state)
+{
+    struct line l;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    line_send(&l, 1, 0, 1, 1.0f);
+    line_send(&l, 1, 1, 1, FLT_MAX);
+    assert_safe(line_last(&l), 0);
+    assert_int_equal(line_last(&l)->frame.seq, 1);
+    assert_int_equal(line_last(&l)->frame.event_id, 501);
+    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_FAILED);
+    assert_int_equal(line_counter(&l, BINS_DECODED), 2);
+    line_send(&l, 1, 2, 1, 0.0f);
+    assert_flags(line_last(&l), LATENT_RESET);
+    assert_true(line_last(&l)->latents[0] == 0.5f);
+    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_RUNNING);
+    assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 1);
+    line_close(&l);
+}
+
+/* The table of decisions: which flags a frame carries, and what of it is there. */
+static void test_table_of_decisions(void **state)
+{
+    const struct {
+        float count;
+        uint64_t tick_ns;
+        uint32_t flags;
+        uint32_t n_latents;
+    } rows[] = {
+        {1.0f, 0, 0, 2},                                  /* published */
+        {1.0f, 6000000, LATENT_LATE, 2},                  /* late, and published */
+        {FLT_MAX, 0, LATENT_SAFE, 0},                     /* SAFE comes first */
+        {FLT_MAX, 6000000, LATENT_SAFE | LATENT_LATE, 0}, /* and may be late */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct line l;
+        line_open(&l, maker_kalman(), NULL, NULL);
+        l.tick_ns = rows[i].tick_ns;
+        line_send(&l, 1, 0, 1, rows[i].count);
+        assert_flags(line_last(&l), rows[i].flags);
+        assert_int_equal(line_last(&l)->frame.values.n_latents, rows[i].n_latents);
+        line_close(&l);
+    }
+}
+
+/* ---- time ---- */
+
+/* The clock moves 1 ms with each look: start of step +0, publication +1, done +2. */
+static void test_times(void **state)
+{
+    static const uint64_t expected_ms[N_TIMES] = {[TIME_QUEUEING] = 0,
+                                                  [TIME_DECODING] = 1,
+                                                  [TIME_PUBLISHING] = 1,
+                                                  [TIME_LATENCY] = 1,
+                                                  [TIME_SPARE] = 19};
+    struct line l;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    l.tick_ns = 1000000;
+    line_send(&l, 1, 0, 1, 1.0f);
+    for (enum pipeline_time t = 0; t < N_TIMES; t++) {
+        struct histogram_summary s;
+        pipeline_read_time(l.pipeline, t, &s);
+        assert_int_equal(s.n, 1);
+        assert_int_equal(s.worst_ns, expected_ms[t] * 1000000);
+    }
+    assert_int_equal(line_last(&l)->frame.budget_left_ns, 4000000);
+    line_close(&l);
+}
+
+/* Bins of one message share a stamp: the later ones carry their wait. */
+static void test_late(void **state)
+{
+    struct line l;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    l.tick_ns = 1000000; /* three looks a bin: latencies 1, 4, 7, 10 ms; budget 5 */
+    line_send(&l, 1, 0, 4, 1.0f);
+    assert_flags(&l.frames[1], 0);
+    assert_flags(&l.frames[2], LATENT_LATE);
+    assert_int_equal(l.frames[2].frame.budget_left_ns, -2000000);
+    assert_int_equal(line_counter(&l, STATE_BUDGET_MISSES), 2);
+    assert_int_equal(line_counter(&l, FRAMES_PUBLISHED), 4);
+    line_close(&l);
+}
+
+static void test_exactly_the_budget_is_in_time(void **state)
+{
+    struct line l;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    l.tick_ns = 5000000;
+    line_send(&l, 1, 0, 1, 1.0f);
+    assert_flags(line_last(&l), 0);
+    assert_int_equal(line_counter(&l, STATE_BUDGET_MISSES), 0);
+    line_close(&l);
+}
+
+/* ---- the sink ---- */
+
+static void test_sink_that_does_not_take(void **state)
+{
+    struct line l;
+    (void)state;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    line_send(&l, 1, 0, 1, 1.0f);
+    l.answer = -1;
+    line_send(&l, 1, 1, 1, 1.0f);
+    l.answer = 0;
+    line_send(&l, 1, 2, 1, 1.0f);
+    assert_int_equal(line_counter(&l, FRAMES_SUPPRESSED_SEND), 1);
+    assert_int_equal(line_counter(&l, FRAMES_PUBLISHED), 2);
+    assert_int_equal(line_last(&l)->frame.seq, 2);
+    assert_int_equal(line_last(&l)->frame.pub_seq, 1);
+    line_close(&l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_frame_fields),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_absent_source_time_stays_absent),
+        cmocka_unit_test(test_refused_messages),
+        cmocka_unit_test(test_cut_messages),
+        cmocka_unit_test(test_bad_bin_in_a_batch),
+        cmocka_unit_test(test_order_of_checks),
+        cmocka_unit_test(test_bin_of_wrong_size),
+        cmocka_unit_test(test_gap_frames),
+        cmocka_unit_test(test_fill_is_predict),
+        cmocka_unit_test(test_long_gap_resets),
+        cmocka_unit_test(test_on_gap_reset),
+        cmocka_unit_test(test_new_epoch),
+        cmocka_unit_test(test_reset_on_request),
+        cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_outside),
+        cmocka_unit_test(test_safe_at_the_end),
+        cmocka_unit_test(test_safe_before_any_bin),
+        cmocka_unit_test(test_safe_for_output_that_is_not_finite),
+        cmocka_unit_test(test_table_of_decisions),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_late),
+        cmocka_unit_test(test_exactly_the_budget_is_in_time),
+        cmocka_unit_test(test_sink_that_does_not_take),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,221 @@
+/* The real-time rule, on the line with a stub sink: over 10,000 bins with gaps, resets,
+ * refusals and restarts not one allocation, and no page fault. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "allocation_count.h"
+#include "line/pipeline.h"
+#include "model_maker.h"
+#include "wire.h"
+
+enum {
+    N_BINS = 10000,
+    N_KINDS = 6,
+    MAX_MESSAGE = 1024,
+    MAX_CHANNELS = 4,
+    ATTEMPTS = 5
+};
+
+static const struct {
+    const char *name, *mode;
+    struct model_parts (*make)(void);
+} models[] = {{"kalman", NULL, maker_kalman},
+              {"gru", NULL, maker_gru},
+              {"ndt C", "C", maker_ndt},
+              {"ndt A", "A", maker_ndt}};
+#define N_MODELS (sizeof models / sizeof models[0])
+
+struct bench {
+    latent_model *model;
+    struct latent_info info;
+    latent_decoder *decoder;
+    struct pipeline *pipeline;
+    uint64_t epoch, seq;
+    size_t n_sent;
+};
+
+static uint64_t now_ns(void *ctx)
+{
+    struct timespec t;
+    (void)ctx;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static int take(void *ctx, const char *topic, const void *bytes, size_t n)
+{
+    struct bench *b = ctx;
+    (void)topic;
+    (void)bytes;
+    b->n_sent += n > 0;
+    return 0;
+}
+
+static void bench_open(struct bench *b, size_t index)
+{
+    const struct pipeline_options options = {
+        .name = "arm",
+        .sequence = {.window_bins = 16, .max_gap_bins = 25, .fill = true},
+        .budget_ns = 5000000,
+        .valid_for_ns = 50000000,
+        .send_readout = true};
+    const struct latent_options decoder_options = {.mode = models[index].mode};
+    struct model_parts parts = models[index].make();
+    struct file_bytes file = maker_file(&parts);
+
+    *b = (struct bench){.epoch = 1};
+    assert_int_equal(model_open_bytes(&b->model, file.bytes, file.n, NULL), 0);
+    free(file.bytes);
+    latent_model_info(b->model, &b->info);
+    assert_int_equal(latent_decoder_new(&b->decoder, b->model, &decoder_options, NULL),
+                     0);
+    assert_int_equal(pipeline_new(&b->pipeline, b->decoder, &b->info, &options,
+                                  (struct pipeline_clock){now_ns, NULL},
+                                  (struct pipeline_sink){take, b}),
+                     0);
+}
+
+static void bench_close(struct bench *b)
+{
+    pipeline_free(b->pipeline);
+    latent_decoder_free(b->decoder);
+    latent_model_close(b->model);
+}
+
+static void send_bin(struct bench *b, float count, uint32_t marks)
+{
+    const struct wire_bins head = {.epoch = b->epoch,
+                                   .seq = b->seq++,
+                                   .t_source_ns = 1,
+                                   .bin_width_us = b->info.bin_width_us,
+                                   .n_channels = b->info.n_channels,
+                                   .n_bins = 1};
+    float counts[MAX_CHANNELS] = {count, 0, 0, count};
+    uint8_t message[MAX_MESSAGE];
+    size_t n = wire_pack_bins(&head, counts, &marks, NULL, message, sizeof message);
+
+    pipeline_on_frame(b->pipeline, message, n, now_ns(NULL));
+}
+
+/* What else can happen to a bin, in turn. */
+static void do_something_else(struct bench *b, unsigned kind)
+{
+    switch (kind % N_KINDS) {
+    case 0:
+        b->seq += 3;
+        break;
+    case 1:
+        b->seq += 1000000000;
+        break;
+    case 2:
+        b->epoch++;
+        break;
+    case 3:
+        pipeline_reset(b->pipeline);
+        break;
+    case 4:
+        pipeline_on_frame(b->pipeline, "\xff\xff", 2, now_ns(NULL));
+        break;
+    default:
+        send_bin(b, INFINITY, 0);
+        break;
+    }
+}
+
+static void run_bins(struct bench *b, unsigned n_bins)
+{
+    for (unsigned i = 0; i < n_bins; i++) {
+        if (i % 50 == 49) do_something_else(b, i / 50);
+        send_bin(b, (float)(i % 3), i % 7 == 0 ? LATENT_MARK_TRIAL_START : 0);
+    }
+}
+
+static void check_outcome(struct bench *b)
+{
+    struct ledger_values v;
+    char text[256];
+
+    assert_true(pipeline_read(b->pipeline, &v));
+    if (!ledger_check(&v, text, sizeof text)) fail_msg("%s", text);
+    assert_true(v.value[BINS_DECODED] >= N_BINS);
+    assert_true(v.value[SEQUENCE_FILLED] > 0 && v.value[SEQUENCE_RESETS] > 0);
+    assert_true(v.value[SEQUENCE_RESTARTS] > 0 && v.value[BINS_REFUSED_VALUE] > 0);
+    assert_true(v.value[MESSAGES_REFUSED_FORMAT] > 0);
+    assert_int_equal(v.value[FRAMES_PUBLISHED], b->n_sent);
+}
+
+static void test_counter_counts(void **state)
+{
+    void *volatile memory;
+    (void)state;
+    allocation_count_start();
+    memory = malloc(10);
+    free(memory);
+    assert_int_equal(allocation_count_stop(), 2);
+}
+
+static void test_no_allocation(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < N_MODELS; m++) {
+        struct bench b;
+        size_t n_calls;
+        bench_open(&b, m);
+        allocation_count_start();
+        run_bins(&b, N_BINS);
+        pipeline_send_safe(b.pipeline);
+        n_calls = allocation_count_stop();
+        if (n_calls)
+            fail_msg("%s: %zu calls of malloc or free", models[m].name, n_calls);
+        check_outcome(&b);
+        bench_close(&b);
+    }
+}
+
+static long minor_faults(void)
+{
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_THREAD, &usage), 0);
+    return usage.ru_minflt + usage.ru_majflt;
+}
+
+/* The kernel itself may move a page now and then, so one clean run in a few is asked
+ * for: code that faults does it in each. */
+static void test_no_page_fault(void **state)
+{
+    (void)state;
+    if (ALLOCATION_COUNT_SANITIZED) return; /* a sanitizer's shadow memory faults */
+    for (size_t m = 0; m < N_MODELS; m++) {
+        long fewest = -1;
+        struct bench b;
+        bench_open(&b, m);
+        run_bins(&b, 400); /* every kind of event once: the code itself is paged in */
+        for (int i = 0; i < ATTEMPTS && fewest != 0; i++) {
+            long before = minor_faults(), faults;
+            run_bins(&b, N_BINS);
+            faults = minor_faults() - before;
+            if (fewest < 0 || faults < fewest) fewest = faults;
+        }
+        if (fewest) fail_msg("%s: %ld page faults", models[m].name, fewest);
+        check_outcome(&b);
+        bench_close(&b);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counter_counts),
+        cmocka_unit_test(test_no_allocation),
+        cmocka_unit_test(test_no_page_fault),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
