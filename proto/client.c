@@ -97,30 +97,33 @@ static int open_socket(latent_client *c, const char *endpoint)
     return zmq_connect(c->socket, endpoint);
 }
 
+static int open_all(latent_client *c, const char *endpoint, const char *stream,
+                    struct latent_error *err)
+{
+    if (open_memory(c)) return open_failed(err, "client of %s: out of memory", stream);
+    if (strlen(stream) + sizeof "/frame" > TOPIC_BYTES)
+        return open_failed(err, "stream name of %zu characters; expected at most %zu",
+                           strlen(stream), TOPIC_BYTES - sizeof "/frame");
+    snprintf(c->frame_topic, TOPIC_BYTES, "%s/frame", stream);
+    snprintf(c->info_topic, TOPIC_BYTES, "%s/info", stream);
+    c->clock_id = wire_clock_id();
+    if (!open_socket(c, endpoint)) return 0;
+    return open_failed(err,
+                       "%s: cannot connect: %s; expected an endpoint such as "
+                       "tcp://127.0.0.1:5571",
+                       endpoint, zmq_strerror(errno));
+}
+
 int latent_client_open(latent_client **out, const char *endpoint, const char *stream,
                        struct latent_error *err)
 {
     latent_client *c = calloc(1, sizeof *c);
-    int status = 0;
+    int status;
 
     *out = NULL;
-    if (!c || open_memory(c))
-        status = open_failed(err, "client of %s: out of memory", stream);
-    else if (strlen(stream) + sizeof "/frame" > TOPIC_BYTES)
-        status = open_failed(err, "stream name of %zu characters; expected at most %zu",
-                             strlen(stream), TOPIC_BYTES - sizeof "/frame");
+    if (!c) return open_failed(err, "client of %s: out of memory", stream);
+    status = open_all(c, endpoint, stream, err);
     if (status) {
-        latent_client_close(c);
-        return status;
-    }
-    snprintf(c->frame_topic, TOPIC_BYTES, "%s/frame", stream);
-    snprintf(c->info_topic, TOPIC_BYTES, "%s/info", stream);
-    c->clock_id = wire_clock_id();
-    if (open_socket(c, endpoint)) {
-        status = open_failed(err,
-                             "%s: cannot connect: %s; expected an endpoint such as "
-                             "tcp://127.0.0.1:5571",
-                             endpoint, zmq_strerror(errno));
         latent_client_close(c);
         return status;
     }

@@ -116,7 +116,8 @@ static int output_open(struct decoding *d)
 static int decoding_open(struct decoding *d)
 {
     const struct settings *s = d->settings;
-    const struct latent_options options = {.mode = s->mode};
+    /* A recording has no gaps to predict over; some models could not. */
+    const struct latent_options options = {.mode = s->mode, .on_gap = LATENT_GAP_RESET};
     int status = latent_model_open(&d->model, s->model, d->err);
     if (status) return status;
     latent_model_info(d->model, &d->info);

@@ -1,4 +1,4 @@
-"""A rig on loopback: simulators, latentd and latentctl as child processes over a folder that goes away."""
+"""A rig on loopback: simulators and latentd as child processes over a folder that goes away."""
 import json
 import pathlib
 import re
@@ -25,8 +25,9 @@ class Child:
         with open(self._said, "wb") as log:
             # A session of its own: Ctrl-C reaches us only, and we end the children in order.
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", "--", *map(str, command)], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+                ["setpriv", "--pdeathsig", "TERM", "--", *map(str, command)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True)
 
     def said(self):
         """What it wrote, both outputs."""
@@ -97,11 +98,14 @@ class Rig:
         """No more bins; -> stream -> bins sent, which may still be on their way to the daemon."""
         sent = {}
         for stream, source in self.sources.items():
-            code = source.stop()
-            counted = re.search(r"(\d+) bins", source.said())
-            if code or not counted:
-                raise RigError(f"{source.name} ended with {code}: {source.said()}")
-            sent[stream] = int(counted.group(1))
+            code, said = source.stop(), source.said()
+            counted = re.search(r"(\d+) bins", said)
+            if code == -signal.SIGTERM:  # before it had begun
+                sent[stream] = 0
+            elif code == 0 and counted:
+                sent[stream] = int(counted.group(1))
+            else:
+                raise RigError(f"{source.name} ended with {code}: {said}")
         return sent
 
     def check(self):

@@ -20,7 +20,7 @@ class Pairs:
             self._pairs.append((truth, decoded))
 
     def r2(self):
-        """1 - SSres / SStot of every column that varies -> [N']; empty while there is too little."""
+        """1 - SSres / SStot of every column that varies -> [N']; empty with too few bins."""
         if len(self._pairs) < MIN_BINS:
             return np.empty(0)
         truth, decoded = (np.asarray(side, np.float64) for side in zip(*self._pairs))

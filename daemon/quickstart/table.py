@@ -1,7 +1,8 @@
 """The live table: a few lines rewritten in place on a terminal, plain lines elsewhere."""
 import sys
 
-_HEAD = ("stream", "model", "bins/s", "p50 us", "p99 us", "max us", "misses", "rate R2", "readout R2")
+_HEAD = (
+    "stream", "model", "bins/s", "p50 us", "p99 us", "max us", "misses", "rate R2", "readout R2")
 _WIDTHS = (8, 10, 7, 8, 8, 8, 7, 8, 10)
 _PLAIN_EVERY = 2  # rows; a log needs fewer than a terminal
 
@@ -44,14 +45,15 @@ class Table:
         """One update."""
         self._n_shown += 1
         if self._in_place:
-            self._rewrite(self._lines(views, f"latentd quickstart, {elapsed_s:.0f} s; Ctrl-C ends it"))
+            title = f"latentd quickstart, {elapsed_s:.0f} s; Ctrl-C ends it"
+            self._write(self._lines(views, title))
         elif self._n_shown % _PLAIN_EVERY == 1:
             self._out.write("\n".join(self._plain(views, elapsed_s)) + "\n")
         self._out.flush()
 
     def summary(self, views, elapsed_s):
         """The last state, whole."""
-        self._rewrite(self._lines(views, f"latentd quickstart, {elapsed_s:.0f} s, ended"))
+        self._write(self._lines(views, f"latentd quickstart, {elapsed_s:.0f} s, ended"))
         self._out.flush()
 
     @staticmethod
@@ -63,7 +65,7 @@ class Table:
             lines += [f"  {ledger_text(*ledger)}" for ledger in view.ledgers()]
         return lines
 
-    def _rewrite(self, lines):
+    def _write(self, lines):
         if not self._in_place:
             self._out.write("\n".join(lines) + "\n")
             return

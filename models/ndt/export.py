@@ -125,16 +125,15 @@ def learn_sizes(tensors, path):
         sizes.update(embed="linear", n_channels=shape_of(tensors, path, "embedder.weight", 2)[1])
     else:
         sizes.update(embed="identity", n_channels=width)
-    last = "decoder.2.weight" if "decoder.2.weight" in tensors else "decoder.0.weight"
-    sizes.update(head_layers=2 if last == "decoder.2.weight" else 1,
-                 n_rates=shape_of(tensors, path, last, 2)[0],
+    sizes.update(head_layers=2 if "decoder.2.weight" in tensors else 1,
                  final_norm="scale" if "transformer_encoder.norm.scale" in tensors else "layer",
                  position="learnt" if TABLE in tensors else "sinusoidal")
     return sizes
 
 
 def expected_shapes(s, trial_bins):
-    """Every tensor the architecture has (models.md 1.5), name -> shape."""
+    """Every tensor the architecture has, name -> shape. A rate for each channel: held-out neurons are channels
+    that are always zero."""
     d, f = s["width"], s["hidden"]
     shapes = {"table": {"embedder.0.weight": (s.get("table_rows"), s["embed_dim"])}, "identity": {},
               "linear": {"embedder.weight": (d, s["n_channels"]), "embedder.bias": (d,)}}[s["embed"]]
@@ -152,8 +151,8 @@ def expected_shapes(s, trial_bins):
     last = {1: 0, 2: 2}[s["head_layers"]]
     if last:
         shapes.update({"decoder.0.weight": (16, d), "decoder.0.bias": (16,)})
-    shapes.update({f"decoder.{last}.weight": (s["n_rates"], d if last == 0 else 16),
-                   f"decoder.{last}.bias": (s["n_rates"],)})
+    shapes.update({f"decoder.{last}.weight": (s["n_channels"], d if last == 0 else 16),
+                   f"decoder.{last}.bias": (s["n_channels"],)})
     return shapes
 
 
@@ -218,7 +217,7 @@ def main():
                       f"{hyper['context_forward']} bins ahead (context forward)")
     exporting.export(args, checkpoint, "ndt", reference.run, n_channels=sizes["n_channels"],
                      modes=exporting.choose_modes(args, modes), hyper=hyper,
-                     outputs=(sizes["width"], sizes["n_rates"], []), weights=weights)
+                     outputs=(sizes["width"], sizes["n_channels"], []), weights=weights)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class NdtDecode(Decode):
     def make(self, seed, embed, mask, *, pre_norm=True, final_norm="layer", position="learnt", head_layers=1,
              offset=True, log=True, window=TRIAL_BINS, layers=2):
         """A random NDT through the exporter -> path."""
-        sizes = {**EMBEDS[embed], "layers": layers, "hidden": 10, "head_layers": head_layers, "n_rates": 5,
+        sizes = {**EMBEDS[embed], "layers": layers, "hidden": 10, "head_layers": head_layers,
                  "final_norm": final_norm, "position": position}
         shapes = ndt_export.expected_shapes(sizes, TRIAL_BINS)
         tensors = golden.random_tensors(seed, shapes)

@@ -50,6 +50,8 @@ __attribute__((constructor)) static void install_hooks(void)
 
 #else
 
+#pragma GCC visibility push(default) /* libraries must find them */
+
 /* glibc's own, under the names it keeps for programs such as this one. */
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
@@ -107,5 +109,7 @@ void free(void *memory)
     if (memory) count();
     __libc_free(memory);
 }
+
+#pragma GCC visibility pop
 
 #endif

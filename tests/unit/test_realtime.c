@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -160,6 +161,10 @@ static void test_counter_counts(void **state)
     memory = malloc(10);
     free(memory);
     assert_int_equal(allocation_count_stop(), 2);
+    allocation_count_start();
+    memory = strdup("by a library");
+    assert_int_equal(allocation_count_stop(), 1);
+    free(memory);
 }
 
 static void test_no_allocation(void **state)
@@ -185,6 +190,21 @@ static long minor_faults(void)
     struct rusage usage;
     assert_int_equal(getrusage(RUSAGE_THREAD, &usage), 0);
     return usage.ru_minflt + usage.ru_majflt;
+}
+
+static void test_faults_are_seen(void **state)
+{
+    const size_t n_pages = 10, n = n_pages * 4096;
+    long before;
+    volatile char *memory = mmap(NULL, n, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    (void)state;
+    assert_true(memory != MAP_FAILED);
+    madvise((void *)(uintptr_t)memory, n, MADV_NOHUGEPAGE);
+    before = minor_faults();
+    for (size_t i = 0; i < n; i += 4096) memory[i] = 1;
+    assert_true(minor_faults() - before >= (long)n_pages);
+    munmap((void *)(uintptr_t)memory, n);
 }
 
 /* The kernel itself may move a page now and then, so one clean run in a few is asked
@@ -215,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counter_counts),
         cmocka_unit_test(test_no_allocation),
+        cmocka_unit_test(test_faults_are_seen),
         cmocka_unit_test(test_no_page_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
