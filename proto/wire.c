@@ -32,7 +32,7 @@ size_t wire_frame_bound(size_t n_values)
 /* protobuf-c has no const: packing reads through these pointers only. */
 static float *unconst(const float *values)
 {
-    return (float *)(uintptr_t)values;
+    return (float *)values;
 }
 
 size_t wire_pack_frame(const struct wire_frame *f, uint8_t *buf, size_t cap)

@@ -4,6 +4,10 @@
 set -euo pipefail
 list=$(dirname "$0")/packages.txt
 
+for group in "$@"; do
+    grep -q "^$group " "$list" || { echo "install.sh: no group '$group' in $list" >&2; exit 2; }
+done
+
 packages_missing() { # GROUP...
     local group package command
     while read -r group package command; do

@@ -126,7 +126,7 @@ stage_tsan() {
 }
 
 say "packages"
-if ! bash tests/install.sh build test; then
+if ! bash tests/install.sh build client test; then
     echo "0 passed, 1 failed, 0 skipped"
     exit 1
 fi

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tool/error.h"
+#include "tool/h5.h"
 
 /* ---- what is there ------------------------------------------------------------------
  */
@@ -113,7 +114,7 @@ int h5in_open(struct h5in *in, const char *file_and_path, int lowest_rank,
     const char *colon = strrchr(file_and_path, ':');
     char path[sizeof in->name];
     *in = (struct h5in){.file = H5I_INVALID_HID, .dataset = H5I_INVALID_HID};
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    h5_start();
     int n = snprintf(in->name, sizeof in->name, "%s", file_and_path);
     if (!colon || colon == file_and_path || colon[1] != '/' ||
         n >= (int)sizeof in->name)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tool/error.h"
+#include "tool/h5.h"
 
 #define MAX_RANK 3
 
@@ -27,7 +28,7 @@ static void h5out_fail(struct h5out *out, const char *doing, const char *name)
 int h5out_create(struct h5out *out, const char *path, struct latent_error *err)
 {
     *out = (struct h5out){.file = H5I_INVALID_HID, .err = err};
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* failures are told once, by us */
+    h5_start();
     int n = snprintf(out->path, sizeof out->path, "%s", path);
     snprintf(out->temporary, sizeof out->temporary, "%.*s.tmp-%d", H5OUT_PATH - 32,
              path, (int)getpid());

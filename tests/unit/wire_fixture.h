@@ -56,7 +56,7 @@ static inline size_t pack_message(uint32_t n_channels, int encoding, size_t n_bi
     Latent__V1__Bin bin = LATENT__V1__BIN__INIT;
     static Latent__V1__Bin *bins[WIRE_MAX_BINS + 1];
 
-    bin.counts = (ProtobufCBinaryData){n_bytes, (uint8_t *)(uintptr_t)bytes};
+    bin.counts = (ProtobufCBinaryData){n_bytes, (uint8_t *)bytes};
     for (size_t i = 0; i < n_bins; i++) bins[i] = &bin;
     m.epoch = 7;
     m.seq = 1000;

@@ -1,0 +1,239 @@
+"""A real latentd over real sockets for the tests: tiny models, a daemon, sources, consumers.
+
+The models are kalman files of the form "given", s = M1 s + M2 u + m0, readout = W s + b, small enough that
+answer() can say what each frame must hold, in float64.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+SOURCE = pathlib.Path(os.environ.get("LATENT_SOURCE", pathlib.Path(__file__).parents[2]))
+BUILD = pathlib.Path(os.environ.get("LATENT_BUILD", SOURCE / "build" / "release"))
+BIN = pathlib.Path(os.environ.get("LATENT_BIN", BUILD / "bin"))
+sys.path.insert(0, str(BUILD / "python"))
+sys.path.insert(0, str(SOURCE / "models"))
+
+import numpy as np  # noqa: E402  (after the path)
+import zmq  # noqa: E402
+
+from common import model_file, safetensors  # noqa: E402
+from latentd import latent_pb2 as pb  # noqa: E402
+
+WAIT_S = 30  # ends a test that would hang
+BIN_US = 20000
+WARMUP, GAP, FILLED, PREDICTED, LATE, HELD, SAFE, RESET = (1 << i for i in range(8))
+AGE_UNKNOWN = 1 << 13
+NEUTRAL = (0.0, 0.5)
+
+M1 = np.array([[0.5, 0.0], [0.25, 0.5]])
+M0 = np.array([0.5, -1.0])
+W = np.array([[2.0, 0.0], [0.0, -1.0]])
+B = np.array([1.0, 0.0])
+
+
+def gain(n_channels):
+    """M2 [2, n_channels], whole multiples of 1/4."""
+    return (np.arange(2 * n_channels).reshape(2, n_channels) % 5 - 2) / 4
+
+
+def answer(counts):
+    """States [T, 2] and readouts [T, 2] for counts [T, C] from a fresh start."""
+    state, states = np.zeros(2), []
+    for row in np.asarray(counts, float):
+        state = M1 @ state + gain(len(row)) @ row + M0
+        states.append(state)
+    states = np.array(states)
+    return states, states @ W.T + B
+
+
+def write_model(path, n_channels=3):
+    """A model file whose known answer is answer()."""
+    config = model_file.build_config(
+        "kalman", n_channels, BIN_US, ["causal"], {"form": "given"},
+        (2, 0, [model_file.readout_entry("vx", "mm/s", NEUTRAL[0]),
+                model_file.readout_entry("grip", "N", NEUTRAL[1])]),
+        licence="CC0-1.0", source="a test", checkpoint_sha256="0" * 64,
+        channels=model_file.channel_table(np.ones(n_channels), np.ones(n_channels)))
+    counts = np.arange(4 * n_channels).reshape(4, n_channels) % 3
+    states, readouts = answer(counts)
+    tensors = {"M1": M1, "M2": gain(n_channels), "m0": M0, "readout.weight": W, "readout.bias": B,
+               "selftest.input": counts.astype(np.float32),
+               "selftest.causal.latents": states.astype(np.float32),
+               "selftest.causal.readout": readouts.astype(np.float32)}
+    safetensors.write(path, tensors, {"latent.config": json.dumps(config)})
+    return path
+
+
+def pack_bins(seq, counts, epoch=1, bin_width_us=BIN_US, n_channels=None, encoding=pb.U8, marks=0):
+    """A Bins payload: counts [n_bins, n_channels]."""
+    rows = np.atleast_2d(np.asarray(counts))
+    message = pb.Bins(epoch=epoch, seq=seq, t_source_ns=(10**9 + seq * bin_width_us * 1000) % 2**63,
+                      bin_width_us=bin_width_us, n_channels=n_channels or rows.shape[1],
+                      encoding=encoding)
+    for i, row in enumerate(rows):
+        data = (struct.pack(f"<{len(row)}f", *row) if encoding == pb.F32
+                else bytes(int(c) for c in row))
+        message.bins.add(counts=data, marks=marks, event_id=1000 + seq + i)
+    return message.SerializeToString()
+
+
+class Consumer:
+    """Subscriber of one stream; made, it is sure to be heard: an info has come through it."""
+
+    def __init__(self, context, stream, endpoint):
+        self.stream = stream
+        self.socket = context.socket(zmq.SUB)
+        self.socket.rcvhwm = 0
+        self.socket.linger = 0
+        self.socket.connect(endpoint)
+        self.socket.subscribe(f"{stream}/frame")
+        self.socket.subscribe(f"{stream}/info")
+        self.info = pb.Info.FromString(self._receive("info"))
+
+    def frames(self, n):
+        """The next n frames."""
+        return [pb.Frame.FromString(self._receive("frame")) for _ in range(n)]
+
+    def _receive(self, kind):
+        """Payload of the next message of this kind; of infos that nobody waits for, none."""
+        while self.socket.poll(WAIT_S * 1000):
+            topic, payload = self.socket.recv_multipart()
+            if topic.decode() == f"{self.stream}/{kind}":
+                return payload
+            if topic.decode() != f"{self.stream}/info":
+                raise AssertionError(f"{self.stream}: unexpected {topic}")
+        raise AssertionError(f"{self.stream}: no {kind} came")
+
+
+class Rig:
+    """A folder, a daemon in it, and sockets to it; close() ends all and checks that the daemon was well."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="latent-rig-"))
+        self.control = f"ipc://{self.folder}/control"
+        self.config = self.folder / "latentd.conf"
+        self.log = self.folder / "latentd.log"
+        self.context = zmq.Context()
+        self.sockets = []
+        self.process = None
+        self.endpoints = {}
+
+    def configure(self, streams, **daemon_keys):
+        """streams: name -> {key: value}. Input by PULL over ipc and one output, unless given."""
+        lines = ["[latentd]"]
+        for key, value in {"control": self.control, **daemon_keys}.items():
+            lines.append(f"{key.replace('_', '-')} = {value}")
+        for name, keys in streams.items():
+            lines.append(f"[stream {name}]")
+            defaults = {"model": "model.safetensors", "input": f"ipc://{self.folder}/in",
+                        "input_socket": "pull", "output": f"ipc://{self.folder}/out",
+                        "budget_ms": 1000}
+            for key, value in {**defaults, **keys}.items():
+                lines.append(f"{key.replace('_', '-')} = {value}")
+        self.config.write_text("\n".join(lines) + "\n")
+
+    def start(self):
+        """Start the daemon and wait for its READY; -> endpoints by "STREAM.input", "STREAM.output"."""
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([BIN / "latentd", self.config], stderr=log,
+                                            stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        if not line.startswith("READY "):
+            raise AssertionError(f"no READY: {line!r}\n{self.log.read_text()}")
+        self.endpoints = dict(word.split("=", 1) for word in line.split()[1:])
+        return self.endpoints
+
+    def run_to_end(self, *arguments):
+        """Run latentd until it ends by itself; -> (exit code, stdout, stderr)."""
+        done = subprocess.run([BIN / "latentd", *arguments], capture_output=True, text=True,
+                              timeout=WAIT_S)
+        return done.returncode, done.stdout, done.stderr
+
+    def stop(self, number=signal.SIGTERM):
+        """-> exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(WAIT_S)
+        self.process.stdout.close()
+        self.process = None
+        return code
+
+    def close(self):
+        code = self.stop() if self.process else 0
+        for socket in self.sockets:
+            socket.close(linger=0)
+        self.context.term()
+        log = self.log.read_text() if self.log.exists() else ""
+        shutil.rmtree(self.folder)
+        if code:
+            raise AssertionError(f"latentd ended with {code}\n{log}")
+
+    # ---- sockets
+
+    def source(self, endpoint=None, kind=zmq.PUSH):
+        socket = self.context.socket(kind)
+        socket.linger = 1000
+        socket.connect(endpoint or f"ipc://{self.folder}/in")
+        self.sockets.append(socket)
+        return socket
+
+    def consumer(self, stream, endpoint=None):
+        consumer = Consumer(self.context, stream, endpoint or f"ipc://{self.folder}/out")
+        self.sockets.append(consumer.socket)
+        return consumer
+
+    # ---- control
+
+    def ctl(self, *arguments, control=None):
+        """-> (exit code, stdout, stderr) of latentctl."""
+        done = subprocess.run(
+            [BIN / "latentctl", "--control", control or self.control, "--timeout", "10", *arguments],
+            capture_output=True, text=True, timeout=WAIT_S)
+        return done.returncode, done.stdout, done.stderr
+
+    def status(self):
+        """The parsed status, with "streams" by name; every ledger must balance."""
+        code, out, err = self.ctl("status", "--json")
+        if code:
+            raise AssertionError(err)
+        status = json.loads(out)
+        status["streams"] = {s["name"]: s for s in status["streams"]}
+        for name, stream in status["streams"].items():
+            check_ledgers(name, stream)
+        return status
+
+    def wait_for(self, stream, group, counter, value):
+        """The stream's status as soon as a counter has reached a value."""
+        time_is_left = deadline()
+        while time_is_left():
+            status = self.status()["streams"][stream]
+            if status[group][counter] >= value:
+                return status
+        raise AssertionError(f"{stream}: {group} {counter} stayed below {value}: {status}")
+
+
+def deadline():
+    """-> a function that waits a moment and says whether there is time left."""
+    end = time.monotonic() + WAIT_S
+
+    def time_is_left():
+        time.sleep(0.02)
+        return time.monotonic() < end
+    return time_is_left
+
+
+def check_ledgers(name, stream):
+    """All three balance, by their own numbers and by the daemon's word."""
+    for ledger, first in (("messages", "in"), ("bins", "in"), ("frames", "due")):
+        counters = dict(stream[ledger])
+        if counters.pop(first) != sum(counters.values()) or not stream["balanced"][ledger]:
+            raise AssertionError(f"{name}: {ledger} do not balance: {stream[ledger]}")
+    due = stream["bins"]["decoded"] + stream["sequence"]["filled"] + stream["sequence"]["missing"]
+    if stream["frames"]["due"] != due:
+        raise AssertionError(f"{name}: {stream['frames']['due']} frames due, {due} made")
