@@ -160,14 +160,19 @@ void input_stop(struct input *in)
 
 /* ---- peers that are gone ---- */
 
+/* Without a mark on this side: at a mark, libzmq's own thread would wait for us to
+ * read. */
 static int monitor_open(struct input *in, void *context)
 {
     char address[64];
+    int no_mark = 0;
 
     snprintf(address, sizeof address, "inproc://monitor-%p", in->socket);
     if (zmq_socket_monitor(in->socket, address, ZMQ_EVENT_DISCONNECTED)) return -1;
     in->monitor = zmq_socket(context, ZMQ_PAIR);
-    return in->monitor ? zmq_connect(in->monitor, address) : -1;
+    if (!in->monitor) return -1;
+    zmq_setsockopt(in->monitor, ZMQ_RCVHWM, &no_mark, sizeof no_mark);
+    return zmq_connect(in->monitor, address);
 }
 
 void input_watch(struct input *in)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <linux/capability.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -13,6 +12,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifdef LATENTD_MIMALLOC
+#include <mimalloc.h>
+#endif
+
 /* Sanitizers put far more on the stack than we do. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define STACK_BYTES (8u << 20)
@@ -21,12 +24,16 @@
 #endif
 #define STACK_TOUCHED                                                                  \
     (160u << 10) /* more than libuv's, libzmq's and our own frames take */
-#define KEPT_BYTES (32 << 20)
 
+/* libzmq allocates and frees for each message, on both sides of its own threads.
+ * mimalloc does so without a lock (with glibc's heap the data thread waits for libzmq's
+ * in some bins of a thousand); all that is left to ask is that it keeps what it has.
+ * The sanitizers bring a heap of their own. */
 void rt_keep_heap(void)
 {
-    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
-    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);
+#ifdef LATENTD_MIMALLOC
+    mi_option_disable(mi_option_allow_decommit);
+#endif
 }
 
 /* ---- locking ---- */

@@ -61,6 +61,7 @@ static bool check_precision(struct stream *s, struct conf *c)
     const char *listed[MAX_LISTED + 1];
     uint32_t n = s->info.n_precisions < MAX_LISTED ? s->info.n_precisions : MAX_LISTED;
 
+    assert(n > 0); /* the core refuses a file that lists none */
     for (uint32_t i = 0; i < n; i++) listed[i] = s->info.precisions[i];
     listed[n] = NULL;
     s->precision = s->conf->values.precision ? s->conf->values.precision : listed[0];

@@ -162,19 +162,13 @@ int h5in_read(const struct h5in *in, const size_t *start, const size_t *n, hid_t
         in->name);
 }
 
-double *h5in_read_all(const struct h5in *in, struct latent_error *err)
+int h5in_read_all(const struct h5in *in, double **out, struct latent_error *err)
 {
     size_t start = 0;
-    double *values = calloc(in->shape[0], sizeof *values);
-    if (!values) {
-        tool_error(err, LATENT_E_NOMEM, "input %s: out of memory", in->name);
-        return NULL;
-    }
-    if (h5in_read(in, &start, in->shape, H5T_NATIVE_DOUBLE, values, err)) {
-        free(values);
-        return NULL;
-    }
-    return values;
+    *out = calloc(in->shape[0], sizeof **out);
+    if (!*out)
+        return tool_error(err, LATENT_E_NOMEM, "input %s: out of memory", in->name);
+    return h5in_read(in, &start, in->shape, H5T_NATIVE_DOUBLE, *out, err);
 }
 
 static double attribute_text(hid_t attribute, hid_t stored)

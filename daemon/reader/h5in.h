@@ -26,8 +26,8 @@ void h5in_close(struct h5in *in); /* also of a zeroed or failed one */
 /* Reads a box of n[] elements from start[] on. */
 int h5in_read(const struct h5in *in, const size_t *start, const size_t *n, hid_t type,
               void *out, struct latent_error *err);
-/* The whole of a rank 1 dataset; the caller frees. NULL on failure. */
-double *h5in_read_all(const struct h5in *in, struct latent_error *err);
+/* The whole of a rank 1 dataset; the caller frees *out. */
+int h5in_read_all(const struct h5in *in, double **out, struct latent_error *err);
 
 /* A number from an attribute of the dataset or, failing that, of the file; also written
  * as text. 0 when neither has it. */

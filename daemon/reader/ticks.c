@@ -57,10 +57,10 @@ static int recording_open(struct recording *r, const struct reader_options *o,
                           "input %s has %zu spikes, %s has %zu: expected one unit for "
                           "each spike",
                           r->tick.name, r->n_spikes, r->unit.name, r->unit.shape[0]);
-    r->ticks = h5in_read_all(&r->tick, err);
-    r->units = r->ticks ? h5in_read_all(&r->unit, err) : NULL;
-    if (r->units && o->good) r->goods = h5in_read_all(&r->good, err);
-    return r->units && (r->goods || !o->good) ? 0 : err->status;
+    status = h5in_read_all(&r->tick, &r->ticks, err);
+    if (!status) status = h5in_read_all(&r->unit, &r->units, err);
+    if (!status && o->good) status = h5in_read_all(&r->good, &r->goods, err);
+    return status;
 }
 
 /* Finite and not negative; units also whole and below `limit`. */

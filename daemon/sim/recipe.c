@@ -203,18 +203,15 @@ static int keys_check(struct reading *in, json_t *json, const char *object)
     return 0;
 }
 
-static int kind_find(struct reading *in, struct recipe *recipe)
+/* The fields of the recipe's kind; NULL when it has none that we know. */
+static const struct field *kind_find(const char *name, enum recipe_kind *kind)
 {
-    const char *name = json_string_value(json_object_get(in->root, "kind"));
     for (size_t i = 0; name && i < N_KINDS; i++)
         if (strcmp(name, kinds[i].name) == 0) {
-            recipe->kind = kinds[i].kind;
-            in->fields = kinds[i].fields;
-            return 0;
+            *kind = kinds[i].kind;
+            return kinds[i].fields;
         }
-    return tool_error(in->err, LATENT_E_CONFIG,
-                      "recipe %s: kind: expected \"lorenz\" or \"reach\", found %s",
-                      in->path, name ? name : "no text");
+    return NULL;
 }
 
 static int trials_check(struct reading *in, const struct recipe *recipe)
@@ -231,8 +228,13 @@ static int recipe_parse(struct reading *in, struct recipe *recipe)
         return tool_error(in->err, LATENT_E_CONFIG,
                           "recipe %s: expected a JSON object with \"format\": 1",
                           in->path);
-    int status = kind_find(in, recipe);
-    if (!status) status = keys_check(in, in->root, NULL);
+    const char *kind = json_string_value(json_object_get(in->root, "kind"));
+    in->fields = kind_find(kind, &recipe->kind);
+    if (!in->fields)
+        return tool_error(in->err, LATENT_E_CONFIG,
+                          "recipe %s: kind: expected \"lorenz\" or \"reach\", found %s",
+                          in->path, kind ? kind : "no text");
+    int status = keys_check(in, in->root, NULL);
     if (!status) status = fields_store(in, common_fields, recipe);
     if (!status) status = fields_store(in, in->fields, recipe);
     if (!status) status = trials_check(in, recipe);

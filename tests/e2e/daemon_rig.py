@@ -1,7 +1,7 @@
 """A real latentd over real sockets for the tests: tiny models, a daemon, sources, consumers.
 
-The models are kalman files of the form "given", s = M1 s + M2 u + m0, readout = W s + b, small enough that
-answer() can say what each frame must hold, in float64.
+The models are kalman files of the form "given", s = M1 s + M2 u + m0, readout = W s + b, small
+enough that answer() can say what each frame must hold, in float64.
 """
 import json
 import os
@@ -80,7 +80,7 @@ def pack_bins(seq, counts, epoch=1, bin_width_us=BIN_US, n_channels=None, encodi
     for i, row in enumerate(rows):
         data = (struct.pack(f"<{len(row)}f", *row) if encoding == pb.F32
                 else bytes(int(c) for c in row))
-        message.bins.add(counts=data, marks=marks, event_id=1000 + seq + i)
+        message.bins.add(counts=data, marks=marks, event_id=(1000 + seq + i) % 2**64)
     return message.SerializeToString()
 
 
@@ -89,12 +89,16 @@ class Consumer:
 
     def __init__(self, context, stream, endpoint):
         self.stream = stream
+        self.info = None
         self.socket = context.socket(zmq.SUB)
         self.socket.rcvhwm = 0
         self.socket.linger = 0
         self.socket.connect(endpoint)
         self.socket.subscribe(f"{stream}/frame")
         self.socket.subscribe(f"{stream}/info")
+        self.wait_for_info()
+
+    def wait_for_info(self):
         self.info = pb.Info.FromString(self._receive("info"))
 
     def frames(self, n):
@@ -113,7 +117,9 @@ class Consumer:
 
 
 class Rig:
-    """A folder, a daemon in it, and sockets to it; close() ends all and checks that the daemon was well."""
+    """A folder, a daemon in it, and sockets to it.
+
+    close() ends all and checks that the daemon was well."""
 
     def __init__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="latent-rig-"))
@@ -139,11 +145,14 @@ class Rig:
                 lines.append(f"{key.replace('_', '-')} = {value}")
         self.config.write_text("\n".join(lines) + "\n")
 
-    def start(self):
-        """Start the daemon and wait for its READY; -> endpoints by "STREAM.input", "STREAM.output"."""
+    def start(self, *before, environment=None):
+        """Start the daemon, by the command `before` if given, and wait for its READY.
+
+        -> endpoints by "control", "STREAM.input", "STREAM.output"."""
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([BIN / "latentd", self.config], stderr=log,
-                                            stdout=subprocess.PIPE, text=True)
+            self.process = subprocess.Popen(
+                [*before, BIN / "latentd", self.config], stderr=log, stdout=subprocess.PIPE,
+                text=True, env={**os.environ, **(environment or {})})
         line = self.process.stdout.readline()
         if not line.startswith("READY "):
             raise AssertionError(f"no READY: {line!r}\n{self.log.read_text()}")
@@ -190,10 +199,10 @@ class Rig:
 
     # ---- control
 
-    def ctl(self, *arguments, control=None):
+    def ctl(self, *arguments):
         """-> (exit code, stdout, stderr) of latentctl."""
         done = subprocess.run(
-            [BIN / "latentctl", "--control", control or self.control, "--timeout", "10", *arguments],
+            [BIN / "latentctl", "--control", self.control, "--timeout", "10", *arguments],
             capture_output=True, text=True, timeout=WAIT_S)
         return done.returncode, done.stdout, done.stderr
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""latentd and what comes in: good streams and every kind of bad message. After each the ledgers balance,
-tell what was sent, and the stream goes on."""
+"""latentd and what comes in: good streams and every kind of bad message. After each the ledgers
+balance, tell what was sent, and the stream goes on."""
 import unittest
 
 import numpy as np
@@ -77,7 +77,8 @@ class InputTest(unittest.TestCase):
         self.assertEqual((info.n_channels, info.bin_width_us), (3, rig.BIN_US))
         self.assertEqual((info.n_latents, info.n_rates), (2, 0))
         self.assertEqual([(r.name, r.unit, r.neutral, r.min, r.slew) for r in info.readout],
-                         [("vx", "mm/s", 0.0, -np.inf, np.inf), ("grip", "N", 0.5, -np.inf, np.inf)])
+                         [("vx", "mm/s", 0.0, -np.inf, np.inf),
+                          ("grip", "N", 0.5, -np.inf, np.inf)])
         self.assertEqual((info.budget_ns, info.valid_for_ns), (10**9, 60 * 10**6))
         self.assertNotEqual(info.decoder_id, 0)
 
@@ -177,8 +178,8 @@ class InputTest(unittest.TestCase):
         ]
 
     def test_bad_messages(self):
-        """After each of them alone, and after all of them at once, the next bin is decoded as if they had
-        not been, and the counts are exact."""
+        """After each of them alone, and after all of them at once, the next bin is decoded as if
+        they had not been, and the counts are exact."""
         source, consumer = self.start_arm()
         kinds = self.bad_messages(1000)
         n_each, rounds = 5, len(kinds) + 1
