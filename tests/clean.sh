@@ -55,6 +55,12 @@ host_mirror() {
 }
 mirror=${mirror:-$(host_mirror)}
 
+# apt locks its cache by process number, which says nothing across name spaces: one at a time.
+if [ -n "$cache" ]; then
+    exec 9>"$cache/.latent-clean"
+    flock -n 9 || { echo "clean.sh: waiting for another one that uses $cache"; flock 9; }
+fi
+
 root=$(mktemp -d "${TMPDIR:-/tmp}/latent-clean.XXXXXX")
 finish() {
     if [ -n "$keep" ]; then echo "clean.sh: root kept in $root"; return; fi

@@ -285,8 +285,8 @@ static uint32_t clip(const struct ndt *m, float *clipped, const float *counts)
     uint32_t flags = 0;
     for (size_t i = 0; i < m->n_channels; i++) {
         float x = counts[i];
-        if (m->embed == EMBED_TABLE) x = rintf(x < 0.0f ? 0.0f : x);
-        if (m->max_count && x > (float)m->max_count) x = (float)m->max_count;
+        if (m->max_count) x = fminf(fmaxf(x, 0.0f), (float)m->max_count);
+        if (m->embed == EMBED_TABLE) x = rintf(x);
         if (fabsf(x - counts[i]) > 0.5f) flags = LATENT_INPUT_CLIPPED;
         clipped[i] = x;
     }

@@ -1,7 +1,7 @@
 """What every model of rates is measured against.
 
-Counts and rates are [trials, T, N], in expected counts per bin. A free width or rank is chosen by the rate R2
-on the training trials, whose true rates are known here: that favours the baseline.
+Counts and rates are [trials, T, N], in expected counts per bin. A free width or rank is chosen by
+the rate R2 on the training trials, whose true rates are known here: that favours the baseline.
 """
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What an exporter reads: a PyTorch checkpoint, a safetensors file, or an HDF5 file of known answers.
+"""What an exporter reads: a PyTorch checkpoint, safetensors, or HDF5 in the known-answer layout.
 
 All three become a Checkpoint: tensors by name, and whatever the file says about itself.
 """
@@ -68,7 +68,7 @@ def from_torch(path, sha256, content):
 
 
 def read_hdf5(path, sha256):
-    """weights/... tensors under their own names; attributes architecture (JSON), licence, source_*."""
+    """weights/... under their own names; attributes architecture (JSON), licence, source_*."""
     import h5py
     with h5py.File(path) as f:
         if "weights" not in f:
@@ -77,7 +77,8 @@ def read_hdf5(path, sha256):
         f["weights"].visititems(lambda name, item: tensors.__setitem__(name, item[()])
                                 if isinstance(item, h5py.Dataset) else None)
         attrs = {k: v for k, v in f.attrs.items()}
-    source = " ".join(str(attrs[k]) for k in ("source_repo", "source_path", "source_commit") if k in attrs)
+    source = " ".join(str(attrs[k]) for k in ("source_repo", "source_path", "source_commit")
+                      if k in attrs)
     facts = {k: v for k, v in attrs.items() if k in ("bin_width_ms", "bin_ms")}
     return Checkpoint(path, sha256, {k: np.asarray(v) for k, v in tensors.items()},
                       json.loads(attrs.get("architecture", "{}")), facts,
@@ -85,12 +86,13 @@ def read_hdf5(path, sha256):
 
 
 def take(tensors, path, expected):
-    """Exactly the tensors of expected (name -> shape), as float arrays; every difference is named."""
+    """Exactly the tensors of expected (name -> shape); every difference is named."""
     missing = sorted(set(expected) - set(tensors))
     extra = sorted(set(tensors) - set(expected))
     if missing:
-        raise Refusal(f"{path}: tensor {missing[0]} is missing ({len(missing)} missing in all): another "
-                      f"architecture, or a wrong option? It has {', '.join(sorted(tensors)[:6])}, ...")
+        raise Refusal(f"{path}: tensor {missing[0]} is missing ({len(missing)} missing in all): "
+                      f"another architecture, or a wrong option? "
+                      f"It has {', '.join(sorted(tensors)[:6])}, ...")
     if extra:
         raise Refusal(f"{path}: tensor {extra[0]} has no place in this architecture "
                       f"({len(extra)} such in all): {', '.join(extra[:6])}")

@@ -3,7 +3,7 @@ FLOAT, DOUBLE = 4, 8
 
 
 def ndt_cost(hyper, weights, mode, _n_channels):
-    """A: one token against the cached past, counted at the last bin of a trial. C: the window anew."""
+    """A: one token and the cached past, at the last bin of a trial. C: the window anew."""
     d, layers, f = hyper["width"], hyper["layers"], hyper["hidden"]
     reach = hyper["trial_bins"] if mode == "A" else hyper["window_bins"]
     back = min(hyper["context_backward"] + 1, reach) if hyper["context_backward"] > 0 else reach
@@ -40,7 +40,8 @@ def kalman_cost(hyper, weights, _mode, n_channels):
 
 
 def wiener_cost(hyper, weights, _mode, n_channels):
-    return hyper["lags"] * n_channels * FLOAT + DOUBLE, weights["weight"].size, weights["weight"].size * FLOAT
+    macs = weights["weight"].size
+    return hyper["lags"] * n_channels * FLOAT + DOUBLE, macs, macs * FLOAT
 
 
 COSTS = {"ndt": ndt_cost, "gru": gru_cost, "kalman": kalman_cost, "wiener": wiener_cost}

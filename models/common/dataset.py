@@ -1,4 +1,4 @@
-"""Data for fitting and checking: HDF5 at any dataset path, spike ticks binned, and the simulator's sets."""
+"""Data for fitting and checking: HDF5 at any path, spike ticks, and the simulator's sets."""
 import dataclasses
 import hashlib
 import os
@@ -43,9 +43,9 @@ def read_dataset(text):
 
 @dataclasses.dataclass
 class Recording:
-    """counts [K, T, C] spikes per bin, behaviour [K, T, O] or None, rates [K, T, N] expected counts per bin
-    or None (simulated only), condition [K] or None, split: name -> trial indices. continuous: the trials are
-    pieces of one stream, which no reset separates."""
+    """counts [K, T, C] spikes per bin, behaviour [K, T, O] or None, rates [K, T, N] expected counts
+    per bin or None (simulated only), condition [K] or None, split: name -> trial indices.
+    continuous: the trials are pieces of one stream, which no reset separates."""
 
     counts: np.ndarray
     bin_ms: float
@@ -96,7 +96,8 @@ def find_simulator():
     for candidate in filter(None, candidates):
         if os.access(candidate, os.X_OK):
             return candidate
-    raise Refusal("latent-sim not found: build it (cmake --preset release && cmake --build --preset release)"
+    raise Refusal("latent-sim not found: build it (cmake --preset release && "
+                  "cmake --build --preset release)"
                   " or set LATENT_SIM to its path")
 
 
@@ -127,8 +128,10 @@ def add_recording_options(parser):
     """Options that name a recording, binned or as spike ticks."""
     group = parser.add_argument_group("your own recording")
     group.add_argument("--in", dest="input", metavar="FILE.h5:/dataset",
-                       help="counts [time, channels] or [trials, time, channels]; with --ticks: spike ticks")
-    group.add_argument("--bin-ms", type=float, help="bin width; without --ticks: that of the counts")
+                       help="counts [time, channels] or [trials, time, channels]; with --ticks: "
+                            "spike ticks")
+    group.add_argument("--bin-ms", type=float,
+                       help="bin width; without --ticks: that of the counts")
     group.add_argument("--behaviour", metavar="FILE.h5:/dataset",
                        help="[time, dims] per bin (or per --behaviour-ticks sample)")
     group.add_argument("--names", help="names of the behaviour's columns, e.g. vx,vy")
@@ -136,15 +139,17 @@ def add_recording_options(parser):
     group.add_argument("--ticks", action="store_true", help="--in holds one tick per spike")
     group.add_argument("--units", metavar="/dataset", help="unit of each spike (same file)")
     group.add_argument("--good", metavar="/dataset", help="per unit: non-zero = use it (same file)")
-    group.add_argument("--behaviour-ticks", metavar="/dataset", help="tick of each behaviour sample")
-    group.add_argument("--clock-hz", type=float, help="ticks per second (default: attribute clock_hz)")
+    group.add_argument("--behaviour-ticks", metavar="/dataset",
+                       help="tick of each behaviour sample")
+    group.add_argument("--clock-hz", type=float,
+                       help="ticks per second (default: attribute clock_hz)")
     group.add_argument("--start", type=float, default=0.0, help="seconds on the recording's clock")
     group.add_argument("--seconds", type=float, help="how much from there (default: all)")
     return group
 
 
 def read_recording(args):
-    """The recording that add_recording_options described; the last fifth of it is the test split."""
+    """The recording that add_recording_options described; its last fifth is the test split."""
     if args.bin_ms is None or args.bin_ms <= 0:
         raise Refusal("--bin-ms is required with --in: the width of a bin in milliseconds")
     counts, behaviour = read_ticks(args) if args.ticks else read_binned(args)
@@ -161,8 +166,8 @@ def read_recording(args):
 
 
 def split_pieces(array):
-    """[T, X] -> ten pieces [10, T // 10, X]; trials stay as they are. The last fifth of the pieces is test, the
-    tenth before it valid."""
+    """[T, X] -> ten pieces [10, T // 10, X]; trials stay as they are. The last fifth of the pieces
+    is test, the tenth before it valid."""
     pieces = array
     if array.ndim == 2:
         size = len(array) // 10
@@ -190,7 +195,9 @@ def read_binned(args):
                       f"{list(counts.shape)}")
     if counts.ndim == 2:
         first = int(args.start * 1000 / args.bin_ms)
-        last = len(counts) if args.seconds is None else first + int(args.seconds * 1000 / args.bin_ms)
+        last = len(counts)
+        if args.seconds is not None:
+            last = first + int(args.seconds * 1000 / args.bin_ms)
         counts = counts[first:last]
         behaviour = None if behaviour is None else behaviour[first:last]
     return counts, behaviour

@@ -3,14 +3,16 @@ import argparse
 import json
 
 from common import dataset, safetensors
-from common.model_file import channel_table, readout_limits
+from common.model_file import channel_table, command_line, readout_limits
 from common.refusal import Refusal
 
 
 def fit_parser(text):
     """Options of a least-squares trainer."""
-    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", required=True, metavar="CHECKPOINT.safetensors", help="what export.py reads")
+    parser = argparse.ArgumentParser(description=text,
+                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", required=True, metavar="CHECKPOINT.safetensors",
+                        help="what export.py reads")
     parser.add_argument("--recipe", choices=("reach",), help="fit on models/RECIPE.json")
     dataset.add_recording_options(parser)
     return parser
@@ -20,19 +22,20 @@ def fit_recording(args):
     """The recording the options name; it must have behaviour."""
     if bool(args.recipe) == bool(args.input):
         raise Refusal("give either --recipe or --in")
-    recording = dataset.recipe_recording(args.recipe) if args.recipe else dataset.read_recording(args)
+    recording = dataset.recipe_recording(args.recipe) if args.recipe else \
+        dataset.read_recording(args)
     if recording.behaviour is None:
         raise Refusal("no behaviour to fit: give --behaviour FILE.h5:/dataset")
     return recording
 
 
-def save_fit(path, tensors, hyper, recording, command):
+def save_fit(path, tensors, hyper, recording):
     """Tensors, and beside them the facts that the model file must state."""
     flat = recording.part("train").reshape(-1, recording.counts.shape[-1])
     facts = {"bin_width_us": round(recording.bin_ms * 1000), "hyper": hyper,
              "readout": readout_limits(recording, recording.part("train", "behaviour")),
              "channels": channel_table(flat.mean(0), flat.var(0)),
-             "source": f"{command}, data: {recording.source}"}
+             "source": f"{command_line()}, data: {recording.source}"}
     if recording.rates is not None:
         facts["licence"] = "Apache-2.0"
     safetensors.write(path, tensors, {"latent": json.dumps(facts)})

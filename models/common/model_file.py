@@ -1,11 +1,14 @@
 """The model file: tensors, one JSON string of configuration, and known answers.
 
-An exporter builds a Model, run_selftest() fills in the answers of the float64 reference, write_model() writes
-it, rounded to float32 where the file stores float32 - and the answers are those of the rounded weights.
+An exporter builds a Model, run_selftest() fills in the answers of the float64 reference,
+write_model() writes it, rounded to float32 where the file stores float32 - and the answers are
+those of the rounded weights.
 """
 import dataclasses
 import hashlib
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -14,9 +17,11 @@ from common.refusal import Refusal
 
 FORMAT = 1
 GROUPS = ("latents", "lograte", "readout")
-TRIAL_MODES = ("A", "trial")  # known answers end with the trial
-CONFIG_KEYS = {"format", "arch", "n_channels", "bin_width_us", "modes", "precisions", "hyper", "outputs",
-               "licence", "source", "checkpoint_sha256"}
+UNTOLD_OPTIONS = ("--out", "--threads", "--report-every", "--stop-at")
+UNTOLD_SWITCHES = ("--resume",)
+TRIAL_MODES = ("A", "B", "B-lag", "trial")  # known answers end with the trial
+CONFIG_KEYS = {"format", "arch", "n_channels", "bin_width_us", "modes", "precisions", "hyper",
+               "outputs", "licence", "source", "checkpoint_sha256"}
 
 
 @dataclasses.dataclass
@@ -57,9 +62,23 @@ def channel_table(mean, variance, names=None):
             "variance": [float(v) for v in variance]}
 
 
+def command_line():
+    """The command that is running, for outputs.source: options that change numbers, and names of
+    files without their folders."""
+    words, rest = [], iter(sys.argv[1:])
+    for word in rest:
+        if word in UNTOLD_OPTIONS:
+            next(rest)
+        elif word not in UNTOLD_SWITCHES:
+            words.append(word if word.startswith("-") else word.rsplit("/", 1)[-1])
+    program = "/".join(["models", *Path(sys.argv[0]).resolve().parts[-2:]])
+    return " ".join([program, *words])
+
+
 def readout_limits(recording, behaviour, margin=1.5):
-    """outputs.readout of a fitted model: limits are the training range [K, T, O] times margin, as round
-    numbers; a velocity's neutral value is 0, that of any other behaviour its training mean."""
+    """outputs.readout of a fitted model: limits are the training range [K, T, O] times margin, as
+    round numbers; a velocity's neutral value is 0, that of any other behaviour its training
+    mean."""
     entries = []
     flat = behaviour.reshape(-1, behaviour.shape[-1])
     for i, (name, unit) in enumerate(zip(recording.names, recording.units)):

@@ -1,4 +1,4 @@
-"""The command around every reference.py: a model file and counts in, an HDF5 file of float64 answers out."""
+"""The command around every reference.py: a model file and counts in, float64 answers out."""
 import argparse
 
 import numpy as np
@@ -11,12 +11,13 @@ from common.refusal import Refusal
 def reference_main(run, text):
     """run: the architecture's run(weights, config, counts, mode)."""
     import h5py
-    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=text,
+                                     formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model", metavar="MODEL.safetensors")
     parser.add_argument("input", metavar="IN.h5:/dataset",
-                        help="counts [time, channels], or [trials, time, channels]: reset at each trial")
+                        help="counts [time, channels], or [trials, time, channels] (reset at each)")
     parser.add_argument("output", metavar="OUT.h5",
-                        help="gets latents, lograte (log expected count per bin) and readout, float64")
+                        help="gets latents, lograte (log expected count per bin), readout: float64")
     parser.add_argument("--mode", help="default: the file's first mode")
     args = parser.parse_args()
     model = read_model(args.model)
@@ -38,5 +39,6 @@ def run_trials(run, model, counts, mode):
                       f"the model {model.config['n_channels']}")
     trials = counts if counts.ndim == 3 else counts[None]
     answers = [run(model.weights, model.config, trial, mode) for trial in trials]
-    stacked = {k: np.stack([a[k] for a in answers]) for k in answers[0] if answers[0][k] is not None}
+    stacked = {k: np.stack([a[k] for a in answers]) for k in answers[0]
+               if answers[0][k] is not None}
     return stacked if counts.ndim == 3 else {k: v[0] for k, v in stacked.items()}

@@ -1,7 +1,7 @@
 """Read and write safetensors files with numpy alone (Debian has no package for it).
 
-Layout: u64 little-endian header length, JSON header, data. The header maps each tensor's name to its
-dtype, shape and data_offsets (into the data), and "__metadata__" to a table of strings.
+Layout: u64 little-endian header length, JSON header, data. The header maps each tensor's name to
+its dtype, shape and data_offsets (into the data), and "__metadata__" to a table of strings.
 """
 import json
 import math
@@ -51,7 +51,8 @@ def read_header(path, data):
         raise Refusal(f"{path}: {len(data)} bytes are no safetensors file")
     n = struct.unpack_from("<Q", data)[0]
     if n > min(HEADER_MAX, len(data) - 8):
-        raise Refusal(f"{path}: header of {n} bytes in a file of {len(data)}: not a safetensors file")
+        raise Refusal(f"{path}: header of {n} bytes in a file of {len(data)}: not a safetensors "
+                      f"file")
     try:
         header = json.loads(data[8:8 + n].decode())
     except ValueError as error:

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import torch
 
-from common.model_file import channel_table
+from common.model_file import channel_table, command_line
 from common.refusal import Refusal
 
 SAVE_EVERY_S = 30
@@ -23,7 +23,8 @@ def add_training_options(parser, *, steps, batch, lr, seed):
     group.add_argument("--weight-decay", type=float, default=0.01)
     group.add_argument("--warm-up", type=int, default=200, help="steps of rising learning rate")
     group.add_argument("--seed", type=int, default=seed)
-    group.add_argument("--threads", type=int, default=2, help="1 is often as fast, and leaves a core free")
+    group.add_argument("--threads", type=int, default=2,
+                       help="1 is often as fast, and leaves a core free")
     group.add_argument("--resume", action="store_true", help="go on from CHECKPOINT.pt.resume")
     group.add_argument("--stop-at", type=int, help="stop after this step, to --resume later")
     group.add_argument("--report-every", type=int, default=100, metavar="STEPS")
@@ -70,7 +71,8 @@ def resume_path(args):
 
 def save_state(args, step, seconds, model, optimizer):
     """Everything needed to go on exactly here; replaced atomically."""
-    kept = {k: v for k, v in vars(args).items() if k not in ("resume", "stop_at", "report_every", "out")}
+    passing = ("resume", "stop_at", "report_every", "out")
+    kept = {k: v for k, v in vars(args).items() if k not in passing}
     state = {"step": step, "seconds": seconds, "args": kept, "model": model.state_dict(),
              "optimizer": optimizer.state_dict(), "random": torch.get_rng_state()}
     torch.save(state, resume_path(args) + ".part")
@@ -120,12 +122,12 @@ def fit(model, args, batch_loss, report):
     return progress.seconds
 
 
-def save_checkpoint(args, state_dict, hyper, recording, readout, seconds, command):
+def save_checkpoint(args, state_dict, hyper, recording, readout, seconds):
     """What export.py reads: tensors, and beside them the facts that the model file must state."""
     flat = recording.part("train").reshape(-1, recording.counts.shape[-1])
     facts = {"bin_width_us": round(recording.bin_ms * 1000), "hyper": hyper, "readout": readout,
              "channels": channel_table(flat.mean(0), flat.var(0)),
-             "source": f"{command} --seed {args.seed} --steps {args.steps}, data: {recording.source}"}
+             "source": f"{command_line()}, data: {recording.source}"}
     if recording.rates is not None:
         facts["licence"] = "Apache-2.0"
     torch.save({"state_dict": state_dict, "latent": json.dumps(facts)}, args.out)
@@ -141,7 +143,7 @@ def masked_poisson(lograte, counts, hidden):
 
 
 def hide_elements(counts, ratio):
-    """Hide single elements: -> (input with them zeroed and the rest scaled up, mask of the hidden)."""
+    """Hide single elements: -> (input without them, the rest scaled up; mask of the hidden)."""
     hidden = torch.rand_like(counts) < ratio
     return counts * ~hidden / (1 - ratio), hidden
 
@@ -152,5 +154,5 @@ def batch_of(array, n):
 
 
 def log_mean(counts):
-    """Log mean count per channel, bounded for silent ones. counts [K, T, C] -> float32 tensor [C]."""
+    """Log mean count per channel, bounded for silent ones: counts [K, T, C] -> tensor [C]."""
     return torch.tensor(np.log(np.maximum(counts.mean((0, 1)), 1e-4)), dtype=torch.float32)

@@ -1,8 +1,8 @@
 """Read PyTorch checkpoints (zip and legacy format) without running anything they contain.
 
 A pickle is a program. This unpickler resolves only the names listed in ALLOWED: tensors and their
-storages, OrderedDict, numpy arrays and scalars, and a few configuration classes, which become plain dicts.
-Everything else is refused by name. Tensors come back as numpy arrays (bfloat16 as float32).
+storages, OrderedDict, numpy arrays and scalars, and a few configuration classes, which become plain
+dicts. Everything else is refused by name. Tensors come back as numpy arrays (bfloat16 as float32).
 """
 import collections
 import functools
@@ -22,7 +22,8 @@ LEGACY_PROTOCOL = 1001
 STORAGES = {"DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2",
             "BFloat16Storage": "bfloat16", "LongStorage": "<i8", "IntStorage": "<i4",
             "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?"}
-CONFIG_CLASSES = [("yacs.config", "CfgNode"), ("argparse", "Namespace"), ("types", "SimpleNamespace")]
+CONFIG_CLASSES = [("yacs.config", "CfgNode"), ("argparse", "Namespace"),
+                  ("types", "SimpleNamespace")]
 BFLOAT16 = "bfloat16"
 EXPANDED_MAX = 1 << 24  # elements of a tensor that repeats its storage
 
@@ -36,7 +37,7 @@ class Config(dict):
 
 
 class StorageType(typing.NamedTuple):
-    """A torch storage class: only the element type matters. A tuple, so that no pickle can alter it."""
+    """A torch storage class: its element type. A tuple, so that no pickle can alter it."""
 
     dtype: str
 
@@ -176,8 +177,8 @@ class SafeUnpickler(pickle.Unpickler):
     def find_class(self, module, name):
         module = {"__builtin__": "builtins"}.get(module, module)
         if (module, name) not in ALLOWED:
-            raise Refusal(f"the checkpoint asks for the foreign object {module}.{name}, which could run "
-                          f"code; refused. Save a plain state dict instead: "
+            raise Refusal(f"the checkpoint asks for the foreign object {module}.{name}, which "
+                          f"could run code; refused. Save a plain state dict instead: "
                           f"torch.save(model.state_dict(), PATH)")
         return ALLOWED[module, name]
 
@@ -210,10 +211,12 @@ def read_zip(path):
     with zipfile.ZipFile(path) as archive:
         names = [n for n in archive.namelist() if n.endswith("/data.pkl") or n == "data.pkl"]
         if len(names) != 1:
-            raise Refusal(f"{path}: a zip file, but not a PyTorch checkpoint ({len(names)} data.pkl)")
+            raise Refusal(f"{path}: a zip file, but not a PyTorch checkpoint "
+                          f"({len(names)} data.pkl)")
         root = names[0][:-len("data.pkl")]
         if root + "constants.pkl" in archive.namelist():
-            raise Refusal(f"{path}: a TorchScript archive holds code; export its state dict instead")
+            raise Refusal(f"{path}: a TorchScript archive holds code; "
+                          f"export its state dict instead")
 
         @functools.lru_cache(maxsize=None)
         def load_storage(storage_type, key, n_elements):
@@ -277,6 +280,7 @@ def read_checkpoint(path):
         file.seek(0)
         try:
             return read_zip(path) if is_zip else read_legacy(path, file)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError,
+                ValueError) as error:
             # RuntimeError: encrypted or unknown compression, or a structure that contains itself.
             raise Refusal(f"{path}: damaged checkpoint: {error}") from error

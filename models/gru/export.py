@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Turn a GRU checkpoint into a model file.
 
-IN holds the tensors gru.weight_ih_l0, gru.weight_hh_l0, gru.bias_ih_l0, gru.bias_hh_l0 (and _l1, ... for more
-layers) as torch.nn.GRU names and orders them (gates r, z, n), and at least one of rate.weight, rate.bias (log
-expected counts per bin) and readout.weight, readout.bias. Nothing in IN is executed.
+IN holds the tensors gru.weight_ih_l0, gru.weight_hh_l0, gru.bias_ih_l0, gru.bias_hh_l0 (and _l1,
+... for more layers) as torch.nn.GRU names and orders them (gates r, z, n), and at least one of
+rate.weight, rate.bias (log expected counts per bin) and readout.weight, readout.bias. Nothing in IN
+is executed.
 """
 import sys
 from pathlib import Path
@@ -24,10 +25,11 @@ def parse():
 
 
 def expected_shapes(tensors, path):
-    """Every tensor a GRU decoder has, learnt from those that say its sizes -> (sizes, name -> shape)."""
+    """Every tensor a GRU decoder has -> (sizes, name -> shape)."""
     first = tensors.get("gru.weight_ih_l0")
     if first is None or first.ndim != 2 or first.shape[0] % 3:
-        raise Refusal(f"{path}: no tensor gru.weight_ih_l0 of shape [3 * hidden, channels]: not a GRU? "
+        raise Refusal(f"{path}: no tensor gru.weight_ih_l0 of shape [3 * hidden, channels]: not a "
+                      f"GRU? "
                       f"It has {', '.join(sorted(tensors)[:6])}, ...")
     hidden, n_channels = first.shape[0] // 3, first.shape[1]
     n_layers = sum(name.startswith("gru.weight_hh_l") for name in tensors)
@@ -36,7 +38,8 @@ def expected_shapes(tensors, path):
         inputs = n_channels if layer == 0 else hidden
         shapes.update({f"gru.weight_ih_l{layer}": (3 * hidden, inputs),
                        f"gru.weight_hh_l{layer}": (3 * hidden, hidden),
-                       f"gru.bias_ih_l{layer}": (3 * hidden,), f"gru.bias_hh_l{layer}": (3 * hidden,)})
+                       f"gru.bias_ih_l{layer}": (3 * hidden,),
+                       f"gru.bias_hh_l{layer}": (3 * hidden,)})
     sizes = {"hidden": hidden, "n_channels": n_channels, "layers": max(n_layers, 1)}
     for name in ("rate", "readout"):
         weight = tensors.get(f"{name}.weight")
@@ -44,7 +47,8 @@ def expected_shapes(tensors, path):
         if weight is not None:
             shapes.update({f"{name}.weight": (len(weight), hidden), f"{name}.bias": (len(weight),)})
     if not sizes["rate"] and not sizes["readout"]:
-        raise Refusal(f"{path}: neither rate.weight nor readout.weight: nothing to publish but the state")
+        raise Refusal(f"{path}: neither rate.weight nor readout.weight: nothing to publish but "
+                      f"the state")
     return sizes, shapes
 
 

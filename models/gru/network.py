@@ -1,4 +1,4 @@
-"""A GRU over counts with a rate and a behaviour readout, as a PyTorch module (tensor names of the model file)."""
+"""A GRU over counts with a rate and a behaviour readout; tensor names of the model file."""
 from torch import nn
 
 

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
-"""A stacked GRU with rate and behaviour readouts in float64 numpy: the answer key for exporter, tests and C.
+"""A stacked GRU with rate and behaviour readouts in float64 numpy: the answer key for exporter,
+tests and C.
 
-Torch's convention: row blocks r, z, n; the reset gate applies after the recurrent product. Mode causal: state
-zero at the start, latents = the top hidden state after the bin. Shapes: T bins, C channels, H hidden.
+Torch's convention: row blocks r, z, n; the reset gate applies after the recurrent product. Mode
+causal: state zero at the start, latents = the top hidden state after the bin. Shapes: T bins, C
+channels, H hidden.
 """
 import sys
 from pathlib import Path

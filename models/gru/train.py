@@ -3,10 +3,12 @@
 
   models/gru/train.py --recipe lorenz --out lorenz.pt
   models/gru/train.py --recipe reach --hidden 96 --out reach.pt
-  models/gru/train.py --in rec.h5:/spikes --behaviour rec.h5:/hand_vel --bin-ms 1 --out mine.pt --steps 300
+  models/gru/train.py --in rec.h5:/spikes --behaviour rec.h5:/hand_vel --bin-ms 1 \
+      --steps 300 --out mine.pt
 
-Rates learn from hidden elements (single counts zeroed and predicted from the rest, as in models/ndt/train.py);
-the readout learns from the same inputs by squared error on standardised behaviour.
+Rates learn from hidden elements (single counts zeroed and predicted from the rest, as in
+models/ndt/train.py); the readout learns from the same inputs by squared error on standardised
+behaviour.
 """
 import argparse
 import sys
@@ -24,16 +26,19 @@ from gru.network import GruDecoder, fold_scale  # noqa: E402
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
     training.add_training_options(parser, steps=2000, batch=32, lr=3e-3, seed=1)
     parser.add_argument("--recipe", choices=("lorenz", "reach"), help="train on models/RECIPE.json")
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--layers", type=int, default=1)
-    parser.add_argument("--hide", type=float, default=0.2, metavar="RATIO", help="of elements hidden")
-    parser.add_argument("--window", type=int, default=200, metavar="BINS", help="longest training sequence")
+    parser.add_argument("--hide", type=float, default=0.2, metavar="RATIO",
+                        help="of elements hidden")
+    parser.add_argument("--window", type=int, default=200, metavar="BINS",
+                        help="longest training sequence")
     parser.add_argument("--lead-in", type=int, default=20, metavar="BINS",
-                        help="of a window cut out of a longer trial, not counted in the readout's error;"
-                        "\nof a recording without trials: half the window")
+                        help="of a window cut out of a longer trial, not counted in the readout's "
+                             "error;\nof a recording without trials: half the window")
     parser.add_argument("--readout-weight", type=float, default=1.0)
     dataset.add_recording_options(parser)
     args = parser.parse_args()
@@ -65,7 +70,7 @@ class Batches:
         return self.counts[index, part], behaviour, self.lead_in(first, width)
 
     def lead_in(self, first, width):
-        """Bins in which the state, zero at the window's start, has not yet become what it is in a stream."""
+        """Bins until the state, zero at the window's start, has become what it is in a stream."""
         if first == 0 and not self.continuous:
             return 0
         return width // 2 if self.continuous else min(self.args.lead_in, width // 2)
@@ -103,7 +108,8 @@ def score(model, batches, recording):
 
 def main():
     args = parse()
-    recording = dataset.recipe_recording(args.recipe) if args.recipe else dataset.read_recording(args)
+    recording = dataset.recipe_recording(args.recipe) if args.recipe else \
+        dataset.read_recording(args)
     training.prepare(args)
     n_channels = recording.counts.shape[-1]
     batches = Batches(args, recording)
@@ -121,8 +127,7 @@ def main():
                                     for x in (batches.mean, batches.scale)))
         readout = readout_limits(recording, recording.part("train", "behaviour"))
     hyper = {"layers": args.layers, "hidden": args.hidden, "lograte": True}
-    command = "models/gru/train.py" + (f" --recipe {args.recipe}" if args.recipe else "")
-    training.save_checkpoint(args, state, hyper, recording, readout, seconds, command)
+    training.save_checkpoint(args, state, hyper, recording, readout, seconds)
 
 
 if __name__ == "__main__":

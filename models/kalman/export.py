@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Turn a Kalman filter into a model file.
 
-IN holds float tensors. --form steady or full: A (S,S), C (M,S), Q (S,S), R (M,M), optional x0 (S), P0 (S,S) [full],
-offset (M); --form given: M1 (S,S), M2 (S,C), m0 (S), optional x0. Optional readout.weight (O,S), readout.bias (O);
-without them the readout is the state. HDF5 with several decoders: --mapping names the group under /weights,
-and tensors that the form does not use are left out. Nothing in IN is executed.
+IN holds float tensors. --form steady or full: A (S,S), C (M,S), Q (S,S), R (M,M), optional x0 (S),
+P0 (S,S) [full], offset (M); --form given: M1 (S,S), M2 (S,C), m0 (S), optional x0. Optional
+readout.weight (O,S), readout.bias (O); without them the readout is the state. HDF5 with several
+decoders: --mapping names the group under /weights, and tensors that the form does not use are left
+out. Nothing in IN is executed.
 """
 import sys
 from pathlib import Path
@@ -18,7 +19,8 @@ from common.refusal import Refusal, run_command  # noqa: E402
 from kalman import reference  # noqa: E402
 
 MODES = ("causal",)
-REQUIRED = {"steady": ("A", "C", "Q", "R"), "full": ("A", "C", "Q", "R"), "given": ("M1", "M2", "m0")}
+REQUIRED = {"steady": ("A", "C", "Q", "R"), "full": ("A", "C", "Q", "R"),
+            "given": ("M1", "M2", "m0")}
 OPTIONAL = {"steady": ("x0", "offset"), "full": ("x0", "P0", "offset"), "given": ("x0",)}
 READOUT = ("readout.weight", "readout.bias")
 
@@ -26,7 +28,8 @@ READOUT = ("readout.weight", "readout.bias")
 def parse():
     parser = exporting.exporter_parser(__doc__, MODES)
     parser.add_argument("--mapping", metavar="GROUP", help="which decoder of a file with several")
-    parser.add_argument("--form", choices=tuple(REQUIRED), help="required where the checkpoint does not say")
+    parser.add_argument("--form", choices=tuple(REQUIRED),
+                        help="required where the checkpoint does not say")
     exporting.add_readout_options(parser)
     return parser.parse_args()
 
@@ -39,7 +42,8 @@ def pick_mapping(args, tensors):
     if args.mapping is None:
         return tensors
     if args.mapping not in groups:
-        raise Refusal(f"{args.input}: no decoder {args.mapping}; it has {', '.join(groups) or 'only one'}")
+        raise Refusal(f"{args.input}: no decoder {args.mapping}; it has "
+                      f"{', '.join(groups) or 'only one'}")
     prefix = args.mapping + "/"
     return {name[len(prefix):]: array for name, array in tensors.items() if name.startswith(prefix)}
 
@@ -55,8 +59,8 @@ def expected_shapes(tensors, path, form):
                           f"It has {', '.join(sorted(tensors)[:6])}, ...")
     s = len(tensors[state])
     m = tensors[observed].shape[1 if form == "given" else 0]
-    shapes = {"A": (s, s), "C": (m, s), "Q": (s, s), "R": (m, m), "M1": (s, s), "M2": (s, m), "m0": (s,),
-              "x0": (s,), "P0": (s, s), "offset": (m,)}
+    shapes = {"A": (s, s), "C": (m, s), "Q": (s, s), "R": (m, m), "M1": (s, s), "M2": (s, m),
+              "m0": (s,), "x0": (s,), "P0": (s, s), "offset": (m,)}
     chosen = {n: shapes[n] for n in REQUIRED[form] + OPTIONAL[form]
               if n in tensors or n in REQUIRED[form]}
     n_readout = s

@@ -24,11 +24,12 @@ def gain(predicted, c, r):
 
 
 def steady_gain(a, c, q, r):
-    """Iterate the Riccati recursion until the gain stands still -> (K [S, M], predicted P [S, S])."""
+    """Iterate the Riccati recursion until the gain stands still -> (K [S, M], P [S, S])."""
     predicted, last = q.copy(), None
     for _ in range(RICCATI_STEPS):
         k = gain(predicted, c, r)
-        if last is not None and np.abs(k - last).max() <= RICCATI_TOLERANCE * max(1, np.abs(k).max()):
+        limit = RICCATI_TOLERANCE * max(1, np.abs(k).max())
+        if last is not None and np.abs(k - last).max() <= limit:
             return k, predicted
         covariance = predicted - k @ c @ predicted
         predicted = a @ (covariance + covariance.T) / 2 @ a.T + q
@@ -58,7 +59,7 @@ def run_steady(w, counts, state):
 
 
 def run_full(w, counts, state):
-    """Predict and correct with the covariance carried along; P0 is that of the state before bin 0."""
+    """Predict and correct, the covariance carried along; P0 is that before bin 0."""
     a, c, q, r = w["A"], w["C"], w["Q"], w["R"]
     covariance, rows = w.get("P0", q), []
     for u in counts - w.get("offset", 0):
@@ -81,7 +82,8 @@ def run(weights, config, counts, mode):
     w = {name: np.asarray(array, np.float64) for name, array in weights.items()}
     form = config["hyper"]["form"]
     n_states = len(w["M1" if form == "given" else "A"])
-    states = np.array(FORMS[form](w, np.asarray(counts, np.float64), w.get("x0", np.zeros(n_states))))
+    states = np.array(FORMS[form](w, np.asarray(counts, np.float64),
+                                  w.get("x0", np.zeros(n_states))))
     readout = states
     if "readout.weight" in w:
         readout = states @ w["readout.weight"].T + w["readout.bias"]

@@ -2,10 +2,12 @@
 """Fit a velocity Kalman filter by least squares.
 
   models/kalman/train.py --recipe reach --out reach.safetensors
-  models/kalman/train.py --in rec.h5:/spikes --behaviour rec.h5:/hand_vel --bin-ms 1 --out mine.safetensors
+  models/kalman/train.py --in rec.h5:/spikes --behaviour rec.h5:/hand_vel --bin-ms 1 \
+      --out mine.safetensors
 
-State: the behaviour less its training mean and, with --order 2, its change per bin. Counts are observed less their
-training mean. Silent channels are harmless: the observation noise gets a ridge on its diagonal.
+State: the behaviour less its training mean and, with --order 2, its change per bin. Counts are
+observed less their training mean. Silent channels are harmless: the observation noise gets a ridge
+on its diagonal.
 """
 import sys
 import time
@@ -61,21 +63,24 @@ def fit(counts, behaviour, order, ridge):
 def main():
     parser = fitting.fit_parser(__doc__)
     parser.add_argument("--order", type=int, choices=(1, 2), default=2)
-    parser.add_argument("--ridge", type=float, default=0.02, help="on the observation noise's diagonal")
+    parser.add_argument("--ridge", type=float, default=0.02,
+                        help="on the observation noise's diagonal")
     parser.add_argument("--form", choices=("steady", "full"), default="steady")
     args = parser.parse_args()
     if args.ridge <= 0:
-        raise Refusal(f"--ridge {args.ridge}: must be positive, or silent channels have no noise at all")
+        raise Refusal(f"--ridge {args.ridge}: must be positive, or silent channels have no noise "
+                      f"at all")
     recording, start = fitting.fit_recording(args), time.monotonic()
     index = recording.fitting
     tensors = fit(recording.counts[index].astype(np.float64),
                   recording.behaviour[index].astype(np.float64), args.order, args.ridge)
     config = {"hyper": {"form": "steady"}}
-    answers = [reference.run(tensors, config, x, "causal")["readout"] for x in recording.part("test")]
+    answers = [reference.run(tensors, config, x, "causal")["readout"]
+               for x in recording.part("test")]
     r2 = r2_summary(recording.part("test", "behaviour"), np.stack(answers))
-    print(f"fitted in {time.monotonic() - start:.1f} s; readout R2 on held-out bins {r2['mean']:.4f}")
-    command = "models/kalman/train.py" + (f" --recipe {args.recipe}" if args.recipe else "")
-    fitting.save_fit(args.out, tensors, {"form": args.form}, recording, command)
+    print(f"fitted in {time.monotonic() - start:.1f} s; readout R2 on held-out bins "
+          f"{r2['mean']:.4f}")
+    fitting.save_fit(args.out, tensors, {"form": args.form}, recording)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Turn an NDT checkpoint into a model file.
 
-IN may be the checkpoint of neural-data-transformers (a dict with state_dict, config and max_spikes), a plain
-state dict (then --heads, --norm, --context-forward and --context-backward are required), a safetensors file
-with the same tensors, or HDF5 with /weights. Nothing in IN is executed.
+IN may be the checkpoint of neural-data-transformers (a dict with state_dict, config and
+max_spikes), a plain state dict (then --heads, --norm, --context-forward and --context-backward are
+required), a safetensors file with the same tensors, or HDF5 with /weights. Nothing in IN is
+executed.
 """
 import sys
 from pathlib import Path
@@ -16,30 +17,34 @@ from common.checkpoint import take  # noqa: E402
 from common.refusal import Refusal, run_command  # noqa: E402
 from ndt import reference  # noqa: E402
 
-MODES = ("A", "C", "trial")
+DEFAULT_MODES = ("A", "C", "trial")  # of those a model can run in
 TABLE = "pos_encoder.pos_embedding.weight"
 BUFFER = "pos_encoder.pe"
 # Keys of a checkpoint's MODEL node: those used below, and those that cannot change an inference.
-USED = {"CONTEXT_FORWARD", "CONTEXT_BACKWARD", "CONTEXT_WRAP_INITIAL", "FULL_CONTEXT", "HIDDEN_SIZE",
-        "NUM_HEADS", "NUM_LAYERS", "ACTIVATION", "LINEAR_EMBEDDER", "EMBED_DIM", "LEARNABLE_POSITION",
-        "LOGRATE", "PRE_NORM", "SCALE_NORM", "DECODER", "LOSS", "POSITION", "MAX_SPIKES", "NUM_NEURONS",
-        "TRIAL_LENGTH"}
-HARMLESS = {"NAME", "DROPOUT", "DROPOUT_RATES", "DROPOUT_EMBEDDING", "UNMASKED_LOSS_SCALE", "FIXUP_INIT",
-            "SPIKE_LOG_INIT", "MAX_SPIKE_COUNT", "REQUIRES_RATES", "rate_r2"}
+USED = {"CONTEXT_FORWARD", "CONTEXT_BACKWARD", "CONTEXT_WRAP_INITIAL", "FULL_CONTEXT",
+        "HIDDEN_SIZE", "NUM_HEADS", "NUM_LAYERS", "ACTIVATION", "LINEAR_EMBEDDER", "EMBED_DIM",
+        "LEARNABLE_POSITION", "LOGRATE", "PRE_NORM", "SCALE_NORM", "DECODER", "LOSS", "POSITION",
+        "MAX_SPIKES", "NUM_NEURONS", "TRIAL_LENGTH"}
+HARMLESS = {"NAME", "DROPOUT", "DROPOUT_RATES", "DROPOUT_EMBEDDING", "UNMASKED_LOSS_SCALE",
+            "FIXUP_INIT", "SPIKE_LOG_INIT", "MAX_SPIKE_COUNT", "REQUIRES_RATES", "rate_r2"}
 FIXED = {"ACTIVATION": "relu", "CONTEXT_WRAP_INITIAL": False}
 
 
 def parse():
-    parser = exporting.exporter_parser(__doc__, MODES)
+    parser = exporting.exporter_parser(__doc__, reference.MODES)
     group = parser.add_argument_group("hyper-parameters, where the checkpoint does not say")
     group.add_argument("--heads", type=int)
     group.add_argument("--norm", choices=("pre", "post"), help="norm before or after each block")
-    group.add_argument("--context-forward", type=int, metavar="BINS", help="negative: no limit; 0: causal")
-    group.add_argument("--context-backward", type=int, metavar="BINS", help="0 or negative: no limit")
+    group.add_argument("--context-forward", type=int, metavar="BINS",
+                       help="negative: no limit; 0: causal")
+    group.add_argument("--context-backward", type=int, metavar="BINS",
+                       help="0 or negative: no limit")
     group.add_argument("--max-count", type=int, help="counts are clamped to it; 0: never")
-    group.add_argument("--rate-head", choices=("log", "relu"), help="what the head gives (default: log)")
+    group.add_argument("--rate-head", choices=("log", "relu"),
+                       help="what the head gives (default: log)")
     group.add_argument("--trial-bins", type=int, help="longest trial of sinusoidal positions")
-    group.add_argument("--window", type=int, metavar="BINS", help="mode C (default: the trial's length)")
+    group.add_argument("--window", type=int, metavar="BINS",
+                       help="mode C (default: the trial's length)")
     group.add_argument("--ignore", default="", metavar="KEY,KEY",
                        help="MODEL keys of the checkpoint that you know do not change an inference")
     return parser.parse_args()
@@ -50,9 +55,10 @@ def stated(args, checkpoint):
     own = exporting.own_facts(checkpoint).get("hyper")
     if own:
         return {"heads": own["heads"], "norm": "pre" if own["pre_norm"] else "post",
-                "context_forward": own["context_forward"], "context_backward": own["context_backward"],
-                "max_count": own["max_count"], "rate_head": "log" if own["lograte"] else "relu",
-                "trial_bins": own["trial_bins"], "position_offset": own["position_offset"]}
+                "context_forward": own["context_forward"],
+                "context_backward": own["context_backward"], "max_count": own["max_count"],
+                "rate_head": "log" if own["lograte"] else "relu", "trial_bins": own["trial_bins"],
+                "position_offset": own["position_offset"]}
     if not checkpoint.architecture:
         return {}
     model = checkpoint.architecture
@@ -71,8 +77,8 @@ def check_model_node(args, model):
     """Refuse what this project does not serve, and what it does not know."""
     unknown = set(model) - USED - HARMLESS - set(args.ignore.split(","))
     if unknown:
-        raise Refusal(f"{args.input}: MODEL.{sorted(unknown)[0]} is unknown here and may change the numbers; "
-                      f"if it does not, pass --ignore {','.join(sorted(unknown))}")
+        raise Refusal(f"{args.input}: MODEL.{sorted(unknown)[0]} is unknown here and may change "
+                      f"the numbers; if it does not, pass --ignore {','.join(sorted(unknown))}")
     for key, value in FIXED.items():
         if model.get(key, value) != value:
             raise Refusal(f"{args.input}: MODEL.{key} is {model[key]}, only {value} can be served")
@@ -93,7 +99,8 @@ def settle(args, said):
         if option is not None or value is not None:
             settled[key] = value if option is None else option
         if key not in settled:
-            raise Refusal(f"{args.input} does not say its --{key.replace('_', '-')}: give the option")
+            raise Refusal(f"{args.input} does not say its --{key.replace('_', '-')}: give the "
+                          f"option")
     settled["position_offset"] = said.get("position_offset")
     return settled
 
@@ -132,19 +139,20 @@ def learn_sizes(tensors, path):
 
 
 def expected_shapes(s, trial_bins):
-    """Every tensor the architecture has, name -> shape. A rate for each channel: held-out neurons are channels
-    that are always zero."""
+    """Every tensor the architecture has, name -> shape. A rate for each channel: held-out neurons
+    are channels that are always zero."""
     d, f = s["width"], s["hidden"]
     shapes = {"table": {"embedder.0.weight": (s.get("table_rows"), s["embed_dim"])}, "identity": {},
-              "linear": {"embedder.weight": (d, s["n_channels"]), "embedder.bias": (d,)}}[s["embed"]]
+              "linear": {"embedder.weight": (d, s["n_channels"]),
+                         "embedder.bias": (d,)}}[s["embed"]]
     if s["position"] == "learnt":
         shapes[TABLE] = (trial_bins, d)
     for i in range(s["layers"]):
         layer = {"self_attn.in_proj_weight": (3 * d, d), "self_attn.in_proj_bias": (3 * d,),
                  "self_attn.out_proj.weight": (d, d), "self_attn.out_proj.bias": (d,),
                  "linear1.weight": (f, d), "linear1.bias": (f,), "linear2.weight": (d, f),
-                 "linear2.bias": (d,), "norm1.weight": (d,), "norm1.bias": (d,), "norm2.weight": (d,),
-                 "norm2.bias": (d,)}
+                 "linear2.bias": (d,), "norm1.weight": (d,), "norm1.bias": (d,),
+                 "norm2.weight": (d,), "norm2.bias": (d,)}
         shapes.update({f"transformer_encoder.layers.{i}.{k}": v for k, v in layer.items()})
     norm = {"scale": ()} if s["final_norm"] == "scale" else {"weight": (d,), "bias": (d,)}
     shapes.update({f"transformer_encoder.norm.{k}": v for k, v in norm.items()})
@@ -183,16 +191,21 @@ def build_hyper(args, tensors, buffer, sizes, settled):
     if not trial_bins or trial_bins < 1:
         raise Refusal(f"{args.input} does not say the length of a trial: give --trial-bins")
     rows = sizes.get("table_rows")
-    max_count = settled["max_count"] if settled["max_count"] is not None else (rows - 2 if rows else 0)
+    max_count = settled["max_count"]
+    if max_count is None:
+        max_count = rows - 2 if rows else 0
     if rows and not 1 <= max_count <= rows - 2:
-        raise Refusal(f"{args.input}: max count {max_count} does not go with a table of {rows} rows")
-    if sizes["width"] % settled["heads"] or (sizes["position"] == "sinusoidal" and sizes["width"] % 2):
-        raise Refusal(f"{args.input}: width {sizes['width']} does not go with {settled['heads']} heads "
-                      f"and {sizes['position']} positions")
+        raise Refusal(f"{args.input}: max count {max_count} does not go with "
+                      f"a table of {rows} rows")
+    divisors = (settled["heads"], 2 if sizes["position"] == "sinusoidal" else 1)
+    if any(sizes["width"] % n for n in divisors):
+        raise Refusal(f"{args.input}: width {sizes['width']} does not go with {settled['heads']} "
+                      f"heads and {sizes['position']} positions")
     window = args.window or trial_bins
     if not 1 <= window <= trial_bins:
         raise Refusal(f"--window {window}: expected 1 to {trial_bins}, the bins of a trial")
-    keys = ("layers", "width", "hidden", "embed", "embed_dim", "final_norm", "position", "head_layers")
+    keys = ("layers", "width", "hidden", "embed", "embed_dim", "final_norm", "position",
+            "head_layers")
     return {"heads": settled["heads"], **{k: sizes[k] for k in keys}, "max_count": int(max_count),
             "pre_norm": settled["norm"] == "pre", "trial_bins": int(trial_bins),
             "window_bins": int(window), "lograte": settled["rate_head"] == "log",
@@ -200,6 +213,17 @@ def build_hyper(args, tensors, buffer, sizes, settled):
             if sizes["position"] == "sinusoidal" else True,
             "context_forward": settled["context_forward"],
             "context_backward": settled["context_backward"]}
+
+
+def legal_modes(hyper):
+    """Modes that a model with these masks can run in."""
+    def is_legal(mode):
+        try:
+            reference.check_mode(hyper, mode)
+        except Refusal:
+            return False
+        return True
+    return [mode for mode in reference.MODES if is_legal(mode)]
 
 
 def main():
@@ -210,11 +234,13 @@ def main():
     sizes = learn_sizes(tensors, args.input)
     hyper = build_hyper(args, tensors, None if sizes["position"] == "learnt" else buffer, sizes,
                         settle(args, stated(args, checkpoint)))
-    weights = exporting.as_float32(take(tensors, args.input, expected_shapes(sizes, hyper["trial_bins"])))
-    modes = ("A", "C", "trial") if hyper["context_forward"] == 0 else ("C", "trial")
-    if hyper["context_forward"] != 0 and args.modes and "A" in args.modes.split(","):
-        raise Refusal(f"mode A needs a causal model, but {args.input} looks "
-                      f"{hyper['context_forward']} bins ahead (context forward)")
+    weights = exporting.as_float32(take(tensors, args.input,
+                                        expected_shapes(sizes, hyper["trial_bins"])))
+    modes = legal_modes(hyper)
+    for mode in args.modes.split(",") if args.modes else ():
+        if mode in reference.MODES:
+            reference.check_mode(hyper, mode)
+    args.modes = args.modes or ",".join(mode for mode in modes if mode in DEFAULT_MODES)
     exporting.export(args, checkpoint, "ndt", reference.run, n_channels=sizes["n_channels"],
                      modes=exporting.choose_modes(args, modes), hyper=hyper,
                      outputs=(sizes["width"], sizes["n_channels"], []), weights=weights)

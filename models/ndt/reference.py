@@ -4,8 +4,12 @@
 Shapes: T bins, C channels, D width, H heads, N rates. Modes:
   trial  whole trial: bins 0..T-1 at positions 0..T-1, every output final.
   A      trial-aligned, causal: bin t is the last row of the bins 0..t.
-  C      sliding window of W bins: bin t is the last row of the bins max(0, t-W+1)..t, at rows 0..; the mask
-         applies inside the window.
+  B      trial-aligned with look-ahead: bin t is the last row of the bins 0..t, not yet revised.
+  B-lag  the same, but the row shown is the one layers x context_forward bins back, which is final.
+  C      sliding window of W bins: bin t is the last row of the bins max(0, t-W+1)..t, at rows 0..;
+         the mask applies inside the window.
+  D      causal, anchors half a trial apart: bin t is the last row of the bins anchor..t, the anchor
+         being the older of the last two.
 """
 import math
 import sys
@@ -16,6 +20,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common.reference_command import reference_main  # noqa: E402
 from common.refusal import Refusal, run_command  # noqa: E402
+
+
+MODES = ("A", "B", "B-lag", "C", "D", "trial")
 
 
 def layer_norm(x, weight, bias):
@@ -79,7 +86,8 @@ def attend(weights, prefix, hyper, x, mask):
 
 
 def feed_forward(weights, prefix, x):
-    hidden = np.maximum(x @ weights[prefix + "linear1.weight"].T + weights[prefix + "linear1.bias"], 0)
+    hidden = x @ weights[prefix + "linear1.weight"].T + weights[prefix + "linear1.bias"]
+    hidden = np.maximum(hidden, 0)
     return hidden @ weights[prefix + "linear2.weight"].T + weights[prefix + "linear2.bias"]
 
 
@@ -104,7 +112,8 @@ def layer_outputs(weights, hyper, counts):
     """Output of every layer [L][T, D], before the final norm."""
     n_bins = len(counts)
     mask = attention_mask(n_bins, hyper["context_forward"], hyper["context_backward"])
-    x = embed(weights, hyper, counts) * math.sqrt(hyper["width"]) + positions(weights, hyper, n_bins)
+    x = embed(weights, hyper, counts) * math.sqrt(hyper["width"])
+    x = x + positions(weights, hyper, n_bins)
     outputs = []
     for index in range(hyper["layers"]):
         x = encoder_layer(weights, index, hyper, x, mask)
@@ -136,25 +145,52 @@ def whole(weights, hyper, counts):
     return latents, head(weights, hyper, latents)
 
 
+def is_endless(hyper):
+    """Mode A goes on past the trial when positions are computed and its past is bounded."""
+    return hyper["position"] == "sinusoidal" and hyper["context_backward"] > 0
+
+
+def check_mode(hyper, mode):
+    forward = hyper["context_forward"]
+    if mode not in MODES:
+        raise Refusal(f"mode {mode} is unknown; an ndt has {', '.join(MODES)}")
+    if mode in ("A", "D") and forward != 0:
+        raise Refusal(f"mode {mode} needs a causal model (context_forward 0)")
+    if mode in ("B", "B-lag") and forward < 0:
+        raise Refusal(f"mode {mode} needs a bounded look-ahead (context_forward 0 or more)")
+
+
+def shown_rows(hyper, n_bins, mode):
+    """Per bin t: (first bin, end, row) of the pass whose row is shown, in bins of the recording."""
+    lag = hyper["layers"] * hyper["context_forward"]
+    half = hyper["trial_bins"] // 2
+    for t in range(n_bins):
+        if mode == "B":
+            yield 0, t + 1, t
+        elif mode == "B-lag":
+            yield 0, t + 1, max(0, t - lag)
+        elif mode == "C":
+            yield max(0, t + 1 - hyper["window_bins"]), t + 1, t
+        else:  # D: the older of two anchors, half a trial apart
+            yield max(0, t // half - 1) * half, t + 1, t
+
+
 def run(weights, config, counts, mode):
     """counts [T, C] -> dict of latents [T', D] and lograte [T', N]; T' < T where the trial ends."""
     hyper = config["hyper"]
     weights = {name: np.asarray(array, np.float64) for name, array in weights.items()}
     counts = np.asarray(counts, np.float64)
-    if mode == "trial" or (mode == "A" and hyper["position"] == "learnt"):
+    check_mode(hyper, mode)
+    if mode in ("B", "B-lag", "trial") or (mode == "A" and not is_endless(hyper)):
         counts = counts[:hyper["trial_bins"]]
-    if mode == "A" and hyper["context_forward"] != 0:
-        raise Refusal("mode A needs a causal model (context_forward 0)")
     if mode in ("A", "trial"):
         # Row t of a causal model depends on the bins 0..t alone, so one pass gives every row of A.
         latents, lograte = whole(weights, hyper, counts)
         return {"latents": latents, "lograte": lograte, "readout": None}
-    if mode != "C":
-        raise Refusal(f"mode {mode} is unknown; an ndt has A, C and trial")
-    ends = range(1, len(counts) + 1)
-    rows = [whole(weights, hyper, counts[max(0, end - hyper["window_bins"]):end]) for end in ends]
-    return {"latents": np.stack([r[0][-1] for r in rows]),
-            "lograte": np.stack([r[1][-1] for r in rows]), "readout": None}
+    passes = [(row - first, whole(weights, hyper, counts[first:end]))
+              for first, end, row in shown_rows(hyper, len(counts), mode)]
+    return {"latents": np.stack([latents[row] for row, (latents, _) in passes]),
+            "lograte": np.stack([lograte[row] for row, (_, lograte) in passes]), "readout": None}
 
 
 if __name__ == "__main__":

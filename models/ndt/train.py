@@ -4,8 +4,9 @@
   models/ndt/train.py --causal --out causal.pt     bin t sees bins 0..t (modes A, C, trial)
   models/ndt/train.py --out full.pt                every bin sees the whole trial (modes C, trial)
 
-Single elements are hidden (zeroed, the rest scaled up) and predicted from the others. A full-context model
-starts with a causal mask: with the whole trial in view from the start it settles on smoothing its neighbours.
+Single elements are hidden (zeroed, the rest scaled up) and predicted from the others. A
+full-context model starts with a causal mask: with the whole trial in view from the start it settles
+on smoothing its neighbours.
 """
 import argparse
 import sys
@@ -21,21 +22,25 @@ from ndt.network import Ndt  # noqa: E402
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
     training.add_training_options(parser, steps=3000, batch=64, lr=2e-3, seed=1)
     parser.add_argument("--causal", action="store_true", help="no look-ahead")
     parser.add_argument("--causal-start", type=float, default=0.3, metavar="FRACTION",
                         help="of the steps, with a causal mask (full context only)")
     parser.add_argument("--truncate", type=float, default=0.25, metavar="FRACTION",
-                        help="of the full-context steps, on a random first part of the trial, so that mode C"
+                        help="of the full-context steps, on a random first part of the trial, so "
+                             "that mode C"
                         "\nis fit for windows that are not yet full (full context only)")
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--heads", type=int, default=2)
-    parser.add_argument("--hide", type=float, default=0.25, metavar="RATIO", help="of elements hidden")
+    parser.add_argument("--hide", type=float, default=0.25, metavar="RATIO",
+                        help="of elements hidden")
     parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--trial-bins", type=int, default=50, help="length a long recording is cut into")
+    parser.add_argument("--trial-bins", type=int, default=50,
+                        help="length a long recording is cut into")
     dataset.add_recording_options(parser)
     return parser.parse_args()
 
@@ -56,8 +61,9 @@ def cut_trials(recording, trial_bins):
 def build_hyper(args, n_bins):
     """latent.config.hyper of the model to be trained."""
     return {"layers": args.layers, "heads": args.heads, "width": args.width, "hidden": args.hidden,
-            "embed": "linear", "embed_dim": 0, "max_count": 0, "pre_norm": True, "final_norm": "layer",
-            "position": "learnt", "position_offset": True, "trial_bins": n_bins, "window_bins": n_bins,
+            "embed": "linear", "embed_dim": 0, "max_count": 0, "pre_norm": True,
+            "final_norm": "layer", "position": "learnt", "position_offset": True,
+            "trial_bins": n_bins, "window_bins": n_bins,
             "context_forward": 0 if args.causal else -1, "context_backward": -1, "head_layers": 1,
             "lograte": True}
 
@@ -92,7 +98,8 @@ def score(model, args, recording):
     model.train()
     if recording.rates is None:
         return f"valid bits/spike {bits_per_spike(recording.part('valid'), rates):.3f}"
-    return f"valid rate R2 (median) {r2_summary(recording.part('valid', 'rates'), rates)['median']:.4f}"
+    r2 = r2_summary(recording.part("valid", "rates"), rates)
+    return f"valid rate R2 (median) {r2['median']:.4f}"
 
 
 def main():
@@ -106,9 +113,9 @@ def main():
                            lambda: score(model, args, recording))
     if seconds is None:
         return
-    hyper = build_hyper(args, recording.counts.shape[1])
-    command = "models/ndt/train.py" + (" --causal" if args.causal else "")
-    training.save_checkpoint(args, model.state_dict(), hyper, recording, [], seconds, command)
+    highest = int(counts.max()) + 3  # beyond it the network was never trained: clamped
+    hyper = {**build_hyper(args, recording.counts.shape[1]), "max_count": highest}
+    training.save_checkpoint(args, model.state_dict(), hyper, recording, [], seconds)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ def main():
     checkpoint = exporting.read_input(args)
     weight = checkpoint.tensors.get("weight")
     if weight is None or weight.ndim != 3:
-        raise Refusal(f"{args.input}: no tensor weight of shape [outputs, lags, channels]: not a Wiener "
+        raise Refusal(f"{args.input}: no tensor weight of shape [outputs, lags, channels]: not a "
+                      f"Wiener "
                       f"filter? It has {', '.join(sorted(checkpoint.tensors)[:6])}")
     n_readout, lags, n_channels = weight.shape
     shapes = {"weight": weight.shape, "bias": (n_readout,)}

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """The Wiener filter in float64 numpy: the answer key for exporter, tests and C.
 
-y_t = sum over lag k of W[:, k] x_{t-k} + b; bins before the first count as zero. Shapes: T bins, C channels,
-H lags, O outputs; lag 0 is the newest bin.
+y_t = sum over lag k of W[:, k] x_{t-k} + b; bins before the first count as zero. Shapes: T bins, C
+channels, H lags, O outputs; lag 0 is the newest bin.
 """
 import sys
 from pathlib import Path

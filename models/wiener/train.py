@@ -2,9 +2,11 @@
 """Fit a Wiener filter: ridge regression of behaviour on the newest bins.
 
   models/wiener/train.py --recipe reach --out reach.safetensors
-  models/wiener/train.py --in rec.h5:/counts --behaviour rec.h5:/velocity --bin-ms 20 --out mine.safetensors
+  models/wiener/train.py --in rec.h5:/counts --behaviour rec.h5:/velocity --bin-ms 20 \
+      --out mine.safetensors
 
-The ridge is chosen on the validation trials, then the filter is fitted on training and validation trials.
+The ridge is chosen on the validation trials, then the filter is fitted on training and validation
+trials.
 """
 import sys
 import time
@@ -22,7 +24,8 @@ RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
 def lagged(counts, lags):
-    """counts [T, C] -> design [T, lags * C + 1]; lag 0 first, zeros before the first bin, a one at the end."""
+    """counts [T, C] -> design [T, lags * C + 1]; lag 0 first, zeros before the first bin, a one at
+    the end."""
     n_bins, n_channels = counts.shape
     design = np.zeros((n_bins, lags, n_channels))
     for lag in range(min(lags, n_bins)):
@@ -52,13 +55,15 @@ def solve(xx, xy, ridge, lags):
 def score(tensors, lags, recording, split):
     """Readout R2 on a split."""
     config = {"hyper": {"lags": lags}}
-    answers = [reference.run(tensors, config, x, "causal")["readout"] for x in recording.part(split)]
+    answers = [reference.run(tensors, config, x, "causal")["readout"]
+               for x in recording.part(split)]
     return r2_summary(recording.part(split, "behaviour"), np.stack(answers))["mean"]
 
 
 def main():
     parser = fitting.fit_parser(__doc__)
-    parser.add_argument("--lags", type=int, default=20, help="bins the filter sees, the newest included")
+    parser.add_argument("--lags", type=int, default=20, help="bins the filter sees, the newest "
+                                                             "included")
     args = parser.parse_args()
     if args.lags < 1:
         raise Refusal(f"--lags {args.lags}: at least 1")
@@ -70,8 +75,7 @@ def main():
     tensors = solve(xx + more[0], xy + more[1], ridge, args.lags)
     print(f"fitted in {time.monotonic() - start:.1f} s; ridge {ridge:g}; "
           f"readout R2 on held-out bins {score(tensors, args.lags, recording, 'test'):.4f}")
-    command = "models/wiener/train.py" + (f" --recipe {args.recipe}" if args.recipe else "")
-    fitting.save_fit(args.out, tensors, {"lags": args.lags}, recording, command)
+    fitting.save_fit(args.out, tensors, {"lags": args.lags}, recording)
 
 
 if __name__ == "__main__":

@@ -106,21 +106,21 @@ def measure_paced(row, workers, plan):
     return times
 
 
-def typical(row, times):
-    """Median per bin of the input, averaged over the bins: one number for a turn, in ns."""
-    return float(np.median(times.reshape(-1, row.n_bins), axis=0).mean())
+def per_bin(row, times, statistic):
+    """A statistic over all passes for each bin of the input, averaged over the bins; microseconds."""
+    return float(statistic(times.reshape(-1, row.n_bins), axis=0).mean()) / 1e3
 
 
 def figures(row, worker, rounds, ours):
-    """What is reported of a worker: microseconds, and the ratio to latentd, median over rounds."""
-    pooled = np.concatenate(rounds) / 1e3
-    ratios = [typical(row, theirs) / typical(row, mine) for theirs, mine in zip(rounds, ours)]
-    p50, p99, p999 = np.percentile(pooled, (50, 99, 99.9))
+    """What is reported of a worker: microseconds, and ratios to latentd (rounds: ours)."""
+    times, our_times = np.concatenate(rounds), np.concatenate(ours)
+    least, typical = (per_bin(row, times, statistic) for statistic in (np.min, np.median))
+    p50, p99, p999 = np.percentile(times, (50, 99, 99.9)) / 1e3
     return {"implementation": worker.kind, "variant": worker.variant, "about": worker.about,
-            "n_steps": len(pooled),
-            "typical_us": float(np.median([typical(row, r) for r in rounds])) / 1e3,
-            "p50_us": p50, "p99_us": p99, "p999_us": p999, "max_us": float(pooled.max()),
-            "ratio": float(np.median(ratios))}
+            "n_steps": len(times), "least_us": least, "typical_us": typical,
+            "p50_us": p50, "p99_us": p99, "p999_us": p999, "max_us": float(times.max()) / 1e3,
+            "ratio": typical / per_bin(row, our_times, np.median),
+            "ratio_least": least / per_bin(row, our_times, np.min)}
 
 
 def fastest(results, kind):
@@ -167,13 +167,15 @@ def measure_row(row, options, bandwidth):
 def print_result(label, result, fast):
     name = " ".join((result["implementation"], result["variant"])).strip()
     cells = "".join(f"{result[key]:>10.2f}" for key in (
-        "typical_us", "p50_us", "p99_us", "p999_us", "max_us"))
-    print(f"  {label:<6} {name:<34}{cells}{result['ratio']:>8.2f}{'  fastest' if fast else ''}")
+        "least_us", "typical_us", "p50_us", "p99_us", "p999_us", "max_us"))
+    ratios = f"{result['ratio']:>8.2f}{result['ratio_least']:>8.2f}"
+    print(f"  {label:<6} {name:<34}{cells}{ratios}{'  fastest' if fast else ''}")
 
 
 def print_row(row):
     print(f"\n{row['title']}")
-    print(f"  {'':<41}{'typical':>10}{'p50':>10}{'p99':>10}{'p99.9':>10}{'max us':>10}{'ratio':>8}")
+    names = ("least", "typical", "p50", "p99", "p99.9", "max us")
+    print(f"  {'':<41}" + "".join(f"{name:>10}" for name in names) + f"{'ratio':>8}{'of least':>9}")
     for result in row["hot"]:
         best = fastest(row["hot"], result["implementation"])
         print_result("hot", result, result is best and result["implementation"] != LATENTD)
@@ -194,6 +196,8 @@ def print_row(row):
 def print_machine(report):
     for key, value in report["machine"].items():
         print(f"{key:<18} {value}")
+    if machine.is_busy():
+        print("NOTE: other work runs on this machine; ratios are less sure, p99 and above not ours")
     print("\nread bandwidth of one core")
     for entry in report["bandwidth"]:
         print(f"  {entry['bytes'] / 2**20:>7.3f} MB {entry['gb_per_s']:>7.1f} GB/s")

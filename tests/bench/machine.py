@@ -42,6 +42,11 @@ def caches():
     return ", ".join(found) or "unknown"
 
 
+def is_busy():
+    """Whether others use more than a tenth of this machine."""
+    return os.getloadavg()[0] > 0.1 * len(os.sched_getaffinity(0))
+
+
 def load():
     return " ".join(f"{value:.2f}" for value in os.getloadavg())
 

@@ -18,9 +18,7 @@ cd "$(dirname "$0")/../.."
 options=()
 while [ $# -gt 0 ]; do
     case $1 in
-    --json) options+=(--json "$(realpath -m "$started_in/${2:?--json needs a file}" 2>/dev/null)")
-        [[ $2 == /* ]] && options[-1]=$2
-        shift ;;
+    --json) options+=(--json "$(cd "$started_in" && realpath "${2:?--json needs a file}")"); shift ;;
     --quick) options+=(--plan quick) ;;
     --row) options+=(--row "${2:?--row needs a name}"); shift ;;
     *) echo "run.sh: unknown option '$1' (see --help)" >&2; exit 2 ;;
@@ -32,9 +30,10 @@ ort_version=1.30.0
 npm_folder=build/bench/npm
 find_ort() {
     local machine=x64
+    [ -d "$npm_folder/node_modules/onnxruntime-node" ] || return 0
     [ "$(uname -m)" = aarch64 ] && machine=arm64
     find "$npm_folder/node_modules/onnxruntime-node/bin" -path "*/linux/$machine/*" \
-        -name 'libonnxruntime.so.1' 2>/dev/null | head -n 1
+        -name 'libonnxruntime.so.1' | head -n 1
 }
 # The library alone is wanted, so the package's own scripts (which would fetch GPU parts) do not run.
 install_ort() {
@@ -45,7 +44,7 @@ install_ort() {
 }
 
 echo "==> packages"
-bash tests/install.sh build
+bash tests/install.sh build client
 bash tests/install.sh test bench || echo "going on without the peers that need these packages" >&2
 echo "==> build"
 cmake --preset release >/dev/null

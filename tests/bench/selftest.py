@@ -91,12 +91,13 @@ class BenchTest(unittest.TestCase):
 
     def test_figures(self):
         row = dataclasses.replace(rows.ROWS[-1], n_bins=2)
-        ours = [np.array([1e3, 3e3, 1e3, 3e3, 1e3, 9e3])]
-        self.assertEqual(bench.typical(row, ours[0]), 2000.0)  # medians 1 and 3 us
+        ours = [np.array([1e3, 3e3, 2e3, 3e3]), np.array([4e3, 9e3])]  # medians 2 and 3 us
+        theirs = [np.array([3e3, 3e3, 9e3, 3e3]), np.array([9e3, 12e3])]  # 9 and 3 us
         worker = argparse.Namespace(kind="a", variant="b", about="")
-        result = bench.figures(row, worker, [3 * ours[0]], ours)
-        self.assertEqual(result["ratio"], 3.0)
-        self.assertEqual((result["typical_us"], result["max_us"]), (6.0, 27.0))
+        result = bench.figures(row, worker, theirs, ours)
+        self.assertEqual((result["typical_us"], result["ratio"]), (6.0, 2.4))
+        self.assertEqual((result["least_us"], result["ratio_least"]), (3.0, 1.5))
+        self.assertEqual((result["p50_us"], result["max_us"]), (6.0, 12.0))
 
     def test_bandwidth(self):
         table = machine.bandwidth(BIN)

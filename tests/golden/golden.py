@@ -34,7 +34,8 @@ def need_binaries(*names):
     """A missing program is a failure: ctest runs after the build."""
     missing = [name for name in names if not os.access(BIN / name, os.X_OK)]
     if missing:
-        sys.exit(f"{', '.join(missing)} not found in {BIN}; set LATENT_BIN to the folder of programs")
+        sys.exit(f"{', '.join(missing)} not found in {BIN}; set LATENT_BIN to the folder of "
+                 f"programs")
 
 
 class Case(unittest.TestCase):
@@ -67,7 +68,8 @@ class Case(unittest.TestCase):
         return out
 
     def refused(self, arch, source, *options, text=()):
-        """models/ARCH/export.py must say no: exit code 2, no file, a text with every word of text."""
+        """models/ARCH/export.py must say no: exit code 2, no file, a text with every word of
+        text."""
         out = self.folder / "refused.safetensors"
         command = [PYTHON, MODELS / arch / "export.py", source, out, *options]
         result = subprocess.run([str(c) for c in command], capture_output=True, text=True)
@@ -86,8 +88,8 @@ class Case(unittest.TestCase):
             f["counts"] = counts
             f.attrs["bin_width_ms"] = bin_ms
         out.unlink(missing_ok=True)
-        self.run_ok(BIN / "latent-decode", "--model", model, "--in", f"{source}:/counts", "--out", out,
-                    *(["--mode", mode] if mode else []))
+        self.run_ok(BIN / "latent-decode", "--model", model, "--in", f"{source}:/counts", "--out",
+                    out, *(["--mode", mode] if mode else []))
         with h5py.File(out) as f:
             arrays = {name: f[name][()] for name in f}
             self.assertEqual(float(f.attrs["bin_width_ms"]), bin_ms)

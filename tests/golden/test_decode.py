@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""latent-decode against reference.py for every variant and mode of every architecture, on random small models."""
+"""latent-decode against reference.py for every variant and mode of every architecture, on random
+small models."""
 import itertools
 
 import numpy as np
@@ -38,7 +39,8 @@ class Decode(golden.Case):
             valid = np.ones(found.shape[:2], bool)
             if group == "readout":  # neutral while the window fills: the flags must say so
                 valid = decoded["flags"] & golden.FLAG_WARMUP == 0
-            limit = LOGRATE_LIMIT if group == "lograte" else LATENT_LIMIT * max(1, np.abs(array).max())
+            scale = max(1, np.abs(array).max())
+            limit = LOGRATE_LIMIT if group == "lograte" else LATENT_LIMIT * scale
             self.assertTrue(valid[:, :n_bins].any(), what)
             part = valid[:, :n_bins]
             self.close(found[:, :n_bins][part], array[part], limit, f"{what}, mode {mode}, {group}")
@@ -46,8 +48,8 @@ class Decode(golden.Case):
 
 
 class NdtDecode(Decode):
-    def make(self, seed, embed, mask, *, pre_norm=True, final_norm="layer", position="learnt", head_layers=1,
-             offset=True, log=True, window=TRIAL_BINS, layers=2):
+    def make(self, seed, embed, mask, *, pre_norm=True, final_norm="layer", position="learnt",
+             head_layers=1, offset=True, log=True, window=TRIAL_BINS, layers=2):
         """A random NDT through the exporter -> path."""
         sizes = {**EMBEDS[embed], "layers": layers, "hidden": 10, "head_layers": head_layers,
                  "final_norm": final_norm, "position": position}
@@ -59,32 +61,37 @@ class NdtDecode(Decode):
             tensors[f"decoder.{2 * (head_layers - 1)}.bias"] += np.float32(6)
         if position == "sinusoidal":
             hyper = {"position": position, "width": sizes["width"], "position_offset": offset}
-            tensors["pos_encoder.pe"] = ndt.positions({}, hyper, TRIAL_BINS)[:, None].astype(np.float32)
+            rows = ndt.positions({}, hyper, TRIAL_BINS)
+            tensors["pos_encoder.pe"] = rows[:, None].astype(np.float32)
         source = self.folder / "ndt-tensors.safetensors"
         safetensors.write(source, tensors, {})
         forward, backward = MASKS[mask]
         return self.export("ndt", source, "--bin-width", "10", "--heads", "2", "--norm",
-                           "pre" if pre_norm else "post", "--context-forward", forward, "--context-backward",
-                           backward, "--window", window, "--rate-head", "log" if log else "relu",
-                           "--max-count", "4")
+                           "pre" if pre_norm else "post", "--context-forward", forward,
+                           "--context-backward", backward, "--window", window, "--rate-head",
+                           "log" if log else "relu", "--max-count", "4", "--modes",
+                           ",".join(ndt_export.legal_modes(
+                               {"context_forward": forward, "context_backward": backward})))
 
     def check(self, seed, embed, mask, **options):
         path = self.make(seed, embed, mask, **options)
         what = f"ndt {embed}, {mask}, {options}"
         n_channels = EMBEDS[embed]["n_channels"]
         for mode in read_model(path).config["modes"]:
-            n_bins = TRIAL_BINS if mode in ("A", "trial") else TRIAL_BINS + 7
+            n_bins = TRIAL_BINS + 7 if mode in ("C", "D") else TRIAL_BINS
             counts = golden.random_counts(seed, 2, n_bins, n_channels, mean=1.5)
             decoded, _ = self.compare(ndt.run, path, counts, mode, what)
             clipped = decoded["flags"] & golden.FLAG_INPUT_CLIPPED != 0
             if mode != "trial":
-                self.assertTrue(np.array_equal(clipped, (counts > 4).any(-1)), f"{what}: INPUT_CLIPPED")
+                self.assertTrue(np.array_equal(clipped, (counts > 4).any(-1)),
+                                f"{what}: INPUT_CLIPPED")
 
     def test_every_variant(self):
         """Each value of each option, with every embedding and mask."""
         options = [{}, {"pre_norm": False}, {"final_norm": "scale"}, {"position": "sinusoidal"},
                    {"position": "sinusoidal", "offset": False}, {"head_layers": 2}, {"log": False},
-                   {"pre_norm": False, "final_norm": "scale", "position": "sinusoidal", "head_layers": 2}]
+                   {"pre_norm": False, "final_norm": "scale", "position": "sinusoidal",
+                    "head_layers": 2}]
         grid = itertools.product(EMBEDS, MASKS, options)
         for seed, (embed, mask, option) in enumerate(grid):
             with self.subTest(embed=embed, mask=mask, **option):
@@ -96,12 +103,15 @@ class NdtDecode(Decode):
                 self.check(7, "linear", mask, window=5, layers=3)
 
     def test_positions_end_with_the_trial(self):
-        """Past the last learnt position mode A is OUTSIDE; sinusoidal positions go on."""
+        """Past the trial mode A is OUTSIDE, unless positions are computed and the past it reads is
+        bounded."""
         counts = golden.random_counts(1, 1, TRIAL_BINS + 4, N_CHANNELS)
-        learnt = self.decode(self.make(1, "linear", "causal"), counts, "A")
-        outside = learnt["flags"][0] & golden.FLAG_OUTSIDE != 0
-        self.assertEqual(list(outside), [False] * TRIAL_BINS + [True] * 4)
-        path = self.make(1, "linear", "causal", position="sinusoidal")
+        for mask, position in (("causal", "learnt"), ("causal", "sinusoidal"),
+                               ("causal band 3", "learnt")):
+            decoded = self.decode(self.make(1, "linear", mask, position=position), counts, "A")
+            outside = decoded["flags"][0] & golden.FLAG_OUTSIDE != 0
+            self.assertEqual(list(outside), [False] * TRIAL_BINS + [True] * 4)
+        path = self.make(1, "linear", "causal band 3", position="sinusoidal")
         decoded, n_bins = self.compare(ndt.run, path, counts, "A", "sinusoidal past the trial")
         self.assertEqual(n_bins, TRIAL_BINS + 4)
         self.assertFalse((decoded["flags"] & golden.FLAG_OUTSIDE).any())
@@ -112,8 +122,10 @@ class GruDecode(Decode):
         shapes = {}
         for k in range(layers):
             inputs = N_CHANNELS if k == 0 else hidden
-            shapes.update({f"gru.weight_ih_l{k}": (3 * hidden, inputs), f"gru.bias_ih_l{k}": (3 * hidden,),
-                           f"gru.weight_hh_l{k}": (3 * hidden, hidden), f"gru.bias_hh_l{k}": (3 * hidden,)})
+            shapes.update({f"gru.weight_ih_l{k}": (3 * hidden, inputs),
+                           f"gru.bias_ih_l{k}": (3 * hidden,),
+                           f"gru.weight_hh_l{k}": (3 * hidden, hidden),
+                           f"gru.bias_hh_l{k}": (3 * hidden,)})
         for name, n in (("rate", n_rates), ("readout", n_readout)):
             if n:
                 shapes.update({f"{name}.weight": (n, hidden), f"{name}.bias": (n,)})
@@ -141,11 +153,13 @@ class KalmanDecode(Decode):
         g = np.random.default_rng(5)
         s, m = 4, N_CHANNELS
         if form == "given":
-            tensors = {"M1": 0.3 * g.normal(size=(s, s)), "M2": g.normal(size=(s, m)), "m0": g.normal(size=s)}
+            tensors = {"M1": 0.3 * g.normal(size=(s, s)), "M2": g.normal(size=(s, m)),
+                       "m0": g.normal(size=s)}
         else:
             q, r = g.normal(size=(s, s)), g.normal(size=(m, m))
-            tensors = {"A": 0.95 * np.linalg.qr(g.normal(size=(s, s)))[0], "C": g.normal(size=(m, s)),
-                       "Q": q @ q.T + np.eye(s), "R": r @ r.T + np.eye(m)}
+            tensors = {"A": 0.95 * np.linalg.qr(g.normal(size=(s, s)))[0],
+                       "C": g.normal(size=(m, s)), "Q": q @ q.T + np.eye(s),
+                       "R": r @ r.T + np.eye(m)}
         if "offset" in extras:
             tensors["offset"] = g.normal(size=m)
         if "x0" in extras:
@@ -153,7 +167,8 @@ class KalmanDecode(Decode):
         if "P0" in extras:
             tensors["P0"] = 3 * np.eye(s)
         if "readout" in extras:
-            tensors.update({"readout.weight": g.normal(size=(2, s)), "readout.bias": g.normal(size=2)})
+            tensors.update({"readout.weight": g.normal(size=(2, s)),
+                            "readout.bias": g.normal(size=2)})
         return tensors
 
     def test_forms(self):
@@ -180,7 +195,8 @@ class WienerDecode(Decode):
                 counts = golden.random_counts(lags, 2, 30, N_CHANNELS)
                 decoded, _ = self.compare(wiener.run, path, counts, "causal", f"wiener {lags}")
                 warm = decoded["flags"] & golden.FLAG_WARMUP != 0
-                self.assertTrue((warm == (np.arange(30) < lags - 1)).all(), "WARMUP until the lags are filled")
+                self.assertTrue((warm == (np.arange(30) < lags - 1)).all(),
+                                "WARMUP until the lags are filled")
 
 
 if __name__ == "__main__":

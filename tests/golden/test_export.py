@@ -12,14 +12,15 @@ from common import safetensors
 from common.model_file import read_model
 from ndt.network import Ndt
 
-HYPER = {"layers": 2, "heads": 2, "width": 10, "hidden": 6, "embed": "table", "embed_dim": 2, "max_count": 5,
-         "pre_norm": True, "final_norm": "layer", "position": "learnt", "position_offset": True,
-         "trial_bins": 9, "window_bins": 9, "context_forward": 0, "context_backward": 4, "head_layers": 1,
-         "lograte": True}
-NODE = {"NAME": "NeuralDataTransformer", "NUM_HEADS": 2, "NUM_LAYERS": 2, "EMBED_DIM": 2, "PRE_NORM": True,
-        "CONTEXT_FORWARD": 0, "CONTEXT_BACKWARD": 4, "FULL_CONTEXT": False, "LOGRATE": True,
-        "LEARNABLE_POSITION": True, "ACTIVATION": "relu", "DROPOUT": 0.1, "DECODER": {"LAYERS": 1},
-        "LOSS": {"TYPE": "poisson", "TOPK": 1.0}, "POSITION": {"OFFSET": True}}
+HYPER = {"layers": 2, "heads": 2, "width": 10, "hidden": 6, "embed": "table", "embed_dim": 2,
+         "max_count": 5, "pre_norm": True, "final_norm": "layer", "position": "learnt",
+         "position_offset": True, "trial_bins": 9, "window_bins": 9, "context_forward": 0,
+         "context_backward": 4, "head_layers": 1, "lograte": True}
+NODE = {"NAME": "NeuralDataTransformer", "NUM_HEADS": 2, "NUM_LAYERS": 2, "EMBED_DIM": 2,
+        "PRE_NORM": True, "CONTEXT_FORWARD": 0, "CONTEXT_BACKWARD": 4, "FULL_CONTEXT": False,
+        "LOGRATE": True, "LEARNABLE_POSITION": True, "ACTIVATION": "relu", "DROPOUT": 0.1,
+        "DECODER": {"LAYERS": 1}, "LOSS": {"TYPE": "poisson", "TOPK": 1.0},
+        "POSITION": {"OFFSET": True}}
 STATED = ("--heads", "2", "--norm", "pre", "--context-forward", "0", "--context-backward", "4")
 
 
@@ -37,7 +38,8 @@ class NdtExport(golden.Case):
         """A checkpoint dict as the published training code saves it."""
         node = {**NODE, **changes}
         return self.save({"state_dict": state or self.state, "config": {"MODEL": node, "SEED": 1},
-                          "max_spikes": 5, "num_neurons": 5, "trial_length": 9, "best_val": {"value": 1.0}})
+                          "max_spikes": 5, "num_neurons": 5, "trial_length": 9,
+                          "best_val": {"value": 1.0}})
 
     def test_genuine_checkpoint(self):
         model = read_model(self.export("ndt", self.genuine(), "--bin-width", "5"))
@@ -49,7 +51,8 @@ class NdtExport(golden.Case):
 
     def test_full_context_overrides_the_limits(self):
         model = read_model(self.export("ndt", self.genuine(FULL_CONTEXT=True), "--bin-width", "5"))
-        self.assertEqual((model.hyper["context_forward"], model.hyper["context_backward"]), (-1, -1))
+        self.assertEqual((model.hyper["context_forward"], model.hyper["context_backward"]),
+                         (-1, -1))
         self.assertEqual(model.config["modes"], ["C", "trial"])
 
     def test_plain_state_dict_safetensors_and_hdf5_agree(self):
@@ -62,8 +65,8 @@ class NdtExport(golden.Case):
             f.attrs["architecture"] = json.dumps({**NODE, "MAX_SPIKES": 5, "TRIAL_LENGTH": 9})
             f.attrs["bin_width_ms"] = 5.0
         models = [read_model(self.export("ndt", plain, "--bin-width", "5", *STATED, name="a")),
-                  read_model(self.export("ndt", self.folder / "t.safetensors", "--bin-width", "5", *STATED,
-                                         name="b")),
+                  read_model(self.export("ndt", self.folder / "t.safetensors", "--bin-width", "5",
+                                         *STATED, name="b")),
                   read_model(self.export("ndt", self.folder / "t.h5", name="c"))]
         for model in models[1:]:
             self.assertEqual(model.hyper, models[0].hyper)
@@ -80,10 +83,12 @@ class NdtExport(golden.Case):
 
     def test_contradictions(self):
         path = self.genuine(CONTEXT_FORWARD=3)
-        self.refused("ndt", path, "--bin-width", "5", "--modes", "A", text=("mode A", "causal"))
+        for mode in ("A", "D"):
+            self.refused("ndt", path, "--bin-width", "5", "--modes", mode,
+                         text=(f"mode {mode}", "causal"))
         path = self.genuine()
         self.refused("ndt", path, "--bin-width", "5", "--heads", "5", text=("--heads 5", "says 2"))
-        self.refused("ndt", path, "--bin-width", "5", "--modes", "A,D", text=("mode D",))
+        self.refused("ndt", path, "--bin-width", "5", "--modes", "A,E", text=("mode E",))
         self.refused("ndt", path, "--bin-width", "5", "--window", "10", text=("--window 10",))
 
     def test_what_cannot_be_served(self):
@@ -100,7 +105,8 @@ class NdtExport(golden.Case):
         without = {k: v for k, v in self.state.items() if k != name}
         self.refused("ndt", self.genuine(without), "--bin-width", "5", text=(name, "missing"))
         extra = {**self.state, "readin.weight": torch.zeros(2, 2)}
-        self.refused("ndt", self.genuine(extra), "--bin-width", "5", text=("readin.weight", "no place"))
+        self.refused("ndt", self.genuine(extra), "--bin-width", "5",
+                     text=("readin.weight", "no place"))
         wrong = {**self.state, name: torch.zeros(11)}
         self.refused("ndt", self.genuine(wrong), "--bin-width", "5", text=(name, "[11]", "[10]"))
         whole = {**self.state, name: torch.zeros(10, dtype=torch.int64)}
@@ -115,8 +121,8 @@ class NdtExport(golden.Case):
         model = read_model(self.export("ndt", self.genuine(state, **node), "--bin-width", "5"))
         self.assertEqual(model.hyper["position"], "sinusoidal")
         self.assertNotIn("pos_encoder.pe", model.weights)
-        self.refused("ndt", self.genuine(state, POSITION={"OFFSET": False}, **node), "--bin-width", "5",
-                     text=("pos_encoder.pe",))
+        self.refused("ndt", self.genuine(state, POSITION={"OFFSET": False}, **node), "--bin-width",
+                     "5", text=("pos_encoder.pe",))
 
 
 class OtherExports(golden.Case):
@@ -124,10 +130,12 @@ class OtherExports(golden.Case):
         """A small valid set of tensors, and the options its exporter needs."""
         g = np.random.default_rng(0)
         return {
-            "gru": ({"gru.weight_ih_l0": g.normal(size=(12, 5)), "gru.weight_hh_l0": g.normal(size=(12, 4)),
+            "gru": ({"gru.weight_ih_l0": g.normal(size=(12, 5)),
+                     "gru.weight_hh_l0": g.normal(size=(12, 4)),
                      "gru.bias_ih_l0": g.normal(size=12), "gru.bias_hh_l0": g.normal(size=12),
                      "rate.weight": g.normal(size=(5, 4)), "rate.bias": g.normal(size=5)}, ()),
-            "kalman": ({"A": 0.9 * np.eye(2), "C": g.normal(size=(5, 2)), "Q": np.eye(2), "R": np.eye(5)},
+            "kalman": ({"A": 0.9 * np.eye(2), "C": g.normal(size=(5, 2)), "Q": np.eye(2),
+                        "R": np.eye(5)},
                        ("--form", "steady")),
             "wiener": ({"weight": g.normal(size=(2, 3, 5)), "bias": g.normal(size=2)}, ()),
         }[arch]
@@ -146,7 +154,8 @@ class OtherExports(golden.Case):
                 self.export(arch, self.write(tensors), *options)
                 rest = {k: v for k, v in tensors.items() if k != name}
                 self.refused(arch, self.write(rest), *options, text=(name, "missing"))
-                self.refused(arch, self.write({**tensors, "stray": np.zeros(3)}), *options, text=("stray",))
+                self.refused(arch, self.write({**tensors, "stray": np.zeros(3)}), *options,
+                             text=("stray",))
                 self.refused(arch, self.write({**tensors, name: np.zeros((3, 3))}), *options,
                              text=(name, "[3, 3]"))
                 self.refused(arch, self.write(tensors), *options[:-2], text=("--bin-width",))
@@ -171,7 +180,8 @@ class OtherExports(golden.Case):
         silent = np.diag([1.0, 1, 1, 1, 0])
         self.refused("kalman", self.write({**tensors, "R": silent}), *options, text=("R", "silent"))
         crooked = np.array([[1.0, 0.5], [0, 1]])
-        self.refused("kalman", self.write({**tensors, "Q": crooked}), *options, text=("Q", "symmetric"))
+        self.refused("kalman", self.write({**tensors, "Q": crooked}), *options,
+                     text=("Q", "symmetric"))
         self.refused("kalman", self.write(tensors), "--bin-width", "10", text=("--form",))
 
     def test_kalman_mappings(self):
@@ -184,27 +194,48 @@ class OtherExports(golden.Case):
             f.attrs["architecture"] = json.dumps({"bin_ms": 45})
         path = self.folder / "two.h5"
         self.refused("kalman", path, *options, text=("--mapping", "first", "second"))
-        self.refused("kalman", path, *options, "--mapping", "third", text=("third", "first, second"))
+        self.refused("kalman", path, *options, "--mapping", "third",
+                     text=("third", "first, second"))
         model = read_model(self.export("kalman", path, *options, "--mapping", "second"))
         self.assertTrue(np.array_equal(model.weights["C"], 2 * tensors["C"]))
         self.assertEqual(model.config["bin_width_us"], 45000)
-        self.refused("kalman", path, *options, "--mapping", "first", "--bin-width", "20", text=("45",))
+        self.refused("kalman", path, *options, "--mapping", "first", "--bin-width", "20",
+                     text=("45",))
 
     def test_readout_description(self):
         tensors, _ = self.tensors("wiener")
         path = self.write(tensors)
-        model = read_model(self.export("wiener", path, "--bin-width", "10", "--readout-names", "vx,vy",
-                                       "--readout-units", "mm/s,mm/s", "--readout-min=-300,-200",
-                                       "--readout-max", "300,200", "--readout-slew", "9,8"))
+        model = read_model(self.export("wiener", path, "--bin-width", "10", "--readout-names",
+                                       "vx,vy", "--readout-units", "mm/s,mm/s",
+                                       "--readout-min=-300,-200", "--readout-max", "300,200",
+                                       "--readout-slew", "9,8"))
         self.assertEqual(model.config["outputs"]["readout"][1],
                          {"name": "vy", "unit": "mm/s", "neutral": 0.0, "min": -200.0, "max": 200.0,
                           "slew": 8.0})
-        self.refused("wiener", path, "--bin-width", "10", "--readout-names", "vx", text=("--readout-names",))
-        self.refused("wiener", path, "--bin-width", "10", "--readout-max", "1,x", text=("--readout-max",))
+        self.refused("wiener", path, "--bin-width", "10", "--readout-names", "vx",
+                     text=("--readout-names",))
+        self.refused("wiener", path, "--bin-width", "10", "--readout-max", "1,x",
+                     text=("--readout-max",))
+
+    def test_channel_statistics(self):
+        path = self.write(self.tensors("wiener")[0])
+        counts = golden.random_counts(4, 3, 50, 5)
+        with h5py.File(self.folder / "counts.h5", "w") as f:
+            f["counts"], f["narrow"] = counts, counts[..., :3]
+        model = read_model(self.export("wiener", path, "--bin-width", "10", "--statistics",
+                                       f"{self.folder}/counts.h5:/counts"))
+        self.close(model.config["channels"]["mean"], counts.mean((0, 1)), 1e-12, "mean")
+        self.close(model.config["channels"]["variance"], counts.reshape(-1, 5).var(0), 1e-12,
+                   "variance")
+        self.assertNotIn("channels", read_model(self.export("wiener", path, "--bin-width",
+                                                            "10")).config)
+        self.refused("wiener", path, "--bin-width", "10", "--statistics",
+                     f"{self.folder}/counts.h5:/narrow", text=("3 channels", "5"))
 
     def test_garbage(self):
-        for name, data in (("empty", b""), ("text", b"hello, world"), ("png", b"\x89PNG\r\n\x1a\n" + b"x" * 99),
-                           ("length", b"\xff" * 200), ("header", (40).to_bytes(8, "little") + b"{" * 40)):
+        for name, data in (("empty", b""), ("text", b"hello, world"),
+                           ("png", b"\x89PNG\r\n\x1a\n" + b"x" * 99), ("length", b"\xff" * 200),
+                           ("header", (40).to_bytes(8, "little") + b"{" * 40)):
             path = self.folder / name
             path.write_bytes(data)
             for arch in ("ndt", "gru", "kalman", "wiener"):

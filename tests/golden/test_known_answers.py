@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Third-party models through exporter and latent-decode: NDT log-rates 2e-5, Kalman gains 1e-7 and velocities 1e-6."""
+"""Third-party models through exporter and latent-decode: NDT log-rates 2e-5, Kalman gains 1e-7 and
+velocities 1e-6."""
 import h5py
 import numpy as np
 
@@ -37,14 +38,15 @@ class KalmanKnownAnswers(golden.Case):
     source = golden.KNOWN / "kalman_monkeyJ.h5"
 
     def test_gain(self):
-        """The answer to a unit impulse in channel i is column i of the gain. Readout (i, s) has the bias -K[s, i],
-        so that what is published is a difference, which float32 holds exactly enough."""
+        """The answer to a unit impulse in channel i is column i of the gain. Readout (i, s) has the
+        bias -K[s, i], so that what is published is a difference, which float32 holds exactly
+        enough."""
         for mapping in MAPPINGS:
             with self.subTest(mapping), h5py.File(self.source) as answer:
                 expected = answer[f"expected/{mapping}/K"][()]  # [S, M]
                 n_states, n_channels = expected.shape
-                model = read_model(self.export("kalman", self.source, "--mapping", mapping, "--form",
-                                               "steady"))
+                model = read_model(self.export("kalman", self.source, "--mapping", mapping,
+                                               "--form", "steady"))
                 model.weights["readout.weight"] = np.tile(np.eye(n_states), (n_channels, 1))
                 model.weights["readout.bias"] = -expected.T.reshape(-1)
                 entry = model.config["outputs"]["readout"][0]

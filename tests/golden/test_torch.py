@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""The float64 references against PyTorch: torch.nn.GRU, torch's attention and norms, and the trainers' own modules."""
+"""The float64 references against PyTorch: torch.nn.GRU, torch's attention and norms, and the
+trainers' own modules."""
 import itertools
 
 import numpy as np
@@ -34,8 +35,8 @@ class GruTorch(golden.Case):
         for layers in (1, 2, 3):
             module = randomise(GruDecoder(6, 5, layers, n_rates=6, n_readout=2), layers)
             counts = golden.random_counts(layers, 25, 6).astype(np.float64)
-            found = gru_reference.run(arrays(module), {"hyper": {"layers": layers, "hidden": 5}}, counts,
-                                      "causal")
+            found = gru_reference.run(arrays(module), {"hyper": {"layers": layers, "hidden": 5}},
+                                      counts, "causal")
             with torch.no_grad():
                 x = torch.tensor(counts)[None]
                 latents, (lograte, readout) = module.gru(x)[0], module(x)
@@ -62,13 +63,15 @@ class NdtTorch(golden.Case):
         return {"layers": 2, "heads": 2, "width": width, "hidden": 7, "embed": embed,
                 "embed_dim": 2 if embed == "table" else 0, "max_count": 3, "pre_norm": pre_norm,
                 "final_norm": final_norm, "position": position, "position_offset": True,
-                "trial_bins": self.n_bins, "window_bins": self.n_bins, "context_forward": context[0],
-                "context_backward": context[1], "head_layers": head_layers, "lograte": True}
+                "trial_bins": self.n_bins, "window_bins": self.n_bins,
+                "context_forward": context[0], "context_backward": context[1],
+                "head_layers": head_layers, "lograte": True}
 
     def test_every_variant(self):
         """The module that is trained here, in every variant, in float64."""
         grid = itertools.product(("identity", "table", "linear"), (True, False), ("layer", "scale"),
-                                 ("learnt", "sinusoidal"), (1, 2), ((-1, -1), (0, 0), (0, 3), (2, 4)))
+                                 ("learnt", "sinusoidal"), (1, 2),
+                                 ((-1, -1), (0, 0), (0, 3), (2, 4)))
         torch.set_default_dtype(torch.float64)
         self.addCleanup(torch.set_default_dtype, torch.float32)
         for seed, options in enumerate(grid):
@@ -76,7 +79,8 @@ class NdtTorch(golden.Case):
                 hyper = self.hyper(*options)
                 n_channels = 6 if hyper["embed"] == "identity" else self.n_channels
                 module = randomise(Ndt(hyper, n_channels), seed)
-                counts = golden.random_counts(seed, self.n_bins, n_channels, mean=1.5).astype(np.float64)
+                counts = golden.random_counts(seed, self.n_bins, n_channels,
+                                              mean=1.5).astype(np.float64)
                 weights = arrays(module)
                 weights.pop("pos_encoder.pe", None)
                 sizes = ndt_export.learn_sizes(weights, "module")
@@ -93,18 +97,21 @@ class NdtTorch(golden.Case):
         for pre_norm in (True, False):
             hyper = {**self.hyper("linear", pre_norm, "layer", "learnt", 1, (0, 3)), "layers": 1}
             module = randomise(Ndt(hyper, self.n_channels), 1)
-            layer = torch.nn.TransformerEncoderLayer(8, 2, 7, 0.0, batch_first=True, norm_first=pre_norm)
+            layer = torch.nn.TransformerEncoderLayer(8, 2, 7, 0.0, batch_first=True,
+                                                     norm_first=pre_norm)
             layer = layer.double().train()  # train: torch's fused path in eval differs in masking
             layer.load_state_dict(module.transformer_encoder.layers[0].state_dict())
             x = torch.randn(1, self.n_bins, 8, dtype=torch.float64)
             mask = torch.tensor(ndt_reference.attention_mask(self.n_bins, 0, 3))
             with torch.no_grad():
                 expected = layer(x, src_mask=mask)[0]
-            found = ndt_reference.encoder_layer(arrays(module), 0, hyper, x[0].numpy(), mask.numpy())
+            found = ndt_reference.encoder_layer(arrays(module), 0, hyper, x[0].numpy(),
+                                                mask.numpy())
             self.close(found, expected, LIMIT, f"pre_norm {pre_norm}")
 
     def test_streaming_modes_agree(self):
-        """Causal: A is the row-by-row limit of trial; C equals A while its window holds the whole past."""
+        """Causal: A is the row-by-row limit of trial; C equals A while its window holds the whole
+        past."""
         hyper = self.hyper("linear", True, "layer", "learnt", 1, (0, 0))
         weights = arrays(randomise(Ndt(hyper, self.n_channels), 9))
         counts = golden.random_counts(5, self.n_bins, self.n_channels).astype(np.float64)

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""The trainers on recordings of one's own: binned or as ticks, with silent units; and resuming exactly."""
+"""The trainers on recordings of one's own: binned or as ticks, with silent units; and resuming
+exactly."""
 import argparse
 import subprocess
 
@@ -46,12 +47,14 @@ class OwnRecording(golden.Case):
             self.write_ticks(f)
 
     def write_ticks(self, f):
-        """The same spikes as ticks from second 2 on, one junk unit more, behaviour sampled at the bins' ends."""
+        """The same spikes as ticks from second 2 on, one junk unit more, behaviour sampled at the
+        bins' ends."""
         g = np.random.default_rng(1)
         bins, units = np.repeat(np.argwhere(self.counts), self.counts[self.counts > 0], axis=0).T
         ticks = 2 * CLOCK_HZ + bins * 300 + g.integers(0, 300, len(bins))
         junk = g.integers(0, (N_BINS + 500) * 300, 5000)
-        ticks, units = np.concatenate([ticks, junk]), np.concatenate([units, np.full(5000, N_UNITS)])
+        ticks = np.concatenate([ticks, junk])
+        units = np.concatenate([units, np.full(5000, N_UNITS)])
         order = np.argsort(ticks, kind="stable")
         f["tick"], f["unit"] = ticks[order].astype(np.uint32), units[order].astype(np.uint8)
         f["good"] = np.array([1] * N_UNITS + [0], np.uint8)
@@ -60,13 +63,13 @@ class OwnRecording(golden.Case):
         f.attrs["clock_hz"] = float(CLOCK_HZ)
 
     def binned(self):
-        return ("--in", f"{self.path}:/spikes", "--behaviour", f"{self.path}:/hand_vel", "--bin-ms", BIN_MS,
-                "--names", "vx,vy", "--unit", "mm/s")
+        return ("--in", f"{self.path}:/spikes", "--behaviour", f"{self.path}:/hand_vel", "--bin-ms",
+                BIN_MS, "--names", "vx,vy", "--unit", "mm/s")
 
     def ticks(self):
-        return ("--in", f"{self.path}:/tick", "--ticks", "--units", "/unit", "--good", "/good", "--behaviour",
-                f"{self.path}:/pos_xy", "--behaviour-ticks", "/pos_tick", "--start", 2, "--seconds", 40,
-                "--bin-ms", BIN_MS, "--names", "vx,vy", "--unit", "mm/s")
+        return ("--in", f"{self.path}:/tick", "--ticks", "--units", "/unit", "--good", "/good",
+                "--behaviour", f"{self.path}:/pos_xy", "--behaviour-ticks", "/pos_tick", "--start",
+                2, "--seconds", 40, "--bin-ms", BIN_MS, "--names", "vx,vy", "--unit", "mm/s")
 
     def fit(self, arch, *options):
         """train.py, export.py, and the R2 of the reference on the last fifth."""
@@ -95,7 +98,8 @@ class OwnRecording(golden.Case):
         self.assertEqual(model.config["outputs"]["rates"], N_UNITS)
 
     def test_ticks_are_the_counts(self):
-        """Binning the ticks gives back the counts, the junk unit left out, and the behaviour at the bins' ends."""
+        """Binning the ticks gives back the counts, the junk unit left out, and the behaviour at the
+        bins' ends."""
         parser = argparse.ArgumentParser()
         dataset.add_recording_options(parser)
         args = parser.parse_args([str(x) for x in self.ticks()])
@@ -119,12 +123,14 @@ class OwnRecording(golden.Case):
 
 class Resume(golden.Case):
     def test_stop_and_resume_is_exact(self):
-        """Stopped after half and resumed gives the weights of the uninterrupted run, bit for bit."""
+        """Stopped after half and resumed gives the weights of the uninterrupted run, bit for
+        bit."""
         path = self.folder / "recording.h5"
         with h5py.File(path, "w") as f:
             f["spikes"] = tuned_recording()[0][:1000]
-        common = ("--in", f"{path}:/spikes", "--bin-ms", "10", "--trial-bins", "25", "--layers", "1", "--width",
-                  "8", "--hidden", "8", "--steps", "24", "--batch", "8", "--threads", "1")
+        common = ("--in", f"{path}:/spikes", "--bin-ms", "10", "--trial-bins", "25", "--layers",
+                  "1", "--width", "8", "--hidden", "8", "--steps", "24", "--batch", "8",
+                  "--threads", "1")
         trainer = golden.MODELS / "ndt" / "train.py"
         whole, halves = self.folder / "whole.pt", self.folder / "halves.pt"
         self.run_ok(golden.PYTHON, trainer, *common, "--out", whole)
@@ -162,7 +168,8 @@ class Scores(golden.Case):
         self.assertAlmostEqual(summary["weighted"], (columns * share).sum() / share.sum())
 
     def test_bits_per_spike(self):
-        """The mean rate has none; the truth has the information of the rates, here by hand: 0.5 and 1.5."""
+        """The mean rate has none; the truth has the information of the rates, here by hand: 0.5 and
+        1.5."""
         counts = np.array([[0.0], [1], [2], [1]])
         rates = np.array([[0.5], [0.5], [1.5], [1.5]])
         self.assertAlmostEqual(bits_per_spike(counts, np.ones((4, 1))), 0)

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""The unpickler: both PyTorch formats give what torch gives, configurations become dicts, nothing is ever run."""
+"""The unpickler: both PyTorch formats give what torch gives, configurations become dicts, nothing
+is ever run."""
 import collections
 import io
 import os
@@ -53,9 +54,9 @@ class Unpickle(golden.Case):
     def test_tensors(self):
         base = torch.arange(24, dtype=torch.float32).reshape(4, 6)
         content = collections.OrderedDict(
-            plain=base, transposed=base.t(), slice=base[1:3, ::2], scalar=torch.tensor(3.5), empty=base[:0],
-            double=base.double() / 7, half=base.half(), brain=base.bfloat16() / 3, long=base.long(),
-            flags=base > 5, parameter=torch.nn.Parameter(base.clone()))
+            plain=base, transposed=base.t(), slice=base[1:3, ::2], scalar=torch.tensor(3.5),
+            empty=base[:0], double=base.double() / 7, half=base.half(), brain=base.bfloat16() / 3,
+            long=base.long(), flags=base > 5, parameter=torch.nn.Parameter(base.clone()))
         for name, path in self.both_formats(content):
             with self.subTest(name):
                 found = read_checkpoint(str(path))
@@ -74,26 +75,30 @@ class Unpickle(golden.Case):
                 self.assertTrue(np.array_equal(found["a"][1:3], found["b"]))
 
     def test_genuine_checkpoint(self):
-        """The layout of neural-data-transformers: state_dict, optim_state, yacs config, numpy scalars."""
+        """The layout of neural-data-transformers: state_dict, optim_state, yacs config, numpy
+        scalars."""
         install_yacs()
         model = torch.nn.Linear(3, 2)
         optimizer = torch.optim.Adam(model.parameters())
         model(torch.ones(1, 3)).sum().backward()
         optimizer.step()
         node = CfgNode(MODEL=CfgNode(NUM_HEADS=2, LOSS=CfgNode(TYPE="poisson")), SEED=7)
-        content = {"state_dict": model.state_dict(), "optim_state": optimizer.state_dict(), "config": node,
-                   "best_val": {"value": np.float64(1.5), "update": -1}, "max_spikes": np.int64(9),
-                   "extra_state": dict(update=np.zeros(3)), "lr_scheduler": None, "seen": {1, 2}}
+        content = {"state_dict": model.state_dict(), "optim_state": optimizer.state_dict(),
+                   "config": node, "best_val": {"value": np.float64(1.5), "update": -1},
+                   "max_spikes": np.int64(9), "extra_state": dict(update=np.zeros(3)),
+                   "lr_scheduler": None, "seen": {1, 2}}
         for name, path in self.both_formats(content):
             with self.subTest(name):
                 found = read_checkpoint(str(path))
-                self.assertEqual(found["config"], {"MODEL": {"NUM_HEADS": 2, "LOSS": {"TYPE": "poisson"}},
+                model_node = {"NUM_HEADS": 2, "LOSS": {"TYPE": "poisson"}}
+                self.assertEqual(found["config"], {"MODEL": model_node,
                                                    "SEED": 7})
                 self.assertIs(type(found["config"]["MODEL"]), dict)
                 self.assertEqual(found["best_val"]["value"], 1.5)
                 self.assertEqual(found["max_spikes"], 9)
                 self.assertTrue(np.array_equal(found["extra_state"]["update"], np.zeros(3)))
-                self.assertTrue(np.array_equal(found["state_dict"]["weight"], model.weight.detach().numpy()))
+                self.assertTrue(np.array_equal(found["state_dict"]["weight"],
+                                               model.weight.detach().numpy()))
 
     def test_foreign_objects_are_named_and_never_run(self):
         mark = self.folder / "ran"
@@ -102,7 +107,8 @@ class Unpickle(golden.Case):
                  "io.open": Trap(io.open, str(mark), "w"),
                  "torch.nn.modules.linear.Linear": torch.nn.Linear(2, 2)}
         for foreign, trap in traps.items():
-            for name, path in self.both_formats({"state_dict": {"w": torch.ones(2)}, "extra": trap}):
+            for name, path in self.both_formats({"state_dict": {"w": torch.ones(2)},
+                                                 "extra": trap}):
                 with self.subTest(f"{foreign} {name}"):
                     with self.assertRaises(Refusal) as caught:
                         read_checkpoint(str(path))
@@ -122,7 +128,8 @@ class Unpickle(golden.Case):
         self.assertFalse(mark.exists())
 
     def test_damaged_files(self):
-        """Cut at every 97th byte, and one byte in every 53 changed: a Refusal or a plain dict, nothing else."""
+        """Cut at every 97th byte, and one byte in every 53 changed: a Refusal or a plain dict,
+        nothing else."""
         for name, path in self.both_formats({"a": torch.randn(30), "b": {"c": [1, 2.5, "text"]}}):
             data = path.read_bytes()
             broken = [data[:n] for n in range(0, len(data), 97)]
@@ -146,7 +153,7 @@ class Unpickle(golden.Case):
             for entry in old.namelist():
                 data = old.read(entry)
                 if entry.endswith("data.pkl"):
-                    # The shape (8,) is BININT1 8 TUPLE1, followed by its memo; the storage's own 8 is not.
+                    # The shape (8,) is BININT1 8 TUPLE1; the storage's own 8 is not.
                     self.assertEqual(data.count(b"K\x08\x85"), 1)
                     data = data.replace(b"K\x08\x85", b"K\x09\x85")
                 new.writestr(entry, data)

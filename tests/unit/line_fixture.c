@@ -151,3 +151,8 @@ const struct kept_frame *line_last(const struct line *l)
     assert_true(l->n_frames > 0);
     return &l->frames[l->n_frames - 1];
 }
+
+void assert_flags(const struct kept_frame *k, uint32_t flags)
+{
+    assert_int_equal(k->frame.values.flags, flags | LATENT_AGE_UNKNOWN);
+}

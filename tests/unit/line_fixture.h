@@ -49,5 +49,7 @@ size_t line_pack(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bi
 /* A counter's value, after checking that all ledgers balance. */
 uint64_t line_counter(struct line *l, enum counter c);
 const struct kept_frame *line_last(const struct line *l);
+/* Exactly these flags, beside AGE_UNKNOWN. */
+void assert_flags(const struct kept_frame *k, uint32_t flags);
 
 #endif

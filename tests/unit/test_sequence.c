@@ -174,6 +174,17 @@ static void test_new_epoch(void **state)
                      SEQUENCE_STALE); /* nothing of before is known */
 }
 
+/* What was received before the restart is no duplicate after it. */
+static void test_restart_forgets(void **state)
+{
+    struct sequence s = started(1, 5);
+    (void)state;
+    take(&s, 1, 6);
+    take(&s, 2, 7);
+    assert_int_equal(take(&s, 2, 6).outcome, SEQUENCE_STALE);
+    assert_int_equal(take(&s, 2, 7).outcome, SEQUENCE_DUPLICATE);
+}
+
 /* Stragglers of the old epoch do not bring it back; a source that goes on in it does.
  */
 static void test_old_epoch(void **state)
@@ -207,6 +218,15 @@ static void test_restart_without_epoch(void **state)
     assert_int_equal(take(&s, 0, 3).outcome, SEQUENCE_DECODE);
     assert_int_equal(s.n_restarts, 1);
     assert_int_equal(s.n_lost, 0);
+}
+
+static void test_just_far_enough_behind(void **state)
+{
+    struct sequence s = started(0, 2000);
+    (void)state;
+    assert_int_equal(take(&s, 0, 976).outcome, SEQUENCE_STALE); /* 1,024 behind */
+    assert_int_equal(take(&s, 0, 976).outcome, SEQUENCE_STALE);
+    assert_true(take(&s, 0, 976).restart);
 }
 
 static void test_near_behind_is_no_restart(void **state)
@@ -317,8 +337,10 @@ int main(void)
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_far_jump),
         cmocka_unit_test(test_new_epoch),
+        cmocka_unit_test(test_restart_forgets),
         cmocka_unit_test(test_old_epoch),
         cmocka_unit_test(test_restart_without_epoch),
+        cmocka_unit_test(test_just_far_enough_behind),
         cmocka_unit_test(test_near_behind_is_no_restart),
         cmocka_unit_test(test_epoch_rules),
         cmocka_unit_test(test_random),

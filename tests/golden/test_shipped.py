@@ -1,0 +1,78 @@
+#!/usr/bin/python3
+"""The shipped models on held-out trials of the simulator's sets, as latent-decode publishes them:
+the accuracy their cards promise, and the size limit."""
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import golden
+
+os.environ.setdefault("LATENT_SIM", str(golden.BIN / "latent-sim"))
+
+import evaluate  # noqa: E402
+from common import dataset  # noqa: E402
+from common.metrics import r2_summary  # noqa: E402
+from common.model_file import read_model  # noqa: E402
+
+MAX_BYTES = 2_000_000
+# Goals of the project for the rates; for the readouts what the cards say, less two hundredths.
+LORENZ = {("ndt", "lorenz_full", "trial"): 0.95, ("ndt", "lorenz_causal", "A"): 0.92,
+          ("ndt", "lorenz_causal", "trial"): 0.92, ("gru", "lorenz", "causal"): 0.92}
+REACH = {("gru", "reach", "causal"): 0.92, ("wiener", "reach", "causal"): 0.88,
+         ("kalman", "reach", "causal"): 0.80}
+
+
+def simulated(name, folder):
+    return dataset.read_simulated(dataset.simulate(golden.MODELS / f"{name}.json", cache=folder))
+
+
+class Shipped(golden.Case):
+    @classmethod
+    def setUpClass(cls):
+        holder = tempfile.TemporaryDirectory(prefix="latent-golden-")
+        cls.addClassCleanup(holder.cleanup)
+        cls.lorenz, cls.reach = (simulated(name, Path(holder.name)) for name in ("lorenz", "reach"))
+
+    def stream(self, arch, name, mode, recording):
+        path = golden.MODELS / arch / f"{name}.safetensors"
+        return evaluate.decode_stream(golden.BIN / "latent-decode", path, recording.part("test"),
+                                      mode, recording.bin_ms)
+
+    def test_rates(self):
+        truth = self.lorenz.part("test", "rates")
+        for (arch, name, mode), goal in LORENZ.items():
+            with self.subTest(f"{arch}/{name} {mode}"):
+                rates = self.stream(arch, name, mode, self.lorenz)["rates"]
+                self.assertGreaterEqual(r2_summary(truth, rates)["median"], goal)
+
+    def test_readouts(self):
+        truth = self.reach.part("test", "behaviour")
+        for (arch, name, mode), goal in REACH.items():
+            with self.subTest(f"{arch}/{name}"):
+                readout = self.stream(arch, name, mode, self.reach)["readout"]
+                self.assertGreaterEqual(r2_summary(truth, readout)["mean"], goal)
+
+    def test_every_file_is_small_and_listed(self):
+        listed = {f"{arch}/{name}.safetensors" for models in evaluate.SHIPPED.values()
+                  for arch, name, _ in models}
+        found = {str(p.relative_to(golden.MODELS)) for p in golden.MODELS.glob("*/*.safetensors")}
+        self.assertEqual(found, listed)
+        for path in listed:
+            self.assertLess((golden.MODELS / path).stat().st_size, MAX_BYTES, path)
+            config = read_model(golden.MODELS / path).config
+            self.assertEqual(config["licence"], "Apache-2.0", path)
+            self.assertEqual(len(config["channels"]["mean"]), config["n_channels"], path)
+
+    def test_modes_of_the_causal_ndt_agree(self):
+        """Within a trial A, C and trial are one function when nothing looks ahead."""
+        answers = [np.log(self.stream("ndt", "lorenz_causal", mode, self.lorenz)["rates"])
+                   for mode in ("A", "C", "trial")]
+        for other in answers[1:]:
+            self.close(other, answers[0], 4e-5, "log-rates")
+
+
+if __name__ == "__main__":
+    golden.need_binaries("latent-decode", "latent-sim")
+    golden.main()

@@ -1,0 +1,295 @@
+/* For each mistake in a configuration the exact text, with line, key, what is allowed
+ * and the nearest known word. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "conf/types.h"
+#include "conf_fixture.h"
+
+/* The text has exactly this one mistake. */
+static void check_problem(const char *text, const char *expected)
+{
+    struct read r;
+    read_text(&r, text);
+    assert_int_equal(r.status, -1);
+    assert_string_equal(problem_at(&r, 0), expected);
+    assert_int_equal(r.conf.n_problems, 1);
+    conf_free(&r.conf);
+}
+
+static void test_unknown_names(void **state)
+{
+    (void)state;
+    check_problem(STREAM "buget-ms = 1\n",
+                  ":3: buget-ms: not a key of [stream NAME]; nearest: budget-ms");
+    check_problem("[latentd]\ncontroll = x\n" STREAM,
+                  ":2: controll: not a key of [latentd]; nearest: control");
+    check_problem(STREAM "\n\nzzzzzzzz = 1\n",
+                  ":5: zzzzzzzz: not a key of [stream NAME]; "
+                  "see latentd --help-config");
+    check_problem("[lantentd]\nx = 1\n" STREAM,
+                  ":1: [lantentd] is not known; allowed: [latentd], [stream NAME]; "
+                  "nearest: latentd");
+    check_problem("[streem arm]\n" STREAM,
+                  ":1: [streem arm] is not known; allowed: [latentd], [stream NAME]; "
+                  "nearest: stream");
+}
+
+static void test_policies(void **state)
+{
+    static const char *const later_on_gap[] = {"zero", "hold-input", "mean"};
+    static const char *const later_on_late[] = {"hold-frame", "skip", "safe"};
+    char text[256], expected[256];
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(text, sizeof text, STREAM "on-gap = %s\n", later_on_gap[i]);
+        snprintf(expected, sizeof expected,
+                 ":3: on-gap: '%s' is not in this version; allowed: predict, reset",
+                 later_on_gap[i]);
+        check_problem(text, expected);
+        snprintf(text, sizeof text, STREAM "on-late = %s\n", later_on_late[i]);
+        snprintf(expected, sizeof expected,
+                 ":3: on-late: '%s' is not in this version; allowed: publish",
+                 later_on_late[i]);
+        check_problem(text, expected);
+    }
+    check_problem(
+        STREAM "on-gap = predikt\n",
+        ":3: on-gap: 'predikt' is not known; allowed: predict, reset; nearest: "
+        "predict");
+    check_problem(STREAM "on-late = hold_frame\n",
+                  ":3: on-late: 'hold_frame' is not known; allowed: publish; nearest: "
+                  "hold-frame (not in this version)");
+}
+
+static void test_later_keys(void **state)
+{
+    static const char *const keys[] = {
+        "missing-after-ms", "on-missing",   "lease-ms",  "max-age-ms",
+        "publish-late",     "safe-ramp-ms", "safe-exit", "admission"};
+    char text[256], expected[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        snprintf(text, sizeof text, STREAM "%s = 1\n", keys[i]);
+        snprintf(expected, sizeof expected, ":3: %s: not in this version of latentd",
+                 keys[i]);
+        check_problem(text, expected);
+    }
+}
+
+static void test_bad_values(void **state)
+{
+    (void)state;
+    check_problem("[latentd]\nlock-memory = maybe\n" STREAM,
+                  ":2: lock-memory: 'maybe' is not known; allowed: no, yes");
+    check_problem(STREAM "budget-ms = -1\n",
+                  ":3: budget-ms: '-1' is no time; allowed: auto, or milliseconds from "
+                  "0.001 to 3600000");
+    check_problem(
+        STREAM "budget-ms = nan\n",
+        ":3: budget-ms: 'nan' is no time; allowed: auto, or milliseconds from "
+        "0.001 to 3600000");
+    check_problem(
+        STREAM "max-gap-ms = 5 s\n",
+        ":3: max-gap-ms: '5 s' is no time; allowed: milliseconds from 0.001 to "
+        "3600000");
+    check_problem(STREAM "reorder-window = 1025\n",
+                  ":3: reorder-window: '1025' is no such number; allowed: 1 to 1024");
+    check_problem(STREAM "reorder-window = 1x\n",
+                  ":3: reorder-window: '1x' is no such number; allowed: 1 to 1024");
+    check_problem(STREAM "outputs = latents rate\n",
+                  ":3: outputs: 'rate' is not known; allowed: latents, rates, readout; "
+                  "nearest: rates");
+    check_problem(STREAM "outputs = ,\n",
+                  ":3: outputs: is empty; allowed: all, or several of latents, rates, "
+                  "readout");
+    check_problem(STREAM "mode =\n", ":3: mode: is empty; write NAME");
+    check_problem(
+        STREAM "loop = a/b\n",
+        ":3: loop: 'a/b' is no name of a loop; up to 10 letters, digits, - and _");
+    check_problem(
+        STREAM "input = inproc://x\n",
+        ":3: input: 'inproc://x' is no endpoint; allowed: tcp://HOST:PORT (PORT 0 "
+        "to 65535 or *), ipc://PATH (at most 107 bytes)");
+    check_problem(
+        STREAM "input = tcp://127.0.0.1:65536\n",
+        ":3: input: 'tcp://127.0.0.1:65536' is no endpoint; allowed: "
+        "tcp://HOST:PORT (PORT 0 to 65535 or *), ipc://PATH (at most 107 bytes)");
+}
+
+static void test_lines(void **state)
+{
+    char text[2048], expected[64];
+    size_t n;
+    (void)state;
+    check_problem("a = 1\n" STREAM, ":1: a: stands before any section heading");
+    check_problem(STREAM "what is this\n",
+                  ":3: 'what is this' is neither [section] nor key = value");
+    check_problem(STREAM "word ; = comment\n",
+                  ":3: 'word ; = comment' is neither [section] nor key = value");
+    check_problem(STREAM "= 3\n", ":3: '= 3' is neither [section] nor key = value");
+    check_problem(STREAM "[stream leg\nmodel = x\n",
+                  ":3: '[stream leg' is no heading; write [NAME] alone");
+    check_problem(STREAM "mode = A\nmode = C\n",
+                  ":4: mode: given twice (first in line 3)");
+    check_problem(STREAM STREAM, ":3: [stream arm] is given twice (first in line 1)");
+    check_problem("[latentd]\n[latentd]\n" STREAM,
+                  ":2: [latentd] is given twice (first in line 1)");
+    n = (size_t)snprintf(text, sizeof text, STREAM "mode = ");
+    memset(text + n, 'x', sizeof text - n);
+    snprintf(text + sizeof text - 32, 32, "\nprecision = f32\nmode = A\n");
+    snprintf(expected, sizeof expected, ":3: longer than %d bytes", 1000);
+    check_problem(text, expected); /* and the lines after it are read */
+}
+
+/* libinih would read an indented key as more of the value above it, and cut at 200
+ * bytes. */
+static void test_traps_of_libinih(void **state)
+{
+    char text[600] = STREAM "mode = ";
+    struct read r;
+    (void)state;
+    read_text(&r, STREAM "mode = A\n  precision = f32\n");
+    assert_int_equal(r.status, 0);
+    assert_string_equal(r.conf.streams[0].values.mode, "A");
+    assert_string_equal(r.conf.streams[0].values.precision, "f32");
+    conf_free(&r.conf);
+    memset(text + strlen(text), 'x', 400);
+    read_text(&r, text);
+    assert_int_equal(r.status, 0);
+    assert_int_equal(strlen(r.conf.streams[0].values.mode), 400);
+    conf_free(&r.conf);
+}
+
+static void test_zero_byte(void **state)
+{
+    static const char text[] = STREAM "mode\0 = A\n";
+    struct read r;
+    (void)state;
+    read_bytes(&r, text, sizeof text - 1);
+    assert_string_equal(problem_at(&r, 0), ":3: holds a zero byte: not a text file");
+    conf_free(&r.conf);
+}
+
+static void test_stream_names(void **state)
+{
+    (void)state;
+    check_problem(STREAM "[stream]\n",
+                  ":3: '' is no name of a stream; 1 to 32 letters, "
+                  "digits, - and _");
+    check_problem(STREAM "[stream a/b]\n", ":3: 'a/b' is no name of a stream; 1 to 32 "
+                                           "letters, digits, - and _");
+    check_problem(
+        STREAM "[stream abcdefghijklmnopqrstuvwxyz0123456]\n",
+        ":3: 'abcdefghijklmnopqrstuvwxyz0123456' is no name of a stream; 1 to 32 "
+        "letters, digits, - and _");
+}
+
+static void test_whole_file(void **state)
+{
+    struct conf c;
+    (void)state;
+    check_problem("", ": no stream; add a section [stream NAME] with a model");
+    check_problem("[stream arm]\n",
+                  ":1: model: missing in [stream arm]; write the path of "
+                  "a model file");
+    assert_int_equal(conf_read(&c, "/nowhere/x.conf"), -1);
+    assert_string_equal(c.problems[0],
+                        "/nowhere/x.conf: cannot open: No such file or directory");
+    conf_free(&c);
+    assert_int_equal(conf_read(&c, "/tmp"), -1); /* a folder */
+    assert_string_equal(c.problems[0], "/tmp: cannot read: Is a directory");
+    conf_free(&c);
+}
+
+static void test_sections_that_do_not_fit(void **state)
+{
+    const char *two = STREAM "[stream leg]\nmodel = n\n";
+    char text[512];
+    (void)state;
+    snprintf(text, sizeof text, "%sinput-socket = pull\n", two);
+    check_problem(text,
+                  ":5: input-socket: differs from [stream arm], which uses the same "
+                  "socket; make them equal, or give the streams different endpoints");
+    snprintf(text, sizeof text, "%sloop = 1\n", two);
+    check_problem(text,
+                  ":5: loop: differs from [stream arm], which uses the same socket; "
+                  "make them equal, or give the streams different endpoints");
+    snprintf(text, sizeof text, "%sloop = 1\ninput = ipc:///a\noutput = ipc:///b\n",
+             two);
+    struct read r;
+    read_text(&r, text);
+    assert_int_equal(r.status, 0);
+    conf_free(&r.conf);
+    check_problem(STREAM "input = tcp://127.0.0.1:*\ninput-attach = connect\n",
+                  ":3: input: tcp://127.0.0.1:*: connect needs a port number");
+}
+
+static void test_plaintext(void **state)
+{
+    static const char *const local[] = {"tcp://127.0.0.1:1", "tcp://127.9.9.9:*",
+                                        "tcp://localhost:0", "ipc:///x"};
+    static const char *const remote[] = {"tcp://*:5", "tcp://0.0.0.0:5", "tcp://lab:5",
+                                         "tcp://127.lab:5", "tcp://10.0.0.1:5"};
+    char text[256];
+    struct read r;
+    (void)state;
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
+        assert_true(endpoint_is_local(local[i]));
+    for (size_t i = 0; i < sizeof remote / sizeof remote[0]; i++) {
+        assert_false(endpoint_is_local(remote[i]));
+        snprintf(text, sizeof text, STREAM "output = %s\n", remote[i]);
+        read_text(&r, text);
+        assert_int_equal(r.conf.n_problems, 1);
+        assert_non_null(strstr(problem_at(&r, 0), ":3: output: "));
+        assert_non_null(strstr(problem_at(&r, 0), "plaintext = anywhere"));
+        conf_free(&r.conf);
+        snprintf(text, sizeof text,
+                 "[latentd]\nplaintext = anywhere\n" STREAM "output = %s\n", remote[i]);
+        read_text(&r, text);
+        assert_int_equal(r.status, 0);
+        conf_free(&r.conf);
+    }
+}
+
+/* Every mistake of a file is told, in one go. */
+static void test_every_mistake(void **state)
+{
+    struct read r;
+    (void)state;
+    read_text(&r, "x = 1\n[latentd]\ncontrol = 5\n[foo]\n[stream arm]\nmodel = m\n"
+                  "budget-ms = 0\nno-such-key = 1\njunk\non-gap = zero\n");
+    assert_int_equal(r.conf.n_problems, 7);
+    assert_non_null(strstr(problem_at(&r, 0), ":1: x: "));
+    assert_non_null(strstr(problem_at(&r, 1), ":3: control: "));
+    assert_non_null(strstr(problem_at(&r, 2), ":4: [foo] "));
+    assert_non_null(strstr(problem_at(&r, 3), ":7: budget-ms: "));
+    assert_non_null(strstr(problem_at(&r, 4), ":8: no-such-key: "));
+    assert_non_null(strstr(problem_at(&r, 5), ":9: 'junk' "));
+    assert_non_null(strstr(problem_at(&r, 6), ":10: on-gap: "));
+    conf_free(&r.conf);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unknown_names),
+        cmocka_unit_test(test_policies),
+        cmocka_unit_test(test_later_keys),
+        cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_traps_of_libinih),
+        cmocka_unit_test(test_zero_byte),
+        cmocka_unit_test(test_stream_names),
+        cmocka_unit_test(test_whole_file),
+        cmocka_unit_test(test_sections_that_do_not_fit),
+        cmocka_unit_test(test_plaintext),
+        cmocka_unit_test(test_every_mistake),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
