@@ -78,7 +78,7 @@ static void fill_times(struct stream_box *b, struct pipeline *p)
         h->p50 = summary.p50_ns;
         h->p99 = summary.p99_ns;
         h->p999 = summary.p999_ns;
-        h->max = summary.worst_ns;
+        h->max = summary.max_ns;
         b->histograms[t] = h;
     }
     b->status.n_times = N_TIMES;

@@ -7,24 +7,21 @@
 #include <stdint.h>
 
 #define HISTOGRAM_N_BUCKETS 1152
-#define HISTOGRAM_MAX_NS ((1ull << 40) - 1) /* 18 minutes; longer ones count as this   \
-                                             */
+#define HISTOGRAM_MAX_NS                                                               \
+    ((1ull << 40) - 1) /* 18 minutes; longer ones count as this                        \
+                        */
 
 struct histogram {
-    _Atomic uint64_t n, min_ns, max_ns; /* min_ns, max_ns: exact; 0 while n is 0 */
+    _Atomic uint64_t max_ns; /* exact */
     _Atomic uint64_t bucket[HISTOGRAM_N_BUCKETS];
 };
 
-/* The worst end of a duration is the largest; of spare time, the smallest. */
-enum histogram_worst { HISTOGRAM_WORST_LARGEST, HISTOGRAM_WORST_SMALLEST };
-
-/* p99_ns: 99 % of the values are this or better. Never better than the truth. */
+/* p99_ns: 99 % of the values are at most this. Never less than the truth. */
 struct histogram_summary {
-    uint64_t n, p50_ns, p99_ns, p999_ns, worst_ns;
+    uint64_t n, p50_ns, p99_ns, p999_ns, max_ns;
 };
 
 void histogram_add(struct histogram *h, uint64_t ns);
-void histogram_read(struct histogram *h, enum histogram_worst worst,
-                    struct histogram_summary *out);
+void histogram_read(struct histogram *h, struct histogram_summary *out);
 
 #endif

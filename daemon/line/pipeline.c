@@ -24,7 +24,7 @@ struct pipeline {
     struct sequence sequence;
     uint64_t pub_seq;
     struct ledger ledger;
-    struct histogram times[N_TIMES];
+    struct histogram times[TIME_SPARE]; /* spare follows from latency */
 
     size_t max_payload, n_buffer;
     struct wire_arena arena; /* one unpacked message */
@@ -125,7 +125,6 @@ static void account_times(struct pipeline *p, const struct passage *b)
     histogram_add(&p->times[TIME_DECODING], t_publish - b->t_start_ns);
     histogram_add(&p->times[TIME_PUBLISHING], b->t_done_ns - t_publish);
     histogram_add(&p->times[TIME_LATENCY], latency);
-    histogram_add(&p->times[TIME_SPARE], latency < p->bin_ns ? p->bin_ns - latency : 0);
     if (latency > p->options.budget_ns) ledger_add(&p->ledger, STATE_BUDGET_MISSES, 1);
 }
 
@@ -451,12 +450,20 @@ bool pipeline_read(struct pipeline *p, struct ledger_values *out)
     return ledger_read(&p->ledger, out);
 }
 
+/* What is left of a bin: the more the latency takes, the less. */
+static uint64_t spare(const struct pipeline *p, uint64_t latency_ns)
+{
+    return latency_ns < p->bin_ns ? p->bin_ns - latency_ns : 0;
+}
+
 void pipeline_read_time(struct pipeline *p, enum pipeline_time time,
                         struct histogram_summary *out)
 {
-    static const enum histogram_worst worst[N_TIMES] = {[TIME_SPARE] =
-                                                            HISTOGRAM_WORST_SMALLEST};
-
     assert(time < N_TIMES);
-    histogram_read(&p->times[time], worst[time], out);
+    histogram_read(&p->times[time == TIME_SPARE ? TIME_LATENCY : time], out);
+    if (time != TIME_SPARE || out->n == 0) return;
+    out->p50_ns = spare(p, out->p50_ns);
+    out->p99_ns = spare(p, out->p99_ns);
+    out->p999_ns = spare(p, out->p999_ns);
+    out->max_ns = spare(p, out->max_ns);
 }
