@@ -39,7 +39,8 @@ struct model_ops {
     const char *name;
     const struct latent_mode *modes; /* ended by a NULL name */
     /* Bind weights, check hyper-parameters, fill dims. Returns the bound weights (in
-     * w->arena), or NULL: in the counting run, or with w->status or hyper->status set. */
+     * w->arena), or NULL: in the counting run, or with w->status or hyper->status set.
+     */
     void *(*load)(struct weights *w, struct config *hyper, struct model_dims *dims);
     /* Carve a state; runs once over counting arenas (then returns NULL) and once for
      * real. mode: index into modes. The memory is zeroed; reset is called after. */

@@ -3,10 +3,12 @@
 
 #include "models/model.h"
 
-extern const struct model_ops gru_ops, kalman_ops, ndt_ops, wiener_ops;
+extern const struct model_ops gru_ops, kalman_ops, lfads_ops, ndt_ops, sae_ops,
+    wiener_ops;
 
-static const struct model_ops *const registry[] = {&gru_ops, &kalman_ops, &ndt_ops,
-                                                   &wiener_ops};
+static const struct model_ops *const registry[] = {
+    &gru_ops, &kalman_ops, &lfads_ops, &ndt_ops, &sae_ops, &wiener_ops,
+};
 #define N_MODELS (sizeof registry / sizeof *registry)
 
 const struct model_ops *model_find(const char *name)
@@ -18,5 +20,5 @@ const struct model_ops *model_find(const char *name)
 
 const char *model_names(void)
 {
-    return "gru, kalman, ndt, wiener";
+    return "gru, kalman, lfads, ndt, sae, wiener";
 }

@@ -1,6 +1,7 @@
-"""Counter-based random numbers (Philox4x32-10, Salmon et al. 2011): the twin of core/layers/draws.c.
+"""Counter-based random numbers (Philox4x32-10, Salmon et al. 2011): twin of core/layers/draws.c.
 
-Every number is a function of (seed, bin, index): no state, so that a replay draws what the live run drew.
+Every number is a function of (seed, bin, index): no state, so that a replay draws what the live
+run drew.
 Integers are exact. Two words (a, b) give two normals by Box and Muller in float64: radius
 sqrt(-2 ln((a + 1) / 2^32)), angle 2 pi b / 2^32, cosine first.
 """

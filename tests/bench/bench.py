@@ -107,7 +107,7 @@ def measure_paced(row, workers, plan):
 
 
 def per_bin(row, times, statistic):
-    """A statistic over all passes for each bin of the input, averaged over the bins; microseconds."""
+    """A statistic over all passes for each bin of the input, averaged over the bins; in us."""
     return float(statistic(times.reshape(-1, row.n_bins), axis=0).mean()) / 1e3
 
 

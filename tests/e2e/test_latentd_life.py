@@ -228,7 +228,7 @@ class LifeTest(unittest.TestCase):
 
     def test_budget_that_cannot_be_kept(self):
         """A transformer's step of a hundred thousand products takes more than a microsecond."""
-        model = pathlib.Path(os.environ["LATENT_SOURCE"]) / "models/ndt/lorenz_causal.safetensors"
+        model = rig.SOURCE / "models/ndt/lorenz_causal.safetensors"
         self.rig.configure({"arm": {"model": model, "budget_ms": "0.001"}})
         self.rig.start()
         notes = [note for note in self.rig.status()["notes"] if note.startswith("stream arm: ")]

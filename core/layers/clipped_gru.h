@@ -1,0 +1,35 @@
+/* The GRU cell of LFADS: gates z, r, n; the reset gate before the recurrent product;
+ * the state clipped.
+ *
+ *   z, r = sigmoid(W x + b + U h), n = tanh(W x + b + U (r h)), h = (1 - z) n + z h
+ *
+ * W x + b does not depend on the state: callers compute it for whole windows, or once
+ * per bin and keep it. */
+#ifndef LATENT_CLIPPED_GRU_H
+#define LATENT_CLIPPED_GRU_H
+
+#include "layers/layers.h"
+#include "layers/window.h"
+
+struct clipped_gru {
+    size_t n_in, hidden;
+    float clip;          /* |h| <= clip */
+    const float *weight; /* W [3 hidden, n_in]: z, r, n */
+    const float *bias;   /* b [3 hidden], the recurrent bias included */
+    struct panels gates; /* U of z and r [2 hidden, hidden] */
+    struct panels reset; /* U of n [hidden, hidden], applied to r h */
+};
+
+/* Takes <prefix>.weight_ih, .weight_hh, .bias_ih, .bias_hh. */
+void clipped_gru_load(struct clipped_gru *l, struct weights *w, size_t n_in,
+                      size_t hidden, float clip, const char *prefix);
+/* The product with inputs first .. first + n - 1 alone; bias: added to it, or NULL. */
+struct panels clipped_gru_input(const struct clipped_gru *l, struct arena *a,
+                                size_t first, size_t n, const float *bias);
+
+#define CLIPPED_GRU_SCRATCH(hidden) (4 * (hidden))
+/* One step: h [hidden] is replaced, given = W x + b [3 hidden]. */
+void clipped_gru_forward(const struct clipped_gru *l, float *h, const float *given,
+                         float *scratch);
+
+#endif

@@ -1,0 +1,18 @@
+/* The newest rows of a stream, as a ring: row t stays until row t + n_rows comes. */
+#ifndef LATENT_WINDOW_H
+#define LATENT_WINDOW_H
+
+#include <stdint.h>
+
+#include "base/arena.h"
+
+struct window {
+    size_t n_rows, width;
+    float *rows; /* [n_rows, width] */
+};
+
+void window_init(struct window *w, size_t n_rows, size_t width, struct arena *state);
+/* Row of bin number t. */
+float *window_row(const struct window *w, uint64_t t);
+
+#endif

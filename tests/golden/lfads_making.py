@@ -1,0 +1,51 @@
+"""LFADS model files made from tensors, without a checkpoint."""
+import numpy as np
+
+import golden
+import stepping
+
+from common import natural
+from common.model_file import Model, build_config, write_model
+from lfads import export, reference
+
+SMALL = {"window_bins": 9, "trial_bins": 14, "prefix_bins": 0, "readin_dim": 0, "ic_enc_dim": 8,
+         "ci_enc_dim": 6, "con_dim": 7, "co_dim": 2, "ic_dim": 5, "gen_dim": 11, "fac_dim": 4,
+         "ext_input_dim": 0, "ci_bidirectional": True, "ci_lag": 1, "cell_clip": 5.0,
+         "reconstruction": "poisson", "latents": "factors", "samples": 0}
+N = 6  # spiking channels
+WIDTH = {"factors": "fac_dim", "generator": "gen_dim", "controller": "con_dim", "inputs": "co_dim"}
+
+
+class Making(stepping.Stepping):
+    """Model files made from tensors, without a checkpoint."""
+
+    def model_of(self, hyper, weights, n_spikes, n_rates):
+        """Model with the answers of its modes."""
+        net = reference.Network(weights, hyper)
+        gaussian = hyper["reconstruction"] == "gaussian"
+        entry = {"unit": "a.u.", "neutral": 0.0, "min": None, "max": None, "slew": None}
+        means = [{"name": f"m{i}", **entry} for i in range(n_rates)] if gaussian else []
+        modes = ("window", "prefix", "trial") if net.runs_on() else ("window", "trial")
+        config = build_config("lfads", n_spikes + hyper["ext_input_dim"], 10000, modes, hyper,
+                              (hyper[WIDTH[hyper["latents"]]], 0 if gaussian else n_rates, means),
+                              licence="none", source="random", checkpoint_sha256="0" * 64)
+        model = Model(config, weights)
+        natural.fill_selftest(model, reference.run, min(hyper["window_bins"], 10))
+        return model
+
+    def write(self, model, name="model"):
+        path = self.folder / f"{name}.safetensors"
+        write_model(path, model)
+        return path
+
+    def random_tensors(self, seed, hyper, n_rates=N):
+        n_read = n_rates * (2 if hyper["reconstruction"] == "gaussian" else 1)
+        sizes = {**hyper, "n_spikes": N, "n_input": hyper["readin_dim"] or N, "n_read": n_read}
+        tensors = golden.random_tensors(seed, export.expected_shapes(sizes), gain=1.5)
+        tensors["readout.weight"] *= np.float32(0.3)
+        return tensors
+
+    def small(self, seed, n_rates=N, **changes):
+        """A small random model -> Model."""
+        hyper = {**SMALL, **changes}
+        return self.model_of(hyper, self.random_tensors(seed, hyper, n_rates), N, n_rates)
