@@ -109,7 +109,9 @@ stage_asan() {
     runner=(env "ASAN_OPTIONS=abort_on_error=1:detect_stack_use_after_return=1"
         "UBSAN_OPTIONS=print_stacktrace=1"
         "LSAN_OPTIONS=suppressions=$source_dir/tests/suppressions/lsan.txt:print_suppressions=0")
-    tests asan -L '^(unit|golden|e2e)$' -LE '^(slow|nosan)$'
+    # Golden tests that run Python alone would only be repeated.
+    tests asan -L '^(unit|golden|e2e)$' -LE '^(slow|nosan)$' \
+        -E '^golden_(reference|torch|training|unpickle)$'
     runner=(env)
 }
 
