@@ -11,7 +11,7 @@
 
 #include "line_fixture.h"
 
-enum { N_BLOCKS = 400, BLOCK_BINS = 50, N_SEEDS = 12 };
+enum { N_BLOCKS = 400, BLOCK_BINS = 50, N_SEEDS = 5 };
 
 struct injected {
     uint64_t seed, epoch, seq; /* of the next bin */
