@@ -38,7 +38,8 @@ echo "==> packages"
 bash tests/install.sh build client
 echo "==> build (build/release)"
 cmake --preset release >/dev/null
-cmake --build --preset release --target latentd latentctl latent-sim python_client
+cmake --build --preset release --target latentd latentctl latent-sim \
+    latent-replay latent-decode python_client
 echo "==> decode"
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=build/release/python exec /usr/bin/python3 \
     daemon/quickstart/live.py --bin build/release/bin ${seconds:+--seconds "$seconds"}
