@@ -1,6 +1,9 @@
 /* latent-decode: a whole recording through the same core as the daemon. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "decode/results.h"
 #include "latent.h"
@@ -113,9 +116,35 @@ static int output_open(struct decoding *d)
     return results_create(&d->results, s->out, &about, d->err);
 }
 
+/* Is the output the file of this argument (FILE or FILE:/DATASET, may be NULL)? */
+static bool is_same_file(const char *out, const char *argument)
+{
+    struct stat a, b;
+    char path[4096];
+    const char *dataset = argument ? strstr(argument, ":/") : NULL;
+    if (!argument || stat(out, &a)) return false;
+    snprintf(path, sizeof path, "%.*s",
+             dataset ? (int)(dataset - argument) : (int)strlen(argument), argument);
+    return stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* A recording must not be lost by a slip of the hand. */
+static int output_check(const struct settings *s, struct latent_error *err)
+{
+    const char *const kept[] = {s->model, s->input.in, s->input.ticks, s->input.units,
+                                s->input.good};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (is_same_file(s->out, kept[i]))
+            return tool_error(err, LATENT_E_CONFIG,
+                              "--out %s is the file that %s reads: choose another name",
+                              s->out, i == 0 ? "--model" : "the input");
+    return 0;
+}
+
 static int decoding_open(struct decoding *d)
 {
     const struct settings *s = d->settings;
+    if (output_check(s, d->err)) return d->err->status;
     /* A recording has no gaps to predict over; some models could not. */
     const struct latent_options options = {.mode = s->mode, .on_gap = LATENT_GAP_RESET};
     int status = latent_model_open(&d->model, s->model, d->err);

@@ -122,6 +122,7 @@ static int open_handles(struct control *c)
 
     if (status) return status;
     c->loop_is_open = true;
+    uv_signal_init(&c->loop, &c->sighup);
     uv_signal_init(&c->loop, &c->sigint);
     uv_signal_init(&c->loop, &c->sigterm);
     uv_timer_init(&c->loop, &c->watch);
@@ -129,8 +130,11 @@ static int open_handles(struct control *c)
     c->watch.data = c;
     status = uv_poll_init(&c->loop, &c->readable, socket_descriptor(c->socket));
     if (status) return status;
-    uv_signal_start_oneshot(&c->sigint, on_signal, SIGINT);
-    uv_signal_start_oneshot(&c->sigterm, on_signal, SIGTERM);
+    /* For good: a second signal must not end the process before its SAFE frames left.
+     */
+    uv_signal_start(&c->sighup, on_signal, SIGHUP);
+    uv_signal_start(&c->sigint, on_signal, SIGINT);
+    uv_signal_start(&c->sigterm, on_signal, SIGTERM);
     uv_timer_start(&c->watch, on_watch, WATCH_PERIOD_MS, WATCH_PERIOD_MS);
     return uv_poll_start(&c->readable, UV_READABLE, on_readable);
 }

@@ -10,7 +10,7 @@
 struct control {
     struct daemon *daemon;
     uv_loop_t loop;
-    uv_signal_t sigint, sigterm;
+    uv_signal_t sighup, sigint, sigterm;
     uv_poll_t readable;
     uv_timer_t watch; /* of the inputs' monitors */
     void *context; /* ZeroMQ, apart from that of the data: nobody who asks can slow it

@@ -27,8 +27,8 @@ static const char usage[] =
     "  --man             the same as a manual page (troff)\n"
     "  --help, --version\n"
     "\n"
-    "Prints one line that starts with READY when it decodes. SIGINT and SIGTERM end "
-    "it: the\n"
+    "Prints one line that starts with READY when it decodes. SIGINT, SIGTERM and "
+    "SIGHUP end it: the\n"
     "last frame of each stream carries the flag SAFE and the neutral readout.\n"
     "Exit: 0 ended as asked; 1 a model, port or other resource cannot be had; 2 a "
     "mistake in\n"
@@ -135,8 +135,9 @@ static int run(const char *path)
         notify_manager("STOPPING=1");
         daemon_stop(&d);
     }
+    daemon_close(
+        &d); /* lingers for the SAFE frames, while control still takes signals */
     control_close(&control);
-    daemon_close(&d);
     return status;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tool/error.h"
@@ -25,9 +26,23 @@ static void h5out_fail(struct h5out *out, const char *doing, const char *name)
                reason ? strerror(reason) : "refused by the HDF5 library");
 }
 
+/* What the result would replace: nothing, or an older file. Never a device. */
+static int target_check(const char *path, struct latent_error *err)
+{
+    struct stat target;
+    if (lstat(path, &target) || S_ISREG(target.st_mode)) return 0;
+    return tool_error(
+        err, LATENT_E_IO,
+        "output %s: expected a new name or a regular file, found something "
+        "else; choose another name",
+        path);
+}
+
 int h5out_create(struct h5out *out, const char *path, struct latent_error *err)
 {
     *out = (struct h5out){.file = H5I_INVALID_HID, .err = err};
+    out->failed = target_check(path, err) != 0;
+    if (out->failed) return err->status;
     h5_start();
     int n = snprintf(out->path, sizeof out->path, "%s", path);
     snprintf(out->temporary, sizeof out->temporary, "%.*s.tmp-%d", H5OUT_PATH - 32,
@@ -195,5 +210,5 @@ void h5out_abort(struct h5out *out)
 {
     if (out->file >= 0) H5Fclose(out->file);
     out->file = H5I_INVALID_HID;
-    unlink(out->temporary);
+    if (out->temporary[0]) unlink(out->temporary);
 }

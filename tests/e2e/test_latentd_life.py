@@ -153,6 +153,19 @@ class LifeTest(unittest.TestCase):
     def test_sigint_sends_safe(self):
         self.check_end(signal.SIGINT)
 
+    def test_sighup_sends_safe(self):
+        self.check_end(signal.SIGHUP)
+
+    def test_impatience_changes_nothing(self):
+        """More signals while it stops: the SAFE frame leaves all the same."""
+        source, consumer = self.start_arm()
+        self.send(source, 0)
+        consumer.frames(1)
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self.rig.process.send_signal(number)
+        self.assertEqual(self.rig.process.wait(20), 0)
+        self.assertTrue(consumer.frames(1)[0].flags & rig.SAFE)
+
     def test_every_stream_ends_safe(self):
         out = f"ipc://{self.rig.folder}/out2"
         self.rig.configure({"arm": {}, "leg": {}, "eye": {

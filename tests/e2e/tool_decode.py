@@ -1,5 +1,6 @@
 """latent-decode: shapes, attributes, resets, modes, and outputs that are whole or absent."""
 import os
+import pathlib
 
 import h5py
 import numpy as np
@@ -173,3 +174,17 @@ class Decode(Case):
         self.refused("latent-decode", *model, "--in", fine, "--out",
                      self.folder / "none" / "x.h5", text="No such file")
         self.assertFalse(out.exists())
+
+    def test_output_replaces_nothing_that_matters(self):
+        """Neither its input, nor its model, nor anything that is no regular file."""
+        model = self.gru()
+        source = self.recording(random_counts(1, 9, self.N_CHANNELS))
+        recording = pathlib.Path(str(source).rpartition(":")[0])
+        device = self.folder / "device"
+        os.mkfifo(device)
+        for out, text in ((recording, "the input reads"), (model, "--model reads"),
+                          (device, "a regular file")):
+            before = os.stat(out)
+            self.refused("latent-decode", "--model", model, "--in", source, "--out", out, text=text)
+            self.assertEqual((os.stat(out).st_ino, os.stat(out).st_size),
+                             (before.st_ino, before.st_size))
