@@ -144,10 +144,11 @@ static int output_check(const struct settings *s, struct latent_error *err)
 static int decoding_open(struct decoding *d)
 {
     const struct settings *s = d->settings;
-    if (output_check(s, d->err)) return d->err->status;
     /* A recording has no gaps to predict over; some models could not. */
     const struct latent_options options = {.mode = s->mode, .on_gap = LATENT_GAP_RESET};
-    int status = latent_model_open(&d->model, s->model, d->err);
+    int status = output_check(s, d->err);
+    if (status) return status;
+    status = latent_model_open(&d->model, s->model, d->err);
     if (status) return status;
     latent_model_info(d->model, &d->info);
     status = latent_decoder_new(&d->decoder, d->model, &options, d->err);
