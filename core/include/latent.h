@@ -130,8 +130,9 @@ struct latent_readout {
 
 struct latent_mode {
     const char *name;
-    uint32_t offline; /* 1: whole trials only (latent_decoder_trial) */
-    uint32_t aligned; /* 1: positions count from trial_start; ends after trial_bins */
+    uint32_t offline;  /* 1: whole trials only (latent_decoder_trial) */
+    uint32_t aligned;  /* 1: positions count from trial_start; ends after trial_bins */
+    const char *whole; /* offline mode with the same answer within rounding, or NULL */
 };
 
 /* Strings and arrays belong to the model. */

@@ -29,7 +29,7 @@ enum ndt_final { FINAL_LAYER, FINAL_SCALE };
 enum ndt_position { POSITION_LEARNT, POSITION_SINUSOIDAL };
 
 static const struct latent_mode ndt_modes[] = {
-    {.name = "A", .aligned = 1},
+    {.name = "A", .aligned = 1, .whole = "trial"},
     {.name = "B", .aligned = 1},
     {.name = "B-lag", .aligned = 1},
     {.name = "C"},

@@ -5,12 +5,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "decode/crew.h"
 #include "decode/results.h"
 #include "latent.h"
 #include "reader/reader.h"
 #include "tool/error.h"
 #include "tool/options.h"
-#include "tool/progress.h"
 #include "tool/stop.h"
 
 #define PROGRAM "latent-decode"
@@ -19,6 +19,8 @@
 
 struct settings {
     const char *model, *out, *mode;
+    uint64_t n_threads; /* 0: as many as there are processors */
+    int fast;
     struct reader_options input;
 };
 
@@ -27,15 +29,11 @@ struct decoding {
     struct latent_error *err;
     latent_model *model;
     struct latent_info info;
-    latent_decoder *decoder;
+    struct latent_options options;
     const struct latent_mode *mode;
     struct reader *reader;
     const struct reader_shape *shape;
     struct results *results;
-    size_t n_slab_bins;
-    float *counts; /* [n_slab_bins][n_channels] */
-    uint64_t seq;
-    struct progress progress;
 };
 
 static int settings_read(struct settings *s, int argc, char **argv,
@@ -47,6 +45,10 @@ static int settings_read(struct settings *s, int argc, char **argv,
         {"out", "FILE", OPTION_TEXT, &s->out, "where the results go (HDF5)"},
         {"mode", "MODE", OPTION_TEXT, &s->mode,
          "one of the model's (default: its first)"},
+        {"threads", "N", OPTION_WHOLE, &s->n_threads,
+         "trials decoded at a time (default: one for each processor)"},
+        {"fast", NULL, OPTION_SWITCH, &s->fast,
+         "whole trials at once where the model can: equal within rounding, no flags"},
         READER_OPTION_ROWS(in),
         {"seconds", "N", OPTION_NUMBER, &in->seconds,
          "with --ticks: length of the part to decode (default: to the end)"},
@@ -104,15 +106,10 @@ static size_t slab_bins(const struct decoding *d)
 static int output_open(struct decoding *d)
 {
     const struct settings *s = d->settings;
-    const char *input = s->input.in ? s->input.in : s->input.ticks;
-    d->n_slab_bins = slab_bins(d);
-    d->counts = malloc(d->n_slab_bins * d->shape->n_channels * sizeof(float));
-    if (!d->counts) return tool_error(d->err, LATENT_E_NOMEM, "out of memory");
     struct results_about about = {.info = &d->info,
                                   .shape = d->shape,
                                   .mode = d->mode->name,
-                                  .input = input,
-                                  .n_slab_bins = d->n_slab_bins};
+                                  .input = s->input.in ? s->input.in : s->input.ticks};
     return results_create(&d->results, s->out, &about, d->err);
 }
 
@@ -141,20 +138,51 @@ static int output_check(const struct settings *s, struct latent_error *err)
     return 0;
 }
 
-static int decoding_open(struct decoding *d)
+static const struct latent_mode *mode_find(const struct latent_info *info,
+                                           const char *name)
+{
+    for (uint32_t i = 0; name && i < info->n_modes; i++)
+        if (strcmp(info->modes[i].name, name) == 0) return &info->modes[i];
+    return NULL;
+}
+
+/* The mode asked for, or with --fast the one that takes its trials whole. An unknown
+ * name is left to latent_decoder_new, which tells it. */
+static const char *mode_choose(const struct decoding *d)
 {
     const struct settings *s = d->settings;
-    /* A recording has no gaps to predict over; some models could not. */
-    const struct latent_options options = {.mode = s->mode, .on_gap = LATENT_GAP_RESET};
-    int status = output_check(s, d->err);
-    if (status) return status;
-    status = latent_model_open(&d->model, s->model, d->err);
+    const char *name = s->mode ? s->mode : d->info.modes[0].name;
+    const struct latent_mode *asked = mode_find(&d->info, name);
+    const struct latent_mode *whole = asked ? mode_find(&d->info, asked->whole) : NULL;
+    if (s->fast && asked && !whole && !asked->offline)
+        fprintf(stderr,
+                PROGRAM ": --fast: mode %s of this file has no form that takes whole "
+                        "trials: decoding bin by bin\n",
+                name);
+    return s->fast && whole ? whole->name : name;
+}
+
+/* The shape and the mode are known once a decoder could be made. */
+static int model_open(struct decoding *d)
+{
+    int status = latent_model_open(&d->model, d->settings->model, d->err);
     if (status) return status;
     latent_model_info(d->model, &d->info);
-    status = latent_decoder_new(&d->decoder, d->model, &options, d->err);
-    if (status) return status;
-    d->mode = latent_decoder_mode(d->decoder);
-    status = reader_open(&d->reader, &s->input, d->err);
+    /* A recording has no gaps to predict over; some models could not. */
+    d->options =
+        (struct latent_options){.mode = mode_choose(d), .on_gap = LATENT_GAP_RESET};
+    latent_decoder *decoder = NULL;
+    status = latent_decoder_new(&decoder, d->model, &d->options, d->err);
+    if (!status) d->mode = latent_decoder_mode(decoder);
+    latent_decoder_free(decoder);
+    return status;
+}
+
+static int decoding_open(struct decoding *d)
+{
+    int status = output_check(d->settings, d->err);
+    if (!status) status = model_open(d);
+    if (!status) status = reader_open(&d->reader, &d->settings->input, d->err);
     if (status) return status;
     d->shape = reader_shape(d->reader);
     status = shapes_check(d);
@@ -165,74 +193,20 @@ static void decoding_close(struct decoding *d)
 {
     results_abort(d->results);
     reader_close(d->reader);
-    latent_decoder_free(d->decoder);
     latent_model_close(d->model);
-    free(d->counts);
 }
 
-/* ---- decoding -----------------------------------------------------------------------
- */
-
-static int core_fail(const struct decoding *d, int status, size_t trial, size_t bin)
+static int recording_decode(const struct decoding *d)
 {
-    return tool_error(d->err, status, "trial %zu, bin %zu: %s", trial, bin,
-                      latent_strerror(status));
-}
-
-/* One slab, bin by bin. The marks are those that latent-replay sends. */
-static int slab_step(struct decoding *d, size_t trial, size_t first, size_t n)
-{
-    struct latent_frame frame;
-    for (size_t i = 0; i < n; i++) {
-        struct latent_bin bin = {
-            .seq = d->seq,
-            .t_source_ns = (d->seq + 1) * d->shape->bin_width_us * 1000,
-            .marks = first + i == 0 ? LATENT_MARK_TRIAL_START : 0,
-            .n_channels = d->info.n_channels,
-            .counts = d->counts + i * d->info.n_channels,
-        };
-        int status = latent_decoder_step(d->decoder, &bin, &frame);
-        if (status) return core_fail(d, status, trial, first + i);
-        results_row_set(d->results, i, &frame);
-        d->seq++;
-    }
-    return 0;
-}
-
-/* One whole trial in an offline mode; it has no flags. */
-static int trial_decode(struct decoding *d, size_t trial)
-{
-    struct results_rows *rows = results_rows(d->results);
-    int status = latent_decoder_trial(d->decoder, d->counts, d->shape->n_bins,
-                                      rows->latents, rows->rates, rows->readout);
-    return status ? core_fail(d, status, trial, 0) : 0;
-}
-
-static int slab_decode(struct decoding *d, size_t trial, size_t first, size_t n)
-{
-    int status = reader_rows(d->reader, trial, first, n, d->counts, d->err);
-    if (status) return status;
-    status = d->mode->offline ? trial_decode(d, trial) : slab_step(d, trial, first, n);
-    if (!status) status = results_rows_write(d->results, trial, first, n);
-    if (!status && stop_requested())
-        status = tool_error(d->err, LATENT_E_IO, "stopped: nothing was written");
-    return status;
-}
-
-static int recording_decode(struct decoding *d)
-{
-    const struct reader_shape *s = d->shape;
-    int status = 0;
-    progress_start(&d->progress, "decoding", s->n_trials * s->n_bins);
-    for (size_t trial = 0; !status && trial < s->n_trials; trial++)
-        for (size_t first = 0; !status && first < s->n_bins; first += d->n_slab_bins) {
-            size_t left = s->n_bins - first;
-            size_t n = left < d->n_slab_bins ? left : d->n_slab_bins;
-            status = slab_decode(d, trial, first, n);
-            progress_update(&d->progress, trial * s->n_bins + first + n);
-        }
-    progress_end(&d->progress);
-    return status;
+    size_t n_threads = d->settings->n_threads;
+    const struct crew_job job = {.model = d->model,
+                                 .options = d->options,
+                                 .reader = d->reader,
+                                 .results = d->results,
+                                 .n_slab_bins = slab_bins(d),
+                                 .n_threads =
+                                     n_threads ? n_threads : crew_default_threads()};
+    return crew_run(&job, d->err);
 }
 
 static int decode_run(const struct settings *settings, struct latent_error *err)

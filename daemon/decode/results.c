@@ -2,6 +2,7 @@
 #include "decode/results.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,46 +10,84 @@
 #include "tool/error.h"
 #include "tool/h5out.h"
 
-#define N_GROUPS 3
-
-/* One output group; width 0: the model does not have it. */
-struct group {
-    const char *name, *units;
-    size_t width;
-    float *rows; /* [n_slab_bins][width] */
-    hid_t dataset;
-};
+enum group { LATENTS, RATES, READOUT, N_GROUPS };
 
 struct results {
     struct results_about about;
     struct h5out out;
     struct latent_error *err;
-    struct group groups[N_GROUPS]; /* latents, rates, readout */
-    struct results_rows rows;
+    size_t width[N_GROUPS]; /* 0: the model does not have it */
+    hid_t dataset[N_GROUPS];
     hid_t flags;
 };
 
-static int buffers_new(struct results *r)
+struct results_rows {
+    size_t width[N_GROUPS];
+    float *groups[N_GROUPS]; /* [n_bins][width], NULL where the width is 0 */
+    uint32_t *flags;         /* [n_bins] */
+};
+
+/* ---- rows ---- */
+
+struct results_rows *results_rows_new(const struct results *results, size_t n_bins)
 {
-    const struct latent_info *info = r->about.info;
-    r->groups[0] = (struct group){.name = "latents", .width = info->n_latents};
-    r->groups[1] =
-        (struct group){.name = "rates", .units = "Hz", .width = info->n_rates};
-    r->groups[2] = (struct group){.name = "readout", .width = info->n_readout};
-    r->rows.flags = calloc(r->about.n_slab_bins, sizeof(uint32_t));
-    int complete = r->rows.flags != NULL;
+    struct results_rows *rows = calloc(1, sizeof *rows);
+    if (!rows) return NULL;
+    rows->flags = calloc(n_bins, sizeof *rows->flags);
+    bool complete = rows->flags != NULL;
     for (int i = 0; i < N_GROUPS; i++) {
-        struct group *g = &r->groups[i];
-        g->dataset = H5I_INVALID_HID;
-        if (g->width > 0)
-            g->rows = malloc(r->about.n_slab_bins * g->width * sizeof(float));
-        complete = complete && (g->rows || g->width == 0);
+        rows->width[i] = results->width[i];
+        if (rows->width[i] > 0)
+            rows->groups[i] = malloc(n_bins * rows->width[i] * sizeof(float));
+        complete = complete && (rows->groups[i] || rows->width[i] == 0);
     }
-    r->rows.latents = r->groups[0].rows;
-    r->rows.rates = r->groups[1].rows;
-    r->rows.readout = r->groups[2].rows;
-    return complete ? 0 : tool_error(r->err, LATENT_E_NOMEM, "out of memory");
+    if (complete) return rows;
+    results_rows_free(rows);
+    return NULL;
 }
+
+void results_rows_free(struct results_rows *rows)
+{
+    if (!rows) return;
+    for (int i = 0; i < N_GROUPS; i++) free(rows->groups[i]);
+    free(rows->flags);
+    free(rows);
+}
+
+float *results_latents(struct results_rows *rows)
+{
+    return rows->groups[LATENTS];
+}
+
+float *results_rates(struct results_rows *rows)
+{
+    return rows->groups[RATES];
+}
+
+float *results_readout(struct results_rows *rows)
+{
+    return rows->groups[READOUT];
+}
+
+static void group_row_set(struct results_rows *rows, enum group group, size_t i,
+                          const float *values, size_t n)
+{
+    size_t width = rows->width[group];
+    if (width == 0) return;
+    float *row = rows->groups[group] + i * width;
+    for (size_t k = 0; k < width; k++) row[k] = n == width ? values[k] : NAN;
+}
+
+void results_row_set(struct results_rows *rows, size_t i,
+                     const struct latent_frame *frame)
+{
+    rows->flags[i] = frame->flags;
+    group_row_set(rows, LATENTS, i, frame->latents, frame->n_latents);
+    group_row_set(rows, RATES, i, frame->rates, frame->n_rates);
+    group_row_set(rows, READOUT, i, frame->readout, frame->n_readout);
+}
+
+/* ---- the file ---- */
 
 /* The input's leading shape, then the width of the group (0: none). */
 static hid_t dataset_new(struct results *r, const char *name, hid_t type, size_t width)
@@ -101,6 +140,14 @@ static void file_describe(struct results *r)
     h5out_text(&r->out, "/", "latentd_version", latent_version());
 }
 
+static const struct {
+    const char *name, *units; /* units NULL: its columns have names and units */
+} group_texts[N_GROUPS] = {
+    [LATENTS] = {"latents", "of the model"},
+    [RATES] = {"rates", "Hz"},
+    [READOUT] = {"readout", NULL},
+};
+
 static int file_create(struct results *r, const char *path)
 {
     int status = h5out_create(&r->out, path, r->err);
@@ -108,36 +155,32 @@ static int file_create(struct results *r, const char *path)
     r->flags = dataset_new(r, "flags", H5T_STD_U32LE, 0);
     flags_describe(r);
     for (int i = 0; i < N_GROUPS; i++) {
-        struct group *g = &r->groups[i];
-        if (g->width == 0) continue;
-        g->dataset = dataset_new(r, g->name, H5T_IEEE_F32LE, g->width);
-        if (g->units) h5out_text(&r->out, g->name, "units", g->units);
+        const char *name = group_texts[i].name, *units = group_texts[i].units;
+        if (r->width[i] == 0) continue;
+        r->dataset[i] = dataset_new(r, name, H5T_IEEE_F32LE, r->width[i]);
+        if (units) h5out_text(&r->out, name, "units", units);
     }
-    if (r->about.info->n_latents > 0)
-        h5out_text(&r->out, "latents", "units", "of the model");
-    if (r->about.info->n_readout > 0) readout_describe(r);
+    if (r->width[READOUT] > 0) readout_describe(r);
     file_describe(r);
     return r->out.failed ? r->err->status : 0;
-}
-
-static void results_free(struct results *r)
-{
-    for (int i = 0; i < N_GROUPS; i++) free(r->groups[i].rows);
-    free(r->rows.flags);
-    free(r);
 }
 
 int results_create(struct results **out, const char *path,
                    const struct results_about *about, struct latent_error *err)
 {
+    const struct latent_info *info = about->info;
     struct results *r = calloc(1, sizeof *r);
     *out = NULL;
     if (!r) return tool_error(err, LATENT_E_NOMEM, "out of memory");
-    r->about = *about;
-    r->err = err;
-    r->flags = r->out.file = H5I_INVALID_HID;
-    int status = buffers_new(r);
-    if (!status) status = file_create(r, path);
+    *r = (struct results){
+        .about = *about,
+        .err = err,
+        .out.file = H5I_INVALID_HID,
+        .flags = H5I_INVALID_HID,
+        .width = {info->n_latents, info->n_rates, info->n_readout},
+        .dataset = {H5I_INVALID_HID, H5I_INVALID_HID, H5I_INVALID_HID},
+    };
+    int status = file_create(r, path);
     if (status) {
         results_abort(r);
         return status;
@@ -146,50 +189,33 @@ int results_create(struct results **out, const char *path,
     return 0;
 }
 
-struct results_rows *results_rows(struct results *r)
-{
-    return &r->rows;
-}
-
-static void group_row_set(struct group *g, size_t i, const float *values, size_t n)
-{
-    float *row = g->rows + i * g->width;
-    if (g->width == 0) return;
-    for (size_t k = 0; k < g->width; k++) row[k] = n == g->width ? values[k] : NAN;
-}
-
-void results_row_set(struct results *r, size_t i, const struct latent_frame *frame)
-{
-    r->rows.flags[i] = frame->flags;
-    group_row_set(&r->groups[0], i, frame->latents, frame->n_latents);
-    group_row_set(&r->groups[1], i, frame->rates, frame->n_rates);
-    group_row_set(&r->groups[2], i, frame->readout, frame->n_readout);
-}
-
-int results_rows_write(struct results *r, size_t trial, size_t first, size_t n)
+int results_rows_write(struct results *r, const struct results_rows *rows, size_t trial,
+                       size_t first, size_t n, struct latent_error *err)
 {
     size_t start[2] = {trial, first}, box[2] = {1, n};
     int n_axes = r->about.shape->has_trials ? 2 : 1, skip = 2 - n_axes;
     h5out_box(&r->out, r->flags, H5T_NATIVE_UINT32, n_axes, start + skip, box + skip,
-              r->rows.flags);
+              rows->flags);
     for (int i = 0; i < N_GROUPS; i++)
-        if (r->groups[i].width > 0)
-            h5out_box(&r->out, r->groups[i].dataset, H5T_NATIVE_FLOAT, n_axes,
-                      start + skip, box + skip, r->groups[i].rows);
-    return r->out.failed ? r->err->status : 0;
+        if (r->width[i] > 0)
+            h5out_box(&r->out, r->dataset[i], H5T_NATIVE_FLOAT, n_axes, start + skip,
+                      box + skip, rows->groups[i]);
+    if (!r->out.failed) return 0;
+    *err = *r->err;
+    return err->status;
 }
 
 static void datasets_close(struct results *r)
 {
     h5out_close(&r->out, r->flags);
-    for (int i = 0; i < N_GROUPS; i++) h5out_close(&r->out, r->groups[i].dataset);
+    for (int i = 0; i < N_GROUPS; i++) h5out_close(&r->out, r->dataset[i]);
 }
 
 int results_commit(struct results *r)
 {
     datasets_close(r);
     int status = h5out_commit(&r->out);
-    results_free(r);
+    free(r);
     return status;
 }
 
@@ -198,5 +224,5 @@ void results_abort(struct results *r)
     if (!r) return;
     datasets_close(r);
     h5out_abort(&r->out);
-    results_free(r);
+    free(r);
 }

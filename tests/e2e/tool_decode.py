@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 from tool_case import (BIN, MODELS, OUTSIDE, RESET, WARMUP, Case, random_counts, random_tensors,
-                       read_all, small_files)
+                       read_all, run, small_files)
 
 from common import safetensors
 from common.model_file import read_model
@@ -127,6 +127,35 @@ class Decode(Case):
             ("trials of 15 bins, mode trial",
              ("--in", self.recording(longer, name="longer"), "--mode", "trial")),
         ])
+
+    def test_threads(self):
+        """Any number of threads gives the same bits; a refusal is that of the first trial."""
+        model, counts = self.gru(), random_counts(5, 9, 40, self.N_CHANNELS)
+        source = self.recording(counts)
+        one, _, _ = self.decode(model, "--in", source, "--threads", "1")
+        for n in (2, 5, 100):
+            many, _, _ = self.decode(model, "--in", source, "--threads", str(n))
+            for name, array in one.items():
+                self.assertEqual(array.tobytes(), many[name].tobytes(), (n, name))
+        wild = np.zeros((9, 40, self.N_CHANNELS), np.float32)
+        wild[3:] = 3e38  # finite, but its sum is not
+        source = self.recording(wild, name="wild")
+        for n in (1, 4):
+            self.refused("latent-decode", "--model", self.wiener(), "--in", source, "--threads",
+                         str(n), "--out", self.folder / "no.h5", text="trial 3, bin")
+
+    def test_fast(self):
+        """Whole trials instead of bin by bin: the same within rounding; else it says so."""
+        model, counts = self.ndt(), random_counts(6, 5, 12, self.N_CHANNELS)
+        source = self.recording(counts)
+        exact, _, _ = self.decode(model, "--in", source, "--mode", "A")
+        fast, _, root = self.decode(model, "--in", source, "--mode", "A", "--fast")
+        self.assertEqual(root["mode"], "trial")
+        self.assertLess(np.abs(np.log(fast["rates"] / exact["rates"])).max(), 1e-5)
+        done = run(BIN / "latent-decode", "--model", self.gru(), "--in", source, "--fast",
+                   "--out", self.folder / "slow.h5")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("decoding bin by bin", done.stderr)
 
     def test_ticks(self):
         """Spike times and the counts they make give the same bits."""
