@@ -1,0 +1,95 @@
+/* Message -> checks -> bins -> sequence, in one straight line to the decoder. */
+#include "line/arrive.h"
+
+#include "line/account.h"
+#include "line/decode.h"
+
+static struct passage passage_of(const struct pipeline *p, const struct wire_bins *bins,
+                                 size_t i, uint64_t t_recv_ns)
+{
+    struct passage b = {.received = true};
+    struct wire_bin bin;
+
+    wire_bin_at(bins, i, &bin);
+    b.frame.epoch = bins->epoch;
+    b.frame.seq = bins->seq + i;
+    if (bins->t_source_ns) b.frame.t_source_ns = bins->t_source_ns + i * p->bin_ns;
+    b.frame.t_recv_ns = t_recv_ns;
+    b.frame.marks = bin.marks;
+    b.frame.event_id = bin.event_id;
+    return b;
+}
+
+static void drop(struct pipeline *p, const struct sequence_verdict *v)
+{
+    static const enum counter outcome[] = {
+        [SEQUENCE_DUPLICATE] = BINS_DUPLICATE,
+        [SEQUENCE_STALE] = BINS_STALE,
+        [SEQUENCE_LATE_AFTER_FILL] = BINS_LATE_AFTER_FILL,
+    };
+
+    sequence_apply(&p->sequence, v);
+    account_dropped(p, outcome[v->outcome]);
+    account_sequence(p);
+}
+
+/* The order of the checks is the contract's: shape, then sequence, then values. */
+static void on_bin(struct pipeline *p, const struct wire_bins *bins, size_t i,
+                   uint64_t t_recv_ns)
+{
+    enum wire_refusal refusal = wire_bin_counts(bins, i, p->counts);
+    struct passage b = passage_of(p, bins, i, t_recv_ns);
+    struct sequence_verdict v;
+
+    if (refusal == WIRE_REFUSED_SHAPE) {
+        account_dropped(p, BINS_REFUSED_SHAPE);
+        return;
+    }
+    sequence_check(&p->sequence, b.frame.epoch, b.frame.seq, &v);
+    if (v.outcome != SEQUENCE_DECODE) {
+        drop(p, &v);
+        return;
+    }
+    if (refusal != WIRE_OK) {
+        account_dropped(p, BINS_REFUSED_VALUE);
+        return;
+    }
+    sequence_apply(&p->sequence, &v);
+    account_sequence(p);
+    decode_prepare(p, &v);
+    decode_bin(p, &b, v.n_missing ? LATENT_GAP : 0);
+}
+
+/* Numbers and times of the bins of one message count up from its first and may not
+ * wrap. */
+static bool wraps(const struct pipeline *p, const struct wire_bins *bins)
+{
+    uint64_t last;
+
+    return __builtin_add_overflow(bins->seq, bins->n_bins, &last) ||
+           __builtin_add_overflow(bins->t_source_ns, bins->n_bins * p->bin_ns, &last);
+}
+
+static enum wire_refusal message_check(struct pipeline *p, const void *payload,
+                                       size_t n_bytes, struct wire_bins *bins)
+{
+    enum wire_refusal refusal;
+
+    if (n_bytes > p->max_payload) return WIRE_REFUSED_LENGTH;
+    refusal = wire_unpack_bins(&p->arena, payload, n_bytes, bins);
+    if (refusal != WIRE_OK) return refusal;
+    if (bins->n_channels != p->n_channels) return WIRE_REFUSED_SHAPE;
+    if (bins->bin_width_us != p->bin_width_us) return WIRE_REFUSED_SHAPE;
+    return wraps(p, bins) ? WIRE_REFUSED_SEQUENCE : WIRE_OK;
+}
+
+void arrive_message(struct pipeline *p, const void *payload, size_t n_bytes,
+                    uint64_t t_recv_ns)
+{
+    struct wire_bins bins;
+    enum wire_refusal refusal = message_check(p, payload, n_bytes, &bins);
+
+    account_message(p, refusal);
+    if (refusal != WIRE_OK) return;
+    for (size_t i = 0; i < bins.n_bins; i++) on_bin(p, &bins, i, t_recv_ns);
+}
