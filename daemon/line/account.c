@@ -3,6 +3,14 @@
 
 #include <assert.h>
 
+static void tell(struct pipeline *p, enum counter outcome, uint64_t epoch, uint64_t seq)
+{
+    const struct line_event event = {
+        .kind = LINE_OUTCOME, .what = outcome, .epoch = epoch, .seq = seq};
+
+    line_tell(p, &event);
+}
+
 void account_message(struct pipeline *p, enum wire_refusal refusal)
 {
     assert(refusal <= WIRE_REFUSED_SEQUENCE); /* values are judged bin by bin */
@@ -10,6 +18,7 @@ void account_message(struct pipeline *p, enum wire_refusal refusal)
     ledger_add(&p->ledger, MESSAGES_IN, 1);
     ledger_add(&p->ledger, MESSAGES_ACCEPTED + refusal, 1);
     ledger_close(&p->ledger);
+    tell(p, MESSAGES_ACCEPTED + refusal, 0, 0);
 }
 
 static void account_bin_in(struct pipeline *p, enum counter outcome)
@@ -18,19 +27,21 @@ static void account_bin_in(struct pipeline *p, enum counter outcome)
     ledger_add(&p->ledger, outcome, 1);
 }
 
-void account_dropped(struct pipeline *p, enum counter outcome)
+void account_dropped(struct pipeline *p, enum counter outcome, uint64_t epoch,
+                     uint64_t seq)
 {
     ledger_open(&p->ledger);
     account_bin_in(p, outcome);
     ledger_close(&p->ledger);
+    tell(p, outcome, epoch, seq);
 }
 
 void account_sequence(struct pipeline *p)
 {
     ledger_open(&p->ledger);
-    ledger_set(&p->ledger, SEQUENCE_LOST, p->sequence.n_lost);
-    ledger_set(&p->ledger, SEQUENCE_REORDERED, p->sequence.n_reordered);
-    ledger_set(&p->ledger, SEQUENCE_RESTARTS, p->sequence.n_restarts);
+    ledger_set(&p->ledger, SEQUENCE_LOST, p->state.sequence.n_lost);
+    ledger_set(&p->ledger, SEQUENCE_REORDERED, p->state.sequence.n_reordered);
+    ledger_set(&p->ledger, SEQUENCE_RESTARTS, p->state.sequence.n_restarts);
     ledger_close(&p->ledger);
 }
 
@@ -47,10 +58,22 @@ static void account_flags(struct pipeline *p, uint32_t flags)
         if (flags & 1u << bit) ledger_add(&p->ledger, FLAGS_FIRST + bit, 1);
 }
 
+static enum counter frame_outcome(const struct passage *b)
+{
+    return b->sent ? FRAMES_SUPPRESSED_SEND : FRAMES_PUBLISHED;
+}
+
+/* Why the frame was due, and what became of it. */
+static void tell_frame(struct pipeline *p, const struct passage *b, enum counter due_as)
+{
+    tell(p, due_as, b->frame.epoch, b->frame.seq);
+    tell(p, frame_outcome(b), b->frame.epoch, b->frame.seq);
+}
+
 static void account_frame(struct pipeline *p, const struct passage *b)
 {
     ledger_add(&p->ledger, FRAMES_DUE, 1);
-    ledger_add(&p->ledger, b->sent ? FRAMES_SUPPRESSED_SEND : FRAMES_PUBLISHED, 1);
+    ledger_add(&p->ledger, frame_outcome(b), 1);
     if (b->sent == 0) account_flags(p, b->frame.values.flags);
 }
 
@@ -82,6 +105,7 @@ void account_decoded(struct pipeline *p, const struct passage *b)
     ledger_set(&p->ledger, STATE_LAST_EPOCH, b->frame.epoch);
     ledger_set(&p->ledger, STATE_STATE, state_after(b->frame.values.flags));
     ledger_close(&p->ledger);
+    tell_frame(p, b, BINS_DECODED);
 }
 
 void account_made(struct pipeline *p, const struct passage *b, enum counter made_as)
@@ -90,4 +114,5 @@ void account_made(struct pipeline *p, const struct passage *b, enum counter made
     ledger_add(&p->ledger, made_as, 1);
     account_frame(p, b);
     ledger_close(&p->ledger);
+    tell_frame(p, b, made_as);
 }

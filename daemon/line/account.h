@@ -1,5 +1,5 @@
-/* Counting: each site of the line counts what it decided, so that the ledgers check
- * each other. */
+/* Counting, and telling the tap: each site of the line counts what it decided, so that
+ * the ledgers check each other. */
 #ifndef LINE_ACCOUNT_H
 #define LINE_ACCOUNT_H
 
@@ -7,7 +7,8 @@
 
 void account_message(struct pipeline *p, enum wire_refusal refusal);
 /* A bin that is not decoded. */
-void account_dropped(struct pipeline *p, enum counter outcome);
+void account_dropped(struct pipeline *p, enum counter outcome, uint64_t epoch,
+                     uint64_t seq);
 /* The running balances of the sequence. */
 void account_sequence(struct pipeline *p);
 void account_reset(struct pipeline *p);

@@ -28,8 +28,8 @@ static void drop(struct pipeline *p, const struct sequence_verdict *v)
         [SEQUENCE_LATE_AFTER_FILL] = BINS_LATE_AFTER_FILL,
     };
 
-    sequence_apply(&p->sequence, v);
-    account_dropped(p, outcome[v->outcome]);
+    sequence_apply(&p->state.sequence, v);
+    account_dropped(p, outcome[v->outcome], v->epoch, v->seq);
     account_sequence(p);
 }
 
@@ -42,19 +42,19 @@ static void on_bin(struct pipeline *p, const struct wire_bins *bins, size_t i,
     struct sequence_verdict v;
 
     if (refusal == WIRE_REFUSED_SHAPE) {
-        account_dropped(p, BINS_REFUSED_SHAPE);
+        account_dropped(p, BINS_REFUSED_SHAPE, b.frame.epoch, b.frame.seq);
         return;
     }
-    sequence_check(&p->sequence, b.frame.epoch, b.frame.seq, &v);
+    sequence_check(&p->state.sequence, b.frame.epoch, b.frame.seq, &v);
     if (v.outcome != SEQUENCE_DECODE) {
         drop(p, &v);
         return;
     }
     if (refusal != WIRE_OK) {
-        account_dropped(p, BINS_REFUSED_VALUE);
+        account_dropped(p, BINS_REFUSED_VALUE, b.frame.epoch, b.frame.seq);
         return;
     }
-    sequence_apply(&p->sequence, &v);
+    sequence_apply(&p->state.sequence, &v);
     account_sequence(p);
     decode_prepare(p, &v);
     decode_bin(p, &b, v.n_missing ? LATENT_GAP : 0);

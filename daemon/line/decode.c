@@ -4,8 +4,18 @@
 #include "line/account.h"
 #include "line/publish.h"
 
+static void tell(const struct pipeline *p, enum line_action action, uint64_t epoch,
+                 uint64_t seq)
+{
+    const struct line_event event = {
+        .kind = LINE_ACTION, .what = action, .epoch = epoch, .seq = seq};
+
+    line_tell(p, &event);
+}
+
 void decode_reset(struct pipeline *p)
 {
+    tell(p, LINE_START, p->state.sequence.epoch, p->state.sequence.newest);
     latent_decoder_reset(p->decoder);
     account_reset(p);
 }
@@ -22,6 +32,7 @@ static void fill_one(struct pipeline *p, uint64_t epoch, uint64_t seq)
 {
     struct passage b = {.frame = {.epoch = epoch, .seq = seq}};
 
+    tell(p, LINE_PREDICT, epoch, seq);
     if (latent_decoder_predict(p->decoder, &b.frame.values)) replace_bad_output(p, &b);
     b.frame.values.flags |= LATENT_FILLED;
     publish_frame(p, &b);
@@ -51,9 +62,10 @@ void decode_bin(struct pipeline *p, struct passage *b, uint32_t extra_flags)
     int status;
 
     b->t_start_ns = line_now(p);
+    tell(p, LINE_STEP, b->frame.epoch, b->frame.seq);
     status = latent_decoder_step(p->decoder, &bin, &b->frame.values);
     if (status == LATENT_E_SHAPE || status == LATENT_E_VALUE) {
-        account_dropped(p, refused_by_core(status));
+        account_dropped(p, refused_by_core(status), b->frame.epoch, b->frame.seq);
         return;
     }
     if (status) replace_bad_output(p, b);

@@ -1,7 +1,34 @@
-/* The one place that asks the clock. */
+/* Where the line meets what is not its own: the clock, the sink, the tap. */
 #include "line/line.h"
+
+void line_tell(const struct pipeline *p, const struct line_event *event)
+{
+    if (p->tap.on_event) p->tap.on_event(p->tap.ctx, event);
+}
 
 uint64_t line_now(struct pipeline *p)
 {
-    return p->clock.now_ns(p->clock.ctx);
+    struct line_event said = {.kind = LINE_CLOCK};
+
+    said.t_ns = p->clock.now_ns(p->clock.ctx);
+    line_tell(p, &said);
+    return said.t_ns;
+}
+
+int line_hand_over(struct pipeline *p, const struct wire_frame *f, size_t n_bytes)
+{
+    const struct line_event frame = {.kind = LINE_FRAME,
+                                     .what = f->values.flags,
+                                     .epoch = f->epoch,
+                                     .seq = f->seq,
+                                     .bytes = p->buffer,
+                                     .n_bytes = n_bytes};
+    struct line_event sent = {.kind = LINE_SENT, .epoch = f->epoch, .seq = f->seq};
+    int status;
+
+    line_tell(p, &frame);
+    status = p->sink.send(p->sink.ctx, p->topic, p->buffer, n_bytes);
+    sent.what = status != 0;
+    line_tell(p, &sent);
+    return status;
 }

@@ -5,17 +5,24 @@
 #include "line/pipeline.h"
 #include "wire.h"
 
+/* All that is carried from entry to entry, beside the decoder's own state; without
+ * pointers, so that a snapshot is a copy. */
+struct line_state {
+    struct sequence sequence;
+    uint64_t pub_seq;
+};
+
 struct pipeline {
     latent_decoder *decoder;
     struct pipeline_options options;
     struct pipeline_clock clock;
     struct pipeline_sink sink;
+    struct line_tap tap;
     char topic[PIPELINE_MAX_TOPIC];
     uint32_t n_channels, bin_width_us, n_readout;
     uint64_t bin_ns, decoder_id;
 
-    struct sequence sequence;
-    uint64_t pub_seq;
+    struct line_state state;
     struct ledger ledger;
     struct histogram times[TIME_SPARE]; /* spare follows from latency */
 
@@ -34,7 +41,11 @@ struct passage {
     int sent;      /* the sink's answer */
 };
 
-/* What the clock says. */
+/* What the clock says; the tap hears it. */
 uint64_t line_now(struct pipeline *p);
+/* Hand a frame to the sink; the tap hears it, and the answer, which is returned: 0, or
+ * negative. */
+int line_hand_over(struct pipeline *p, const struct wire_frame *f, size_t n_bytes);
+void line_tell(const struct pipeline *p, const struct line_event *event);
 
 #endif

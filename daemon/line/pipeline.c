@@ -42,32 +42,130 @@ const char *pipeline_time_name(enum pipeline_time time)
 
 /* ---- entries ---- */
 
-void pipeline_on_frame(struct pipeline *p, const void *payload, size_t n_bytes,
-                       uint64_t t_recv_ns)
+typedef void entry_fn(struct pipeline *p, const struct line_event *entry);
+
+static void on_message(struct pipeline *p, const struct line_event *entry)
 {
-    arrive_message(p, payload, n_bytes, t_recv_ns);
+    arrive_message(p, entry->bytes, entry->n_bytes, entry->t_ns);
 }
 
-void pipeline_refuse_parts(struct pipeline *p)
+static void on_parts(struct pipeline *p, const struct line_event *entry)
 {
+    (void)entry;
     account_message(p, WIRE_REFUSED_LENGTH);
 }
 
-void pipeline_reset(struct pipeline *p)
+static void on_reset(struct pipeline *p, const struct line_event *entry)
 {
+    (void)entry;
     decode_reset(p);
 }
 
 /* It stands for no bin of its own: it repeats the newest number and counts as missing,
  * so that the frames' ledger balances. */
-void pipeline_send_safe(struct pipeline *p)
+static void on_stop(struct pipeline *p, const struct line_event *entry)
 {
     struct passage b = {
-        .frame = {.epoch = p->sequence.epoch, .seq = p->sequence.newest}};
+        .frame = {.epoch = p->state.sequence.epoch, .seq = p->state.sequence.newest}};
 
+    (void)entry;
     publish_make_safe(p, &b.frame.values);
     publish_frame(p, &b);
     account_made(p, &b, SEQUENCE_MISSING);
+}
+
+static entry_fn *const entries[] = {
+    [LINE_MESSAGE] = on_message,
+    [LINE_PARTS] = on_parts,
+    [LINE_RESET] = on_reset,
+    [LINE_STOP] = on_stop,
+};
+
+void pipeline_enter(struct pipeline *p, const struct line_event *entry)
+{
+    assert(line_event_is_entry(entry->kind));
+    line_tell(p, entry);
+    entries[entry->kind](p, entry);
+}
+
+void pipeline_on_frame(struct pipeline *p, const void *payload, size_t n_bytes,
+                       uint64_t t_recv_ns)
+{
+    pipeline_enter(p, &(struct line_event){.kind = LINE_MESSAGE,
+                                           .t_ns = t_recv_ns,
+                                           .bytes = payload,
+                                           .n_bytes = n_bytes});
+}
+
+void pipeline_refuse_parts(struct pipeline *p)
+{
+    pipeline_enter(p, &(struct line_event){.kind = LINE_PARTS});
+}
+
+void pipeline_reset(struct pipeline *p)
+{
+    pipeline_enter(p, &(struct line_event){.kind = LINE_RESET});
+}
+
+void pipeline_send_safe(struct pipeline *p)
+{
+    pipeline_enter(p, &(struct line_event){.kind = LINE_STOP});
+}
+
+/* ---- snapshots ---- */
+
+struct snapshot_header {
+    uint64_t n_bytes; /* of the whole */
+    uint64_t check;   /* of the line's part, against accidents */
+};
+
+/* FNV-1a: enough to tell a damaged copy, and cheap in the data thread. */
+static uint64_t check_of(const void *bytes, size_t n)
+{
+    const unsigned char *byte = bytes;
+    uint64_t check = 14695981039346656037u;
+
+    for (size_t i = 0; i < n; i++) check = (check ^ byte[i]) * 1099511628211u;
+    return check;
+}
+
+size_t pipeline_size(const struct pipeline *p)
+{
+    return sizeof(struct snapshot_header) + sizeof p->state +
+           latent_decoder_size(p->decoder);
+}
+
+int pipeline_save(const struct pipeline *p, void *buf, size_t n)
+{
+    const struct snapshot_header head = {pipeline_size(p),
+                                         check_of(&p->state, sizeof p->state)};
+    unsigned char *to = buf;
+
+    if (n < head.n_bytes) return LATENT_E_SHAPE;
+    memcpy(to, &head, sizeof head);
+    memcpy(to + sizeof head, &p->state, sizeof p->state);
+    return latent_decoder_save(p->decoder, to + sizeof head + sizeof p->state,
+                               n - sizeof head - sizeof p->state);
+}
+
+int pipeline_load(struct pipeline *p, const void *buf, size_t n)
+{
+    const unsigned char *from = buf;
+    struct snapshot_header head;
+    struct line_state state;
+    int status;
+
+    if (n < pipeline_size(p)) return LATENT_E_SNAPSHOT;
+    memcpy(&head, from, sizeof head);
+    memcpy(&state, from + sizeof head, sizeof state);
+    if (head.n_bytes != pipeline_size(p) ||
+        head.check != check_of(&state, sizeof state) ||
+        !sequence_is_sound(&state.sequence, &p->options.sequence))
+        return LATENT_E_SNAPSHOT;
+    status = latent_decoder_load(p->decoder, from + sizeof head + sizeof state,
+                                 n - sizeof head - sizeof state);
+    if (status == 0) p->state = state;
+    return status;
 }
 
 /* ---- life ---- */
@@ -123,7 +221,7 @@ int pipeline_new(struct pipeline **out, latent_decoder *d,
     p->n_readout = info->n_readout;
     p->bin_ns = (uint64_t)info->bin_width_us * 1000;
     p->decoder_id = latent_decoder_id(d);
-    sequence_init(&p->sequence, &options->sequence);
+    sequence_init(&p->state.sequence, &options->sequence);
     if (!take_memory(p, info)) {
         pipeline_free(p);
         return LATENT_E_NOMEM;
@@ -142,6 +240,11 @@ void pipeline_free(struct pipeline *p)
     free(p->counts);
     free(p->neutral);
     free(p);
+}
+
+void pipeline_set_tap(struct pipeline *p, struct line_tap tap)
+{
+    p->tap = tap;
 }
 
 size_t pipeline_max_payload(const struct pipeline *p)

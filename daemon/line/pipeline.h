@@ -2,10 +2,15 @@
  * event loop, no clock of its own: time comes from struct pipeline_clock, frames leave
  * through struct pipeline_sink.
  *
- * Real-time rule. pipeline_on_frame, pipeline_refuse_parts, pipeline_reset and
- * pipeline_send_safe allocate nothing, take no lock, log nothing, do no I/O, never wait
- * and make no system call, provided that the clock and the sink do not. They belong to
- * one thread. The pipeline_read functions may be called by any thread. */
+ * Real-time rule. The entries and pipeline_save allocate nothing, take no lock, log
+ * nothing, do no I/O, never wait and make no system call, provided that the clock, the
+ * sink and the tap do not. They belong to one thread. The pipeline_read functions may
+ * be called by any thread.
+ *
+ * The same again. Everything that is not in the snapshot, the options and the model
+ * comes in through an entry, the clock or the sink, and the tap hears all three. A line
+ * that was given the snapshot, and is then given the entries, with a clock and a sink
+ * that answer as they did, makes the same frames bit by bit. */
 #ifndef LINE_PIPELINE_H
 #define LINE_PIPELINE_H
 
@@ -17,6 +22,7 @@
 #include "line/histogram.h"
 #include "line/ledger.h"
 #include "line/sequence.h"
+#include "line/tap.h"
 
 #define PIPELINE_MAX_PAYLOAD (1u << 20) /* bytes; no stream's bound is larger */
 #define PIPELINE_MAX_TOPIC 64
@@ -71,6 +77,12 @@ int pipeline_new(struct pipeline **out, latent_decoder *d,
                  struct pipeline_clock clock, struct pipeline_sink sink);
 void pipeline_free(struct pipeline *p); /* NULL is allowed */
 
+/* From now on told everything (tap.h). In the thread of the entries, or before it runs.
+ */
+void pipeline_set_tap(struct pipeline *p, struct line_tap tap);
+
+/* ---- entries ---- */
+
 /* The payload of a message, found by a wake at t_recv_ns. */
 void pipeline_on_frame(struct pipeline *p, const void *payload, size_t n_bytes,
                        uint64_t t_recv_ns);
@@ -80,6 +92,20 @@ void pipeline_refuse_parts(struct pipeline *p);
 void pipeline_reset(struct pipeline *p);
 /* The last frame: readout neutral, flag SAFE. */
 void pipeline_send_safe(struct pipeline *p);
+/* Any of the above, as the tap heard it. */
+void pipeline_enter(struct pipeline *p, const struct line_event *entry);
+
+/* ---- snapshots ---- */
+
+/* Line and decoder between two entries; counters and times are not in it. size: bytes
+ * needed. It fits a line of the same build, model and options. 0 or LATENT_E_SHAPE: n
+ * is too small. */
+size_t pipeline_size(const struct pipeline *p);
+int pipeline_save(const struct pipeline *p, void *buf, size_t n);
+/* 0 or LATENT_E_SNAPSHOT: of another line, or damaged; p is then as before. */
+int pipeline_load(struct pipeline *p, const void *buf, size_t n);
+
+/* ---- telling ---- */
 
 /* Largest payload taken, bytes. */
 size_t pipeline_max_payload(const struct pipeline *p);

@@ -17,7 +17,7 @@ void publish_frame(struct pipeline *p, struct passage *b)
     struct wire_frame *f = &b->frame;
     size_t n_bytes;
 
-    f->pub_seq = p->pub_seq;
+    f->pub_seq = p->state.pub_seq;
     f->clock_id = p->options.clock_id;
     f->decoder_id = p->decoder_id;
     f->valid_for_ns = p->options.valid_for_ns;
@@ -31,7 +31,7 @@ void publish_frame(struct pipeline *p, struct passage *b)
     }
     n_bytes = wire_pack_frame(f, p->buffer, p->n_buffer);
     assert(n_bytes > 0);
-    b->sent = p->sink.send(p->sink.ctx, p->topic, p->buffer, n_bytes);
+    b->sent = line_hand_over(p, f, n_bytes);
     b->t_done_ns = line_now(p);
-    if (b->sent == 0) p->pub_seq++;
+    if (b->sent == 0) p->state.pub_seq++;
 }

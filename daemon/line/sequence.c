@@ -11,6 +11,14 @@ void sequence_init(struct sequence *s, const struct sequence_rules *rules)
     *s = (struct sequence){.rules = *rules};
 }
 
+bool sequence_is_sound(const struct sequence *s, const struct sequence_rules *rules)
+{
+    for (unsigned i = 0; i < SEQUENCE_MAX_WINDOW; i++)
+        if (s->slot[i] > SLOT_SKIPPED) return false;
+    return s->rules.window_bins == rules->window_bins &&
+           s->rules.max_gap_bins == rules->max_gap_bins && s->rules.fill == rules->fill;
+}
+
 static unsigned slot_index(uint64_t seq)
 {
     return (unsigned)(seq % SEQUENCE_MAX_WINDOW);

@@ -50,6 +50,8 @@ struct sequence_verdict {
     bool reordered;     /* not taken, was counted as lost, but came after all */
 };
 
+/* Could this state, from outside, be one of these rules? */
+bool sequence_is_sound(const struct sequence *s, const struct sequence_rules *rules);
 void sequence_init(struct sequence *s, const struct sequence_rules *rules);
 /* Judge a bin; changes nothing. */
 void sequence_check(const struct sequence *s, uint64_t epoch, uint64_t seq,

@@ -1,0 +1,280 @@
+/* What a tap hears is enough: a second line that is given a snapshot of the first, then
+ * its entries and the answers of its clock and sink, does the same to the last bit. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "line_fixture.h"
+
+enum { MAX_EVENTS = 60000, MAX_BYTES = 8 << 20, N_BINS = 1000, MAX_SNAPSHOT = 1 << 20 };
+
+/* Events in order, their bytes copied. */
+struct tape {
+    struct line_event event[MAX_EVENTS];
+    size_t n_events;
+    unsigned char bytes[MAX_BYTES];
+    size_t n_bytes;
+    /* At this entry the line is saved, before anything changes. */
+    const struct pipeline *line;
+    size_t n_entries, save_at, first; /* first: event of that entry */
+    unsigned char snapshot[MAX_SNAPSHOT];
+};
+
+static void hear(void *ctx, const struct line_event *event)
+{
+    struct tape *t = ctx;
+
+    if (line_event_is_entry(event->kind) && t->n_entries++ == t->save_at) {
+        t->first = t->n_events;
+        assert_int_equal(pipeline_save(t->line, t->snapshot, MAX_SNAPSHOT), 0);
+    }
+    assert_true(t->n_events < MAX_EVENTS && t->n_bytes + event->n_bytes <= MAX_BYTES);
+    t->event[t->n_events] = *event;
+    if (event->n_bytes) {
+        memcpy(t->bytes + t->n_bytes, event->bytes, event->n_bytes);
+        t->event[t->n_events].bytes = t->bytes + t->n_bytes;
+        t->n_bytes += event->n_bytes;
+    }
+    t->n_events++;
+}
+
+static struct tape *tape_new(const struct pipeline *line, size_t save_at)
+{
+    struct tape *t = calloc(1, sizeof *t);
+    assert_non_null(t);
+    t->line = line;
+    t->save_at = save_at;
+    return t;
+}
+
+/* ---- the first line: whatever can happen, and a sink that refuses now and then ----
+ */
+
+static uint64_t draw(uint64_t *seed, uint64_t n)
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (*seed >> 33) % n;
+}
+
+static void live_through(struct line *l, uint64_t seed)
+{
+    uint64_t seq = 0, epoch = 1;
+
+    for (int i = 0; i < N_BINS; i++) {
+        uint64_t chance = draw(&seed, 100);
+
+        l->tick_ns = draw(&seed, 3000000);
+        l->answer = draw(&seed, 20) == 0 ? -1 : 0;
+        if (chance < 5) seq += 1 + draw(&seed, 40);
+        if (chance == 5) epoch++;
+        if (chance == 6) pipeline_reset(l->pipeline);
+        if (chance == 7) line_send_bytes(l, "\xff", 1);
+        if (chance == 8) pipeline_refuse_parts(l->pipeline);
+        if (chance == 9) line_send(l, epoch, seq++, 1, NAN);
+        if (chance == 10) line_send(l, epoch, seq / 2, 1, 1.0f);
+        line_send(l, epoch, seq, 1, (float)draw(&seed, 4));
+        seq++;
+    }
+    pipeline_send_safe(l->pipeline);
+}
+
+/* ---- the second line: the tape is its world ---- */
+
+struct player {
+    struct tape *from;
+    size_t at; /* next event whose answer is due */
+};
+
+static const struct line_event *next_answer(struct player *p, enum line_event_kind kind)
+{
+    while (p->from->event[p->at].kind != kind) {
+        p->at++;
+        assert_true(p->at < p->from->n_events);
+    }
+    return &p->from->event[p->at++];
+}
+
+static uint64_t clock_again(void *ctx)
+{
+    return next_answer(ctx, LINE_CLOCK)->t_ns;
+}
+
+static int sink_again(void *ctx, const char *topic, const void *bytes, size_t n)
+{
+    (void)topic;
+    (void)bytes;
+    (void)n;
+    return next_answer(ctx, LINE_SENT)->what ? -1 : 0;
+}
+
+static void play(struct pipeline *line, struct player *p)
+{
+    const struct tape *t = p->from;
+
+    for (size_t i = t->first; i < t->n_events; i++) {
+        if (!line_event_is_entry(t->event[i].kind)) continue;
+        p->at = i + 1;
+        pipeline_enter(line, &t->event[i]);
+    }
+}
+
+static void assert_same(const struct tape *a, const struct tape *b)
+{
+    assert_int_equal(a->n_events - a->first, b->n_events);
+    for (size_t i = 0; i < b->n_events; i++) {
+        const struct line_event *x = &a->event[a->first + i], *y = &b->event[i];
+        if (x->kind != y->kind || x->what != y->what || x->t_ns != y->t_ns ||
+            x->epoch != y->epoch || x->seq != y->seq || x->n_bytes != y->n_bytes)
+            fail_msg("event %zu: %s %u, again: %s %u", i, line_event_name(x->kind),
+                     x->what, line_event_name(y->kind), y->what);
+        if (x->n_bytes) assert_memory_equal(x->bytes, y->bytes, x->n_bytes);
+    }
+}
+
+static void run_twice(struct model_parts parts, const char *mode, size_t save_at)
+{
+    const struct pipeline_options options = line_options();
+    const struct latent_options decoder_options = {.mode = mode};
+    struct pipeline *second;
+    latent_decoder *d;
+    struct player player;
+    struct tape *tape, *again;
+    struct line l;
+
+    line_open(&l, parts, mode, NULL);
+    tape = tape_new(l.pipeline, save_at);
+    pipeline_set_tap(l.pipeline, (struct line_tap){hear, tape});
+    live_through(&l, 17 + save_at);
+    player = (struct player){.from = tape};
+    assert_int_equal(latent_decoder_new(&d, l.model, &decoder_options, NULL), 0);
+    assert_int_equal(pipeline_new(&second, d, &l.info, &options,
+                                  (struct pipeline_clock){clock_again, &player},
+                                  (struct pipeline_sink){sink_again, &player}),
+                     0);
+    again = tape_new(second, SIZE_MAX);
+    pipeline_set_tap(second, (struct line_tap){hear, again});
+    assert_int_equal(pipeline_load(second, tape->snapshot, MAX_SNAPSHOT), 0);
+    play(second, &player);
+    assert_same(tape, again);
+    pipeline_free(second);
+    latent_decoder_free(d);
+    line_close(&l);
+    free(tape);
+    free(again);
+}
+
+static void test_again(void **state)
+{
+    static const size_t save_at[] = {0, 1, 333, 777};
+    (void)state;
+    for (size_t i = 0; i < sizeof save_at / sizeof save_at[0]; i++) {
+        run_twice(maker_kalman(), NULL, save_at[i]);
+        run_twice(maker_gru(), NULL, save_at[i]);
+        run_twice(maker_ndt(), "C", save_at[i]);
+        run_twice(maker_ndt(), "A", save_at[i]);
+    }
+}
+
+/* ---- what is told of one bin ---- */
+
+static void test_events_of_a_gap(void **state)
+{
+    static const struct {
+        enum line_event_kind kind;
+        uint32_t what;
+        uint64_t seq;
+    } expected[] = {
+        {LINE_MESSAGE, 0, 0},
+        {LINE_OUTCOME, MESSAGES_ACCEPTED, 0},
+        {LINE_ACTION, LINE_PREDICT, 1},
+        {LINE_CLOCK, 0, 0},
+        {LINE_FRAME, LATENT_FILLED | LATENT_PREDICTED | LATENT_AGE_UNKNOWN, 1},
+        {LINE_SENT, 0, 1},
+        {LINE_CLOCK, 0, 0},
+        {LINE_OUTCOME, SEQUENCE_FILLED, 1},
+        {LINE_OUTCOME, FRAMES_PUBLISHED, 1},
+        {LINE_CLOCK, 0, 0},
+        {LINE_ACTION, LINE_STEP, 2},
+        {LINE_CLOCK, 0, 0},
+        {LINE_FRAME, LATENT_GAP | LATENT_AGE_UNKNOWN, 2},
+        {LINE_SENT, 0, 2},
+        {LINE_CLOCK, 0, 0},
+        {LINE_OUTCOME, BINS_DECODED, 2},
+        {LINE_OUTCOME, FRAMES_PUBLISHED, 2},
+    };
+    struct tape *tape;
+    struct line l;
+    (void)state;
+    line_open(&l, maker_gru(), NULL, NULL);
+    line_send(&l, 1, 0, 1, 1.0f);
+    tape = tape_new(l.pipeline, SIZE_MAX);
+    pipeline_set_tap(l.pipeline, (struct line_tap){hear, tape});
+    line_send(&l, 1, 2, 1, 1.0f);
+    assert_int_equal(tape->n_events, sizeof expected / sizeof expected[0]);
+    for (size_t i = 0; i < tape->n_events; i++) {
+        assert_string_equal(line_event_name(tape->event[i].kind),
+                            line_event_name(expected[i].kind));
+        assert_int_equal(tape->event[i].what, expected[i].what);
+        assert_int_equal(tape->event[i].seq, expected[i].seq);
+    }
+    line_close(&l);
+    free(tape);
+}
+
+/* ---- snapshots ---- */
+
+static void test_snapshot_refused(void **state)
+{
+    unsigned char *buf = malloc(MAX_SNAPSHOT);
+    struct pipeline_options wider = line_options();
+    struct line l, other;
+    size_t n;
+    (void)state;
+    wider.sequence.window_bins = 17;
+    line_open(&l, maker_kalman(), NULL, NULL);
+    line_open(&other, maker_kalman(), NULL, &wider);
+    line_send(&l, 1, 5, 1, 1.0f);
+    n = pipeline_size(l.pipeline);
+    assert_int_equal(pipeline_save(l.pipeline, buf, n - 1), LATENT_E_SHAPE);
+    assert_int_equal(pipeline_save(l.pipeline, buf, n), 0);
+    assert_int_equal(pipeline_load(other.pipeline, buf, n), LATENT_E_SNAPSHOT);
+    assert_int_equal(pipeline_load(l.pipeline, buf, n - 1), LATENT_E_SNAPSHOT);
+    for (size_t i = 0; i < n; i++) {
+        buf[i] ^= 0x10;
+        assert_int_equal(pipeline_load(l.pipeline, buf, n), LATENT_E_SNAPSHOT);
+        buf[i] ^= 0x10;
+    }
+    assert_int_equal(pipeline_load(l.pipeline, buf, n), 0);
+    line_send(&l, 1, 6, 1, 1.0f);
+    assert_flags(line_last(&l), 0);
+    line_close(&l);
+    line_close(&other);
+    free(buf);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    for (enum line_event_kind k = 0; k < LINE_N_EVENTS; k++)
+        for (enum line_event_kind j = 0; j < k; j++)
+            assert_string_not_equal(line_event_name(j), line_event_name(k));
+    for (enum line_action a = 0; a < LINE_N_ACTIONS; a++)
+        for (enum line_action b = 0; b < a; b++)
+            assert_string_not_equal(line_action_name(b), line_action_name(a));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_again),
+        cmocka_unit_test(test_events_of_a_gap),
+        cmocka_unit_test(test_snapshot_refused),
+        cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
