@@ -11,13 +11,19 @@
 
 #include "conf/reader.h"
 #include "conf/types.h"
+#include "tool/printable.h"
 
 /* ---- problems ---- */
 
+/* A file with more is not a slip of the hand: the last place says so. */
 static void add_problem(struct conf *c, char *text)
 {
+    if (c->n_problems == CONF_MAX_PROBLEMS) {
+        free(text);
+        return;
+    }
     c->problems = realloc(c->problems, (c->n_problems + 1) * sizeof *c->problems);
-    assert(c->problems && text);
+    assert(c->problems);
     c->problems[c->n_problems++] = text;
 }
 
@@ -33,7 +39,8 @@ __attribute__((format(printf, 4, 0))) static void problem(struct conf *c, unsign
     if (asprintf(&text, "%s%s: %s%s%s", c->path, where, key ? key : "", key ? ": " : "",
                  what) < 0)
         text = NULL;
-    add_problem(c, text);
+    assert(text);
+    add_problem(c, printable(text));
 }
 
 void conf_problem(struct conf *c, unsigned line, const char *key, const char *format,
@@ -99,6 +106,55 @@ static void check_endpoints(struct conf *c, const struct conf_stream_section *s)
                             v->output);
 }
 
+/* What the daemon binds, for the texts: an endpoint, and what is bound there. */
+struct binding {
+    const char *key, *endpoint;
+    const struct conf_stream_section *section; /* NULL: [latentd] */
+};
+
+static size_t bindings_of(const struct conf_stream_section *s, struct binding out[2])
+{
+    size_t n = 0;
+
+    if (s->values.input_attach == CONF_BIND)
+        out[n++] = (struct binding){"input", s->values.input, s};
+    if (s->values.output_attach == CONF_BIND)
+        out[n++] = (struct binding){"output", s->values.output, s};
+    return n;
+}
+
+/* The same key with the same text is one socket, shared. */
+static void check_clash(struct conf *c, const struct binding *a,
+                        const struct binding *b)
+{
+    bool is_shared =
+        strcmp(a->key, b->key) == 0 && strcmp(a->endpoint, b->endpoint) == 0;
+
+    if (is_shared || !endpoints_clash(a->endpoint, b->endpoint)) return;
+    conf_stream_problem(c, a->section, a->key,
+                        "%s cannot be bound twice: it is also %s of [%s%s]; choose "
+                        "another endpoint",
+                        a->endpoint, b->key, b->section ? "stream " : "latentd",
+                        b->section ? b->section->name : "");
+}
+
+static void check_clashes(struct conf *c, size_t i)
+{
+    const struct binding control = {"control", c->daemon.control, NULL};
+    struct binding own[2], other[2];
+    size_t n_own = bindings_of(&c->streams[i], own);
+
+    for (size_t k = 0; k < n_own; k++) {
+        check_clash(c, &own[k], &control);
+        for (size_t j = 0; j < i; j++) {
+            size_t n_other = bindings_of(&c->streams[j], other);
+
+            for (size_t m = 0; m < n_other; m++) check_clash(c, &own[k], &other[m]);
+        }
+    }
+    if (n_own == 2) check_clash(c, &own[1], &own[0]);
+}
+
 /* A socket belongs to one thread and is of one kind: streams that name it must agree.
  */
 static void check_shared(struct conf *c, const struct conf_stream_section *s,
@@ -148,6 +204,24 @@ static void check_sharing(struct conf *c, size_t i)
     }
 }
 
+/* A loop is one thread: its streams agree on where it runs. */
+static void check_cpu(struct conf *c, size_t i)
+{
+    const struct conf_stream_section *s = &c->streams[i];
+
+    for (size_t k = 0; k < i; k++) {
+        const struct conf_stream_section *other = &c->streams[k];
+
+        if (strcmp(s->values.loop, other->values.loop) != 0) continue;
+        if (s->values.cpu != other->values.cpu)
+            conf_stream_problem(c, s, "cpu",
+                                "differs from [stream %s], which runs in the same "
+                                "loop; make them equal, or give them different loops",
+                                other->name);
+        return;
+    }
+}
+
 static void check_sections(struct conf *c)
 {
     const struct conf_key *control = conf_find(CONF_DAEMON, "control");
@@ -160,6 +234,8 @@ static void check_sections(struct conf *c)
         check_required(c, &c->streams[i]);
         check_endpoints(c, &c->streams[i]);
         check_sharing(c, i);
+        check_clashes(c, i);
+        check_cpu(c, i);
     }
 }
 

@@ -13,6 +13,8 @@ struct conf_lines {
     unsigned key[CONF_MAX_KEYS]; /* by place in conf_keys() */
 };
 
+#define CONF_MAX_PROBLEMS 100 /* told of one file */
+
 struct conf_stream_section {
     char name[CONF_MAX_NAME + 1];
     struct conf_stream values;
@@ -25,8 +27,8 @@ struct conf {
     struct conf_lines daemon_lines;
     struct conf_stream_section *streams;
     size_t n_streams;
-    char **problems; /* "FILE:LINE: KEY: text", in the order they were found */
-    size_t n_problems;
+    char **problems;   /* "FILE:LINE: KEY: text", in the order they were found */
+    size_t n_problems; /* up to CONF_MAX_PROBLEMS: there are as many or more */
 };
 
 /* Read and check a file. 0, or -1 when there are problems. conf_free is due in both

@@ -60,6 +60,10 @@ static bool stream_name_is_good(struct reader *r, const char *name)
                      name, CONF_MAX_NAME);
         return false;
     }
+    if (c->n_streams == CONF_MAX_STREAMS) {
+        conf_problem(c, r->line, NULL, "more than %d streams", CONF_MAX_STREAMS);
+        return false;
+    }
     for (size_t i = 0; i < c->n_streams; i++) {
         if (strcmp(c->streams[i].name, name) != 0) continue;
         conf_problem(c, r->line, NULL, "[stream %s] is given twice (first in line %u)",

@@ -9,6 +9,8 @@
 #include "conf/types.h"
 #include "latent.h"
 
+#define MAX_CPU 1023 /* cpu_set_t holds no more */
+
 static const char *const words_yes_no[] = {"no", "yes", NULL};
 static const char *const words_plaintext[] = {"loopback", "anywhere", NULL};
 static const char *const words_socket[] = {"sub", "pull", NULL};
@@ -43,6 +45,27 @@ static const struct conf_key daemon_keys[] = {
      .value = "loopback",
      .help = "Where unencrypted TCP is allowed. With loopback, any other address is "
              "refused at start: whoever reaches it could feed a stream or read it."},
+    {.name = "realtime-priority",
+     .type = &conf_count,
+     .offset = offsetof(struct conf_daemon, realtime_priority),
+     .min = 1,
+     .max = 99,
+     .unset = "none",
+     .unset_count = 0,
+     .value = "none",
+     .help =
+         "SCHED_FIFO priority of the data loops and of ZeroMQ's threads that serve "
+         "them, so that no ordinary process takes the CPU from them. Needs an rtprio "
+         "limit; if the system refuses, latentd runs on and says so in its status."},
+    {.name = "io-cpu",
+     .type = &conf_count,
+     .offset = offsetof(struct conf_daemon, io_cpu),
+     .min = 0,
+     .max = MAX_CPU,
+     .unset = "any",
+     .unset_count = CONF_ANY_CPU,
+     .value = "any",
+     .help = "The only CPU on which ZeroMQ's threads that serve the data loops run."},
     {.name = NULL}};
 
 static const struct conf_key stream_keys[] = {
@@ -158,6 +181,17 @@ static const struct conf_key stream_keys[] = {
      .help =
          "Name or number of the data loop, a thread, that serves the stream. Streams "
          "that share a socket share a loop."},
+    {.name = "cpu",
+     .type = &conf_count,
+     .offset = offsetof(struct conf_stream, cpu),
+     .min = 0,
+     .max = MAX_CPU,
+     .unset = "any",
+     .unset_count = CONF_ANY_CPU,
+     .value = "any",
+     .help = "The only CPU on which the stream's loop runs. Streams that share a loop "
+             "agree "
+             "on it."},
     {.name = NULL}};
 
 _Static_assert(sizeof stream_keys / sizeof stream_keys[0] - 1 <= CONF_MAX_KEYS,

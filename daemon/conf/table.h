@@ -7,9 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONF_MAX_KEYS 16   /* of one section */
-#define CONF_MAX_NAME 32   /* letters of a stream's name */
-#define CONF_MAX_LOOP 10   /* letters of a loop's name: data-LOOP is a thread's name */
+#define CONF_MAX_KEYS 32 /* of one section */
+#define CONF_MAX_NAME 32 /* letters of a stream's name */
+#define CONF_MAX_LOOP 10 /* letters of a loop's name: data-LOOP is a thread's name */
+#define CONF_MAX_STREAMS 256
+#define CONF_ANY_CPU UINT32_MAX
 #define CONF_MAX_VALUE 512 /* bytes of a value as text */
 
 enum conf_socket { CONF_SUB, CONF_PULL };
@@ -21,7 +23,9 @@ enum conf_plaintext { CONF_PLAINTEXT_LOOPBACK, CONF_PLAINTEXT_ANYWHERE };
 struct conf_daemon {
     char *control;
     uint32_t lock_memory;
-    uint32_t plaintext; /* enum conf_plaintext */
+    uint32_t plaintext;         /* enum conf_plaintext */
+    uint32_t realtime_priority; /* of SCHED_FIFO; 0 = none */
+    uint32_t io_cpu;            /* or CONF_ANY_CPU */
 };
 
 /* [stream NAME]. Times in ns; 0 = auto, NULL = the model's default, until resolved
@@ -37,6 +41,7 @@ struct conf_stream {
     uint32_t on_late;
     uint32_t reorder_window; /* bins */
     char *loop;
+    uint32_t cpu; /* of the loop; or CONF_ANY_CPU */
 };
 
 enum conf_section { CONF_DAEMON, CONF_STREAM, CONF_N_SECTIONS };
@@ -61,6 +66,7 @@ struct conf_key {
     const char *const *words; /* allowed, ended by NULL (choices) */
     const char *const *later; /* known words that this version does not have, or NULL */
     uint32_t min, max;        /* (counts) */
+    uint32_t unset_count;     /* (counts) the value of unset */
     const char *unset;        /* text of the value "not given", or NULL */
     const char *value;        /* default, as text; NULL: the key is required */
     const char *help;

@@ -115,6 +115,31 @@ bool endpoint_is_wildcard(const char *endpoint)
     return port && (strcmp(port, "*") == 0 || strcmp(port, "0") == 0);
 }
 
+/* Length of HOST in HOST:PORT of a tcp endpoint; 0 for every address. */
+static size_t host_length(const char *endpoint)
+{
+    const char *host = endpoint + strlen("tcp://");
+    size_t n = (size_t)(tcp_port(endpoint) - 1 - host);
+    bool is_any = (n == 1 && *host == '*') ||
+                  (n == strlen("0.0.0.0") && memcmp(host, "0.0.0.0", n) == 0);
+
+    return is_any ? 0 : n;
+}
+
+bool endpoints_clash(const char *a, const char *b)
+{
+    const char *port_a = tcp_port(a), *port_b = tcp_port(b);
+    size_t n_a, n_b;
+
+    if (!port_a || !port_b) return strcmp(a, b) == 0;
+    if (endpoint_is_wildcard(a) || endpoint_is_wildcard(b)) return false;
+    if (strtoul(port_a, NULL, 10) != strtoul(port_b, NULL, 10)) return false;
+    n_a = host_length(a);
+    n_b = host_length(b);
+    if (n_a == 0 || n_b == 0) return true;
+    return n_a == n_b && memcmp(a, b, strlen("tcp://") + n_a) == 0;
+}
+
 static bool set_endpoint(const struct conf_key *key, void *at, const char *value,
                          char *text, size_t n_text)
 {
@@ -246,10 +271,12 @@ static bool set_milliseconds(const struct conf_key *key, void *at, const char *v
 {
     char *end;
     double ms = strtod(value, &end);
+    bool is_plain = value[strspn(value, "0123456789.")] == '\0'; /* no 0x10, no 1e3 */
 
     *(uint64_t *)at = 0;
     if (is_unset(key, value)) return true;
-    if (end != value && *end == '\0' && ms >= 0.001 && ms <= MAX_MILLISECONDS) {
+    if (is_plain && end != value && *end == '\0' && ms >= 0.001 &&
+        ms <= MAX_MILLISECONDS) {
         *(uint64_t *)at = (uint64_t)llround(ms * 1e6);
         return true;
     }
@@ -279,12 +306,17 @@ static bool set_count(const struct conf_key *key, void *at, const char *value,
     size_t n = strlen(value);
     unsigned long count = strtoul(value, NULL, 10);
 
+    if (is_unset(key, value)) {
+        *(uint32_t *)at = key->unset_count;
+        return true;
+    }
     if (n > 0 && n <= 9 && strspn(value, "0123456789") == n && count >= key->min &&
         count <= key->max) {
         *(uint32_t *)at = (uint32_t)count;
         return true;
     }
-    snprintf(text, n_text, "'%s' is no such number; allowed: %u to %u", value, key->min,
+    snprintf(text, n_text, "'%s' is no such number; allowed: %s%s%u to %u", value,
+             key->unset ? key->unset : "", key->unset ? ", or " : "", key->min,
              key->max);
     return false;
 }
@@ -292,8 +324,12 @@ static bool set_count(const struct conf_key *key, void *at, const char *value,
 static void print_count(const struct conf_key *key, const void *at, char *text,
                         size_t n_text)
 {
-    (void)key;
-    snprintf(text, n_text, "%u", *(const uint32_t *)at);
+    uint32_t count = *(const uint32_t *)at;
+
+    if (key->unset && count == key->unset_count)
+        snprintf(text, n_text, "%s", key->unset);
+    else
+        snprintf(text, n_text, "%u", count);
 }
 
 const struct conf_type conf_count = {set_count, print_count, "NUMBER", false};

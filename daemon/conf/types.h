@@ -21,4 +21,7 @@ bool endpoint_is_local(const char *endpoint);
 /* Does the endpoint leave the port to the system (port 0 or *)? */
 bool endpoint_is_wildcard(const char *endpoint);
 
+/* Can the two not be bound both? Names of hosts are compared, not looked up. */
+bool endpoints_clash(const char *a, const char *b);
+
 #endif

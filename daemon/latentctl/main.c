@@ -9,6 +9,7 @@
 #include "latentctl/client.h"
 #include "latentctl/json.h"
 #include "latentctl/table.h"
+#include "tool/printable.h"
 
 #define DEFAULT_CONTROL "ipc:///run/latentd/control"
 
@@ -108,7 +109,7 @@ static int show(const struct command *command, const struct arguments *a,
                 const Latent__V1__Reply *reply)
 {
     if (reply->code) {
-        fprintf(stderr, "latentctl: %s\n", reply->text);
+        fprintf(stderr, "latentctl: %s\n", printable(reply->text));
         return 1;
     }
     if (reply->status && a->json)
@@ -116,7 +117,7 @@ static int show(const struct command *command, const struct arguments *a,
     else if (reply->status && command->print)
         command->print(reply->status, stdout);
     else
-        printf("%s\n", reply->text);
+        printf("%s\n", printable(reply->text));
     return 0;
 }
 

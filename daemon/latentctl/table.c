@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "latentctl/balance.h"
+#include "tool/printable.h"
 
 static double ms(uint64_t ns)
 {
@@ -114,8 +115,8 @@ static void print_limit(const char *name, float value, FILE *out)
 
 static void print_readout(const Latent__V1__ReadoutInfo *r, FILE *out)
 {
-    fprintf(out, "  readout   %s (%s), neutral %g", r->name, r->unit,
-            (double)r->neutral);
+    fprintf(out, "  readout   %s (%s), neutral %g", printable(r->name),
+            printable(r->unit), (double)r->neutral);
     print_limit("min", r->min, out);
     print_limit("max", r->max, out);
     print_limit("slew", r->slew, out);

@@ -88,6 +88,29 @@ static int open_loops(struct daemon *d, struct latent_error *err)
     return 0;
 }
 
+/* ---- real-time wishes: what is refused becomes a note ---- */
+
+static void wish_for_context(struct daemon *d)
+{
+    struct rt_wish wish = {d->conf.daemon.realtime_priority, d->conf.daemon.io_cpu};
+
+    rt_wish_check(&wish, "ZeroMQ's threads", &d->notes);
+    rt_wish_context(&wish, d->data_context);
+}
+
+static void wish_for_loops(struct daemon *d)
+{
+    for (size_t i = 0; i < d->n_loops; i++) {
+        struct data_loop *l = &d->loops[i];
+
+        l->wish = (struct rt_wish){d->conf.daemon.realtime_priority,
+                                   l->streams[0]->conf->values.cpu};
+        rt_wish_check(&l->wish, l->name, &d->notes);
+    }
+}
+
+/* ---- start ---- */
+
 static int failed(const struct latent_error *err)
 {
     fprintf(stderr, "latentd: %s\n", err->text);
@@ -102,11 +125,15 @@ int daemon_open(struct daemon *d)
     d->by_loop = calloc(d->n_streams, sizeof *d->by_loop);
     d->data_context = zmq_ctx_new();
     if (!d->loops || !d->by_loop || !d->data_context) return out_of_memory();
+    rt_raise_files(&d->notes);
+    wish_for_context(d);
     for (size_t i = 0; i < d->n_streams; i++) {
         d->by_loop[i] = &d->streams[i];
         if (stream_admit(&d->streams[i], &d->notes)) return out_of_memory();
     }
-    return open_loops(d, &err) ? failed(&err) : DAEMON_OK;
+    if (open_loops(d, &err)) return failed(&err);
+    wish_for_loops(d);
+    return DAEMON_OK;
 }
 
 int daemon_start(struct daemon *d)

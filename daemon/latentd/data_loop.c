@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "latentd/rt.h"
 #include "latentd/stream.h"
 #include "tool/error.h"
 
@@ -128,7 +127,8 @@ static int open_loop(struct data_loop *l)
 int data_loop_open(struct data_loop *l, const char *name, struct stream **streams,
                    size_t n_streams, void *context, struct latent_error *err)
 {
-    *l = (struct data_loop){.streams = streams, .n_streams = n_streams};
+    *l = (struct data_loop){
+        .streams = streams, .n_streams = n_streams, .wish.cpu = RT_ANY_CPU};
     snprintf(l->name, sizeof l->name, "data-%s", name);
     sem_init(&l->is_running, 0, 0);
     l->inputs = calloc(n_streams, sizeof *l->inputs);
@@ -163,7 +163,7 @@ int data_loop_start(struct data_loop *l, struct latent_error *err)
 
     if (status)
         return tool_error(err, LATENT_E_IO, "%s: %s", l->name, uv_strerror(status));
-    status = rt_thread_start(&l->thread, l->name, run, l);
+    status = rt_thread_start(&l->thread, l->name, &l->wish, run, l);
     if (status)
         return tool_error(err, LATENT_E_IO, "%s: no thread: %s", l->name,
                           strerror(status));

@@ -13,6 +13,7 @@
 
 #include "latentd/input.h"
 #include "latentd/output.h"
+#include "latentd/rt.h"
 
 #define DATA_LOOP_MAX_NAME                                                             \
     16 /* with the zero: what the system keeps of a thread's name */
@@ -23,6 +24,7 @@ struct data_loop {
     struct input *inputs;          /* [n_inputs] */
     struct output *outputs;        /* [n_outputs] */
     size_t n_streams, n_inputs, n_outputs;
+    struct rt_wish wish; /* of the thread; checked before data_loop_start */
     uv_loop_t loop;
     uv_async_t wake;
     uv_timer_t info_timer;
@@ -36,7 +38,7 @@ struct data_loop {
  * and stay the caller's. On error a text; data_loop_close is due in both cases. */
 int data_loop_open(struct data_loop *l, const char *name, struct stream **streams,
                    size_t n_streams, void *context, struct latent_error *err);
-/* Start the thread and wait until it listens. */
+/* Start the thread as its wish says and wait until it listens. */
 int data_loop_start(struct data_loop *l, struct latent_error *err);
 /* Have it look at reset_wanted. */
 void data_loop_wake(struct data_loop *l);

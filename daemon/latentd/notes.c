@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "tool/printable.h"
+
 void notes_add(struct notes *notes, const char *format, ...)
 {
     char text[NOTES_TEXT];
@@ -12,6 +14,7 @@ void notes_add(struct notes *notes, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    printable(text);
     fprintf(stderr, "latentd: note: %s\n", text);
     if (notes->n == NOTES_MAX) return;
     snprintf(notes->text[notes->n++], NOTES_TEXT, "%s", text);

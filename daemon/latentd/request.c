@@ -9,6 +9,7 @@
 #include "conf/nearest.h"
 #include "latent.pb-c.h"
 #include "latentd/status.h"
+#include "tool/printable.h"
 
 #define TEXT_BYTES 512
 
@@ -126,7 +127,7 @@ static void *pack(struct answer *a, size_t *n_reply)
 {
     uint8_t *bytes;
 
-    a->reply.text = a->text;
+    a->reply.text = printable(a->text); /* a request's words may be quoted in it */
     *n_reply = latent__v1__reply__get_packed_size(&a->reply);
     bytes = malloc(*n_reply + 1);
     if (bytes) latent__v1__reply__pack(&a->reply, bytes);

@@ -1,8 +1,10 @@
-/* Memory locking, heap settings, thread stacks, timer slack. */
+/* Scheduling, CPUs, limits, memory locking, heap settings, stacks, timer slack. */
 #include "latentd/rt.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <zmq.h>
 
 #ifdef LATENTD_MIMALLOC
 #include <mimalloc.h>
@@ -34,6 +37,107 @@ void rt_keep_heap(void)
 #ifdef LATENTD_MIMALLOC
     mi_option_disable(mi_option_allow_decommit);
 #endif
+}
+
+/* ---- limits ---- */
+
+void rt_raise_files(struct notes *notes)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
+    }
+    notes_add(notes, "the limit of open files stays as it is (%s)", strerror(errno));
+}
+
+/* ---- scheduling ---- */
+
+/* The wish is tried on this thread and taken back: who may do it here may do it for the
+ * threads to come, which must not find out by an abort. */
+static int try_priority(uint32_t priority)
+{
+    const struct sched_param fifo = {.sched_priority = (int)priority};
+    const struct sched_param ordinary = {.sched_priority = 0};
+
+    if (sched_setscheduler(0, SCHED_FIFO, &fifo)) return errno;
+    return sched_setscheduler(0, SCHED_OTHER, &ordinary) ? errno : 0;
+}
+
+static cpu_set_t only(uint32_t cpu)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    return set;
+}
+
+static int try_cpu(uint32_t cpu)
+{
+    cpu_set_t before, wanted = only(cpu);
+
+    if (sched_getaffinity(0, sizeof before, &before)) return errno;
+    if (sched_setaffinity(0, sizeof wanted, &wanted)) return errno;
+    return sched_setaffinity(0, sizeof before, &before) ? errno : 0;
+}
+
+void rt_wish_check(struct rt_wish *wish, const char *who, struct notes *notes)
+{
+    int error = wish->priority ? try_priority(wish->priority) : 0;
+
+    if (error) {
+        notes_add(notes,
+                  "%s: real-time priority %u is refused (%s): ordinary scheduling; "
+                  "raise the rtprio limit (ulimit -r, or LimitRTPRIO= of the unit), or "
+                  "set realtime-priority = none",
+                  who, wish->priority, strerror(error));
+        wish->priority = 0;
+    }
+    error = wish->cpu == RT_ANY_CPU ? 0 : try_cpu(wish->cpu);
+    if (error) {
+        notes_add(
+            notes,
+            "%s: CPU %u is refused (%s): on any CPU; nproc says how many there are",
+            who, wish->cpu, strerror(error));
+        wish->cpu = RT_ANY_CPU;
+    }
+}
+
+static void set_context(void *context, int option, uint32_t value)
+{
+    int rc = zmq_ctx_set(context, option, (int)value);
+
+    assert(rc == 0);
+    (void)rc;
+}
+
+void rt_wish_context(const struct rt_wish *wish, void *context)
+{
+    if (wish->priority) {
+        set_context(context, ZMQ_THREAD_SCHED_POLICY, SCHED_FIFO);
+        set_context(context, ZMQ_THREAD_PRIORITY, wish->priority);
+    }
+    if (wish->cpu != RT_ANY_CPU)
+        set_context(context, ZMQ_THREAD_AFFINITY_CPU_ADD, wish->cpu);
+}
+
+static void set_attributes(pthread_attr_t *attributes, const struct rt_wish *wish)
+{
+    const struct sched_param fifo = {.sched_priority = (int)wish->priority};
+
+    pthread_attr_setstacksize(attributes, STACK_BYTES);
+    if (wish->priority) {
+        pthread_attr_setinheritsched(attributes, PTHREAD_EXPLICIT_SCHED);
+        pthread_attr_setschedpolicy(attributes, SCHED_FIFO);
+        pthread_attr_setschedparam(attributes, &fifo);
+    }
+    if (wish->cpu != RT_ANY_CPU) {
+        cpu_set_t set = only(wish->cpu);
+
+        pthread_attr_setaffinity_np(attributes, sizeof set, &set);
+    }
 }
 
 /* ---- locking ---- */
@@ -70,15 +174,15 @@ void rt_lock_memory(struct notes *notes)
 /* ---- threads ---- */
 
 /* Signals are for the main thread: a handler must never run in the middle of a bin. */
-int rt_thread_start(pthread_t *thread, const char *name, void *(*run)(void *),
-                    void *ctx)
+int rt_thread_start(pthread_t *thread, const char *name, const struct rt_wish *wish,
+                    void *(*run)(void *), void *ctx)
 {
     pthread_attr_t attributes;
     sigset_t all, before;
     int status = pthread_attr_init(&attributes);
 
     if (status) return status;
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    set_attributes(&attributes, wish);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     status = pthread_create(thread, &attributes, run, ctx);

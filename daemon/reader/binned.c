@@ -8,6 +8,7 @@
 #include "reader/h5in.h"
 #include "tool/error.h"
 #include "tool/progress.h"
+#include "tool/stop.h"
 
 #define CHECK_VALUES (1u << 20) /* values read at once */
 
@@ -73,6 +74,9 @@ static int values_check(struct binned *b, struct latent_error *err)
             size_t n = s->n_bins - first < n_slab ? s->n_bins - first : n_slab;
             status = binned_rows(b, trial, first, n, counts, err);
             if (!status) status = counts_check(b, trial, first, n, counts, err);
+            if (!status && stop_requested())
+                status = tool_error(err, LATENT_E_IO, "stopped while checking %s",
+                                    b->in.name);
             progress_update(&progress, trial * s->n_bins + first + n);
         }
     progress_end(&progress);

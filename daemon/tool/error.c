@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "tool/printable.h"
+
 int tool_error(struct latent_error *err, int status, const char *format, ...)
 {
     va_list args;
@@ -11,5 +13,6 @@ int tool_error(struct latent_error *err, int status, const char *format, ...)
     err->status = status;
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
+    printable(err->text);
     return status;
 }

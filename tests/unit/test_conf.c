@@ -47,7 +47,7 @@ static void test_values(void **state)
     const struct conf *c = read_text(
         &r, "\xEF\xBB\xBF# comment\r\n[latentd]\r\nlock-memory = no ; because\r\n\n"
             "  [stream a-B_9]  # arm\n\tmodel: x = y.st\n; comment\nmode=A\n"
-            "outputs = readout,latents\nbudget-ms = 0.25\nvalid-for-ms=1e2\n"
+            "outputs = readout,latents\nbudget-ms = 0.25\nvalid-for-ms=100\n"
             "on-gap = reset\nreorder-window = 1024\nloop = fast\n"
             "input = ipc:///tmp/a b\ninput-socket = pull\ninput-attach = connect");
     const struct conf_stream *s = &c->streams[0].values;

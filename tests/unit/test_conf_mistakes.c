@@ -95,6 +95,17 @@ static void test_bad_values(void **state)
         ":3: budget-ms: 'nan' is no time; allowed: auto, or milliseconds from "
         "0.001 to 3600000");
     check_problem(
+        STREAM "budget-ms = 0x10\n",
+        ":3: budget-ms: '0x10' is no time; allowed: auto, or milliseconds from "
+        "0.001 to 3600000");
+    check_problem(STREAM "cpu = 1024\n",
+                  ":3: cpu: '1024' is no such number; allowed: any, or 0 to 1023");
+    check_problem("[latentd]\nrealtime-priority = 0\n" STREAM,
+                  ":2: realtime-priority: '0' is no such number; allowed: none, or 1 "
+                  "to 99");
+    check_problem(STREAM "mode = A\ncpu = \033[31m\n",
+                  ":4: cpu: '?[31m' is no such number; allowed: any, or 0 to 1023");
+    check_problem(
         STREAM "max-gap-ms = 5 s\n",
         ":3: max-gap-ms: '5 s' is no time; allowed: milliseconds from 0.001 to "
         "3600000");

@@ -8,12 +8,14 @@
 #include <cmocka.h>
 #include <hdf5.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "reader/reader.h"
+#include "tool/stop.h"
 
 static char folder[] = "/tmp/latent-test-reader-XXXXXX";
 static char file_path[256];
@@ -413,6 +415,18 @@ static void test_ticks_value_refusals(void **state)
     check_refused(&options, LATENT_E_VALUE, "no unit is good");
 }
 
+/* The last test: the wish to stop stays for the life of the process. */
+static void test_stop_while_checking(void **state)
+{
+    const float values[4] = {1, 2, 3, 4};
+    struct reader_options options = {.in = in_file("counts"), .bin_ms = 10.0};
+    (void)state;
+    counts_file(2, (const hsize_t[2]){2, 2}, H5T_NATIVE_FLOAT, values);
+    stop_install();
+    assert_int_equal(raise(SIGINT), 0);
+    check_refused(&options, LATENT_E_IO, "stopped while checking");
+}
+
 static int folder_make(void **state)
 {
     (void)state;
@@ -445,6 +459,7 @@ int main(void)
         cmocka_unit_test(test_ticks_window),
         cmocka_unit_test(test_ticks_refusals),
         cmocka_unit_test(test_ticks_value_refusals),
+        cmocka_unit_test(test_stop_while_checking),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }
