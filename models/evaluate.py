@@ -25,13 +25,15 @@ from common.metrics import bits_per_spike, r2_per_column, r2_summary  # noqa: E4
 from common.model_file import read_model  # noqa: E402
 from common.reference_command import run_trials  # noqa: E402
 from common.refusal import run_command  # noqa: E402
+from dlds import scoring as dlds_scoring, switching  # noqa: E402
 
 MODELS = Path(__file__).resolve().parent
 RATE_FLOOR = 1e-3  # counts per bin: an estimate of zero would cost infinitely many bits
 SHIPPED = {"lorenz": (("ndt", "lorenz_causal", ("A", "C", "trial")),
                       ("ndt", "lorenz_full", ("trial", "C")), ("gru", "lorenz", ("causal",))),
            "reach": (("gru", "reach", ("causal",)), ("wiener", "reach", ("causal",)),
-                     ("kalman", "reach", ("causal",)))}
+                     ("kalman", "reach", ("causal",))),
+           "switching": (("dlds", "switching", ("causal",)),)}
 
 
 def find_decoder():
@@ -42,7 +44,7 @@ def find_decoder():
 
 
 def decode_stream(program, path, counts, mode, bin_ms):
-    """latent-decode on counts [K, T, C] -> rates (expected counts per bin) and readout."""
+    """latent-decode on counts [K, T, C] -> latents, rates (expected counts per bin), readout."""
     import h5py
     with tempfile.TemporaryDirectory(prefix="latent-evaluate-") as folder:
         source, out = Path(folder) / "in.h5", Path(folder) / "out.h5"
@@ -52,7 +54,8 @@ def decode_stream(program, path, counts, mode, bin_ms):
         subprocess.run([str(program), "--model", str(path), "--in", f"{source}:/counts", "--out",
                         str(out), "--mode", mode], check=True, stdout=subprocess.DEVNULL)
         with h5py.File(out) as f:
-            return {"rates": f["rates"][()] * bin_ms / 1000 if "rates" in f else None,
+            return {"latents": f["latents"][()] if "latents" in f else None,
+                    "rates": f["rates"][()] * bin_ms / 1000 if "rates" in f else None,
                     "readout": f["readout"][()] if "readout" in f else None}
 
 
@@ -68,7 +71,8 @@ def decode_reference(arch, model, counts, mode):
             readout[..., i] = np.clip(readout[..., i], low, high)
         if arch == "wiener":
             readout[:, :model.hyper["lags"] - 1] = 0  # warm-up: neutral
-    return {"rates": np.exp(answer["lograte"]) if "lograte" in answer else None, "readout": readout}
+    return {"latents": answer.get("latents"), "readout": readout,
+            "rates": np.exp(answer["lograte"]) if "lograte" in answer else None}
 
 
 def decode(arch, name, counts, mode):
@@ -157,6 +161,16 @@ def readout_table(recording):
     return rows + [f"| true rates (oracle) | - | " + "- | " * len(names) + f"1.000 | {bits:.3f} |"]
 
 
+def switching_table():
+    """Segments of the switching systems."""
+    data = switching.simulate(switching.read_recipe())
+    outputs, model = decode("dlds", "switching", data["counts"][data["split"]["test"]], "causal")
+    rows = ["| model | segments right | states R2 |", "|---|---|---|"]
+    for name, right, r2 in dlds_scoring.rows(outputs["latents"], len(model.weights["x0"]), data):
+        rows.append(f"| {name} | {right:.3f} | {'-' if r2 is None else f'{r2:.3f}'} |")
+    return rows
+
+
 def cost_table():
     """What one bin costs, from the shapes."""
     rows = ["| file | KB | parameters | mode | state, bytes | multiply-adds per bin "
@@ -197,7 +211,8 @@ def main():
     how = "latent-decode" if find_decoder() else "the references (latent-decode is not built)"
     print(f"scoring the output of {how} on held-out trials")
     tables = {"lorenz": rate_table(dataset.recipe_recording("lorenz")),
-              "reach": readout_table(dataset.recipe_recording("reach")), "cost": cost_table()}
+              "reach": readout_table(dataset.recipe_recording("reach")),
+              "switching": switching_table(), "cost": cost_table()}
     for name, rows in tables.items():
         print(f"\n{name}\n" + "\n".join(rows))
     if args.write:

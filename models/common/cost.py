@@ -44,7 +44,18 @@ def wiener_cost(hyper, weights, _mode, n_channels):
     return hyper["lags"] * n_channels * FLOAT + DOUBLE, macs, macs * FLOAT
 
 
-COSTS = {"ndt": ndt_cost, "gru": gru_cost, "kalman": kalman_cost, "wiener": wiener_cost}
+def dlds_cost(hyper, weights, _mode, n_channels):
+    """Observation and rates, the operators on the state, and the turns of x and c."""
+    m, s, _ = weights["F"].shape
+    turn = s * s + m * s * (1 + 2 * hyper["fista_steps"])
+    readout = weights["readout.weight"].size if "readout.weight" in weights else 0
+    macs = 2 * s * n_channels + m * s * s + hyper["turns"] * turn + readout
+    used = 2 * s * n_channels + 2 * n_channels + m * s * s + s * s
+    return (s + m) * DOUBLE, macs, used * DOUBLE + readout * FLOAT
+
+
+COSTS = {"ndt": ndt_cost, "gru": gru_cost, "kalman": kalman_cost, "wiener": wiener_cost,
+         "dlds": dlds_cost}
 
 
 def stream_cost(model, mode):

@@ -121,3 +121,20 @@ def wiener(path, generator, *, n_channels, lags):
     outputs = (0, 0, velocity_readout())
     return finish(path, "wiener", n_channels, ["causal"], {"lags": lags}, outputs, weights,
                   n_bins=2 * lags)
+
+
+def dlds(path, generator, *, n_channels, n_states, n_operators):
+    operators = [0.98 * np.linalg.qr(generator.standard_normal((n_states, n_states)))[0]
+                 for _ in range(n_operators)]
+    weights = {
+        "F": np.stack(operators),
+        "D": 0.1 * generator.standard_normal((n_channels, n_states)),
+        "R": np.full(n_channels, 0.2),
+        "offset": np.full(n_channels, 0.2),
+        "x0": np.zeros(n_states),
+        "c0": np.full(n_operators, 1 / n_operators),
+    }
+    hyper = {"observation": "counts", "lograte": False, "turns": 3, "fista_steps": 20,
+             "lambda": 5.0, "gamma": 0.1, "kappa": 1.0}
+    outputs = (n_states + n_operators, n_channels, [])
+    return finish(path, "dlds", n_channels, ["causal"], hyper, outputs, weights, n_bins=8)

@@ -97,6 +97,10 @@ def wiener_make(path, generator):
     return random_models.wiener(path, generator, n_channels=96, lags=10)
 
 
+def dlds_make(path, generator):
+    return random_models.dlds(path, generator, n_channels=100, n_states=10, n_operators=8)
+
+
 ROWS = (
     ndt_row("m700-cached", "NDT m700 (202 channels, 6 layers), mode A: cached, mean of bins 0-89",
             mode="A", n_channels=202, layers=6, trial=90, step_bytes=cached_bytes,
@@ -115,6 +119,8 @@ ROWS = (
     Row("wiener", "Wiener filter, 96 channels, 10 bins, 2 outputs", wiener_make,
         "causal", 100, 0, poisson(96, 100), lambda model: n_bytes(model.weights.values()),
         no_peer=NO_NETWORK),
+    Row("dlds", "dLDS, 100 channels, 10 states, 8 operators, 3 x 20 FISTA steps, float64",
+        dlds_make, "causal", 100, 0, poisson(100, 100), None, no_peer=NO_NETWORK),
 )
 
 
