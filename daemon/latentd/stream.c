@@ -9,6 +9,7 @@
 #include "conf/nearest.h"
 #include "latentd/clock.h"
 #include "latentd/info.h"
+#include "setup/setup.h"
 #include "wire.h"
 
 #define ADMISSION_STEPS 300
@@ -117,24 +118,6 @@ static int open_model(struct stream *s, struct conf *c)
     return status;
 }
 
-static int open_decoder(struct stream *s, struct conf *c)
-{
-    bool predict = s->conf->values.on_gap == CONF_GAP_PREDICT;
-    const struct latent_options options = {.mode = s->mode,
-                                           .precision = s->precision,
-                                           .groups = s->groups,
-                                           .on_gap = predict ? LATENT_GAP_PREDICT
-                                                             : LATENT_GAP_RESET};
-    struct latent_error err = {0};
-    int status = latent_decoder_new(&s->decoder, s->model, &options, &err);
-
-    if (status == LATENT_E_UNSUPPORTED)
-        conf_stream_problem(c, s->conf, "on-gap", "%s", err.text);
-    else if (status)
-        conf_stream_problem(c, s->conf, "model", "%s", err.text);
-    return status;
-}
-
 /* What was "auto" is now known: --check and the status show it. */
 static void write_back(struct stream *s)
 {
@@ -149,6 +132,19 @@ static void write_back(struct stream *s)
     conf_resolve(v, s->info.bin_width_us);
 }
 
+static int open_decoder(struct stream *s, struct conf *c)
+{
+    const struct latent_options options = setup_decoder(&s->conf->values);
+    struct latent_error err = {0};
+    int status = latent_decoder_new(&s->decoder, s->model, &options, &err);
+
+    if (status == LATENT_E_UNSUPPORTED)
+        conf_stream_problem(c, s->conf, "on-gap", "%s", err.text);
+    else if (status)
+        conf_stream_problem(c, s->conf, "model", "%s", err.text);
+    return status;
+}
+
 int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section)
 {
     int status;
@@ -158,10 +154,10 @@ int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *se
     snprintf(s->topic_info, sizeof s->topic_info, "%s/info", section->name);
     if (open_model(s, c)) return 1;
     if (!check_requests(s, c)) return 2;
-    status = open_decoder(s, c);
-    if (status) return status == LATENT_E_UNSUPPORTED ? 2 : 1;
     write_back(s);
-    return 0;
+    status = open_decoder(s, c);
+    if (status == LATENT_E_UNSUPPORTED) return 2;
+    return status ? 1 : 0;
 }
 
 /* ---- admission ---- */
@@ -242,16 +238,8 @@ int stream_admit(struct stream *s, struct notes *notes)
 
 int stream_attach(struct stream *s, struct output *output, struct pipeline_sink sink)
 {
-    const struct conf_stream *v = &s->conf->values;
-    const struct pipeline_options options = {
-        .name = s->conf->name,
-        .sequence = {.window_bins = v->reorder_window,
-                     .max_gap_bins = conf_bins(v->max_gap_ns, s->info.bin_width_us),
-                     .fill = v->on_gap == CONF_GAP_PREDICT},
-        .budget_ns = v->budget_ns,
-        .valid_for_ns = v->valid_for_ns,
-        .clock_id = wire_clock_id(),
-        .send_readout = (s->groups & LATENT_GROUP_READOUT) != 0};
+    const struct pipeline_options options =
+        setup_line(s->conf, &s->info, wire_clock_id());
 
     s->output = output;
     s->info_payload = info_pack(s, &s->n_info_payload);

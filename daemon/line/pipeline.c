@@ -86,6 +86,7 @@ void pipeline_enter(struct pipeline *p, const struct line_event *entry)
     assert(line_event_is_entry(entry->kind));
     line_tell(p, entry);
     entries[entry->kind](p, entry);
+    line_tell(p, &(struct line_event){.kind = LINE_DONE});
 }
 
 void pipeline_on_frame(struct pipeline *p, const void *payload, size_t n_bytes,

@@ -7,6 +7,7 @@ static const char *const event_names[LINE_N_EVENTS] = {
     [LINE_MESSAGE] = "message", [LINE_PARTS] = "parts", [LINE_RESET] = "reset",
     [LINE_STOP] = "stop",       [LINE_CLOCK] = "clock", [LINE_SENT] = "sent",
     [LINE_ACTION] = "action",   [LINE_FRAME] = "frame", [LINE_OUTCOME] = "outcome",
+    [LINE_DONE] = "done",
 };
 
 static const char *const action_names[LINE_N_ACTIONS] = {

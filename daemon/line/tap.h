@@ -28,6 +28,7 @@ enum line_event_kind {
     LINE_FRAME,   /* bytes: packed, before the sink has it; what: its flags */
     LINE_OUTCOME, /* what: enum counter of a message, bin or frame; epoch, seq of the
                      latter two */
+    LINE_DONE,    /* nothing more comes of the entry */
     LINE_N_EVENTS,
 };
 

@@ -206,6 +206,7 @@ static void test_events_of_a_gap(void **state)
         {LINE_CLOCK, 0, 0},
         {LINE_OUTCOME, BINS_DECODED, 2},
         {LINE_OUTCOME, FRAMES_PUBLISHED, 2},
+        {LINE_DONE, 0, 0},
     };
     struct tape *tape;
     struct line l;
