@@ -13,7 +13,9 @@
 #include "tool/progress.h"
 #include "tool/stop.h"
 
-#define LARGEST_COUNT 255 /* of the stored type */
+/* Of the stored type: wide where one orbit may leap (Roessler's z). */
+#define LARGEST_COUNT 255
+#define LARGEST_WIDE_COUNT 65535
 
 /* One group of the trial that is written: where from and how wide. */
 struct column {
@@ -34,7 +36,7 @@ struct writer {
     struct world_trial trial;
     struct column columns[N_COLUMNS];
     hid_t counts;
-    uint8_t *spikes;      /* [n_bins][n_channels] */
+    uint16_t *spikes;     /* [n_bins][n_channels] */
     uint16_t *conditions; /* [n_trials] */
     size_t n_trials;
 };
@@ -43,15 +45,16 @@ struct writer {
 static int spikes_draw(struct writer *w)
 {
     size_t n = (size_t)w->shape->n_bins * w->shape->n_channels;
+    uint32_t largest = w->shape->each_once ? LARGEST_WIDE_COUNT : LARGEST_COUNT;
     for (size_t i = 0; i < n; i++) {
         uint32_t count = rng_poisson(&w->rng, (double)w->trial.counts[i]);
-        if (count > LARGEST_COUNT)
+        if (count > largest)
             return tool_error(
                 w->out.err, LATENT_E_VALUE,
-                "a bin got %u spikes where at most %d can be stored: lower "
+                "a bin got %u spikes where at most %u can be stored: lower "
                 "the recipe's rates or depths",
-                count, LARGEST_COUNT);
-        w->spikes[i] = (uint8_t)count;
+                count, largest);
+        w->spikes[i] = (uint16_t)count;
     }
     return 0;
 }
@@ -70,7 +73,8 @@ static void columns_open(struct writer *w)
     w->columns[READOUT] = (struct column){"readout", 0, s->n_readout, w->trial.readout};
     w->columns[POSITION] =
         (struct column){"position", 0, s->n_positions, w->trial.position};
-    w->counts = h5out_dataset(&w->out, "counts", H5T_STD_U8LE, 3, shape);
+    hid_t type = s->each_once ? H5T_STD_U16LE : H5T_STD_U8LE;
+    w->counts = h5out_dataset(&w->out, "counts", type, 3, shape);
     for (int i = 0; i < N_COLUMNS; i++) {
         struct column *c = &w->columns[i];
         shape[2] = c->width;
@@ -90,7 +94,8 @@ static int trial_write(struct writer *w, size_t index)
 {
     const struct world_shape *s = w->shape;
     size_t n = (size_t)s->n_bins * s->n_channels;
-    uint32_t condition = (uint32_t)(index / trials_per_condition(w->recipe));
+    uint32_t period = s->each_once ? 1 : trials_per_condition(w->recipe);
+    uint32_t condition = (uint32_t)(index / period);
     world_trial_make(w->world, &w->rng, condition, &w->trial);
     int status = spikes_draw(w);
     if (status) return status;
@@ -99,7 +104,7 @@ static int trial_write(struct writer *w, size_t index)
         w->trial.counts[i] =
             (float)((double)w->trial.counts[i] * 1e6 / s->bin_width_us);
     w->conditions[index] = (uint16_t)w->trial.condition;
-    h5out_rows(&w->out, w->counts, H5T_NATIVE_UINT8, index, 1, w->spikes);
+    h5out_rows(&w->out, w->counts, H5T_NATIVE_UINT16, index, 1, w->spikes);
     for (int i = 0; i < N_COLUMNS; i++) {
         const struct column *c = &w->columns[i];
         if (c->width > 0)
@@ -195,10 +200,9 @@ int dataset_write(const struct recipe *recipe, const struct world *world,
                   const char *path, struct latent_error *err)
 {
     struct writer w = {.recipe = recipe, .world = world, .shape = world_shape(world)};
-    uint32_t n_conditions =
-        recipe->kind == RECIPE_LORENZ ? recipe->lorenz.n_conditions : 1;
-    w.n_trials = (size_t)trials_per_condition(recipe) * n_conditions;
-    w.spikes = calloc((size_t)w.shape->n_bins * w.shape->n_channels, 1);
+    size_t n_repeats = w.shape->each_once ? 1 : w.shape->n_conditions;
+    w.n_trials = trials_per_condition(recipe) * n_repeats;
+    w.spikes = calloc((size_t)w.shape->n_bins * w.shape->n_channels, sizeof *w.spikes);
     w.conditions = calloc(w.n_trials, sizeof *w.conditions);
     rng_init(&w.rng, recipe->seed, WORLD_STREAM_DATASET);
     stop_install();

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define N_STATES 3
+#include "sim/flow.h"
+
+#define N_STATES FLOW_STATES
 #define BURN_IN_STEP 0.0025 /* Lorenz time */
 
 struct lorenz {
@@ -17,49 +19,27 @@ struct lorenz {
     double mean[N_STATES], sd[N_STATES];
 };
 
-static void lorenz_slope(const struct recipe_lorenz *r, const double x[3],
-                         double out[3])
+static struct flow lorenz_flow(const struct recipe_lorenz *r)
 {
-    out[0] = r->sigma * (x[1] - x[0]);
-    out[1] = x[0] * (r->rho - x[2]) - x[1];
-    out[2] = x[0] * x[1] - r->beta * x[2];
-}
-
-/* out = x + h slope */
-static void lorenz_move(const double x[3], double h, const double slope[3],
-                        double out[3])
-{
-    for (int i = 0; i < N_STATES; i++) out[i] = x[i] + h * slope[i];
-}
-
-void lorenz_step(const struct recipe_lorenz *r, double h, double x[3])
-{
-    double k1[3], k2[3], k3[3], k4[3], at[3];
-    lorenz_slope(r, x, k1);
-    lorenz_move(x, h / 2.0, k1, at);
-    lorenz_slope(r, at, k2);
-    lorenz_move(x, h / 2.0, k2, at);
-    lorenz_slope(r, at, k3);
-    lorenz_move(x, h, k3, at);
-    lorenz_slope(r, at, k4);
-    for (int i = 0; i < N_STATES; i++)
-        x[i] += h / 6.0 * (k1[i] + 2.0 * k2[i] + 2.0 * k3[i] + k4[i]);
+    return (struct flow){flow_lorenz, {r->sigma, r->rho, r->beta}};
 }
 
 /* A random point near the attractor, run until it is on it. */
 static void initial_draw(const struct recipe_lorenz *r, struct rng *rng, double x[3])
 {
+    struct flow flow = lorenz_flow(r);
     x[0] = 5.0 * rng_normal(rng);
     x[1] = 5.0 * rng_normal(rng);
     x[2] = 25.0 + 5.0 * rng_normal(rng);
     long n_steps = lround(r->burn_in_time / BURN_IN_STEP);
-    for (long i = 0; i < n_steps; i++) lorenz_step(r, BURN_IN_STEP, x);
+    for (long i = 0; i < n_steps; i++) flow_step(&flow, BURN_IN_STEP, x);
 }
 
 /* Trajectories of all conditions, one row per bin (the state at the bin's start). */
 static void trajectories_make(struct lorenz *self, struct rng *rng)
 {
     const struct recipe_lorenz *r = &self->recipe->lorenz;
+    struct flow flow = lorenz_flow(r);
     double h = r->time_per_bin / r->steps_per_bin;
     double *row = self->states;
     for (uint32_t condition = 0; condition < r->n_conditions; condition++) {
@@ -67,27 +47,8 @@ static void trajectories_make(struct lorenz *self, struct rng *rng)
         initial_draw(r, rng, x);
         for (uint32_t bin = 0; bin < self->recipe->trial_bins; bin++, row += N_STATES) {
             memcpy(row, x, sizeof x);
-            for (uint32_t i = 0; i < r->steps_per_bin; i++) lorenz_step(r, h, x);
+            for (uint32_t i = 0; i < r->steps_per_bin; i++) flow_step(&flow, h, x);
         }
-    }
-}
-
-/* Mean 0 and variance 1 for each state over all conditions and bins. */
-static void states_standardise(struct lorenz *self, size_t n_rows)
-{
-    for (int i = 0; i < N_STATES; i++) {
-        double *state = self->states + i;
-        double sum = 0.0, squares = 0.0;
-        for (size_t row = 0; row < n_rows; row++) sum += state[row * N_STATES];
-        double mean = sum / (double)n_rows;
-        for (size_t row = 0; row < n_rows; row++) {
-            state[row * N_STATES] -= mean;
-            squares += state[row * N_STATES] * state[row * N_STATES];
-        }
-        double sd = squares > 0.0 ? sqrt(squares / (double)n_rows) : 1.0;
-        for (size_t row = 0; row < n_rows; row++) state[row * N_STATES] /= sd;
-        self->mean[i] = mean;
-        self->sd[i] = sd;
     }
 }
 
@@ -131,10 +92,11 @@ void *lorenz_new(const struct recipe *recipe, struct world_shape *shape)
     struct rng rng;
     rng_init(&rng, recipe->seed, WORLD_STREAM_POPULATION);
     trajectories_make(self, &rng);
-    states_standardise(self, n_rows);
+    world_standardise(self->states, n_rows, N_STATES, self->mean, self->sd);
     for (uint32_t i = 0; i < recipe->n_channels; i++)
         neuron_make(self, &rng, n_rows, i);
     shape->n_latents = N_STATES;
+    shape->n_conditions = recipe->lorenz.n_conditions;
     shape->latent_mean = self->mean;
     shape->latent_scale = self->sd;
     return self;

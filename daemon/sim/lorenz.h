@@ -9,7 +9,4 @@ void lorenz_free(void *self);
 void lorenz_trial_make(const void *self, struct rng *rng, uint32_t condition,
                        struct world_trial *trial);
 
-/* One step of the classical Runge-Kutta method, h in Lorenz time. */
-void lorenz_step(const struct recipe_lorenz *r, double h, double x[3]);
-
 #endif

@@ -13,7 +13,7 @@
 
 #define LARGEST_RECIPE_BYTES 65536
 
-enum field_type { WHOLE32, WHOLE64, NUMBER, RANGE, WIDTH_MS };
+enum field_type { WHOLE32, WHOLE64, NUMBER, RANGE, WIDTH_MS, TRIPLE, SYSTEM };
 
 struct field {
     const char *object; /* NULL: the top level */
@@ -77,6 +77,32 @@ static const struct field reach_fields[] = {
     {0},
 };
 
+static const struct field segments_fields[] = {
+    {"orbit", "system", SYSTEM, AT(segments.system), 0, 0},
+    {"orbit", "parameters", TRIPLE, AT(segments.parameters), -1000, 1000},
+    {"orbit", "start", TRIPLE, AT(segments.start), -1000, 1000},
+    {"orbit", "period", NUMBER, AT(segments.period), 1e-6, 1000},
+    {"orbit", "bins_per_period", NUMBER, AT(segments.bins_per_period), 2, 100000},
+    {"orbit", "steps_per_bin", WHOLE32, AT(segments.steps_per_bin), 1, 10000},
+    {"readout", "log_mean", NUMBER, AT(segments.log_mean), -20, 5},
+    {"readout", "log_sd", NUMBER, AT(segments.log_sd), 0, 5},
+    {0},
+};
+
+static const struct field chaotic_fields[] = {
+    {"network", "n_conditions", WHOLE32, AT(chaotic.n_conditions), 1, 65535},
+    {"network", "gain", NUMBER, AT(chaotic.gain), 0, 100},
+    {"network", "tau_ms", NUMBER, AT(chaotic.tau_ms), 0.1, 10000},
+    {"network", "steps_per_bin", WHOLE32, AT(chaotic.steps_per_bin), 1, 10000},
+    {"network", "initial_sd", NUMBER, AT(chaotic.initial_sd), 0, 100},
+    {"readout", "peak_rate_hz", NUMBER, AT(chaotic.peak_rate_hz), 0.01, 10000},
+    {0},
+};
+
+/* By enum recipe_system. */
+static const char *const systems[] = {"arneodo", "rossler", "lorenz"};
+#define N_SYSTEMS (sizeof systems / sizeof systems[0])
+
 static const struct {
     const char *name;
     enum recipe_kind kind;
@@ -84,6 +110,8 @@ static const struct {
 } kinds[] = {
     {"lorenz", RECIPE_LORENZ, lorenz_fields},
     {"reach", RECIPE_REACH, reach_fields},
+    {"segments", RECIPE_SEGMENTS, segments_fields},
+    {"chaotic", RECIPE_CHAOTIC, chaotic_fields},
 };
 #define N_KINDS (sizeof kinds / sizeof kinds[0])
 
@@ -126,6 +154,31 @@ static int field_store_range(struct reading *in, const struct field *f,
     return 0;
 }
 
+static int field_store_triple(struct reading *in, const struct field *f,
+                              const json_t *value, double out[3])
+{
+    int good = json_array_size(value) == 3;
+    char expected[96];
+    for (size_t i = 0; good && i < 3; i++) {
+        good = field_in_range(f, json_array_get(value, i));
+        out[i] = json_number_value(json_array_get(value, i));
+    }
+    snprintf(expected, sizeof expected, "three numbers from %g to %g", f->low, f->high);
+    return good ? 0 : field_fail(in, f, expected, value);
+}
+
+static int field_store_system(struct reading *in, const struct field *f,
+                              const json_t *value, uint32_t *out)
+{
+    const char *name = json_string_value(value);
+    for (uint32_t i = 0; name && i < N_SYSTEMS; i++)
+        if (strcmp(name, systems[i]) == 0) {
+            *out = i;
+            return 0;
+        }
+    return field_fail(in, f, "\"arneodo\", \"rossler\" or \"lorenz\"", value);
+}
+
 /* A bin is a whole number of microseconds. */
 static int field_store_width(struct reading *in, const struct field *f,
                              const json_t *value, uint32_t *out_us)
@@ -147,6 +200,8 @@ static int field_store(struct reading *in, const struct field *f, struct recipe 
     if (!value) return field_fail(in, f, "a value", NULL);
     if (f->type == RANGE) return field_store_range(in, f, value, out);
     if (f->type == WIDTH_MS) return field_store_width(in, f, value, out);
+    if (f->type == TRIPLE) return field_store_triple(in, f, value, out);
+    if (f->type == SYSTEM) return field_store_system(in, f, value, out);
     int whole = f->type != NUMBER;
     snprintf(expected, sizeof expected, "a %snumber from %.17g to %.17g",
              whole ? "whole " : "", f->low, f->high);
@@ -232,7 +287,8 @@ static int recipe_parse(struct reading *in, struct recipe *recipe)
     in->fields = kind_find(kind, &recipe->kind);
     if (!in->fields)
         return tool_error(in->err, LATENT_E_CONFIG,
-                          "recipe %s: kind: expected \"lorenz\" or \"reach\", found %s",
+                          "recipe %s: kind: expected lorenz, reach, segments or "
+                          "chaotic, found %s",
                           in->path, kind ? kind : "no text");
     int status = keys_check(in, in->root, NULL);
     if (!status) status = fields_store(in, common_fields, recipe);

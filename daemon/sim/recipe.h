@@ -8,7 +8,9 @@
 
 #define RECIPE_MAX_PLANES 32
 
-enum recipe_kind { RECIPE_LORENZ, RECIPE_REACH };
+enum recipe_kind { RECIPE_LORENZ, RECIPE_REACH, RECIPE_SEGMENTS, RECIPE_CHAOTIC };
+
+enum recipe_system { SYSTEM_ARNEODO, SYSTEM_ROSSLER, SYSTEM_LORENZ };
 
 struct recipe_range {
     double low, high;
@@ -41,13 +43,33 @@ struct recipe_reach {
     double gain_sd, gain_time_ms;
 };
 
+struct recipe_segments {
+    uint32_t system; /* enum recipe_system */
+    double parameters[3], start[3];
+    double period; /* mean period, in the system's time */
+    double bins_per_period;
+    uint32_t steps_per_bin;
+    double log_mean, log_sd; /* of every neuron's log expected count, over the orbit */
+};
+
+struct recipe_chaotic {
+    uint32_t n_conditions; /* initial states, which recur from trial to trial */
+    double gain;
+    double tau_ms;
+    uint32_t steps_per_bin;
+    double initial_sd;
+    double peak_rate_hz;
+};
+
 struct recipe {
     enum recipe_kind kind;
     uint64_t seed;
     uint32_t n_channels, bin_width_us, trial_bins;
-    uint32_t n_train, n_valid, n_test; /* trials: lorenz per condition, reach in all */
+    uint32_t n_train, n_valid, n_test; /* trials, per condition if these recur */
     struct recipe_lorenz lorenz;
     struct recipe_reach reach;
+    struct recipe_segments segments;
+    struct recipe_chaotic chaotic;
     char *text; /* the file as it was read */
 };
 

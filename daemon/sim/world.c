@@ -1,10 +1,13 @@
 /* Simulated brains: the choice among the kinds, and trial buffers. */
 #include "sim/world.h"
 
+#include <math.h>
 #include <stdlib.h>
 
+#include "sim/chaotic.h"
 #include "sim/lorenz.h"
 #include "sim/reach.h"
+#include "sim/segments.h"
 
 struct world_ops {
     void *(*new)(const struct recipe *recipe, struct world_shape *shape);
@@ -16,6 +19,8 @@ struct world_ops {
 static const struct world_ops kinds[] = {
     [RECIPE_LORENZ] = {lorenz_new, lorenz_free, lorenz_trial_make},
     [RECIPE_REACH] = {reach_new, reach_free, reach_trial_make},
+    [RECIPE_SEGMENTS] = {segments_new, segments_free, segments_trial_make},
+    [RECIPE_CHAOTIC] = {chaotic_new, chaotic_free, chaotic_trial_make},
 };
 
 struct world {
@@ -31,7 +36,8 @@ struct world *world_new(const struct recipe *recipe)
     world->ops = &kinds[recipe->kind];
     world->shape = (struct world_shape){.n_channels = recipe->n_channels,
                                         .n_bins = recipe->trial_bins,
-                                        .bin_width_us = recipe->bin_width_us};
+                                        .bin_width_us = recipe->bin_width_us,
+                                        .n_conditions = 1};
     world->self = world->ops->new (recipe, &world->shape);
     if (world->self) return world;
     free(world);
@@ -76,4 +82,23 @@ void world_trial_free(struct world_trial *trial)
     free(trial->readout);
     free(trial->position);
     *trial = (struct world_trial){0};
+}
+
+void world_standardise(double *states, size_t n_rows, int n_states, double *mean,
+                       double *sd)
+{
+    for (int i = 0; i < n_states; i++) {
+        double *state = states + i;
+        double sum = 0.0, squares = 0.0;
+        for (size_t row = 0; row < n_rows; row++) sum += state[row * (size_t)n_states];
+        mean[i] = sum / (double)n_rows;
+        for (size_t row = 0; row < n_rows; row++) {
+            double *x = state + row * (size_t)n_states;
+            *x -= mean[i];
+            squares += *x * *x;
+        }
+        sd[i] = squares > 0.0 ? sqrt(squares / (double)n_rows) : 1.0;
+        for (size_t row = 0; row < n_rows; row++)
+            state[row * (size_t)n_states] /= sd[i];
+    }
 }

@@ -6,6 +6,7 @@
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "latent.h"
@@ -29,6 +30,9 @@ struct world_readout {
 struct world_shape {
     uint32_t n_channels, n_bins, n_latents, n_readout, n_positions;
     uint32_t bin_width_us;
+    uint32_t
+        n_conditions; /* of trials that can be had by number; 1: they vary freely */
+    int each_once;    /* in a data set a condition is one trial, and never recurs */
     const struct world_readout *readout; /* [n_readout] */
     const double *latent_mean,
         *latent_scale; /* [n_latents]: state = mean + scale latent */
@@ -55,5 +59,10 @@ void world_trial_make(const struct world *world, struct rng *rng, uint32_t condi
 
 int world_trial_new(struct world_trial *trial, const struct world_shape *shape);
 void world_trial_free(struct world_trial *trial);
+
+/* Gives each column of states [n_rows][n_states] mean 0 and variance 1; mean and sd are
+ * what was taken out. */
+void world_standardise(double *states, size_t n_rows, int n_states, double *mean,
+                       double *sd);
 
 #endif

@@ -44,7 +44,8 @@ def read_dataset(text):
 @dataclasses.dataclass
 class Recording:
     """counts [K, T, C] spikes per bin, behaviour [K, T, O] or None, rates [K, T, N] expected counts
-    per bin or None (simulated only), condition [K] or None, split: name -> trial indices.
+    per bin, latents [K, T, D] (both simulated only) and condition [K] or None, split: name ->
+    trial indices.
     continuous: the trials are pieces of one stream, which no reset separates."""
 
     counts: np.ndarray
@@ -54,6 +55,7 @@ class Recording:
     units: list = dataclasses.field(default_factory=list)
     rates: np.ndarray = None
     condition: np.ndarray = None
+    latents: np.ndarray = None
     split: dict = dataclasses.field(default_factory=dict)
     source: str = ""
     continuous: bool = False
@@ -84,7 +86,8 @@ def read_simulated(path):
             counts=f["counts"][()].astype(np.float32), bin_ms=bin_ms, behaviour=behaviour,
             names=text_list(attrs["readout_names"]) if behaviour is not None else [],
             units=text_list(attrs["readout_units"]) if behaviour is not None else [],
-            rates=f["rates"][()].astype(np.float64) * bin_ms / 1000, condition=f["condition"][()],
+            rates=f["rates"][()].astype(np.float64) * bin_ms / 1000, latents=f["latents"][()],
+            condition=f["condition"][()],
             split={k: np.asarray(f["split"][k]) for k in ("train", "valid", "test")},
             source=f"latent-sim, {Path(path).stem}")
 
@@ -181,6 +184,19 @@ def split_pieces(array):
     order = np.arange(n)
     return pieces, {"train": order[:n - n_test - n_valid],
                     "valid": order[n - n_test - n_valid:n - n_test], "test": order[n - n_test:]}
+
+
+def cut_trials(recording, trial_bins):
+    """A recording in long pieces becomes one in trials of trial_bins; the split goes along."""
+    n_bins = recording.counts.shape[1]
+    per_piece = n_bins // trial_bins
+    if per_piece < 1:
+        raise Refusal(f"trials of {n_bins} bins are shorter than --trial-bins {trial_bins}")
+    recording.split = {name: (index[:, None] * per_piece + range(per_piece)).reshape(-1)
+                       for name, index in recording.split.items()}
+    counts = recording.counts[:, :per_piece * trial_bins]
+    recording.counts = counts.reshape(-1, trial_bins, counts.shape[-1])
+    return recording
 
 
 def read_binned(args):

@@ -22,6 +22,16 @@ def r2_summary(truth, estimate):
             "weighted": float(1 - residual / total)}
 
 
+def state_r2(truth, inferred):
+    """How much of the inferred latents the true ones explain: R2 of the best affine map from truth
+    [..., D] to inferred [..., L], mean over the L. Superfluous latent dimensions lower it."""
+    truth = np.asarray(truth, np.float64).reshape(-1, np.shape(truth)[-1])
+    inferred = np.asarray(inferred, np.float64).reshape(len(truth), -1)
+    design = np.concatenate([truth, np.ones((len(truth), 1))], 1)
+    weights, *_ = np.linalg.lstsq(design, inferred, rcond=None)
+    return float(np.nanmean(r2_per_column(inferred, design @ weights)))
+
+
 def poisson_nll(counts, expected):
     """Summed Poisson negative log-likelihood without the factorial term, in nats."""
     expected = np.maximum(np.asarray(expected, np.float64), 1e-9)

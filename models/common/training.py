@@ -136,10 +136,14 @@ def save_checkpoint(args, state_dict, hyper, recording, readout, seconds):
     print(f"{args.out}: written after {seconds:.0f} s of training")
 
 
+def poisson(lograte, counts):
+    """Poisson loss of each element, without the factorial term."""
+    return torch.exp(lograte) - counts * lograte
+
+
 def masked_poisson(lograte, counts, hidden):
     """Mean Poisson loss over the hidden elements (boolean mask of the same shape)."""
-    loss = torch.exp(lograte) - counts * lograte
-    return loss[hidden].mean()
+    return poisson(lograte, counts)[hidden].mean()
 
 
 def hide_elements(counts, ratio):

@@ -17,7 +17,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import dataset, training  # noqa: E402
 from common.metrics import bits_per_spike, r2_summary  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
+from common.refusal import run_command  # noqa: E402
 from ndt.network import Ndt  # noqa: E402
 
 
@@ -43,19 +43,6 @@ def parse():
                         help="length a long recording is cut into")
     dataset.add_recording_options(parser)
     return parser.parse_args()
-
-
-def cut_trials(recording, trial_bins):
-    """A recording in long pieces becomes one in trials of trial_bins; the split goes along."""
-    n_bins = recording.counts.shape[1]
-    per_piece = n_bins // trial_bins
-    if per_piece < 1:
-        raise Refusal(f"trials of {n_bins} bins are shorter than --trial-bins {trial_bins}")
-    recording.split = {name: (index[:, None] * per_piece + range(per_piece)).reshape(-1)
-                       for name, index in recording.split.items()}
-    counts = recording.counts[:, :per_piece * trial_bins]
-    recording.counts = counts.reshape(-1, trial_bins, counts.shape[-1])
-    return recording
 
 
 def build_hyper(args, n_bins):
@@ -104,8 +91,9 @@ def score(model, args, recording):
 
 def main():
     args = parse()
-    recording = cut_trials(dataset.read_recording(args), args.trial_bins) if args.input else \
-        dataset.recipe_recording("lorenz")
+    recording = dataset.recipe_recording("lorenz")
+    if args.input:
+        recording = dataset.cut_trials(dataset.read_recording(args), args.trial_bins)
     training.prepare(args)
     model = build_model(args, recording)
     counts = torch.tensor(recording.part("train"))

@@ -72,6 +72,27 @@ class Dataset(Case):
             # saddle.
             self.assertLess(np.abs(trial - truth.y.T).max(), 1e-3)
 
+    def test_segments(self):
+        """2000 pieces of one orbit, each once; Roessler's bursts need wide counts."""
+        for kind in ("arneodo", "rossler", "lorenz_sae"):
+            with self.subTest(kind):
+                arrays, attributes, _ = self.make(kind)
+                self.assertEqual(arrays["counts"].shape, (2000, 70, 10))
+                self.assertEqual(arrays["counts"].dtype, np.uint16)
+                self.assertEqual(list(arrays["condition"]), list(range(2000)))
+                self.check_split(arrays, [1280, 320, 400])
+                self.check_poisson(arrays["counts"], arrays["rates"] * np.float32(0.01))
+                self.assertEqual(attributes["latents"]["scale"].shape, (3,))
+        self.assertGreater(self.make("rossler")[0]["counts"].max(), 255)
+
+    def test_chaotic(self):
+        arrays, _, _ = self.make("chaotic")
+        self.assertEqual(arrays["counts"].shape, (1300, 100, 50))
+        self.check_split(arrays, [910, 130, 260])
+        self.check_poisson(arrays["counts"], arrays["rates"] * np.float32(0.01))
+        self.assertTrue((arrays["rates"][::10] == arrays["rates"][9::10]).all())
+        self.assertTrue((arrays["rates"] >= 0).all() and (arrays["rates"] <= 30).all())
+
     def test_reach(self):
         arrays, attributes, root = self.make("reach")
         self.assertEqual(arrays["counts"].shape, (400, 300, 96))

@@ -18,6 +18,7 @@ from common.reference_command import run_trials
 from common.refusal import Refusal
 from gru import reference as gru
 from kalman import reference as kalman
+from sae import reference as sae
 from wiener import reference as wiener
 
 REFERENCES = {"gru": gru.run, "kalman": kalman.run, "wiener": wiener.run}
@@ -119,6 +120,39 @@ class OwnRecording(golden.Case):
             result = subprocess.run([str(c) for c in command], capture_output=True, text=True)
             self.assertEqual(result.returncode, 2, result.stderr)
             self.assertIn(word, result.stderr)
+
+
+def rotations(n_trials, n_bins, seed=0):
+    """Counts [K, T, C] of neurons that read a phase which turns by a tenth of a round a bin."""
+    g = np.random.default_rng(seed)
+    phase = 2 * np.pi * (g.random(n_trials)[:, None] + 0.1 * np.arange(n_bins))
+    state = np.stack([np.cos(phase), np.sin(phase)], -1)
+    return g.poisson(np.exp(0.2 + state @ g.normal(size=(2, 8)))).astype(np.uint8)
+
+
+class Sae(golden.Case):
+    def fit(self, decoder):
+        """A tiny model on rotations -> (bits/spike on the last fifth, its last third alone)."""
+        counts = rotations(200, 20)
+        path, checkpoint = self.folder / "rotations.h5", self.folder / f"{decoder}.pt"
+        with h5py.File(path, "w") as f:
+            f["counts"] = counts
+        self.run_ok(golden.PYTHON, golden.MODELS / "sae" / "train.py", "--in", f"{path}:/counts",
+                    "--bin-ms", 10, "--trial-bins", 20, "--decoder", decoder, "--hidden", 16,
+                    "--encoder-size", 16, "--steps", 250, "--batch", 32, "--lr", 0.02,
+                    "--first-bins", 4, "--threads", 1, "--out", checkpoint)
+        model = read_model(self.export("sae", checkpoint, name=decoder))
+        self.assertEqual(model.hyper["decoder"], decoder)
+        rates = np.exp(run_trials(sae.run, model, counts[160:].astype(float), "trial")["lograte"])
+        return bits_per_spike(counts[160:], rates), bits_per_spike(counts[160:, 13:], rates[:, 13:])
+
+    def test_decoders_learn_the_dynamics(self):
+        """Right from the first bin to the last, which only the dynamics reach."""
+        for decoder in ("node", "gru"):
+            with self.subTest(decoder):
+                whole, late = self.fit(decoder)
+                self.assertGreater(whole, 0.3)
+                self.assertGreater(late, 0.3)
 
 
 class Resume(golden.Case):

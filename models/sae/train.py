@@ -1,0 +1,111 @@
+#!/usr/bin/python3
+"""Train a sequential auto-encoder on segments of a chaotic orbit, or on a recording.
+
+  models/sae/train.py --recipe arneodo --out node.pt                  a neural ODE
+  models/sae/train.py --recipe arneodo --decoder gru --out gru.pt     a GRU in its place
+  models/sae/train.py --in rec.h5:/counts --bin-ms 10 --latent 8 --out mine.pt
+
+The encoder always sees the whole window; the loss counts its first bins only, and more of them as
+the training goes on: a decoder that has to be right for the whole window from the start does not
+find the dynamics. Single elements of the input are hidden (zeroed, the rest scaled up); the loss
+counts them too.
+"""
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import dataset, training  # noqa: E402
+from common.metrics import bits_per_spike, r2_summary, state_r2  # noqa: E402
+from common.refusal import Refusal, run_command  # noqa: E402
+from sae.network import Sae  # noqa: E402
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
+    training.add_training_options(parser, steps=2000, batch=256, lr=4e-3, seed=1)
+    parser.add_argument("--recipe", choices=("arneodo", "rossler", "lorenz_sae"),
+                        help="train on models/RECIPE.json")
+    parser.add_argument("--decoder", choices=("node", "gru"), default="node")
+    parser.add_argument("--latent", type=int, default=3, metavar="DIM")
+    parser.add_argument("--hidden", type=int, default=128, help="of a node's vector field")
+    parser.add_argument("--encoder-size", type=int, default=64)
+    parser.add_argument("--step", type=float, default=0.1,
+                        help="of a node: its time from bin to bin (a unit, no accuracy: the field "
+                             "\nlearns best where a bin changes z by about as much)")
+    parser.add_argument("--first-bins", type=int, default=10, help="that the first step's loss "
+                        "counts")
+    parser.add_argument("--gradual", type=float, default=0.5, metavar="FRACTION",
+                        help="of the steps until the loss counts the whole window")
+    parser.add_argument("--hide", type=float, default=0.1, metavar="RATIO",
+                        help="of elements hidden from the encoder")
+    parser.add_argument("--trial-bins", type=int, default=70,
+                        help="length a long recording is cut into")
+    dataset.add_recording_options(parser)
+    args = parser.parse_args()
+    if bool(args.recipe) == bool(args.input):
+        raise Refusal("give either --recipe or --in")
+    return args
+
+
+def build_hyper(args, n_bins):
+    """latent.config.hyper of the model to be trained."""
+    hyper = {"window_bins": n_bins, "encoder_size": args.encoder_size, "latent_dim": args.latent,
+             "decoder": args.decoder, "first_output": "z0" if args.decoder == "node" else "step"}
+    if args.decoder == "node":
+        hyper.update(hidden=args.hidden, solver="rk4", step=args.step, substeps=1)
+    return hyper
+
+
+def bins_in_loss(args, n_bins, step):
+    """Bins that the loss counts at this step."""
+    share = min(step / max(args.gradual * args.steps, 1), 1.0)
+    first = min(args.first_bins, n_bins)
+    return first + int(share * (n_bins - first))
+
+
+def batch_loss(model, args, counts, step):
+    """Poisson loss of one batch of counts [K, T, C]."""
+    x = counts[training.batch_of(counts, args.batch)]
+    n = bins_in_loss(args, counts.shape[1], step)
+    seen, _ = training.hide_elements(x, args.hide)
+    lograte, _ = model(seen, n)
+    return training.poisson(lograte, x[:, :n]).mean()
+
+
+def score(model, recording):
+    """Text on the validation trials."""
+    counts = recording.part("valid")
+    model.eval()
+    with torch.no_grad():
+        lograte, latents = model(torch.tensor(counts))
+    model.train()
+    rates = torch.exp(lograte).numpy()
+    if recording.rates is None:
+        return f"valid bits/spike {bits_per_spike(counts, rates):.3f}"
+    r2 = r2_summary(recording.part("valid", "rates"), rates)
+    states = state_r2(recording.part("valid", "latents"), latents.numpy())
+    return f"valid rate R2 {r2['mean']:.4f}, median {r2['median']:.4f}  state R2 {states:.4f}"
+
+
+def main():
+    args = parse()
+    recording = dataset.recipe_recording(args.recipe) if args.recipe else \
+        dataset.cut_trials(dataset.read_recording(args), args.trial_bins)
+    training.prepare(args)
+    hyper = build_hyper(args, recording.counts.shape[1])
+    model = Sae(hyper, recording.counts.shape[2])
+    with torch.no_grad():
+        model.readout.bias.copy_(training.log_mean(recording.part("train")))
+    counts = torch.tensor(recording.part("train"))
+    seconds = training.fit(model, args, lambda step: batch_loss(model, args, counts, step),
+                           lambda: score(model, recording))
+    if seconds is not None:
+        training.save_checkpoint(args, model.state_dict(), hyper, recording, [], seconds)
+
+
+if __name__ == "__main__":
+    run_command(main)
