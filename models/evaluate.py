@@ -30,7 +30,8 @@ from dlds import scoring as dlds_scoring, switching  # noqa: E402
 MODELS = Path(__file__).resolve().parent
 RATE_FLOOR = 1e-3  # counts per bin: an estimate of zero would cost infinitely many bits
 SHIPPED = {"lorenz": (("ndt", "lorenz_causal", ("A", "C", "trial")),
-                      ("ndt", "lorenz_full", ("trial", "C")), ("gru", "lorenz", ("causal",))),
+                      ("ndt", "lorenz_full", ("trial", "C")), ("gru", "lorenz", ("causal",)),
+                      ("smc", "lorenz", ("causal",))),
            "reach": (("gru", "reach", ("causal",)), ("wiener", "reach", ("causal",)),
                      ("kalman", "reach", ("causal",))),
            "switching": (("dlds", "switching", ("causal",)),)}

@@ -54,8 +54,19 @@ def dlds_cost(hyper, weights, _mode, n_channels):
     return (s + m) * DOUBLE, macs, used * DOUBLE + readout * FLOAT
 
 
-COSTS = {"ndt": ndt_cost, "gru": gru_cost, "kalman": kalman_cost, "wiener": wiener_cost,
-         "dlds": dlds_cost}
+def smc_cost(hyper, weights, _mode, n_channels):
+    """Encoder taps, then two products of the transition and the observation for every particle."""
+    (units, s), n_rates = weights["transition.m"].shape, weights["observation.B"].shape[1]
+    convs = [a for a in weights.values() if a.ndim == 3]
+    particles = hyper["particles"]
+    macs = sum(a.size for a in convs) + particles * (2 * s * units + s * n_rates)
+    windows = sum(a.shape[1] * a.shape[2] for a in convs[:3])  # the heads share the last one
+    return ((particles * s + windows) * FLOAT + DOUBLE, macs,
+            sum(a.size for a in weights.values()) * FLOAT)
+
+
+COSTS = {"dlds": dlds_cost, "gru": gru_cost, "kalman": kalman_cost, "ndt": ndt_cost,
+         "smc": smc_cost, "wiener": wiener_cost}
 
 
 def stream_cost(model, mode):

@@ -102,12 +102,14 @@ def selftest_counts(model, n_bins, seed=20240229):
     return generator.poisson(np.broadcast_to(mean, (n_bins, len(mean)))).astype(np.float32)
 
 
-def run_selftest(model, run, n_bins):
-    """Store the reference's answer of every listed mode. run: reference.run of the architecture."""
-    counts = selftest_counts(model, n_bins)
+def run_selftest(model, run, n_bins, counts=None):
+    """Store the reference's answer of every listed mode. run: reference.run of the architecture.
+    counts: float32 [T, C] in place of n_bins of selftest_counts()."""
+    if counts is None:
+        counts = selftest_counts(model, n_bins)
     model.selftest = {"selftest.input": counts}
     for mode in model.config["modes"]:
-        limit = model.hyper["trial_bins"] if mode in TRIAL_MODES else n_bins
+        limit = model.hyper["trial_bins"] if mode in TRIAL_MODES else len(counts)
         answer = run(model.weights, model.config, counts[:limit].astype(np.float64), mode)
         for group in GROUPS:
             if answer.get(group) is None:

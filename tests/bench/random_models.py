@@ -12,6 +12,7 @@ import numpy as np
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "models"))
 from common import model_file  # noqa: E402
+from smc import export as smc_export  # noqa: E402
 
 NOTHING = "0" * 64
 LOG_MEAN = math.log(0.2)
@@ -32,15 +33,17 @@ def random(generator, *shape, scale=1.0):
     return values.astype(np.float32)
 
 
-def finish(path, arch, n_channels, modes, hyper, outputs, weights, n_bins):
-    """Write the model file with the reference's answers to n_bins bins; returns the model."""
+def finish(path, arch, n_channels, modes, hyper, outputs, weights, n_bins, counts=None):
+    """Write the model file with the reference's answers to n_bins bins of Poisson counts, or to
+    counts(config, weights) [T, C]; returns the model."""
     mean = np.full(n_channels, math.exp(LOG_MEAN))
     config = model_file.build_config(
         arch, n_channels, 10000, modes, hyper, outputs, licence="Apache-2.0",
         source="tests/bench: random weights", checkpoint_sha256=NOTHING,
         channels=model_file.channel_table(mean, mean))
     model = model_file.Model(config, weights)
-    model_file.run_selftest(model, reference_run(arch), n_bins)
+    model_file.run_selftest(model, reference_run(arch), n_bins,
+                            counts(config, weights) if counts else None)
     model_file.write_model(path, model)
     return model
 
@@ -138,3 +141,36 @@ def dlds(path, generator, *, n_channels, n_states, n_operators):
              "lambda": 5.0, "gamma": 0.1, "kappa": 1.0}
     outputs = (n_states + n_operators, n_channels, [])
     return finish(path, "dlds", n_channels, ["causal"], hyper, outputs, weights, n_bins=8)
+
+
+def smc_convs(generator, n_channels, channels, kernels, n_latents):
+    """The encoder: two convolutions and two heads."""
+    layers = {"initial_stack.1": (channels[0], n_channels, kernels[0]),
+              "initial_stack.4": (channels[1], channels[0], kernels[1]),
+              "mean_conv": (n_latents, channels[1], kernels[2]),
+              "logvar_conv": (n_latents, channels[1], kernels[2])}
+    weights = {}
+    for name, shape in layers.items():
+        weights[name + ".weight"] = random(generator, *shape, scale=shape[1] ** -0.5)
+        weights[name + ".bias"] = np.zeros(shape[0], np.float32)
+    return weights
+
+
+def smc(path, generator, *, n_channels, n_rates, n_latents, units, particles, channels=(128, 64),
+        kernels=(14, 4, 2)):
+    """A low-rank RNN under a variational particle filter."""
+    weights = {
+        "transition.m": random(generator, units, n_latents, scale=math.sqrt(n_latents)),
+        "transition.n": random(generator, n_latents, units, scale=0.2 * units ** -0.5),
+        "transition.h": np.abs(random(generator, units, scale=math.sqrt(units))),
+        "transition.decay": np.full((), -2.0, np.float32),
+        "R_z": np.full(n_latents, -3.0, np.float32),
+        "R_z_t0": np.zeros(n_latents, np.float32),
+        "initial_state": np.zeros(n_latents, np.float32),
+        "observation.B": random(generator, n_latents, n_rates, scale=0.2),
+        "observation.Bias": np.full(n_rates, LOG_MEAN, np.float32),
+        **smc_convs(generator, n_channels, channels, kernels, n_latents)}
+    hyper = {"particles": particles, "proposal": "variational", "seed": 1,
+             "activation": "clipped_relu", "rate": "softplus"}
+    return finish(path, "smc", n_channels, ["causal"], hyper, (n_latents, n_rates, []), weights,
+                  n_bins=0, counts=smc_export.certain_counts)

@@ -86,6 +86,7 @@ CACHED_GRAPHS = (("ndt_cached", "in-place cache"), ("ndt_cached", "concatenated 
                  ("ndt_cached", "MultiHeadAttention"))
 WINDOW_GRAPHS = (("ndt_window", "all rows"), ("ndt_window", "last row only"))
 GRU_GRAPHS = (("gru_step", "GRU operator"), ("gru_step", "products"))
+OWN_DRAWS = "a particle filter draws its own numbers: no other program gives the same rates"
 NO_NETWORK = "a few small products, nothing one would take a network library for"
 
 
@@ -101,6 +102,13 @@ def dlds_make(path, generator):
     return random_models.dlds(path, generator, n_channels=100, n_states=10, n_operators=8)
 
 
+def smc_row(name, title, *, n_bins=100, **sizes):
+    def make(path, generator):
+        return random_models.smc(path, generator, **sizes)
+    return Row(name, title, make, "causal", n_bins, 0, poisson(sizes["n_channels"], n_bins),
+               lambda model: n_bytes(model.weights.values()), no_peer=OWN_DRAWS)
+
+
 ROWS = (
     ndt_row("m700-cached", "NDT m700 (202 channels, 6 layers), mode A: cached, mean of bins 0-89",
             mode="A", n_channels=202, layers=6, trial=90, step_bytes=cached_bytes,
@@ -114,6 +122,8 @@ ROWS = (
     gru_row("gru-sparse", "GRU 202 -> 128 -> rates 202, 10 % of the inputs not zero", 0.1,
             goal=1.5),
     gru_row("gru-dense", "GRU 202 -> 128 -> rates 202, every input not zero", 1.0),
+    smc_row("smc-maze", "Low-rank RNN, 137 -> 182 channels, 36 latents, 512 units, 100 particles",
+            n_channels=137, n_rates=182, n_latents=36, units=512, particles=100),
     Row("kalman", "Kalman filter, 96 channels, 5 states, steady gain, float64", kalman_make,
         "causal", 100, 0, poisson(96, 100), None, no_peer=NO_NETWORK),
     Row("wiener", "Wiener filter, 96 channels, 10 bins, 2 outputs", wiener_make,

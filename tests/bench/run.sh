@@ -8,7 +8,7 @@ case "${1:-}" in
     echo "  --json FILE  also write the figures as JSON"
     echo "  --quick      a look instead of a measurement (two minutes instead of about seven)"
     echo "  --row NAME   only this row: m700-cached m700-window mc_maze-cached gru-sparse gru-dense"
-    echo "               kalman wiener"
+    echo "               smc-maze kalman wiener dlds"
     echo "Environment: LATENT_ORT_LIBRARY, a libonnxruntime.so.1 to use instead of npm's."
     exit 0 ;;
 esac

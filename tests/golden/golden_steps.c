@@ -6,11 +6,13 @@
  * COUNTS: raw float32 [bins, channels]; a row that begins with NaN is a bin that did
  * not come. OUT gets, bin by bin and raw float32, flags, latents, rates (Hz) and
  * readout, NaN for what a frame does not have. At bin SAVE_AT the decoder is saved, and
- * a new one goes on from the snapshot. */
+ * a new one goes on from the snapshot. A step that touches the heap ends it: the
+ * real-time rule. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "allocation_count.h"
 #include "latent.h"
 
 static void fail(const char *what, const char *why)
@@ -74,8 +76,10 @@ static void steps_run(const latent_model *m, const char *mode, FILE *in, FILE *o
             .seq = t, .n_channels = info.n_channels, .counts = counts};
         struct latent_frame frame;
         if (t == save_at) d = decoder_move(d, m, mode);
+        allocation_count_start();
         int status = isnan(counts[0]) ? latent_decoder_predict(d, &frame)
                                       : latent_decoder_step(d, &bin, &frame);
+        if (allocation_count_stop()) fail(mode, "a step touches the heap");
         if (status) fail(mode, latent_strerror(status));
         frame_write(out, &frame, &info);
     }

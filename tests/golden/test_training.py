@@ -19,9 +19,10 @@ from common.refusal import Refusal
 from gru import reference as gru
 from kalman import reference as kalman
 from sae import reference as sae
+from smc import reference as smc
 from wiener import reference as wiener
 
-REFERENCES = {"gru": gru.run, "kalman": kalman.run, "wiener": wiener.run}
+REFERENCES = {"gru": gru.run, "kalman": kalman.run, "smc": smc.run, "wiener": wiener.run}
 N_UNITS, N_BINS, CLOCK_HZ, BIN_MS = 12, 4000, 30000, 10
 SILENT = (3, 8)
 
@@ -74,7 +75,7 @@ class OwnRecording(golden.Case):
 
     def fit(self, arch, *options):
         """train.py, export.py, and the R2 of the reference on the last fifth."""
-        suffix = "pt" if arch == "gru" else "safetensors"
+        suffix = "pt" if arch in ("gru", "smc") else "safetensors"
         checkpoint = self.folder / f"{arch}.{suffix}"
         self.run_ok(golden.PYTHON, golden.MODELS / arch / "train.py", "--out", checkpoint, *options)
         model = read_model(self.export(arch, checkpoint, name=arch))
@@ -95,6 +96,13 @@ class OwnRecording(golden.Case):
     def test_gru(self):
         options = ("--steps", 120, "--hidden", 24, "--threads", 1, "--warm-up", 20, "--lr", "0.01")
         r2, model = self.fit("gru", *self.binned(), *options)
+        self.assertGreater(r2, 0.6)
+        self.assertEqual(model.config["outputs"]["rates"], N_UNITS)
+
+    def test_smc(self):
+        options = ("--steps", 100, "--latents", 2, "--hidden", 16, "--channels", 12, 8, "--batch",
+                   8, "--window", 40, "--train-particles", 8, "--threads", 1, "--lr", "0.01")
+        r2, model = self.fit("smc", *self.binned(), *options)
         self.assertGreater(r2, 0.6)
         self.assertEqual(model.config["outputs"]["rates"], N_UNITS)
 
