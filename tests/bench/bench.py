@@ -11,24 +11,18 @@ import tempfile
 
 import numpy as np
 
+import end_to_end
 import machine
+import offline
+import sweeps
 from rows import ROWS, prepare
+from situations import PLANS
 from workers import Absent, Worker, latentd_command, ort_command, ort_stems, torch_command
 
 AGREEMENT = 1e-3  # of the largest value: float32 against float32, another order of summation
+PARTS = {"end-to-end": end_to_end.measure, "offline": offline.measure,
+         "sweeps": sweeps.measure}
 LATENTD, ORT, TORCH = "latentd", "ONNX Runtime", "PyTorch"
-
-
-class Plan:
-    """How much is measured: rounds of turns, seconds of a hot turn, one input per paced turn."""
-
-    def __init__(self, hot_rounds, hot_seconds, paced_rounds, pace_ns):
-        self.hot_rounds, self.hot_seconds = hot_rounds, hot_seconds
-        self.paced_rounds, self.pace_ns = paced_rounds, pace_ns
-
-
-PLANS = {"full": Plan(25, 0.05, 5, 10_000_000), "quick": Plan(5, 0.02, 1, 10_000_000),
-         "check": Plan(1, 0.0, 1, 1000)}
 
 
 def start_workers(row, model, model_path, counts_path, folder, options):
@@ -97,12 +91,12 @@ def measure_hot(row, workers, plan):
     return times
 
 
-def measure_paced(row, workers, plan):
-    """{worker: [rounds][steps] nanoseconds}, one step every pace_ns, in turns."""
+def measure_other(row, workers, plan, situation):
+    """{worker: [rounds][steps] nanoseconds} in one of the other situations, in turns."""
     times = {worker: [] for worker in workers}
-    for _ in range(plan.paced_rounds):
+    for _ in range(plan.rounds):
         for worker in workers:
-            times[worker].append(worker.run(row.n_bins, plan.pace_ns))
+            times[worker].append(worker.run(row.n_bins, situation.pace_ns, situation.flush))
     return times
 
 
@@ -152,12 +146,14 @@ def measure_row(row, options, bandwidth):
         hot = [figures(row, worker, hot_times[worker], hot_times[workers[0]]) for worker in workers]
         chosen = [worker for worker, result in zip(workers, hot)
                   if result is fastest(hot, worker.kind)]
-        paced_times = measure_paced(row, chosen, plan)
-        paced = [figures(row, w, paced_times[w], paced_times[chosen[0]]) for w in chosen]
+        others = {}
+        for situation in plan.others:
+            times = measure_other(row, chosen, plan, situation)
+            others[situation.label] = [figures(row, w, times[w], times[chosen[0]]) for w in chosen]
         for worker in workers:
             worker.close()
     ort = fastest(hot, ORT)
-    return {"name": row.name, "title": row.title, "hot": hot, "paced_10ms": paced,
+    return {"name": row.name, "title": row.title, "hot": hot, "others": others,
             "missing": missing, "limit": limit(row, model, bandwidth, hot[0]["typical_us"]),
             "difference": {f"{w.kind} {w.variant}".strip(): d for w, d in differences.items()},
             "ratio_onnxruntime": ort["ratio"] if ort else None,
@@ -169,7 +165,7 @@ def print_result(label, result, fast):
     cells = "".join(f"{result[key]:>10.2f}" for key in (
         "least_us", "typical_us", "p50_us", "p99_us", "p999_us", "max_us"))
     ratios = f"{result['ratio']:>8.2f}{result['ratio_least']:>8.2f}"
-    print(f"  {label:<6} {name:<34}{cells}{ratios}{'  fastest' if fast else ''}")
+    print(f"  {label:<7} {name:<33}{cells}{ratios}{'  fastest' if fast else ''}")
 
 
 def print_row(row):
@@ -179,8 +175,9 @@ def print_row(row):
     for result in row["hot"]:
         best = fastest(row["hot"], result["implementation"])
         print_result("hot", result, result is best and result["implementation"] != LATENTD)
-    for result in row["paced_10ms"]:
-        print_result("10 ms", result, False)
+    for label, results in row["others"].items():
+        for result in results:
+            print_result(label, result, False)
     for name, reason in row["missing"].items():
         print(f"  -      {name}: {reason}")
     if row["limit"]:
@@ -205,15 +202,16 @@ def print_machine(report):
 
 
 def main():
-    names = [row.name for row in ROWS]
+    names = [row.name for row in ROWS] + list(PARTS)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin", type=pathlib.Path, required=True, help="folder of the programs")
     parser.add_argument("--ort", help="path of libonnxruntime.so.1 (without: no such peer)")
     parser.add_argument("--no-ort", default="no library given", help="why there is none")
     parser.add_argument("--json", type=pathlib.Path, help="write the figures to this file")
-    parser.add_argument("--row", action="append", choices=names, help="only this row (repeatable)")
+    parser.add_argument("--row", action="append", choices=names,
+                        help="only this row or part (repeatable)")
     parser.add_argument("--plan", choices=sorted(PLANS), default="full",
-                        help="how much is measured (full: about six minutes)")
+                        help="how much is measured (full: about half an hour)")
     options = parser.parse_args()
     report = {"machine": machine.describe(), "bandwidth": machine.bandwidth(options.bin),
               "rows": []}
@@ -222,6 +220,9 @@ def main():
         if not options.row or row.name in options.row:
             report["rows"].append(measure_row(row, options, report["bandwidth"]))
             print_row(report["rows"][-1])
+    for name, measure in PARTS.items():
+        if not options.row or name in options.row:
+            report[name] = measure(options, options.plan != "full")
     report["machine"]["load at the end"] = machine.load()
     print(f"\nload at the end    {report['machine']['load at the end']}")
     if options.json:

@@ -156,14 +156,21 @@ def gru_step(model, rows, style):
 KINDS = {"cached": cached_step, "window": window_step, "gru": gru_step}
 
 
-def run_steps(step, start, n, pace_ns):
-    """Time n steps from bin start on; returns nanoseconds of each and the last rates."""
+FLUSH_BYTES = 64 << 20
+
+
+def run_steps(step, start, n, pace_ns, flush):
+    """Time n steps from bin start on; returns nanoseconds of each and the last rates.
+
+    flush: other memory than theirs is written before each."""
     took, rates = np.empty(n, np.int64), None
+    other = np.zeros(FLUSH_BYTES if flush else 0, np.uint8)
     due = time.monotonic_ns()
     for k in range(n):
         due += pace_ns
         if pace_ns:
             time.sleep(max(0, due - time.monotonic_ns()) * 1e-9)
+        other += 1
         begin = time.monotonic_ns()
         rates = step(start + k)
         took[k] = time.monotonic_ns() - begin
@@ -176,7 +183,7 @@ def serve(step):
     for line in sys.stdin:
         words = line.split()
         if words[0] == "run":
-            took, rates = run_steps(step, done, int(words[1]), int(words[2]))
+            took, rates = run_steps(step, done, *map(int, words[1:4]))
             done += len(took)
             print("times", *took.tolist(), flush=True)
         elif words[0] == "values":

@@ -65,25 +65,30 @@ def ndt_layer(generator, prefix, d, hidden):
     }
 
 
-def ndt(path, generator, *, n_channels, layers, heads, hidden, trial_bins, modes):
-    """The published configuration: identity embedding, pre-norm, learnt positions; causal."""
-    d = n_channels
+def ndt(path, generator, *, n_channels, layers, heads, hidden, trial_bins, modes, width=None):
+    """The published configuration: identity embedding, pre-norm, learnt positions; causal.
+    With a width: a linear embedding of the channels into it."""
+    d = width or n_channels
     weights = {
         "pos_encoder.pos_embedding.weight": random(generator, trial_bins, d, scale=math.sqrt(d)),
         "transformer_encoder.norm.weight": np.ones(d, np.float32),
         "transformer_encoder.norm.bias": np.zeros(d, np.float32),
-        "decoder.0.weight": random(generator, d, d, scale=0.5),
-        "decoder.0.bias": np.full(d, LOG_MEAN, np.float32),
+        "decoder.0.weight": random(generator, n_channels, d, scale=0.5),
+        "decoder.0.bias": np.full(n_channels, LOG_MEAN, np.float32),
     }
+    if width:
+        weights["embedder.weight"] = random(generator, d, n_channels)
+        weights["embedder.bias"] = np.zeros(d, np.float32)
     for layer in range(layers):
         prefix = f"transformer_encoder.layers.{layer}."
         weights.update(ndt_layer(generator, prefix, d, hidden))
-    hyper = {"layers": layers, "heads": heads, "width": d, "hidden": hidden, "embed": "identity",
-             "embed_dim": 0, "max_count": 0, "pre_norm": True, "final_norm": "layer",
+    hyper = {"layers": layers, "heads": heads, "width": d, "hidden": hidden,
+             "embed": "linear" if width else "identity", "embed_dim": 0, "max_count": 0,
+             "pre_norm": True, "final_norm": "layer",
              "position": "learnt", "position_offset": False, "trial_bins": trial_bins,
              "window_bins": trial_bins, "context_forward": 0, "context_backward": 0,
              "head_layers": 1, "lograte": True}
-    return finish(path, "ndt", n_channels, modes, hyper, (d, d, []), weights, n_bins=8)
+    return finish(path, "ndt", n_channels, modes, hyper, (d, n_channels, []), weights, n_bins=8)
 
 
 def gru(path, generator, *, n_channels, hidden):
@@ -115,6 +120,20 @@ def kalman(path, generator, *, n_channels, n_states):
     }
     outputs = (n_states, 0, velocity_readout())
     return finish(path, "kalman", n_channels, ["causal"], {"form": "steady"}, outputs, weights,
+                  n_bins=8)
+
+
+def kalman_given(path, generator, *, n_channels, n_states):
+    """The steady filter as a lab brings it: no covariances, so any number of channels."""
+    weights = {
+        "M1": 0.8 * np.eye(n_states),
+        "M2": generator.standard_normal((n_states, n_channels)) * 0.01,
+        "m0": np.zeros(n_states),
+        "readout.weight": generator.standard_normal((2, n_states)),
+        "readout.bias": np.zeros(2),
+    }
+    outputs = (n_states, 0, velocity_readout())
+    return finish(path, "kalman", n_channels, ["causal"], {"form": "given"}, outputs, weights,
                   n_bins=8)
 
 

@@ -6,9 +6,9 @@ case "${1:-}" in
 -h | --help)
     echo "Usage: tests/bench/run.sh [--json FILE] [--quick] [--row NAME]..."
     echo "  --json FILE  also write the figures as JSON"
-    echo "  --quick      a look instead of a measurement (two minutes instead of about seven)"
-    echo "  --row NAME   only this row: m700-cached m700-window mc_maze-cached gru-sparse gru-dense"
-    echo "               smc-maze kalman wiener dlds"
+    echo "  --quick      a look instead of a measurement (four minutes instead of about half an hour)"
+    echo "  --row NAME   only this row or part, as rows.py and README.md name them (a wrong name"
+    echo "               lists them)"
     echo "Environment: LATENT_ORT_LIBRARY, a libonnxruntime.so.1 to use instead of npm's."
     exit 0 ;;
 esac
@@ -48,7 +48,8 @@ bash tests/install.sh build client
 bash tests/install.sh test bench || echo "going on without the peers that need these packages" >&2
 echo "==> build"
 cmake --preset release >/dev/null
-cmake --build --preset release --target bench_step bench_ort bench_memory
+cmake --build --preset release --target bench_step bench_ort bench_memory bench_wire bench_line \
+    latentd latentctl latent-decode
 ort=${LATENT_ORT_LIBRARY:-$(find_ort)}
 if [ -z "$ort" ]; then
     echo "==> onnxruntime-node $ort_version from npm"

@@ -2,15 +2,20 @@
 """The benchmark on tiny models: every row's path, agreement with the float64 answer; no times."""
 import argparse
 import dataclasses
+import json
 import os
 import pathlib
+import subprocess
 import tempfile
 import unittest
+import unittest.mock
 
 import numpy as np
 
 import bench
+import end_to_end
 import machine
+import offline
 import random_models
 import rows
 from workers import Absent, Worker, latentd_command
@@ -60,7 +65,8 @@ class BenchTest(unittest.TestCase):
                 kinds = [entry["implementation"] for entry in result["hot"]]
                 self.assertEqual(kinds.count("ONNX Runtime"), n_onnx, result["missing"])
                 self.assertEqual(kinds.count("PyTorch"), 2 if row.torch else 0, result["missing"])
-                for entry in result["hot"] + result["paced_10ms"]:
+                self.assertEqual(sorted(result["others"]), ["0 ms", "flushed"])
+                for entry in sum(result["others"].values(), result["hot"]):
                     self.assertEqual(entry["n_steps"] % row.n_bins, 0)
                     self.assertLessEqual(entry["p50_us"], entry["max_us"])
                 self.assertLessEqual(max(result["difference"].values()), bench.AGREEMENT)
@@ -78,6 +84,42 @@ class BenchTest(unittest.TestCase):
                 worker.run(row.n_bins)
                 np.testing.assert_allclose(worker.values(), wanted[-1], rtol=1e-4, atol=1e-4)
                 worker.close()
+
+    def test_round_trips(self):
+        """Every bin is answered by latentd and by the bare server, over both transports."""
+        row = tiny_rows()[2]
+        for transport in end_to_end.TRANSPORTS:
+            pairs = end_to_end.measure_path(row, transport, BIN, 2, (0, ))
+            self.assertEqual([pairs[0][name]["n"] for name in ("latentd", "bare")],
+                             [2 * row.n_bins] * 2)
+        lines = end_to_end.measure_line(row, BIN, 2)
+        self.assertEqual(lines["line"]["n"], 20 * row.n_bins)
+
+    def test_offline(self):
+        """latent-decode and PyTorch give the same rates."""
+        for row in (tiny_rows()[0], tiny_rows()[2]):
+            paths = {row.name: ((), )}
+            with unittest.mock.patch.dict(offline.PATHS, paths):
+                result = offline.measure_row(row, BIN, True)
+            self.assertLess(result["largest_relative_difference"], 1e-4)
+
+    def test_plot(self):
+        """A picture of what a run wrote, the same bytes each time."""
+        us = {"implementation": "latentd", "typical_us": 2.0}
+        report = {"machine": {"processor": "p", "vector sets": "v", "date": "d"},
+                  "rows": [{"name": "r", "ratio_onnxruntime": 2.0,
+                            "hot": [us, {"implementation": "ONNX Runtime", "typical_us": 4.0}]}],
+                  "sweeps": {"channels": {"sizes": [96, 192], "us": {"gru": [1.0, 2.0]}}}}
+        with tempfile.TemporaryDirectory() as folder:
+            json_path = pathlib.Path(folder) / "run.json"
+            json_path.write_text(json.dumps(report))
+            pictures = []
+            for name in ("one.svg", "two.svg"):
+                subprocess.run(["/usr/bin/python3", SOURCE / "tests" / "bench" / "plot.py",
+                                json_path, pathlib.Path(folder) / name], check=True)
+                pictures.append((pathlib.Path(folder) / name).read_bytes())
+        self.assertEqual(*pictures)
+        self.assertIn(b"channels", pictures[0])
 
     def test_another_function_is_no_peer(self):
         class Stranger:

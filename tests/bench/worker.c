@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#define FLUSH_BYTES (64u << 20) /* twice the largest cache that we have met */
+
 uint64_t worker_now_ns(void)
 {
     struct timespec t;
@@ -65,15 +67,26 @@ static void wait_until(uint64_t t_ns)
     }
 }
 
+/* Fill the caches with something that no step uses. Writing keeps the compiler from
+ * leaving it out, and reading the pages from being all one page of zeros. */
+static void flush_caches(void)
+{
+    static unsigned char *other;
+    if (!other) other = worker_alloc(FLUSH_BYTES);
+    for (size_t i = 0; i < FLUSH_BYTES; i += 64) other[i]++;
+}
+
 /* Time n steps, one every pace_ns (0: back to back), and print the nanoseconds of each.
  */
-static void run_steps(const struct worker *w, size_t *next, size_t n, uint64_t pace_ns)
+static void run_steps(const struct worker *w, size_t *next, size_t n, uint64_t pace_ns,
+                      int flush)
 {
     uint64_t *took_ns = worker_alloc(n * sizeof *took_ns);
     uint64_t due_ns = worker_now_ns();
     for (size_t i = 0; i < n; i++) {
         due_ns += pace_ns;
         if (pace_ns) wait_until(due_ns);
+        if (flush) flush_caches();
         uint64_t start_ns = worker_now_ns();
         w->step(w->context, (*next)++);
         took_ns[i] = worker_now_ns() - start_ns;
@@ -103,7 +116,9 @@ void worker_run(const struct worker *w, const char *text)
         char *end = line + 4;
         if (!strncmp(line, "run ", 4)) {
             size_t n = strtoul(line + 4, &end, 10);
-            run_steps(w, &next, n, strtoull(end, NULL, 10));
+            uint64_t pace_ns = strtoull(end, &end, 10);
+            long flush = strtol(end, NULL, 10);
+            run_steps(w, &next, n, pace_ns, flush != 0);
         } else if (!strncmp(line, "values", 6)) {
             print_values(w);
         } else {

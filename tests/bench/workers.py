@@ -37,9 +37,10 @@ class Worker:
         self.process.stdin.flush()
         return self.answer(word)
 
-    def run(self, n_steps, pace_ns=0):
+    def run(self, n_steps, pace_ns=0, flush=False):
         """Nanoseconds of each of the next n_steps [n_steps]."""
-        return np.array(self.ask(f"run {n_steps} {pace_ns}", "times").split(), np.float64)
+        command = f"run {n_steps} {pace_ns} {flush:d}"
+        return np.array(self.ask(command, "times").split(), np.float64)
 
     def values(self):
         """Expected counts per bin (or readout) of the last step."""

@@ -1,0 +1,146 @@
+/* Benchmark worker: one bin to a server over ZeroMQ and its answer back. The server is
+ * latentd, or with --role echo this program itself: bare ZeroMQ with sockets of the
+ * same kinds and messages of the same sizes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "wire.h"
+#include "worker.h"
+
+#define STREAM "wire"
+#define FRAME_TOPIC STREAM "/frame"
+#define BINS_TOPIC STREAM "/bins"
+#define FIRST_WAIT_MS 50 /* for an answer, until the sockets have found each other */
+#define FIRST_TRIES 600
+
+static void *socket_new(void *context, int kind, const char *endpoint, int bind)
+{
+    void *socket = zmq_socket(context, kind);
+    int no_linger = 0;
+    if (!socket) worker_absent("no socket: %s", zmq_strerror(zmq_errno()));
+    zmq_setsockopt(socket, ZMQ_LINGER, &no_linger, sizeof no_linger);
+    if ((bind ? zmq_bind : zmq_connect)(socket, endpoint))
+        worker_absent("%s: %s", endpoint, zmq_strerror(zmq_errno()));
+    return socket;
+}
+
+/* ---- the bare server ---- */
+
+/* Answers each message with n_reply bytes until its parent kills it. */
+static void echo_run(const char *in, const char *out, size_t n_reply)
+{
+    void *context = zmq_ctx_new();
+    void *receiver = socket_new(context, ZMQ_PULL, in, 1);
+    void *sender = socket_new(context, ZMQ_PUB, out, 1);
+    char *reply = worker_alloc(n_reply);
+    zmq_msg_t part;
+    zmq_msg_init(&part);
+    puts("ready");
+    fflush(stdout);
+    while (zmq_msg_recv(&part, receiver, 0) >= 0) {
+        if (zmq_msg_more(&part)) continue;
+        zmq_send(sender, FRAME_TOPIC, strlen(FRAME_TOPIC), ZMQ_SNDMORE);
+        zmq_send(sender, reply, n_reply, 0);
+    }
+}
+
+/* ---- the client ---- */
+
+struct ping {
+    void *sender, *receiver;
+    float *counts; /* [n_bins, n_channels] */
+    size_t n_bins;
+    struct wire_bins head;
+    uint8_t *buf;
+    size_t cap, n_reply;
+};
+
+static void ping_send(struct ping *p, size_t i)
+{
+    p->head.seq++;
+    p->head.t_source_ns += (uint64_t)p->head.bin_width_us * 1000;
+    size_t n = wire_pack_bins(&p->head, p->counts + i % p->n_bins * p->head.n_channels,
+                              NULL, NULL, p->buf, p->cap);
+    zmq_send(p->sender, BINS_TOPIC, strlen(BINS_TOPIC), ZMQ_SNDMORE);
+    zmq_send(p->sender, p->buf, n, 0);
+}
+
+/* false: nothing came in wait_ms. Other topics (NAME/info) are not subscribed to. */
+static int ping_receive(struct ping *p, long wait_ms)
+{
+    zmq_pollitem_t item = {.socket = p->receiver, .events = ZMQ_POLLIN};
+    if (zmq_poll(&item, 1, wait_ms) <= 0) return 0;
+    zmq_msg_t part;
+    zmq_msg_init(&part);
+    do {
+        zmq_msg_recv(&part, p->receiver, 0);
+        p->n_reply = zmq_msg_size(&part);
+    } while (zmq_msg_more(&part));
+    zmq_msg_close(&part);
+    return 1;
+}
+
+/* Bins before the subscription has arrived are not answered. */
+static void ping_find_server(struct ping *p)
+{
+    int answered = 0;
+    for (int i = 0; !answered && i < FIRST_TRIES; i++) {
+        ping_send(p, 0);
+        answered = ping_receive(p, FIRST_WAIT_MS);
+    }
+    if (!answered) worker_absent("the server does not answer");
+    while (ping_receive(p, FIRST_WAIT_MS)) continue;
+}
+
+static void ping_step(void *context, size_t i)
+{
+    struct ping *p = context;
+    ping_send(p, i);
+    if (!ping_receive(p, 10000)) worker_absent("bin %zu was not answered", i);
+}
+
+/* Bytes of the last answer: what the bare server is to send. */
+static size_t ping_values(void *context, float *out, size_t cap)
+{
+    const struct ping *p = context;
+    if (cap) out[0] = (float)p->n_reply;
+    return 1;
+}
+
+static void ping_run(int argc, char **argv, const char *in, const char *out)
+{
+    void *context = zmq_ctx_new();
+    struct ping p = {
+        .sender = socket_new(context, ZMQ_PUSH, in, 0),
+        .receiver = socket_new(context, ZMQ_SUB, out, 0),
+        .n_bins = worker_size(argc, argv, "bins"),
+        .head = {.epoch = 1,
+                 .n_bins = 1,
+                 .n_channels = (uint32_t)worker_size(argc, argv, "channels"),
+                 .bin_width_us = (uint32_t)worker_size(argc, argv, "bin-us")},
+    };
+    zmq_setsockopt(p.receiver, ZMQ_SUBSCRIBE, FRAME_TOPIC, strlen(FRAME_TOPIC));
+    p.counts = worker_floats(worker_option(argc, argv, "counts"),
+                             p.n_bins * p.head.n_channels);
+    p.cap = wire_bins_bound(1, p.head.n_channels);
+    p.buf = worker_alloc(p.cap);
+    ping_find_server(&p);
+    struct worker w = {&p, ping_step, ping_values};
+    worker_run(&w, "round trip");
+    zmq_close(p.sender);
+    zmq_close(p.receiver);
+    zmq_ctx_term(context);
+}
+
+int main(int argc, char **argv)
+{
+    const char *in = worker_option(argc, argv, "in"),
+               *out = worker_option(argc, argv, "out");
+    if (strcmp(worker_option(argc, argv, "role"), "echo") == 0)
+        echo_run(in, out, worker_size(argc, argv, "reply-bytes"));
+    else
+        ping_run(argc, argv, in, out);
+    return 0;
+}

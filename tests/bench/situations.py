@@ -1,0 +1,37 @@
+"""The situations in which a step is timed, and how much of each."""
+import dataclasses
+
+MS = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Situation:
+    """pace_ns 0: back to back. flush: the caches are filled with other memory before each step."""
+
+    label: str
+    pace_ns: int = 0
+    flush: bool = False
+
+
+HOT = Situation("hot")
+FLUSHED = Situation("flushed", flush=True)
+
+
+def paced(ms):
+    return Situation(f"{ms} ms", ms * MS)
+
+
+class Plan:
+    """hot_rounds turns of hot_seconds; then one input per turn, `rounds` times, of each other
+    situation."""
+
+    def __init__(self, hot_rounds, hot_seconds, rounds, others):
+        self.hot_rounds, self.hot_seconds = hot_rounds, hot_seconds
+        self.rounds, self.others = rounds, others
+
+
+PLANS = {
+    "full": Plan(25, 0.05, 3, (FLUSHED, paced(1), paced(5), paced(10), paced(20))),
+    "quick": Plan(5, 0.02, 1, (paced(10), )),
+    "check": Plan(1, 0.0, 1, (FLUSHED, Situation("0 ms", 1000))),
+}
