@@ -9,11 +9,8 @@ README.md and of the cards.
 """
 import argparse
 import importlib
-import os
 import re
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +23,7 @@ from common.model_file import read_model  # noqa: E402
 from common.reference_command import run_trials  # noqa: E402
 from common.refusal import run_command  # noqa: E402
 from dlds import scoring as dlds_scoring, switching  # noqa: E402
+from common.stream import decode_stream, find_decoder  # noqa: E402
 
 MODELS = Path(__file__).resolve().parent
 RATE_FLOOR = 1e-3  # counts per bin: an estimate of zero would cost infinitely many bits
@@ -37,27 +35,10 @@ SHIPPED = {"lorenz": (("ndt", "lorenz_causal", ("A", "C", "trial")),
            "switching": (("dlds", "switching", ("causal",)),)}
 
 
-def find_decoder():
-    """latent-decode of LATENT_BIN or of the release build; None when not built."""
-    folder = os.environ.get("LATENT_BIN", dataset.ROOT / "build" / "release" / "bin")
-    path = Path(folder) / "latent-decode"
-    return path if os.access(path, os.X_OK) else None
-
-
-def decode_stream(program, path, counts, mode, bin_ms):
-    """latent-decode on counts [K, T, C] -> latents, rates (expected counts per bin), readout."""
-    import h5py
-    with tempfile.TemporaryDirectory(prefix="latent-evaluate-") as folder:
-        source, out = Path(folder) / "in.h5", Path(folder) / "out.h5"
-        with h5py.File(source, "w") as f:
-            f["counts"] = counts.astype(np.uint8)
-            f.attrs["bin_width_ms"] = bin_ms
-        subprocess.run([str(program), "--model", str(path), "--in", f"{source}:/counts", "--out",
-                        str(out), "--mode", mode], check=True, stdout=subprocess.DEVNULL)
-        with h5py.File(out) as f:
-            return {"latents": f["latents"][()] if "latents" in f else None,
-                    "rates": f["rates"][()] * bin_ms / 1000 if "rates" in f else None,
-                    "readout": f["readout"][()] if "readout" in f else None}
+def warm_up_bins(model):
+    """Bins whose readout is neutral because lags are not filled."""
+    lags = {**model.hyper, **model.config.get("stage", {})}.get("lags", 1)
+    return lags - 1
 
 
 def decode_reference(arch, model, counts, mode):
@@ -70,8 +51,7 @@ def decode_reference(arch, model, counts, mode):
             low, high = (x if x is not None else b for x, b in
                          ((entry["min"], -np.inf), (entry["max"], np.inf)))
             readout[..., i] = np.clip(readout[..., i], low, high)
-        if arch == "wiener":
-            readout[:, :model.hyper["lags"] - 1] = 0  # warm-up: neutral
+            readout[:, :warm_up_bins(model), i] = entry["neutral"]
     return {"latents": answer.get("latents"), "readout": readout,
             "rates": np.exp(answer["lograte"]) if "lograte" in answer else None}
 
@@ -84,10 +64,10 @@ def decode(arch, name, counts, mode):
     if program is None:
         return reference, model
     stream = decode_stream(program, path, counts, mode, model.config["bin_width_us"] / 1000)
-    for group, array in stream.items():
-        if array is None:
+    for group, expected in reference.items():
+        if expected is None:
             continue
-        expected = reference[group]
+        array = stream[group]
         worst = np.abs(np.log(array / expected)).max() if group == "rates" else \
             np.abs(array - expected).max() / np.abs(expected).max()
         print(f"  {arch}/{name} mode {mode}: {group} within {worst:.1e} of the reference",

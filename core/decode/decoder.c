@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "decode/model_file.h"
+#include "decode/forward.h"
 #include "decode/readout.h"
 #include "kernels/denormals.h"
 #include "kernels/kernels.h"
@@ -31,7 +31,7 @@ struct latent_decoder {
     struct decoder_state *own;
     float *last_readout;              /* [O], in the state arena */
     float *latents, *rates, *readout; /* [L], [N], [O] */
-    void *model_state;
+    struct forward forward;
 };
 
 struct snapshot_header {
@@ -67,7 +67,7 @@ static void decoder_carve(latent_decoder *d, int mode)
     d->latents = arena_floats(&d->work, dims->n_latents);
     d->rates = arena_floats(&d->work, dims->n_rates);
     d->readout = arena_floats(&d->work, dims->n_readout);
-    d->model_state = d->m->ops->init(d->m->bound, mode, &memory);
+    forward_init(&d->forward, d->m, mode, &memory);
 }
 
 static int decoder_memory(latent_decoder *d, int mode, struct latent_error *err)
@@ -165,7 +165,7 @@ void latent_decoder_free(latent_decoder *d)
 
 void latent_decoder_reset(latent_decoder *d)
 {
-    d->m->ops->reset(d->model_state);
+    forward_reset(&d->forward);
     readout_neutral(d->readout, d->last_readout, d->m->info.readout,
                     d->m->dims.n_readout);
     *d->own = (struct decoder_state){.fresh = 1, .reset = 1};
@@ -237,7 +237,6 @@ static int frame_finish(latent_decoder *d, struct latent_frame *out)
 /* One bin, with counts or (NULL) without. */
 static int advance(latent_decoder *d, const float *counts, struct latent_frame *out)
 {
-    const struct model_ops *ops = d->m->ops;
     struct model_out model = {
         .latents = d->latents, .rates = d->rates, .readout = d->readout};
     *out = (struct latent_frame){0};
@@ -248,10 +247,7 @@ static int advance(latent_decoder *d, const float *counts, struct latent_frame *
     if (d->own->ended) return frame_outside(d, out);
 
     denormals_mode before = denormals_off();
-    if (counts)
-        ops->step(d->model_state, counts, &model);
-    else
-        ops->predict(d->model_state, &model);
+    forward_step(&d->forward, counts, &model);
     out->flags |= model.flags;
     int status =
         model.flags & LATENT_OUTSIDE ? frame_outside(d, out) : frame_finish(d, out);
@@ -298,6 +294,16 @@ static float *rows_for(float *caller, size_t n_bins, size_t width, struct arena 
                                                            : (float *)(void *)own->base;
 }
 
+/* The rows that a stream would show as WARMUP, since the stage's lags are not filled.
+ */
+static void trial_warm_up(latent_decoder *d, float *readout, size_t n_bins)
+{
+    size_t n_readout = d->m->dims.n_readout;
+    for (size_t t = 0; t < n_bins && t + 1 < d->m->stage.n_lags; t++)
+        readout_neutral(readout + t * n_readout, d->last_readout, d->m->info.readout,
+                        n_readout);
+}
+
 int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins,
                          float *latents, float *rates, float *readout)
 {
@@ -315,8 +321,8 @@ int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins,
         status = LATENT_E_NOMEM;
     else {
         denormals_mode before = denormals_off();
-        d->m->ops->reset(d->model_state);
-        d->m->ops->trial(d->model_state, counts, n_bins, &out);
+        forward_trial(&d->forward, counts, n_bins, &out);
+        trial_warm_up(d, out.readout, n_bins);
         rates_to_hz(out.rates, n_bins * dims->n_rates, dims->bin_s);
         denormals_restore(before);
         if (!all_finite(out.latents, n_bins * dims->n_latents) ||

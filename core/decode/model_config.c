@@ -294,6 +294,7 @@ static int read_root(struct model_config *mc, struct latent_info *info,
     info->licence = config_text(&c, "licence", MAX_PROSE_BYTES);
     info->source = config_text(&c, "source", MAX_PROSE_BYTES);
     check_sha256(&c, "checkpoint_sha256");
+    if (config_has(&c, "stage")) mc->stage = config_object(&c, "stage");
     json_t *channels =
         config_has(&c, "channels") ? config_object(&c, "channels") : NULL;
     int status = config_finish(&c);

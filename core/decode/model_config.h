@@ -11,6 +11,7 @@
 struct model_config {
     json_t *root;                /* owns the strings of struct latent_info */
     json_t *hyper;               /* borrowed from root */
+    json_t *stage;               /* the same; NULL: the file has none */
     const struct model_ops *ops; /* of "arch" */
     struct arena arrays;         /* the arrays of struct latent_info */
 };

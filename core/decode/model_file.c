@@ -22,8 +22,19 @@ static struct model_dims dims_from_info(const struct latent_info *info)
     };
 }
 
-/* One run of the architecture's load over an arena, counting or real. A wrong
- * hyper-parameter makes tensors look wrong too, so its text is the one to report. */
+/* The readout stage, where the file has one; returns its configuration's status. */
+static int stage_bind(struct latent_model *m, struct weights *w,
+                      struct latent_error *err)
+{
+    struct config c;
+    if (!m->config.stage) return 0;
+    config_init(&c, m->config.stage, "latent.config.stage", err);
+    stage_load(&m->stage, w, &c, m->info.n_readout, &m->dims);
+    return config_finish(&c);
+}
+
+/* One run of the loads over an arena, counting or real. A wrong hyper-parameter makes
+ * tensors look wrong too, so its text is the one to report. */
 static int load_once(struct latent_model *m, const struct safetensors *file,
                      bool *taken, struct arena *memory, struct latent_error *err)
 {
@@ -37,6 +48,8 @@ static int load_once(struct latent_model *m, const struct safetensors *file,
     m->bound = m->ops->load(&w, &hyper, &m->dims);
     if (!hyper.status && !w.status) config_finish(&hyper);
     if (hyper.status) return error_set(err, hyper.status, "%s", hyper_error.text);
+    int status = stage_bind(m, &w, err);
+    if (status) return status;
     if (weights_finish(&w)) return error_set(err, w.status, "%s", weights_error.text);
     assert(!memory->base || m->bound);
     return 0;

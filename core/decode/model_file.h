@@ -7,14 +7,16 @@
 
 #include "base/arena.h"
 #include "decode/model_config.h"
+#include "decode/stage.h"
 #include "latent.h"
 #include "models/model.h"
 
 /* Read-only once open; shared by its decoders. */
 struct latent_model {
     const struct model_ops *ops;
-    const void *bound; /* what ops->load returned; lies in memory */
-    struct model_dims dims;
+    const void *bound;      /* what ops->load returned; lies in memory */
+    struct model_dims dims; /* the stage's readout included */
+    struct stage stage;
     struct latent_info info;
     struct arena memory;        /* bound and packed weights, nothing else */
     struct model_config config; /* owns the strings and arrays of info and dims */

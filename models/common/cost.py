@@ -69,6 +69,17 @@ COSTS = {"dlds": dlds_cost, "gru": gru_cost, "kalman": kalman_cost, "ndt": ndt_c
          "smc": smc_cost, "wiener": wiener_cost}
 
 
+def stage_cost(weights):
+    """The readout stage, where there is one."""
+    if "stage.weight" not in weights:
+        return 0, 0, 0
+    n_readout, lags, n_inputs = weights["stage.weight"].shape
+    macs = n_readout * lags * n_inputs
+    return ((lags + 1) * n_inputs + 2) * DOUBLE, macs, (macs + 2 * n_inputs + n_readout) * DOUBLE
+
+
 def stream_cost(model, mode):
     """-> (bytes of state, multiply-adds, bytes of weights read), per bin."""
-    return COSTS[model.config["arch"]](model.hyper, model.weights, mode, model.config["n_channels"])
+    own = {k: v for k, v in model.weights.items() if not k.startswith("stage.")}
+    cost = COSTS[model.config["arch"]](model.hyper, own, mode, model.config["n_channels"])
+    return tuple(a + b for a, b in zip(cost, stage_cost(model.weights)))

@@ -46,6 +46,7 @@ class Recording:
     """counts [K, T, C] spikes per bin, behaviour [K, T, O] or None, rates [K, T, N] expected counts
     per bin, latents [K, T, D] (both simulated only) and condition [K] or None, split: name ->
     trial indices.
+    use [K, T] which bins to fit and score, or None for all (the others are decoded like any).
     continuous: the trials are pieces of one stream, which no reset separates."""
 
     counts: np.ndarray
@@ -58,12 +59,23 @@ class Recording:
     latents: np.ndarray = None
     split: dict = dataclasses.field(default_factory=dict)
     source: str = ""
+    use: np.ndarray = None
     continuous: bool = False
 
     def part(self, name, what="counts"):
         """One array for the trials of a split."""
         array = getattr(self, what)
         return None if array is None else array[self.split[name]]
+
+    def used(self, index):
+        """Which bins [K', T] of these trials to fit and score."""
+        if self.use is None:
+            return np.ones((len(index), self.counts.shape[1]), bool)
+        return self.use[index]
+
+    def behaviour_rows(self, index):
+        """Behaviour [rows, O] of the bins to fit and score."""
+        return self.behaviour[index][self.used(index)]
 
     @property
     def fitting(self):
@@ -146,44 +158,61 @@ def add_recording_options(parser):
                        help="tick of each behaviour sample")
     group.add_argument("--clock-hz", type=float,
                        help="ticks per second (default: attribute clock_hz)")
+    group.add_argument("--use", metavar="FILE.h5:/dataset",
+                       help="per bin (or behaviour sample): 0 = neither fit nor score it")
+    group.add_argument("--blocks", type=int, metavar="N",
+                       help="cut a continuous recording into N blocks and hold out every fifth "
+                            "(default: hold out its last fifth)")
     group.add_argument("--start", type=float, default=0.0, help="seconds on the recording's clock")
     group.add_argument("--seconds", type=float, help="how much from there (default: all)")
     return group
 
 
 def read_recording(args):
-    """The recording that add_recording_options described; its last fifth is the test split."""
+    """The recording that add_recording_options described, split for fitting and testing."""
     if args.bin_ms is None or args.bin_ms <= 0:
         raise Refusal("--bin-ms is required with --in: the width of a bin in milliseconds")
-    counts, behaviour = read_ticks(args) if args.ticks else read_binned(args)
+    counts, behaviour, use = read_ticks(args) if args.ticks else read_binned(args)
     n_dims = 0 if behaviour is None else behaviour.shape[-1]
     names = args.names.split(",") if args.names else [f"y{i}" for i in range(n_dims)]
     if len(names) != n_dims:
         raise Refusal(f"--names gives {len(names)} names, the behaviour has {n_dims} columns")
     if behaviour is not None and not np.isfinite(behaviour).all():
         raise Refusal(f"{args.behaviour}: holds values that are not finite")
-    pieces, split = split_pieces(counts)
-    return Recording(pieces, args.bin_ms, None if behaviour is None else split_pieces(behaviour)[0],
-                     names, [args.unit] * n_dims, split=split, source=Path(args.input).name,
-                     continuous=counts.ndim == 2)
+    continuous = counts.ndim == 2
+    if continuous:
+        counts, behaviour, use = (None if array is None else cut(array, args.blocks or 10)
+                                  for array in (counts, behaviour, use))
+    split = split_spread(len(counts)) if args.blocks else split_end(len(counts))
+    return Recording(counts, args.bin_ms, behaviour, names, [args.unit] * n_dims, split=split,
+                     source=Path(args.input).name, continuous=continuous, use=use)
 
 
-def split_pieces(array):
-    """[T, X] -> ten pieces [10, T // 10, X]; trials stay as they are. The last fifth of the pieces
-    is test, the tenth before it valid."""
-    pieces = array
-    if array.ndim == 2:
-        size = len(array) // 10
-        if size < 10:
-            raise Refusal(f"a recording of {len(array)} bins is too short to fit and to test")
-        pieces = array[:10 * size].reshape(10, size, -1)
-    n = len(pieces)
+def cut(array, n_pieces):
+    """[T, ...] -> [n_pieces, T // n_pieces, ...]; what is left over at the end is dropped."""
+    size = len(array) // n_pieces if n_pieces > 0 else 0
+    if size < 10:
+        raise Refusal(f"a recording of {len(array)} bins is too short for {n_pieces} pieces")
+    return array[:n_pieces * size].reshape(n_pieces, size, *array.shape[1:])
+
+
+def split_end(n):
+    """The last fifth of the pieces is test, the tenth before it valid."""
     n_test, n_valid = max(1, n // 5), max(1, n // 10)
     if n < 4:
         raise Refusal(f"{n} trials are too few to fit and to test")
     order = np.arange(n)
-    return pieces, {"train": order[:n - n_test - n_valid],
-                    "valid": order[n - n_test - n_valid:n - n_test], "test": order[n - n_test:]}
+    return {"train": order[:n - n_test - n_valid],
+            "valid": order[n - n_test - n_valid:n - n_test], "test": order[n - n_test:]}
+
+
+def split_spread(n):
+    """Every fifth piece is test, every tenth valid: the whole recording is in each split."""
+    if n < 10:
+        raise Refusal(f"--blocks {n}: at least 10")
+    order = np.arange(n)
+    test, valid = order % 5 == 2, order % 10 == 5
+    return {"train": order[~test & ~valid], "valid": order[valid], "test": order[test]}
 
 
 def cut_trials(recording, trial_bins):
@@ -200,23 +229,27 @@ def cut_trials(recording, trial_bins):
 
 
 def read_binned(args):
-    """-> counts [.., C], behaviour [.., O] or None, cut to --start and --seconds."""
+    """-> counts [.., C], behaviour [.., O] and use [..] or None, cut to --start and --seconds."""
     counts = read_dataset(args.input).astype(np.float32)
     behaviour = read_dataset(args.behaviour) if args.behaviour else None
+    use = read_dataset(args.use) != 0 if args.use else None
     if counts.ndim not in (2, 3):
         raise Refusal(f"{args.input}: {counts.ndim} axes; expected [time, channels] "
                       f"or [trials, time, channels]")
     if behaviour is not None and behaviour.shape[:-1] != counts.shape[:-1]:
         raise Refusal(f"{args.behaviour}: shape {list(behaviour.shape)} does not go with counts "
                       f"{list(counts.shape)}")
+    if use is not None and use.shape != counts.shape[:-1]:
+        raise Refusal(f"{args.use}: shape {list(use.shape)} does not go with counts "
+                      f"{list(counts.shape)}")
     if counts.ndim == 2:
         first = int(args.start * 1000 / args.bin_ms)
         last = len(counts)
         if args.seconds is not None:
             last = first + int(args.seconds * 1000 / args.bin_ms)
-        counts = counts[first:last]
-        behaviour = None if behaviour is None else behaviour[first:last]
-    return counts, behaviour
+        counts, behaviour, use = (None if array is None else array[first:last]
+                                  for array in (counts, behaviour, use))
+    return counts, behaviour, use
 
 
 def read_ticks(args):
@@ -243,16 +276,22 @@ def read_ticks(args):
     counts = np.zeros((n_bins, len(good)), np.float32)
     np.add.at(counts, (bins, unit[keep]), 1)
     ends = start + (np.arange(n_bins) + 1) * bin_ticks
-    return counts[:, good], read_tick_behaviour(args, ends)
+    return counts[:, good], *read_tick_behaviour(args, ends)
 
 
 def read_tick_behaviour(args, ends):
-    """Behaviour at the given ticks [T, O], or None."""
+    """Behaviour at the given ticks [T, O] and which to use [T] (--use of both samples around), or
+    None."""
     if not args.behaviour:
-        return None
+        return None, None
     if not args.behaviour_ticks:
         raise Refusal("--ticks with --behaviour needs --behaviour-ticks: the tick of each sample")
     path, _ = split_path(args.behaviour)
     ticks = read_dataset(f"{path}:{args.behaviour_ticks}")
     values = read_dataset(args.behaviour)
-    return np.stack([np.interp(ends, ticks, column) for column in values.T], -1)
+    use = read_dataset(args.use) != 0 if args.use else None
+    for name, array in ((args.behaviour, values), (args.use, use)):
+        if array is not None and len(array) != len(ticks):
+            raise Refusal(f"{name}: {len(array)} samples, but {len(ticks)} ticks")
+    used = None if use is None else np.interp(ends, ticks, use) == 1
+    return np.stack([np.interp(ends, ticks, column) for column in values.T], -1), used

@@ -33,7 +33,8 @@ def save_fit(path, tensors, hyper, recording):
     """Tensors, and beside them the facts that the model file must state."""
     flat = recording.part("train").reshape(-1, recording.counts.shape[-1])
     facts = {"bin_width_us": round(recording.bin_ms * 1000), "hyper": hyper,
-             "readout": readout_limits(recording, recording.part("train", "behaviour")),
+             "readout": readout_limits(recording,
+                                       recording.behaviour_rows(recording.split["train"])),
              "channels": channel_table(flat.mean(0), flat.var(0)),
              "source": f"{command_line()}, data: {recording.source}"}
     if recording.rates is not None:

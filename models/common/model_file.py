@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import safetensors
+from common import safetensors, stage
 from common.refusal import Refusal
 
 FORMAT = 1
@@ -76,11 +76,10 @@ def command_line():
 
 
 def readout_limits(recording, behaviour, margin=1.5):
-    """outputs.readout of a fitted model: limits are the training range [K, T, O] times margin, as
+    """outputs.readout of a fitted model: limits are the training range [rows, O] times margin, as
     round numbers; a velocity's neutral value is 0, that of any other behaviour its training
     mean."""
-    entries = []
-    flat = behaviour.reshape(-1, behaviour.shape[-1])
+    entries, flat = [], behaviour
     for i, (name, unit) in enumerate(zip(recording.names, recording.units)):
         low, high, mean = flat[:, i].min(), flat[:, i].max(), flat[:, i].mean()
         signed = low < 0 < high
@@ -110,7 +109,8 @@ def run_selftest(model, run, n_bins, counts=None):
     model.selftest = {"selftest.input": counts}
     for mode in model.config["modes"]:
         limit = model.hyper["trial_bins"] if mode in TRIAL_MODES else len(counts)
-        answer = run(model.weights, model.config, counts[:limit].astype(np.float64), mode)
+        answer = stage.staged(run)(model.weights, model.config, counts[:limit].astype(np.float64),
+                                   mode)
         for group in GROUPS:
             if answer.get(group) is None:
                 continue

@@ -6,6 +6,7 @@ import numpy as np
 from common.dataset import read_dataset
 from common.model_file import read_model
 from common.refusal import Refusal
+from common.stage import staged
 
 
 def reference_main(run, text):
@@ -38,7 +39,7 @@ def run_trials(run, model, counts, mode):
         raise Refusal(f"the counts have {counts.shape[-1]} channels, "
                       f"the model {model.config['n_channels']}")
     trials = counts if counts.ndim == 3 else counts[None]
-    answers = [run(model.weights, model.config, trial, mode) for trial in trials]
+    answers = [staged(run)(model.weights, model.config, trial, mode) for trial in trials]
     stacked = {k: np.stack([a[k] for a in answers]) for k in answers[0]
                if answers[0][k] is not None}
     return stacked if counts.ndim == 3 else {k: v[0] for k, v in stacked.items()}

@@ -38,8 +38,11 @@ def write(path, tensors, metadata):
 
 def read(path):
     """-> (tensors, metadata). BF16 comes back as float32. Damaged files are refused."""
-    with open(path, "rb") as f:
-        data = f.read()
+    try:
+        with open(path, "rb") as f:
+            data = f.read()
+    except OSError as error:
+        raise Refusal(f"{path}: {error.strerror}") from error
     header, body = read_header(path, data)
     metadata = header.pop("__metadata__", {})
     return {name: read_tensor(path, name, entry, body) for name, entry in header.items()}, metadata

@@ -152,8 +152,9 @@ def fit(args, trials, valid):
 
 def fit_readout(w, hyper, recording):
     """Ridge regression of the behaviour on the filtered states -> its tensors."""
-    x = reference.run_states(w, hyper, recording.part("train"))[0].reshape(-1, w["F"].shape[1])
-    y = recording.part("train", "behaviour").reshape(len(x), -1)
+    index = recording.split["train"]
+    x = reference.run_states(w, hyper, recording.part("train"))[0][recording.used(index)]
+    y = recording.behaviour_rows(index)
     weight = scoring.ridge(x - x.mean(0), y - y.mean(0))
     return {"readout.weight": weight, "readout.bias": y.mean(0) - weight @ x.mean(0)}
 
@@ -165,7 +166,8 @@ def print_scores(w, hyper, recording, data):
     x, c = reference.run_states(w, hyper, test)
     if "readout.weight" in w:
         found = x @ w["readout.weight"].T + w["readout.bias"]
-        r2 = r2_summary(recording.part("test", "behaviour"), found)["mean"]
+        use = recording.used(recording.split["test"])
+        r2 = r2_summary(recording.part("test", "behaviour")[use], found[use])["mean"]
         print(f"test trials: readout R2 {r2:.4f}")
     if data is None:
         return
@@ -186,7 +188,8 @@ def main():
         facts["licence"] = "Apache-2.0"
     if recording.behaviour is not None:
         w = {**w, **fit_readout(w, hyper, recording)}
-        facts["readout"] = readout_limits(recording, recording.part("train", "behaviour"))
+        rows = recording.behaviour_rows(recording.split["train"])
+        facts["readout"] = readout_limits(recording, rows)
     print_scores(w, hyper, recording, data)
     safetensors.write(args.out, w, {"latent": json.dumps(facts)})
     print(f"{args.out}: written")

@@ -55,19 +55,24 @@ class Batches:
         self.counts = torch.tensor(recording.part("train"), dtype=torch.float32)
         self.behaviour = None
         if recording.behaviour is not None:
-            y = recording.part("train", "behaviour").astype(np.float64)
-            self.mean, self.scale = y.mean((0, 1)), np.maximum(y.std((0, 1)), 1e-6)
+            y, use = recording.part("train", "behaviour"), recording.used(recording.split["train"])
+            y = y.astype(np.float64)
+            self.mean, self.scale = y[use].mean(0), np.maximum(y[use].std(0), 1e-6)
             self.behaviour = torch.tensor((y - self.mean) / self.scale, dtype=torch.float32)
+            self.use = torch.tensor(use, dtype=torch.float32)[..., None]
 
     def draw(self):
-        """-> (counts [B, W, C], behaviour [B, W, O] or None, bins of lead-in)."""
+        """-> (counts [B, W, C], behaviour [B, W, O] and weights [B, W, 1] or None)."""
         n_bins = self.counts.shape[1]
         width = min(self.args.window, n_bins)
         first = int(torch.randint(0, n_bins - width + 1, ()))
         index = training.batch_of(self.counts, self.args.batch)
         part = slice(first, first + width)
-        behaviour = None if self.behaviour is None else self.behaviour[index, part]
-        return self.counts[index, part], behaviour, self.lead_in(first, width)
+        if self.behaviour is None:
+            return self.counts[index, part], None, None
+        use = self.use[index, part]
+        use[:, :self.lead_in(first, width)] = 0
+        return self.counts[index, part], self.behaviour[index, part], use
 
     def lead_in(self, first, width):
         """Bins until the state, zero at the window's start, has become what it is in a stream."""
@@ -77,13 +82,13 @@ class Batches:
 
 
 def batch_loss(model, args, batches):
-    counts, behaviour, lead_in = batches.draw()
+    counts, behaviour, use = batches.draw()
     seen, hidden = training.hide_elements(counts, args.hide)
     lograte, readout = model(seen)
     loss = training.masked_poisson(lograte, counts, hidden)
     if behaviour is not None:
-        error = (readout - behaviour)[:, lead_in:]
-        loss = loss + args.readout_weight * (error ** 2).mean()
+        error = (use * (readout - behaviour) ** 2).mean(-1).sum() / use.sum().clamp(min=1)
+        loss = loss + args.readout_weight * error
     return loss
 
 
@@ -101,7 +106,8 @@ def score(model, batches, recording):
         texts.append(f"rate R2 (median) {r2:.4f}")
     if readout is not None:
         truth = recording.part("valid", "behaviour")
-        r2 = r2_summary(truth, readout.numpy() * batches.scale + batches.mean)
+        use = recording.used(recording.split["valid"])
+        r2 = r2_summary(truth[use], (readout.numpy() * batches.scale + batches.mean)[use])
         texts.append(f"readout R2 {r2['mean']:.4f}")
     return "  ".join(texts)
 
@@ -125,7 +131,7 @@ def main():
     if n_readout:
         state = fold_scale(state, *(torch.tensor(x, dtype=torch.float32)
                                     for x in (batches.mean, batches.scale)))
-        readout = readout_limits(recording, recording.part("train", "behaviour"))
+        readout = readout_limits(recording, recording.behaviour_rows(recording.split["train"]))
     hyper = {"layers": args.layers, "hidden": args.hidden, "lograte": True}
     training.save_checkpoint(args, state, hyper, recording, readout, seconds)
 

@@ -43,15 +43,15 @@ def stable(a):
     return a if radius < 0.9999 else a * (0.9999 / radius)
 
 
-def fit(counts, behaviour, order, ridge):
-    """counts [K, T, C], behaviour [K, T, O] -> tensors of the model file, float64."""
-    mean, offset = behaviour.mean((0, 1)), counts.mean((0, 1))
+def fit(counts, behaviour, use, order, ridge):
+    """counts [K, T, C], behaviour [K, T, O], use [K, T] -> tensors of the model file, float64."""
+    mean, offset = behaviour[use].mean(0), counts[use].mean(0)
     states = states_of(behaviour, mean, order)
     n_states, n_dims = states.shape[-1], behaviour.shape[-1]
-    flat = states.reshape(-1, n_states)
-    before, after = states[:, :-1].reshape(-1, n_states), states[:, 1:].reshape(-1, n_states)
+    pairs = use[:, :-1] & use[:, 1:]
+    before, after = states[:, :-1][pairs], states[:, 1:][pairs]
     a, moved = least_squares(before, after)
-    c, noise = least_squares(flat, counts.reshape(len(flat), -1) - offset)
+    c, noise = least_squares(states[use], counts[use] - offset)
     r = noise.T @ noise / len(noise)
     r += np.eye(len(r)) * ridge * np.trace(r) / len(r)
     q = moved.T @ moved / len(moved)
@@ -73,11 +73,13 @@ def main():
     recording, start = fitting.fit_recording(args), time.monotonic()
     index = recording.fitting
     tensors = fit(recording.counts[index].astype(np.float64),
-                  recording.behaviour[index].astype(np.float64), args.order, args.ridge)
+                  recording.behaviour[index].astype(np.float64), recording.used(index),
+                  args.order, args.ridge)
     config = {"hyper": {"form": "steady"}}
     answers = [reference.run(tensors, config, x, "causal")["readout"]
                for x in recording.part("test")]
-    r2 = r2_summary(recording.part("test", "behaviour"), np.stack(answers))
+    use = recording.used(recording.split["test"])
+    r2 = r2_summary(recording.part("test", "behaviour")[use], np.stack(answers)[use])
     print(f"fitted in {time.monotonic() - start:.1f} s; readout R2 on held-out bins "
           f"{r2['mean']:.4f}")
     fitting.save_fit(args.out, tensors, {"form": args.form}, recording)

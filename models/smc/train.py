@@ -84,11 +84,12 @@ def fit_readout(model, recording):
     """Affine map of the filtered latents to behaviour -> tensors, entries of the readout."""
     if recording.behaviour is None:
         return {}, []
+    index = recording.split["train"]
     latents, _ = filtered(model, recording.part("train"))
-    behaviour = recording.part("train", "behaviour").astype(np.float64)
-    flat = latents.reshape(-1, latents.shape[-1])
+    behaviour = recording.behaviour_rows(index).astype(np.float64)
+    flat = latents[recording.used(index)]
     design = np.hstack([flat, np.ones((len(flat), 1))])
-    weight = np.linalg.lstsq(design, behaviour.reshape(len(flat), -1), rcond=None)[0].T
+    weight = np.linalg.lstsq(design, behaviour, rcond=None)[0].T
     tensors = {"readout.weight": torch.tensor(weight[:, :-1]),
                "readout.bias": torch.tensor(weight[:, -1])}
     return tensors, readout_limits(recording, behaviour)

@@ -33,12 +33,12 @@ def lagged(counts, lags):
     return np.hstack([design.reshape(n_bins, -1), np.ones((n_bins, 1))])
 
 
-def products(trials, behaviour, lags):
-    """Sums over trials -> (X'X, X'y)."""
-    xx, xy = 0.0, 0.0
-    for counts, y in zip(trials, behaviour):
-        x = lagged(counts.astype(np.float64), lags)
-        xx, xy = xx + x.T @ x, xy + x.T @ y
+def products(recording, split, lags):
+    """Sums over the trials of a split -> (X'X, X'y)."""
+    index, xx, xy = recording.split[split], 0.0, 0.0
+    for trial, use in zip(index, recording.used(index)):
+        x = lagged(recording.counts[trial].astype(np.float64), lags)[use]
+        xx, xy = xx + x.T @ x, xy + x.T @ recording.behaviour[trial][use]
     return xx, xy
 
 
@@ -57,7 +57,8 @@ def score(tensors, lags, recording, split):
     config = {"hyper": {"lags": lags}}
     answers = [reference.run(tensors, config, x, "causal")["readout"]
                for x in recording.part(split)]
-    return r2_summary(recording.part(split, "behaviour"), np.stack(answers))["mean"]
+    use = recording.used(recording.split[split])
+    return r2_summary(recording.part(split, "behaviour")[use], np.stack(answers)[use])["mean"]
 
 
 def main():
@@ -68,10 +69,10 @@ def main():
     if args.lags < 1:
         raise Refusal(f"--lags {args.lags}: at least 1")
     recording, start = fitting.fit_recording(args), time.monotonic()
-    xx, xy = products(recording.part("train"), recording.part("train", "behaviour"), args.lags)
+    xx, xy = products(recording, "train", args.lags)
     scores = {r: score(solve(xx, xy, r, args.lags), args.lags, recording, "valid") for r in RIDGES}
     ridge = max(scores, key=scores.get)
-    more = products(recording.part("valid"), recording.part("valid", "behaviour"), args.lags)
+    more = products(recording, "valid", args.lags)
     tensors = solve(xx + more[0], xy + more[1], ridge, args.lags)
     print(f"fitted in {time.monotonic() - start:.1f} s; ridge {ridge:g}; "
           f"readout R2 on held-out bins {score(tensors, args.lags, recording, 'test'):.4f}")

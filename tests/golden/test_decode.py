@@ -47,7 +47,7 @@ class Decode(golden.Case):
         return decoded, n_bins
 
 
-class NdtDecode(Decode):
+class NdtMaking(Decode):
     def make(self, seed, embed, mask, *, pre_norm=True, final_norm="layer", position="learnt",
              head_layers=1, offset=True, log=True, window=TRIAL_BINS, layers=2):
         """A random NDT through the exporter -> path."""
@@ -73,6 +73,8 @@ class NdtDecode(Decode):
                            ",".join(ndt_export.legal_modes(
                                {"context_forward": forward, "context_backward": backward})))
 
+
+class NdtDecode(NdtMaking):
     def check(self, seed, embed, mask, **options):
         path = self.make(seed, embed, mask, **options)
         what = f"ndt {embed}, {mask}, {options}"
@@ -117,7 +119,7 @@ class NdtDecode(Decode):
         self.assertFalse((decoded["flags"] & golden.FLAG_OUTSIDE).any())
 
 
-class GruDecode(Decode):
+class GruMaking(Decode):
     def make(self, seed, layers, n_rates, n_readout, hidden=9):
         shapes = {}
         for k in range(layers):
@@ -133,6 +135,8 @@ class GruDecode(Decode):
         safetensors.write(source, golden.random_tensors(seed, shapes, gain=1.5), {})
         return self.export("gru", source, "--bin-width", "5")
 
+
+class GruDecode(GruMaking):
     def test_layers_and_readouts(self):
         grid = itertools.product((1, 2, 3), ((N_CHANNELS, 0), (0, 2), (4, 3)))
         for seed, (layers, (n_rates, n_readout)) in enumerate(grid):

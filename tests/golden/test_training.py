@@ -106,13 +106,36 @@ class OwnRecording(golden.Case):
         self.assertGreater(r2, 0.6)
         self.assertEqual(model.config["outputs"]["rates"], N_UNITS)
 
+    def test_bins_that_are_not_to_be_used(self):
+        """Spoilt behaviour where --use is 0 changes nothing; --blocks holds out every fifth."""
+        use = np.arange(N_BINS) % 200 < 120
+        with h5py.File(self.path, "a") as f:
+            f["use"] = use
+            f["pos_xy"][...] = f["hand_vel"][...] = np.where(use[:, None], self.velocity, -1e5)
+        for arch, options in (("kalman", ("--order", "1")), ("wiener", ("--lags", "15")),
+                              ("gru", ("--steps", 120, "--hidden", 24, "--threads", 1,
+                                       "--warm-up", 20, "--lr", "0.01"))):
+            for data in (self.binned(), self.ticks()):
+                with self.subTest(arch=arch, ticks="--ticks" in data):
+                    r2, model = self.fit(arch, *data, "--use", f"{self.path}:/use", *options)
+                    self.assertGreater(r2, 0.6)
+                    self.assertGreater(model.config["outputs"]["readout"][0]["min"], -1e4)
+        parser = argparse.ArgumentParser()
+        dataset.add_recording_options(parser)
+        args = parser.parse_args([str(x) for x in (*self.ticks(), "--use", f"{self.path}:/use",
+                                                   "--blocks", 20)])
+        recording = dataset.read_recording(args)
+        self.assertEqual(list(recording.split["test"]), [2, 7, 12, 17])
+        self.assertEqual(sorted(np.concatenate(list(recording.split.values()))), list(range(20)))
+        self.assertTrue(np.array_equal(recording.used([0])[0], use[:200]))
+
     def test_ticks_are_the_counts(self):
         """Binning the ticks gives back the counts, the junk unit left out, and the behaviour at the
         bins' ends."""
         parser = argparse.ArgumentParser()
         dataset.add_recording_options(parser)
         args = parser.parse_args([str(x) for x in self.ticks()])
-        counts, behaviour = dataset.read_ticks(args)
+        counts, behaviour, _ = dataset.read_ticks(args)
         self.assertTrue(np.array_equal(counts, self.counts))
         self.close(behaviour, self.velocity, 1e-9, "behaviour")
 

@@ -35,7 +35,7 @@ static const char kalman_config[] =
     "s\",\"neutral\":0,\"min\":-500,\"max\":500,\"slew\":null},"
     "{\"name\":\"grip\",\"unit\":\"N\",\"neutral\":0.5,\"min\":null,\"max\":null,"
     "\"slew\":25.5}]}," ABOUT ",\"channels\":{\"names\":[\"a\",\"b\",\"c\"],\"mean\":["
-                              "1,1.5,0.75],\"variance\":[1,2,0]}}";
+    "1,1.5,0.75],\"variance\":[1,2,0]}}";
 
 static const double m1[4] = {0.5, 0.0, 0.25, 0.5};
 static const double m2[6] = {1.0, 0.0, 0.0, 0.0, 2.0, -1.0};
@@ -89,6 +89,54 @@ struct model_parts maker_gru(void)
                     TENSOR_2("selftest.input", "F32", 2, 3, gru_input),
                     {"selftest.causal.latents", "F32", 2, {2, 2}, zeros, 16},
                     TENSOR_2("selftest.causal.lograte", "F32", 2, 3, gru_lograte)},
+    };
+}
+
+/* ---- gru with a stage: n = 1, 0 or -1, h = (n + h) / 2; tau = 20 ms / ln 2 ---- */
+
+static const char stage_config[] =
+    "{\"format\":1,\"arch\":\"gru\",\"n_channels\":3,\"bin_width_us\":20000,"
+    "\"modes\":[\"causal\"],\"precisions\":[\"f32\"],"
+    "\"hyper\":{\"layers\":1,\"hidden\":2,\"lograte\":true},"
+    "\"stage\":{\"input\":\"latents\",\"tau_ms\":28.853900817779268,\"lags\":2},"
+    "\"outputs\":{\"latents\":2,\"rates\":0,\"readout\":["
+    "{\"name\":\"vx\",\"unit\":\"mm/"
+    "s\",\"neutral\":0,\"min\":-500,\"max\":500,\"slew\":null},"
+    "{\"name\":\"grip\",\"unit\":\"N\",\"neutral\":0.5,\"min\":null,\"max\":null,"
+    "\"slew\":25.5}]}," ABOUT ",\"channels\":{\"names\":[\"a\",\"b\",\"c\"],\"mean\":["
+    "1,1.5,0.75],\"variance\":[1,2,0]}}";
+
+/* Rows r, z, n of both units; tanh(20) is 1 in float. */
+static const float stage_input_weight[18] = {0, 0, 0, 0,  0,   0, 0, 0,   0,
+                                             0, 0, 0, 40, -40, 0, 0, -40, 40};
+static const float stage_input[12] = {1, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1, 1};
+static const float stage_latents[8] = {0.5f,    0.0f,  -0.25f,   -0.5f,
+                                       -0.125f, 0.25f, -0.0625f, 0.125f};
+static const double stage_mean[2] = {0.5, -0.5};
+static const double stage_scale[2] = {4.0, 2.0};
+static const double stage_weight[8] = {1.0, 0.0, 0.0, 2.0, -1.0, 1.0, 0.5, 0.0};
+static const double stage_bias[2] = {10.0, -20.0};
+/* smoothed: 1/2 0 -1/14 -1/15 and 0 -1/3 0 1/15 */
+static const float stage_readout[8] = {10.0f,          -19.0f,         10.0f,
+                                       -53.0f / 3.0f,  176.0f / 21.0f, -124.0f / 7.0f,
+                                       146.0f / 15.0f, -621.0f / 35.0f};
+
+struct model_parts maker_stage(void)
+{
+    return (struct model_parts){
+        .config = stage_config,
+        .n_tensors = 11,
+        .tensors = {TENSOR_2("gru.weight_ih_l0", "F32", 6, 3, stage_input_weight),
+                    {"gru.weight_hh_l0", "F32", 2, {6, 2}, zeros, 48},
+                    {"gru.bias_ih_l0", "F32", 1, {6}, zeros, 24},
+                    {"gru.bias_hh_l0", "F32", 1, {6}, zeros, 24},
+                    TENSOR_1("stage.mean", "F64", 2, stage_mean),
+                    TENSOR_1("stage.scale", "F64", 2, stage_scale),
+                    {"stage.weight", "F64", 3, {2, 2, 2}, stage_weight, 64},
+                    TENSOR_1("stage.bias", "F64", 2, stage_bias),
+                    TENSOR_2("selftest.input", "F32", 4, 3, stage_input),
+                    TENSOR_2("selftest.causal.latents", "F32", 4, 2, stage_latents),
+                    TENSOR_2("selftest.causal.readout", "F32", 4, 2, stage_readout)},
     };
 }
 

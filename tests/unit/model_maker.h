@@ -20,6 +20,9 @@ struct model_parts {
 struct model_parts maker_kalman(void);
 /* gru with zero weights, 3 channels, hidden 2: latents 0, log-rates = rate.bias. */
 struct model_parts maker_gru(void);
+/* gru whose two latents are n = 1, 0 or -1 averaged with decay 1/2, behind it a stage
+ * with the same decay and two lags. */
+struct model_parts maker_stage(void);
 /* ndt with zero weights, 2 channels, trials of 3 bins, modes A, C, trial: latents =
  * final norm's bias, log-rates = decoder's bias. */
 struct model_parts maker_ndt(void);

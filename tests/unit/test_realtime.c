@@ -29,6 +29,7 @@ static const struct {
     const char *name, *mode;
     struct model_parts (*make)(void);
 } models[] = {{"kalman", NULL, maker_kalman},
+              {"gru with a stage", NULL, maker_stage},
               {"gru", NULL, maker_gru},
               {"ndt C", "C", maker_ndt},
               {"ndt A", "A", maker_ndt}};

@@ -1,0 +1,54 @@
+"""The readout stage in float64 numpy: the answer key for models/readout/fit.py, tests and C.
+
+s_t = sum over k of a^k x_{t-k} / sum over k of a^k, a = exp(-bin / tau), since the start;
+z_t = scale (s_t - mean); y_t = bias + sum over lag k of W[:, k] z_{t-k}, where z before the start
+is 0. Shapes: T bins, D inputs (latents, or rates in expected counts per bin), K lags, O outputs.
+"""
+import math
+
+import numpy as np
+
+INPUTS = ("latents", "rates")
+TENSORS = ("stage.mean", "stage.scale", "stage.weight", "stage.bias")
+
+
+def decay_of(tau_ms, bin_ms):
+    return math.exp(-bin_ms / tau_ms) if tau_ms > 0 else 0.0
+
+
+def smooth(rows, decay):
+    """rows [T, ...] -> causal exponential average of the same shape; the first row is its own."""
+    total, weight, out = np.zeros(rows.shape[1:]), 0.0, np.empty_like(rows)
+    for t, x in enumerate(rows):
+        total, weight = decay * total + x, decay * weight + 1
+        out[t] = total / weight
+    return out
+
+
+def lagged(z, lags):
+    """z [T, D] -> [T, lags, D], lag 0 the newest; zeros before the start."""
+    out = np.zeros((len(z), lags, z.shape[1]))
+    for lag in range(min(lags, len(z))):
+        out[lag:, lag] = z[:len(z) - lag]
+    return out
+
+
+def apply(weights, config, answer):
+    """answer of the architecture's reference -> readout [T, O]."""
+    stage, bin_ms = config["stage"], config["bin_width_us"] / 1000
+    mean, scale, weight, bias = (np.asarray(weights[n], np.float64) for n in TENSORS)
+    rows = np.exp(answer["lograte"]) if stage["input"] == "rates" else answer["latents"]
+    z = scale * (smooth(rows, decay_of(stage["tau_ms"], bin_ms)) - mean)
+    return np.einsum("tkd,okd->to", lagged(z, stage["lags"]), weight) + bias
+
+
+def staged(run):
+    """The architecture's run(weights, config, counts, mode, ...) with the stage, where the file has
+    one, behind it."""
+    def run_staged(weights, config, *arguments):
+        own = {k: v for k, v in weights.items() if not k.startswith("stage.")}
+        answer = run(own, config, *arguments)
+        if "stage" in config:
+            answer = {**answer, "readout": apply(weights, config, answer)}
+        return answer
+    return run_staged
