@@ -7,6 +7,7 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "latentd/accept.h"
 #include "latentd/clock.h"
 #include "latentd/rt.h"
 
@@ -126,6 +127,7 @@ int daemon_open(struct daemon *d)
     d->data_context = zmq_ctx_new();
     if (!d->loops || !d->by_loop || !d->data_context) return out_of_memory();
     rt_raise_files(&d->notes);
+    accept_keep_reserve();
     wish_for_context(d);
     for (size_t i = 0; i < d->n_streams; i++) {
         d->by_loop[i] = &d->streams[i];

@@ -24,8 +24,7 @@ void rt_wish_check(struct rt_wish *wish, const char *who, struct notes *notes);
  * checked wish: libzmq aborts when it is refused. */
 void rt_wish_context(const struct rt_wish *wish, void *context);
 
-/* Open files: every connection takes one, and libzmq aborts when an accepted one on an
- * ipc endpoint has none left. Call first. */
+/* Open files: every connection takes one. Call before the first socket. */
 void rt_raise_files(struct notes *notes);
 /* Keep every page that is in use, now or later, out of swap. Call when start-up has
  * taken its memory. */

@@ -1,0 +1,101 @@
+"""Faults of what comes in: what the network and the source do to the bins."""
+import chain
+import plan
+from table import row
+
+
+def follow(run, kinds, quick, full):
+    """A stream through these incidents, seeded; ledgers and every frame as planned."""
+    p = plan.Plan(run.seed, run.pick(quick, full), kinds)
+    with chain.Chain(run.seed, p.actions) as c:
+        c.start()
+        frames = c.feed(p.n_bins)
+        p.check_counters(c.rig.wait_for("arm", "bins", "in", p.expect["bins.in"]))
+        chain.check_frames(frames, list(p.events()))
+        unknown = [n for name, n in c.rig.status()["inputs"].items() if "unknown_topic" in name]
+        if unknown != [p.unknown_topic]:
+            raise AssertionError(f"unknown topics: expected {p.unknown_topic}, found {unknown}")
+    return f"{p.n_bins} bins, {p.n_slots} incidents, {len(frames)} frames"
+
+
+@row("loss", "bins lost, 1 to 25 in a row, and 26 to 35, which is beyond max-gap",
+     "filled by the forecast (beyond max-gap: reset); ledgers and every frame as planned")
+def loss(run):
+    return follow(run, ["loss", "long loss"], 10, 2000)
+
+
+@row("duplication", "bins that come again, at once, within the reorder window, and beyond",
+     "duplicate or stale, counted each; no second frame")
+def duplication(run):
+    return follow(run, ["duplicate", "duplicate later", "echo"], 10, 2000)
+
+
+@row("reordering", "bins that come late, within the reorder window and beyond",
+     "filled, then late_after_fill or stale; lost or reordered by a running balance")
+def reordering(run):
+    return follow(run, ["reordering", "late"], 10, 2000)
+
+
+@row("corruption", "garbage, truncation, infinities, short bins, foreign topics",
+     "refused by name and counted; the bin is filled; the stream goes on")
+def corruption(run):
+    return follow(run, ["corruption", "truncation", "garbage", "not a number", "short counts",
+                        "unknown topic"], 12, 2000)
+
+
+@row("wrong width", "messages of another channel count or bin width",
+     "refused.shape, counted; the stream goes on")
+def wrong_width(run):
+    return follow(run, ["wrong width", "wrong bin width"], 6, 1000)
+
+
+@row("oversize", "messages above the stream's bound, messages of three parts and more",
+     "refused.length, counted; the stream goes on")
+def oversize(run):
+    return follow(run, ["too long", "too many parts"], 6, 1000)
+
+
+@row("burst", "up to 30 bins held back, then sent at once",
+     "every bin decoded, in order; nothing lost, nothing twice")
+def burst(run):
+    return follow(run, ["burst"], 6, 1000)
+
+
+@row("overflow", "finite input that drives the output beyond a float",
+     "SAFE with the neutral readout in its place; on from a reset")
+def overflow(run):
+    return follow(run, ["overflow"], 6, 1000)
+
+
+@row("mixture", "all of the above, mixed",
+     "the three ledgers and every frame exactly as planned")
+def mixture(run):
+    return follow(run, None, len(plan.INCIDENTS), 5000)
+
+
+@row("source clock", "the source's clock steps by hours, both ways, and drifts by 500 ppm",
+     "every bin decoded, ledgers untouched; t_source_ns goes out as it came in")
+def source_clock(run):
+    hour_ns = 3600 * 10**9
+    actions = {"100": [["shift", 3 * hour_ns]], "200": [["shift", -2 * hour_ns]],
+               "300": [["drift", 500]], "400": [["shift", 2**62]]}
+    n = 512
+    with chain.Chain(run.seed, actions) as c:
+        c.start()
+        frames = c.feed(n)
+        expected = list(clock_of(n, hour_ns))
+        if [f.t_source_ns for f in frames] != expected:
+            raise AssertionError("t_source_ns was changed on the way")
+        status = c.status()
+        seen = (status["bins"]["decoded"], status["frames"]["published"],
+                status["sequence"]["lost"], status["sequence"]["resets"])
+        if seen != (n, n, 0, 0):
+            raise AssertionError(f"decoded, published, lost, resets: {seen}")
+    return f"{n} bins"
+
+
+def clock_of(n, hour_ns):
+    """What the proxy makes of the time of bin i, from the plan's words."""
+    for i in range(n):
+        shift = 3 * hour_ns * (i >= 100) - 2 * hour_ns * (i >= 200) + 2**62 * (i >= 400)
+        yield plan.clock_reads((i + 1) * plan.BIN_NS, 500 * (i >= 300), shift)
