@@ -22,8 +22,9 @@ from common.metrics import bits_per_spike, r2_per_column, r2_summary  # noqa: E4
 from common.model_file import read_model  # noqa: E402
 from common.reference_command import run_trials  # noqa: E402
 from common.refusal import run_command  # noqa: E402
-from dlds import scoring as dlds_scoring, switching  # noqa: E402
 from common.stream import decode_stream, find_decoder  # noqa: E402
+from dlds import scoring as dlds_scoring, switching  # noqa: E402
+from refit import loop, scoring as refit_scoring  # noqa: E402
 
 MODELS = Path(__file__).resolve().parent
 RATE_FLOOR = 1e-3  # counts per bin: an estimate of zero would cost infinitely many bits
@@ -32,7 +33,8 @@ SHIPPED = {"lorenz": (("ndt", "lorenz_causal", ("A", "C", "trial")),
                       ("smc", "lorenz", ("causal",))),
            "reach": (("gru", "reach", ("causal",)), ("wiener", "reach", ("causal",)),
                      ("kalman", "reach", ("causal",))),
-           "switching": (("dlds", "switching", ("causal",)),)}
+           "switching": (("dlds", "switching", ("causal",)),),
+           "loop": (("refit", "loop", ("causal",)),)}
 
 
 def warm_up_bins(model):
@@ -152,6 +154,12 @@ def switching_table():
     return rows
 
 
+def loop_table():
+    """Time to target in the simulated closed loop, which runs over the float64 reference."""
+    weights = read_model(MODELS / "refit" / "loop.safetensors").weights
+    return refit_scoring.table(loop.read_recipe(), weights)
+
+
 def cost_table():
     """What one bin costs, from the shapes."""
     rows = ["| file | KB | parameters | mode | state, bytes | multiply-adds per bin "
@@ -193,7 +201,8 @@ def main():
     print(f"scoring the output of {how} on held-out trials")
     tables = {"lorenz": rate_table(dataset.recipe_recording("lorenz")),
               "reach": readout_table(dataset.recipe_recording("reach")),
-              "switching": switching_table(), "cost": cost_table()}
+              "switching": switching_table(), "loop": loop_table(),
+              "cost": cost_table()}
     for name, rows in tables.items():
         print(f"\n{name}\n" + "\n".join(rows))
     if args.write:

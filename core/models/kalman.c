@@ -8,11 +8,12 @@
  * "full". Multiply-adds per bin: S (S + C'), C' the non-zero channels; full: about 6
  * S^3 more. float64 inside, float32 out. predict: the time update; "given": the
  * training mean as input. */
-#include <math.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "layers/matrix.h"
+#include "layers/riccati.h"
+#include "layers/shapes.h"
 #include "models/model.h"
 
 static const struct latent_mode kalman_modes[] = {{.name = "causal"}, {0}};
@@ -20,8 +21,6 @@ static const struct latent_mode kalman_modes[] = {{.name = "causal"}, {0}};
 enum kalman_form { FORM_STEADY, FORM_FULL, FORM_GIVEN };
 
 #define KALMAN_MAX_STATES 256
-#define RICCATI_MAX_STEPS 100000
-#define RICCATI_TOLERANCE 1e-14 /* relative change of the covariance */
 
 struct kalman {
     size_t n_channels, n_states, n_readout; /* C, S, O */
@@ -44,52 +43,6 @@ struct kalman_state {
     double *scratch; /* [4 S^2 + 2 S] */
 };
 
-/* P = A P A^T + Q */
-static void covariance_predict(double *p, const double *a, const double *q, size_t n,
-                               double *work)
-{
-    double *ap = work, *at = work + n * n;
-    matrix_multiply(ap, a, p, n, n, n);
-    matrix_transpose(at, a, n, n);
-    matrix_multiply(p, ap, at, n, n, n);
-    for (size_t i = 0; i < n * n; i++) p[i] += q[i];
-}
-
-/* P = (P^-1 + G)^-1 = (I + P G)^-1 P, which needs no inverse of P; then made symmetric.
- */
-static int covariance_update(double *p, const double *g, size_t n, double *work)
-{
-    matrix_multiply(work, p, g, n, n, n);
-    for (size_t i = 0; i < n; i++) work[i * n + i] += 1.0;
-    if (matrix_solve(work, p, n, n)) return -1;
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < i; j++)
-            p[i * n + j] = p[j * n + i] = 0.5 * (p[i * n + j] + p[j * n + i]);
-    return 0;
-}
-
-/* The fixed point of predict and update, from P = Q. Returns -1 when it is not reached.
- */
-static int covariance_settle(double *p, const double *a, const double *q,
-                             const double *g, size_t n, double *work)
-{
-    double *before = work + 2 * n * n;
-    memcpy(p, q, n * n * sizeof *p);
-    for (int step = 0; step < RICCATI_MAX_STEPS; step++) {
-        double change = 0.0, size = 0.0;
-        memcpy(before, p, n * n * sizeof *p);
-        covariance_predict(p, a, q, n, work);
-        if (covariance_update(p, g, n, work)) return -1;
-        for (size_t i = 0; i < n * n; i++) {
-            change = fmax(change, fabs(p[i] - before[i]));
-            size = fmax(size, fabs(p[i]));
-        }
-        if (step && change <= RICCATI_TOLERANCE * size) return 0;
-        if (!isfinite(size)) return -1;
-    }
-    return -1;
-}
-
 /* ---- load ---- */
 
 static void fail(struct weights *w, int status, const char *text)
@@ -101,15 +54,6 @@ static const double *optional(struct weights *w, const char *name, size_t n_dims
                               const size_t *shape)
 {
     return weights_has(w, name) ? weights_doubles(w, n_dims, shape, "%s", name) : NULL;
-}
-
-/* Number of rows of a required tensor, 1..256; what is wrong shows when the tensor is
- * taken. */
-static size_t states_of(const struct weights *w, const char *name)
-{
-    const struct tensor *t = weights_peek(w, name);
-    bool fits = t && t->n_dims && t->shape[0] >= 1 && t->shape[0] <= KALMAN_MAX_STATES;
-    return fits ? t->shape[0] : 1;
 }
 
 /* What the observation model gives, in the model's arena. */
@@ -126,18 +70,12 @@ static void observation_solve(struct kalman *m, struct weights *w,
                               struct arena *work)
 {
     size_t n = m->n_states, channels = m->n_channels;
-    double *r_copy = arena_copy(work, r, channels * channels * sizeof *r);
-    double *ct = arena_doubles(work, n * channels);
-    memcpy(o->gain, c, channels * n * sizeof *c);
-    if (matrix_solve_positive(r_copy, o->gain, channels, n)) {
+    double *big = arena_doubles(work, channels * channels);
+    if (riccati_observe(o->gain, o->information, c, r, channels, n, big))
         fail(w, LATENT_E_TENSOR,
              "tensor \"R\": expected a positive definite covariance, found one that is "
              "not; add a small value to its diagonal (silent channels have no "
              "variance)");
-        return;
-    }
-    matrix_transpose(ct, c, channels, n);
-    matrix_multiply(o->information, ct, o->gain, n, channels, n);
 }
 
 /* The steady gain: K^T = R^-1 C P, and A - K C A = A - P G A. */
@@ -145,8 +83,9 @@ static void gain_settle(struct kalman *m, struct weights *w, struct observation 
                         struct arena *work)
 {
     size_t n = m->n_states, channels = m->n_channels;
-    double *p = arena_doubles(work, n * n), *small = arena_doubles(work, 3 * n * n);
-    if (covariance_settle(p, m->transition, m->noise, o->information, n, small)) {
+    double *p = arena_doubles(work, n * n),
+           *small = arena_doubles(work, RICCATI_SCRATCH(n));
+    if (riccati_settle(p, m->transition, m->noise, o->information, n, small)) {
         fail(w, LATENT_E_TENSOR,
              "tensors \"A\", \"C\", \"Q\", \"R\": the Riccati recursion does not "
              "settle; use form \"full\", or check that A and C describe an observable "
@@ -175,7 +114,7 @@ static void observation_load(struct kalman *m, struct weights *w, const double *
     m->constant = o.constant;
     if (!o.gain || w->status) return; /* only counting, or a tensor is missing */
 
-    size_t size = channels * channels + 2 * channels * n + 4 * n * n;
+    size_t size = channels * channels + channels * n + 4 * n * n;
     if (arena_new(&work, size * sizeof(double) + 8 * ARENA_ALIGN)) {
         fail(w, LATENT_E_NOMEM, "kalman: no memory for the gain");
         return;
@@ -190,7 +129,8 @@ static void observation_load(struct kalman *m, struct weights *w, const double *
 
 static void model_load(struct kalman *m, struct weights *w)
 {
-    size_t n = m->n_states = states_of(w, "A"), channels = m->n_channels;
+    size_t n = m->n_states = shapes_axis(w, "A", 0, KALMAN_MAX_STATES),
+           channels = m->n_channels;
     m->transition = weights_doubles(w, SHAPE(n, n), "A");
     const double *c = weights_doubles(w, SHAPE(channels, n), "C");
     m->noise = weights_doubles(w, SHAPE(n, n), "Q");
@@ -218,7 +158,8 @@ static const double *given_forecast(struct weights *w, const double *m2,
 
 static void given_load(struct kalman *m, struct weights *w, const float *mean)
 {
-    size_t n = m->n_states = states_of(w, "M1"), channels = m->n_channels;
+    size_t n = m->n_states = shapes_axis(w, "M1", 0, KALMAN_MAX_STATES),
+           channels = m->n_channels;
     m->transition = m->decay = weights_doubles(w, SHAPE(n, n), "M1");
     const double *m2 = weights_doubles(w, SHAPE(n, channels), "M2");
     double *m2t = arena_doubles(w->arena, channels * n);
@@ -241,7 +182,7 @@ static void *kalman_load(struct weights *w, struct config *c, struct model_dims 
     m.start = optional(w, "x0", SHAPE(m.n_states));
     m.n_readout = m.n_states;
     if (weights_has(w, "readout.weight")) {
-        m.n_readout = states_of(w, "readout.weight");
+        m.n_readout = shapes_axis(w, "readout.weight", 0, KALMAN_MAX_STATES);
         m.readout =
             weights_doubles(w, SHAPE(m.n_readout, m.n_states), "readout.weight");
         m.readout_bias = weights_doubles(w, SHAPE(m.n_readout), "readout.bias");
@@ -319,8 +260,7 @@ static void advance(struct kalman_state *s, const double *a, const double *const
 static void predict_covariance(struct kalman_state *s)
 {
     const struct kalman *m = s->m;
-    if (s->p)
-        covariance_predict(s->p, m->transition, m->noise, m->n_states, s->scratch);
+    if (s->p) riccati_predict(s->p, m->transition, m->noise, m->n_states, s->scratch);
 }
 
 /* s- = A s; P = update(A P A^T + Q); s = s- + P (B (x - offset) - G s-) */
@@ -332,7 +272,7 @@ static void step_full(struct kalman_state *s, const double *observed)
 
     advance(s, m->transition, m->forecast);
     predict_covariance(s);
-    covariance_update(s->p, m->information, n, s->scratch);
+    riccati_update(s->p, m->information, n, s->scratch);
     matrix_multiply(gs, m->information, s->s, n, n, 1);
     for (size_t i = 0; i < n; i++) innovation[i] = observed[i] - gs[i];
     matrix_multiply(gs, s->p, innovation, n, n, 1);

@@ -65,8 +65,15 @@ def smc_cost(hyper, weights, _mode, n_channels):
             sum(a.size for a in weights.values()) * FLOAT)
 
 
+def refit_cost(_hyper, weights, _mode, n_channels):
+    """Gain on the counts, two products of the cursor's dimensions."""
+    d = len(weights["A"])
+    macs = d * n_channels + 2 * d * d
+    return 2 * d * DOUBLE, macs, macs * DOUBLE
+
+
 COSTS = {"dlds": dlds_cost, "gru": gru_cost, "kalman": kalman_cost, "ndt": ndt_cost,
-         "smc": smc_cost, "wiener": wiener_cost}
+         "refit": refit_cost, "smc": smc_cost, "wiener": wiener_cost}
 
 
 def stage_cost(weights):

@@ -162,6 +162,19 @@ def dlds(path, generator, *, n_channels, n_states, n_operators):
     return finish(path, "dlds", n_channels, ["causal"], hyper, outputs, weights, n_bins=8)
 
 
+def refit(path, generator, *, n_channels):
+    weights = {
+        "A": 0.9 * np.eye(2), "Q": 50 * np.eye(2), "R": np.eye(n_channels),
+        "C.velocity": 0.01 * generator.standard_normal((n_channels, 2)),
+        "C.position": 0.005 * generator.standard_normal((n_channels, 2)),
+        "offset": np.full(n_channels, 0.2), "p0": np.zeros(2),
+        "position.min": np.full(2, -100.0), "position.max": np.full(2, 100.0),
+    }
+    readout = [model_file.readout_entry(name, "mm") for name in ("px", "py")]
+    return finish(path, "refit", n_channels, ["causal"], {}, (4, 0, readout + velocity_readout()),
+                  weights, n_bins=8)
+
+
 def smc_convs(generator, n_channels, channels, kernels, n_latents):
     """The encoder: two convolutions and two heads."""
     layers = {"initial_stack.1": (channels[0], n_channels, kernels[0]),

@@ -98,6 +98,10 @@ def wiener_make(path, generator):
     return random_models.wiener(path, generator, n_channels=96, lags=10)
 
 
+def refit_make(path, generator):
+    return random_models.refit(path, generator, n_channels=96)
+
+
 def dlds_make(path, generator):
     return random_models.dlds(path, generator, n_channels=100, n_states=10, n_operators=8)
 
@@ -125,6 +129,8 @@ ROWS = (
     smc_row("smc-maze", "Low-rank RNN, 137 -> 182 channels, 36 latents, 512 units, 100 particles",
             n_channels=137, n_rates=182, n_latents=36, units=512, particles=100),
     Row("kalman", "Kalman filter, 96 channels, 5 states, steady gain, float64", kalman_make,
+        "causal", 100, 0, poisson(96, 100), None, no_peer=NO_NETWORK),
+    Row("refit", "ReFIT Kalman filter, 96 channels, 2 dimensions, float64", refit_make,
         "causal", 100, 0, poisson(96, 100), None, no_peer=NO_NETWORK),
     Row("wiener", "Wiener filter, 96 channels, 10 bins, 2 outputs", wiener_make,
         "causal", 100, 0, poisson(96, 100), lambda model: n_bytes(model.weights.values()),

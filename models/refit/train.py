@@ -1,0 +1,52 @@
+#!/usr/bin/python3
+"""Fit a ReFIT Kalman filter to a session of closed-loop control by the subject of loop.json.
+
+  models/refit/train.py --out loop.safetensors
+
+1. a velocity Kalman filter is fitted to arm reaches, and the subject controls the cursor with it;
+2. ReFIT: in those bins the decoded velocity is turned towards the target, and is zero on it; the
+   counts are fitted by that intention and by the cursor's place, which is known;
+3. both control the cursor in fresh trials: time to target. Beside them two Kalman filters fitted
+   to the same closed-loop bins, with none and with the first of ReFIT's two ideas, so that new
+   data are not taken for the method.
+"""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import safetensors  # noqa: E402
+from common.model_file import channel_table, command_line, readout_entry  # noqa: E402
+from common.refusal import run_command  # noqa: E402
+from refit import loop, scoring  # noqa: E402
+
+
+def readout_entries(recipe):
+    """Position, held inside the workspace by the filter itself, then velocity."""
+    edge, top = float(recipe["workspace_mm"]), 2.0 * recipe["intent_top_mm_s"]
+    return [readout_entry(f"p{k}", "mm", 0.0, -edge, edge) for k in "xy"] + \
+        [readout_entry(f"v{k}", "mm/s", 0.0, -top, top) for k in "xy"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", required=True, metavar="CHECKPOINT.safetensors",
+                        help="what export.py reads")
+    args, recipe = parser.parse_args(), loop.read_recipe()
+    _, _, session = scoring.sessions(recipe)
+    print(f"closed-loop session: {len(session['counts'])} bins, {len(session['seconds'])} trials",
+          flush=True)
+    tensors = scoring.fit_refit(session, recipe)
+    counts = session["counts"]
+    facts = {"bin_width_us": recipe["bin_width_ms"] * 1000, "readout": readout_entries(recipe),
+             "licence": "Apache-2.0", "channels": channel_table(counts.mean(0), counts.var(0)),
+             "source": f"{command_line()}, data: models/refit/loop.json"}
+    safetensors.write(args.out, tensors, {"latent": json.dumps(facts)})
+    print(f"{args.out}: written")
+    print("\n".join(scoring.table(recipe, tensors)))
+
+
+if __name__ == "__main__":
+    run_command(main)
