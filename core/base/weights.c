@@ -30,7 +30,7 @@ static int tensor_check_shape(const struct tensor *t, size_t n_dims,
                      tensor_shape_text(found, t->n_dims, t->shape));
 }
 
-/* Element i of an F32 or F64 tensor, whatever its alignment. */
+/* Element i as stored, whatever its alignment. */
 static double tensor_element(const struct tensor *t, size_t i)
 {
     const unsigned char *data = t->data;
@@ -40,7 +40,12 @@ static double tensor_element(const struct tensor *t, size_t i)
         memcpy(&wide, data + i * sizeof wide, sizeof wide);
         return wide;
     }
-    memcpy(&narrow, data + i * sizeof narrow, sizeof narrow);
+    if (t->type == TENSOR_I8) return (double)(int8_t)data[i];
+    uint16_t upper = 0;
+    if (t->type == TENSOR_BF16) memcpy(&upper, data + i * sizeof upper, sizeof upper);
+    uint32_t bits = (uint32_t)upper << 16;
+    memcpy(&narrow, &bits, sizeof narrow);
+    if (t->type == TENSOR_F32) memcpy(&narrow, data + i * sizeof narrow, sizeof narrow);
     return (double)narrow;
 }
 
@@ -69,15 +74,27 @@ static int tensor_check_finite(const struct tensor *t, struct latent_error *err)
     return 0;
 }
 
+/* Types besides F32 that a take accepts, and how an error names them. */
+struct accepted {
+    enum tensor_type other; /* TENSOR_F32: none */
+    const char *text;
+};
+
+static const struct accepted floats = {TENSOR_F32, "F32"},
+                             doubles = {TENSOR_F64, "F64 or F32"};
+static const struct accepted matrices[N_PRECISIONS] = {
+    [PRECISION_F32] = {TENSOR_F32, "F32 (precision f32)"},
+    [PRECISION_BF16] = {TENSOR_BF16, "F32 or BF16 (precision bf16)"},
+    [PRECISION_INT8] = {TENSOR_I8, "F32 or I8 (precision int8)"},
+};
+
 /* The named tensor, checked and marked as taken; NULL with w->status set. */
-static const struct tensor *weights_take(struct weights *w, bool doubles, size_t n_dims,
-                                         const size_t *shape, const char *format,
-                                         va_list args)
+static const struct tensor *tensor_take(struct weights *w, struct accepted accepted,
+                                        size_t n_dims, const size_t *shape,
+                                        const char *name)
 {
     if (w->status) return NULL;
-    char name[SAFETENSORS_MAX_NAME + 1];
-    vsnprintf(name, sizeof name, format, args);
-    const char *type = doubles ? "F64 or F32" : "F32";
+    const char *type = accepted.text;
     const struct tensor *t = weights_peek(w, name);
     if (!t) {
         w->status = weights_refuse_missing(w, name, type, n_dims, shape);
@@ -85,7 +102,7 @@ static const struct tensor *weights_take(struct weights *w, bool doubles, size_t
     }
     assert(!w->taken[t - w->file->tensors]);
     w->taken[t - w->file->tensors] = true;
-    if (t->type != TENSOR_F32 && !(doubles && t->type == TENSOR_F64))
+    if (t->type != TENSOR_F32 && t->type != accepted.other)
         w->status = error_set(w->err, LATENT_E_TENSOR,
                               "tensor \"%s\": expected type %s, found %s", name, type,
                               tensor_type_name(t->type));
@@ -94,14 +111,53 @@ static const struct tensor *weights_take(struct weights *w, bool doubles, size_t
     return w->status ? NULL : t;
 }
 
+static const struct tensor *weights_take(struct weights *w, struct accepted accepted,
+                                         size_t n_dims, const size_t *shape,
+                                         const char *format, va_list args)
+{
+    char name[SAFETENSORS_MAX_NAME + 1];
+    vsnprintf(name, sizeof name, format, args);
+    return tensor_take(w, accepted, n_dims, shape, name);
+}
+
 const float *weights_floats(struct weights *w, size_t n_dims, const size_t *shape,
                             const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    const struct tensor *t = weights_take(w, false, n_dims, shape, format, args);
+    const struct tensor *t = weights_take(w, floats, n_dims, shape, format, args);
     va_end(args);
     return t ? arena_copy(w->arena, t->data, t->n_bytes) : NULL;
+}
+
+float *weights_raw(struct weights *w, size_t n)
+{
+    return arena_floats(w->raw ? w->raw : w->arena, n);
+}
+
+const float *weights_matrix(struct weights *w, size_t rows, size_t cols,
+                            const char *format, ...)
+{
+    const size_t shape[] = {rows, cols};
+    const struct tensor *scale = NULL;
+    va_list args;
+    va_start(args, format);
+    const struct tensor *t =
+        weights_take(w, matrices[w->precision], 2, shape, format, args);
+    va_end(args);
+    if (t && t->type == TENSOR_I8) {
+        char name[SAFETENSORS_MAX_NAME + 1];
+        snprintf(name, sizeof name, "%s.scale", t->name);
+        scale = tensor_take(w, floats, 1, shape, name);
+        if (!scale) return NULL;
+    }
+    if (!t) return NULL;
+    float *values = weights_raw(w, rows * cols);
+    for (size_t i = 0; values && i < rows * cols; i++) {
+        double size = scale ? tensor_element(scale, i / cols) : 1.0;
+        values[i] = (float)(size * tensor_element(t, i));
+    }
+    return values;
 }
 
 const double *weights_doubles(struct weights *w, size_t n_dims, const size_t *shape,
@@ -109,7 +165,7 @@ const double *weights_doubles(struct weights *w, size_t n_dims, const size_t *sh
 {
     va_list args;
     va_start(args, format);
-    const struct tensor *t = weights_take(w, true, n_dims, shape, format, args);
+    const struct tensor *t = weights_take(w, doubles, n_dims, shape, format, args);
     va_end(args);
     if (!t) return NULL;
     double *copy = arena_doubles(w->arena, t->n_elements);

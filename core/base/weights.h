@@ -14,11 +14,15 @@
 #include <stdbool.h>
 
 #include "base/arena.h"
+#include "base/precision.h"
 #include "base/safetensors.h"
 
 struct weights {
     const struct safetensors *file;
-    struct arena *arena;      /* the model's; converted and packed weights live here */
+    struct arena *arena; /* the model's; converted and packed weights live here */
+    struct arena
+        *raw; /* matrices until they are packed; gone after load; NULL: arena */
+    enum precision precision; /* of the matrices that load packs */
     bool *taken;              /* [file->n_tensors] */
     struct latent_error *err; /* first error wins */
     int status;               /* 0 until something was missing or wrong */
@@ -30,7 +34,16 @@ struct weights {
 const float *weights_floats(struct weights *w, size_t n_dims, const size_t *shape,
                             const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-/* The same in float64, from F64 or F32. */
+/* The same for a matrix [rows, cols] that load packs for the kernels: it lies in
+ * w->raw, which goes when load is over. In the precision that is loaded it may also be
+ * stored so: BF16, or I8 with a tensor "<name>.scale" [rows], F32, for weight = scale *
+ * I8. */
+const float *weights_matrix(struct weights *w, size_t rows, size_t cols,
+                            const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* n floats in w->raw, for what load makes of a matrix before it packs it. */
+float *weights_raw(struct weights *w, size_t n);
+/* The same as weights_floats in float64, from F64 or F32. */
 const double *weights_doubles(struct weights *w, size_t n_dims, const size_t *shape,
                               const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -126,24 +126,18 @@ static void read_modes(struct model_config *mc, struct config *c,
     info->n_modes = (uint32_t)json_array_size(list);
 }
 
-/* Words of the format, and which of them this build computes with. */
-static const struct precision {
-    const char *name;
-    bool offered;
-} precisions[] = {{"f32", true}, {"bf16", false}, {"int8", false}};
-
-static void check_precision(struct config *c, const char *name)
+static void check_precision(struct model_config *mc, struct config *c, const char *name)
 {
-    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++) {
-        if (strcmp(name, precisions[i].name) != 0) continue;
-        if (!precisions[i].offered)
-            config_refuse(
-                c, LATENT_E_UNSUPPORTED, "precisions",
-                "expected precisions that this build offers (f32), found \"%s\"", name);
-        return;
-    }
-    config_refuse(c, LATENT_E_CONFIG, "precisions",
-                  "expected words of \"f32\", \"bf16\", \"int8\", found \"%s\"", name);
+    int precision = precision_find(name);
+    if (precision < 0)
+        config_refuse(c, LATENT_E_CONFIG, "precisions",
+                      "expected words of \"f32\", \"bf16\", \"int8\", found \"%s\"",
+                      name);
+    else if (precision != PRECISION_F32 && !mc->ops->narrow)
+        config_refuse(c, LATENT_E_UNSUPPORTED, "precisions",
+                      "expected precisions that this build offers for %s (f32), found "
+                      "\"%s\"",
+                      mc->ops->name, name);
 }
 
 static void read_precisions(struct model_config *mc, struct config *c,
@@ -154,7 +148,7 @@ static void read_precisions(struct model_config *mc, struct config *c,
     size_t n = json_array_size(list);
     const char **names = arena_take(&mc->arrays, n * sizeof *names);
     read_names(c, "precisions", list, names);
-    for (size_t i = 0; !c->status && i < n; i++) check_precision(c, names[i]);
+    for (size_t i = 0; !c->status && i < n; i++) check_precision(mc, c, names[i]);
     info->precisions = names;
     info->n_precisions = (uint32_t)n;
 }

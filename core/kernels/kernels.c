@@ -1,20 +1,39 @@
-/* Choice of the kernel table, packing, and the naive twins. */
+/* Choice of the kernel table, and the naive twins. */
 #include "kernels/kernels.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const struct kernels *chosen = &kernels_plain;
 
+/* What this machine can run, the best last. */
+static size_t kernels_usable(const struct kernels *usable[])
+{
+    size_t n = 0;
+    usable[n++] = &kernels_plain;
+#if defined(__x86_64__)
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                  __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512vl") &&
+                  __builtin_cpu_supports("avx512dq");
+    if (avx2) usable[n++] = &kernels_avx2;
+    if (avx512) usable[n++] = &kernels_avx512;
+    if (avx512 && __builtin_cpu_supports("avx512vnni"))
+        usable[n++] = &kernels_avx512vnni;
+#elif defined(__aarch64__)
+    usable[n++] = &kernels_neon;
+#endif
+    return n;
+}
+
 const struct kernels *kernels_at(size_t i)
 {
-    const struct kernels *usable[3] = {&kernels_plain, NULL, NULL};
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        usable[1] = &kernels_avx2;
-#endif
-    return i < 3 ? usable[i] : NULL;
+    const struct kernels *usable[4];
+    size_t n = kernels_usable(usable);
+    return i < n ? usable[i] : NULL;
 }
 
 /* Before main, so that no thread ever sees the choice change. */
@@ -30,32 +49,6 @@ __attribute__((constructor)) static void kernels_choose(void)
 const struct kernels *kernels_get(void)
 {
     return chosen;
-}
-
-static size_t panel_width(size_t rows, size_t first)
-{
-    size_t left = rows - first;
-    return left >= PANEL_ROWS ? PANEL_ROWS : (left + 7) / 8 * 8;
-}
-
-struct panels panels_pack(struct arena *a, size_t rows, size_t cols,
-                          const float *weight, const float *bias)
-{
-    size_t padded = rows / PANEL_ROWS * PANEL_ROWS;
-    if (rows % PANEL_ROWS) padded += panel_width(rows, padded);
-    float *data = arena_floats(a, padded * cols);
-    struct panels w = {.rows = rows, .cols = cols, .data = data, .bias = bias};
-    if (!data || !weight) return w;
-    for (size_t first = 0; first < rows; first += PANEL_ROWS) {
-        size_t width = panel_width(rows, first);
-        for (size_t c = 0; c < cols; c++)
-            for (size_t r = 0; r < width; r++) {
-                size_t row = first + r;
-                data[c * width + r] = row < rows ? weight[row * cols + c] : 0.0f;
-            }
-        data += width * cols;
-    }
-    return w;
 }
 
 size_t nonzero_index(uint32_t *index, const float *x, size_t n)
@@ -90,4 +83,13 @@ void naive_layer_norm(float *y, const float *x, const float *weight, const float
         y[i] =
             (float)(((double)x[i] - mean) / sqrt(variance + 1e-5) * (double)weight[i] +
                     (double)bias[i]);
+}
+
+void naive_softmax(float *x, size_t n, float scale)
+{
+    double most = (double)x[0], sum = 0.0;
+    for (size_t i = 0; i < n; i++) most = fmax(most, (double)x[i]);
+    for (size_t i = 0; i < n; i++) sum += exp(((double)x[i] - most) * (double)scale);
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)(exp(((double)x[i] - most) * (double)scale) / sum);
 }

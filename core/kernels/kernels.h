@@ -2,29 +2,32 @@
  * start.
  *
  * One body (kernels_body.h) is compiled for each instruction set. The order of
- * summation depends on the inner dimension only, never on the vector width, so
- * instruction sets differ by fused rounding alone. No function allocates. Arrays need
- * no alignment unless said. */
+ * summation depends on the inner dimension only, never on the vector width or on how
+ * many rows are multiplied at once, so instruction sets differ by fused rounding alone
+ * and a window gives the same bits as its bins one by one. No function allocates.
+ * Arrays need no alignment unless said. */
 #ifndef LATENT_KERNELS_H
 #define LATENT_KERNELS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/arena.h"
+#include "kernels/panels.h"
 
-#define PANEL_ROWS 64 /* outputs computed side by side */
-#define KERNEL_LANES                                                                   \
-    16 /* partial sums of a dot product; also the padding of attention heads is 8 */
+#define KERNEL_LANES 16 /* partial sums of a dot product */
 
-/* A matrix [rows, cols] as column panels: for each block of 64 rows, column after
- * column, the 64 values side by side (the last block is narrower, rounded up to 8,
- * zero-padded). A product then reads memory strictly forward, sums each output in
- * column order, and may skip columns of zeros without changing a bit. */
-struct panels {
-    size_t rows, cols;
+/* What becomes of a product (bit set), in this order. */
+enum product_then {
+    PRODUCT_ADD = 1u << 0,  /* added to what is in y */
+    PRODUCT_RELU = 1u << 1, /* negative numbers become zero */
+};
+
+/* A float matrix [n_out, n_in] in units of 16 outputs: element (o, c) is
+ * data[o / 16 * unit_stride + c * column_stride + o % 16]. The last unit is read whole.
+ */
+struct tiles {
     const float *data;
-    const float *bias; /* [rows] or NULL */
+    size_t unit_stride, column_stride, n_out, n_in;
 };
 
 struct kernels {
@@ -37,12 +40,19 @@ struct kernels {
      * others are zero */
     void (*matvec_sparse)(float *y, const struct panels *w, const float *x,
                           const uint32_t *index, size_t n);
+    /* The same for n rows at once: row i of y (stride y_stride) from row i of x (stride
+     * x_stride); each weight is read once for several rows. */
+    void (*matmul)(float *y, size_t y_stride, const struct panels *w, const float *x,
+                   size_t x_stride, size_t n, unsigned then);
+    /* Row i of y [n, n_out] = M times row i of x [n, n_in], for a matrix that changes
+     * from bin to bin. */
+    void (*product)(float *y, size_t y_stride, const struct tiles *m, const float *x,
+                    size_t x_stride, size_t n);
     /* y[j] = sum_i x[i] rows[j * stride + i], j < n_rows, i < n */
     void (*dots)(float *y, const float *x, size_t n, const float *rows, size_t stride,
                  size_t n_rows);
-    /* y[n] = sum_j x[j] rows[j * stride ...]; n a multiple of 8, added in order of j */
-    void (*weighted_rows)(float *y, size_t n, const float *rows, size_t stride,
-                          const float *x, size_t n_rows);
+    /* Softmax of x[0..n) times scale, in place. */
+    void (*softmax)(float *x, size_t n, float scale);
     /* Layer norm with affine weights, biased variance, eps 1e-5; the mean is corrected
      * by a second pass, since tokens may carry a few large elements. y may be x. */
     void (*layer_norm)(float *y, const float *x, const float *weight, const float *bias,
@@ -58,10 +68,6 @@ const struct kernels *kernels_get(void);
 /* All tables this machine can run, for tests; NULL past the last. */
 const struct kernels *kernels_at(size_t i);
 
-/* Pack weight [rows, cols] (row-major) into a; data is NULL from a counting arena. bias
- * is kept by pointer. */
-struct panels panels_pack(struct arena *a, size_t rows, size_t cols,
-                          const float *weight, const float *bias);
 /* Indices of non-zero elements, ascending; returns their number. index: [n]. */
 size_t nonzero_index(uint32_t *index, const float *x, size_t n);
 
@@ -70,10 +76,13 @@ void naive_matvec(float *y, const float *weight, const float *bias, const float 
                   size_t rows, size_t cols);
 void naive_layer_norm(float *y, const float *x, const float *weight, const float *bias,
                       size_t n);
+void naive_softmax(float *x, size_t n, float scale);
 
 extern const struct kernels kernels_plain;
 #if defined(__x86_64__)
-extern const struct kernels kernels_avx2;
+extern const struct kernels kernels_avx2, kernels_avx512, kernels_avx512vnni;
+#elif defined(__aarch64__)
+extern const struct kernels kernels_neon;
 #endif
 
 #endif

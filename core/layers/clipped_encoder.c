@@ -18,8 +18,7 @@ void clipped_encoder_load(struct clipped_encoder *l, struct weights *w, size_t n
         char prefix[96];
         snprintf(prefix, sizeof prefix, "%s.%s_gru.cell", name, d ? "bwd" : "fwd");
         clipped_gru_load(&l->cell[d], w, n_in, hidden, clip, prefix);
-        l->input[d] =
-            clipped_gru_input(&l->cell[d], w->arena, 0, n_in, l->cell[d].bias);
+        l->input[d] = clipped_gru_input(&l->cell[d], w, 0, n_in, l->cell[d].bias);
     }
 }
 

@@ -10,27 +10,27 @@ void clipped_gru_load(struct clipped_gru *l, struct weights *w, size_t n_in,
     l->n_in = n_in;
     l->hidden = hidden;
     l->clip = clip;
-    l->weight = weights_floats(w, SHAPE(rows, n_in), "%s.weight_ih", prefix);
-    const float *hh = weights_floats(w, SHAPE(rows, hidden), "%s.weight_hh", prefix);
+    l->weight = weights_matrix(w, rows, n_in, "%s.weight_ih", prefix);
+    const float *hh = weights_matrix(w, rows, hidden, "%s.weight_hh", prefix);
     const float *b_ih = weights_floats(w, SHAPE(rows), "%s.bias_ih", prefix);
     const float *b_hh = weights_floats(w, SHAPE(rows), "%s.bias_hh", prefix);
     float *bias = arena_floats(w->arena, rows);
     for (size_t i = 0; bias && b_ih && b_hh && i < rows; i++)
         bias[i] = b_ih[i] + b_hh[i];
     l->bias = bias;
-    l->gates = panels_pack(w->arena, 2 * hidden, hidden, hh, NULL);
+    l->gates = panels_load(w, 2 * hidden, hidden, hh, NULL);
     hh = hh ? hh + 2 * hidden * hidden : NULL;
-    l->reset = panels_pack(w->arena, hidden, hidden, hh, NULL);
+    l->reset = panels_load(w, hidden, hidden, hh, NULL);
 }
 
-struct panels clipped_gru_input(const struct clipped_gru *l, struct arena *a,
+struct panels clipped_gru_input(const struct clipped_gru *l, struct weights *w,
                                 size_t first, size_t n, const float *bias)
 {
     size_t rows = 3 * l->hidden;
-    float *columns = arena_floats(a, rows * n);
+    float *columns = weights_raw(w, rows * n);
     for (size_t i = 0; columns && l->weight && i < rows; i++)
         memcpy(columns + i * n, l->weight + i * l->n_in + first, n * sizeof *columns);
-    return panels_pack(a, rows, n, columns, bias);
+    return panels_load(w, rows, n, columns, bias);
 }
 
 void clipped_gru_forward(const struct clipped_gru *l, float *h, const float *given,

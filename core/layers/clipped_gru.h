@@ -14,7 +14,7 @@
 struct clipped_gru {
     size_t n_in, hidden;
     float clip;          /* |h| <= clip */
-    const float *weight; /* W [3 hidden, n_in]: z, r, n */
+    const float *weight; /* W [3 hidden, n_in]: z, r, n; during load only */
     const float *bias;   /* b [3 hidden], the recurrent bias included */
     struct panels gates; /* U of z and r [2 hidden, hidden] */
     struct panels reset; /* U of n [hidden, hidden], applied to r h */
@@ -24,7 +24,7 @@ struct clipped_gru {
 void clipped_gru_load(struct clipped_gru *l, struct weights *w, size_t n_in,
                       size_t hidden, float clip, const char *prefix);
 /* The product with inputs first .. first + n - 1 alone; bias: added to it, or NULL. */
-struct panels clipped_gru_input(const struct clipped_gru *l, struct arena *a,
+struct panels clipped_gru_input(const struct clipped_gru *l, struct weights *w,
                                 size_t first, size_t n, const float *bias);
 
 #define CLIPPED_GRU_SCRATCH(hidden) (4 * (hidden))

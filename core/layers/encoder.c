@@ -34,23 +34,23 @@ size_t encoder_rows_scratch(const struct encoder_layer *l, size_t n)
     return attention_rows_scratch(&l->attention, n);
 }
 
-void encoder_layer_step(const struct encoder_layer *l, struct attention_cache *cache,
-                        float *h, size_t t, struct encoder_scratch scratch)
-{
-    float *x = l->pre_norm ? scratch.normed : h;
-
-    if (l->pre_norm) norm_forward(&l->norm1, x, h);
-    attention_step(&l->attention, cache, h, x, t, scratch.other);
-    norm_forward(l->pre_norm ? &l->norm2 : &l->norm1, x, h);
-    linear_forward(&l->linear1, scratch.forward, x);
-    relu(scratch.forward, l->hidden);
-    linear_forward_add(&l->linear2, h, scratch.forward);
-    if (!l->pre_norm) norm_forward(&l->norm2, h, h);
-}
-
 static void norm_rows(const struct norm *l, float *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++) norm_forward(l, y + i * l->width, x + i * l->width);
+}
+
+void encoder_layer_step(const struct encoder_layer *l,
+                        const struct attention_token *tokens, size_t n, float *h,
+                        struct encoder_scratch scratch)
+{
+    float *x = l->pre_norm ? scratch.normed : h;
+
+    if (l->pre_norm) norm_rows(&l->norm1, x, h, n);
+    attention_step(&l->attention, tokens, n, h, x, scratch.other);
+    norm_rows(l->pre_norm ? &l->norm2 : &l->norm1, x, h, n);
+    linear_rows_then(&l->linear1, scratch.forward, x, n, PRODUCT_RELU);
+    linear_rows_then(&l->linear2, h, scratch.forward, n, PRODUCT_ADD);
+    if (!l->pre_norm) norm_rows(&l->norm2, h, h, n);
 }
 
 void encoder_layer_rows(const struct encoder_layer *l, float *y, const float *h,
@@ -70,8 +70,7 @@ void encoder_layer_rows(const struct encoder_layer *l, float *y, const float *h,
     attention_rows(&l->attention, y, x, qkv, span, band, scratch.other);
     float *between = l->pre_norm ? scratch.normed : y;
     norm_rows(l->pre_norm ? &l->norm2 : &l->norm1, between, y, n_q);
-    linear_rows(&l->linear1, scratch.forward, between, n_q);
-    relu(scratch.forward, n_q * l->hidden);
-    linear_rows_add(&l->linear2, y, scratch.forward, n_q, scratch.other);
+    linear_rows_then(&l->linear1, scratch.forward, between, n_q, PRODUCT_RELU);
+    linear_rows_then(&l->linear2, y, scratch.forward, n_q, PRODUCT_ADD);
     if (!l->pre_norm) norm_rows(&l->norm2, y, y, n_q);
 }

@@ -29,9 +29,10 @@ struct encoder_scratch {
 size_t encoder_step_scratch(const struct encoder_layer *l, size_t n_rows);
 size_t encoder_rows_scratch(const struct encoder_layer *l, size_t n);
 
-/* Token t over its cache: h [D] is replaced. */
-void encoder_layer_step(const struct encoder_layer *l, struct attention_cache *cache,
-                        float *h, size_t t, struct encoder_scratch scratch);
+/* Tokens over their caches: h [n, D] is replaced; scratch is for n rows. */
+void encoder_layer_step(const struct encoder_layer *l,
+                        const struct attention_token *tokens, size_t n, float *h,
+                        struct encoder_scratch scratch);
 /* A window h [n, D]: rows q_first..n-1 of h become those rows of y (y may be h). qkv
  * [n, 3D] is kept from call to call where the span says so. */
 void encoder_layer_rows(const struct encoder_layer *l, float *y, const float *h,

@@ -7,16 +7,14 @@ void gru_cell_load(struct gru_cell *l, struct weights *w, size_t n_in, size_t hi
                    const char *prefix, const char *suffix)
 {
     size_t n = 3 * hidden;
-    const float *ih =
-        weights_floats(w, SHAPE(n, n_in), "%s.weight_ih%s", prefix, suffix);
-    const float *hh =
-        weights_floats(w, SHAPE(n, hidden), "%s.weight_hh%s", prefix, suffix);
+    const float *ih = weights_matrix(w, n, n_in, "%s.weight_ih%s", prefix, suffix);
+    const float *hh = weights_matrix(w, n, hidden, "%s.weight_hh%s", prefix, suffix);
     const float *b_ih = weights_floats(w, SHAPE(n), "%s.bias_ih%s", prefix, suffix);
     const float *b_hh = weights_floats(w, SHAPE(n), "%s.bias_hh%s", prefix, suffix);
     l->n_in = n_in;
     l->hidden = hidden;
-    l->input = panels_pack(w->arena, n, n_in, ih, b_ih);
-    l->recurrent = panels_pack(w->arena, n, hidden, hh, b_hh);
+    l->input = panels_load(w, n, n_in, ih, b_ih);
+    l->recurrent = panels_load(w, n, hidden, hh, b_hh);
 }
 
 void gru_cell_forward(const struct gru_cell *l, float *h, const float *given,

@@ -3,16 +3,20 @@
 
 #include <stdio.h>
 
-#include "kernels/blas.h"
+struct panels panels_load(struct weights *w, size_t rows, size_t cols,
+                          const float *weight, const float *bias)
+{
+    return panels_pack_as(w->arena, w->precision, rows, cols, weight, bias);
+}
 
 void linear_load_named(struct linear *l, struct weights *w, size_t n_out, size_t n_in,
                        const char *weight_name, const char *bias_name)
 {
     l->n_out = n_out;
     l->n_in = n_in;
-    l->weight = weights_floats(w, SHAPE(n_out, n_in), "%s", weight_name);
+    const float *weight = weights_matrix(w, n_out, n_in, "%s", weight_name);
     l->bias = weights_floats(w, SHAPE(n_out), "%s", bias_name);
-    l->packed = panels_pack(w->arena, n_out, n_in, l->weight, l->bias);
+    l->packed = panels_load(w, n_out, n_in, weight, l->bias);
 }
 
 void linear_load(struct linear *l, struct weights *w, size_t n_out, size_t n_in,
@@ -36,16 +40,13 @@ void linear_forward_add(const struct linear *l, float *y, const float *x)
 
 void linear_rows(const struct linear *l, float *y, const float *x, size_t n)
 {
-    blas_matmul_transposed(y, l->n_out, x, l->n_in, l->weight, l->n_in, n, l->n_out,
-                           l->n_in);
-    for (size_t i = 0; i < n; i++) add(y + i * l->n_out, l->bias, l->n_out);
+    linear_rows_then(l, y, x, n, 0);
 }
 
-void linear_rows_add(const struct linear *l, float *y, const float *x, size_t n,
-                     float *scratch)
+void linear_rows_then(const struct linear *l, float *y, const float *x, size_t n,
+                      unsigned then)
 {
-    linear_rows(l, scratch, x, n);
-    add(y, scratch, n * l->n_out);
+    kernels_get()->matmul(y, l->n_out, &l->packed, x, l->n_in, n, then);
 }
 
 void norm_load(struct norm *l, struct weights *w, size_t width, const char *name)
@@ -63,16 +64,14 @@ void norm_forward(const struct norm *l, float *y, const float *x)
 void gru_layer_load(struct gru_layer *l, struct weights *w, size_t n_in, size_t hidden,
                     int k)
 {
-    const float *ih =
-        weights_floats(w, SHAPE(3 * hidden, n_in), "gru.weight_ih_l%d", k);
-    const float *hh =
-        weights_floats(w, SHAPE(3 * hidden, hidden), "gru.weight_hh_l%d", k);
+    const float *ih = weights_matrix(w, 3 * hidden, n_in, "gru.weight_ih_l%d", k);
+    const float *hh = weights_matrix(w, 3 * hidden, hidden, "gru.weight_hh_l%d", k);
     const float *b_ih = weights_floats(w, SHAPE(3 * hidden), "gru.bias_ih_l%d", k);
     const float *b_hh = weights_floats(w, SHAPE(3 * hidden), "gru.bias_hh_l%d", k);
     l->n_in = n_in;
     l->hidden = hidden;
-    l->input = panels_pack(w->arena, 3 * hidden, n_in, ih, b_ih);
-    l->recurrent = panels_pack(w->arena, 3 * hidden, hidden, hh, b_hh);
+    l->input = panels_load(w, 3 * hidden, n_in, ih, b_ih);
+    l->recurrent = panels_load(w, 3 * hidden, hidden, hh, b_hh);
 }
 
 /* r = sigma(gi_r + gh_r), z = sigma(gi_z + gh_z), n = tanh(gi_n + r * gh_n), h = (1 -

@@ -6,11 +6,15 @@
 #include "base/weights.h"
 #include "kernels/kernels.h"
 
-/* y = W x + b. W is held twice: row-major for whole windows, packed for single bins. */
+/* Pack a matrix from weights_matrix, or a part of one, in the precision that is loaded.
+ * bias: [rows] or NULL; copied. */
+struct panels panels_load(struct weights *w, size_t rows, size_t cols,
+                          const float *weight, const float *bias);
+
+/* y = W x + b */
 struct linear {
     size_t n_out, n_in;
-    const float *weight; /* [n_out, n_in] */
-    const float *bias;   /* [n_out] */
+    const float *bias; /* [n_out] */
     struct panels packed;
 };
 
@@ -26,8 +30,9 @@ void linear_forward(const struct linear *l, float *y, const float *x);
 void linear_forward_add(const struct linear *l, float *y, const float *x);
 /* y [n, n_out] = x [n, n_in] W^T + b */
 void linear_rows(const struct linear *l, float *y, const float *x, size_t n);
-void linear_rows_add(const struct linear *l, float *y, const float *x, size_t n,
-                     float *scratch);
+/* The same, then (bit set of enum product_then). */
+void linear_rows_then(const struct linear *l, float *y, const float *x, size_t n,
+                      unsigned then);
 
 /* Layer norm, eps 1e-5. */
 struct norm {

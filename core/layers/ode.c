@@ -14,16 +14,16 @@ void perceptron_load(struct perceptron *l, struct weights *w, size_t n_unused, s
     size_t n_in = n_unused + n;
     l->n = n;
     l->hidden = hidden;
-    const float *w1 = weights_floats(w, SHAPE(hidden, n_in), "%s.0.weight", prefix);
+    const float *w1 = weights_matrix(w, hidden, n_in, "%s.0.weight", prefix);
     const float *b1 = weights_floats(w, SHAPE(hidden), "%s.0.bias", prefix);
-    const float *w2 = weights_floats(w, SHAPE(n, hidden), "%s.2.weight", prefix);
+    const float *w2 = weights_matrix(w, n, hidden, "%s.2.weight", prefix);
     const float *b2 = weights_floats(w, SHAPE(n), "%s.2.bias", prefix);
-    float *used = arena_floats(w->arena, hidden * n);
+    float *used = weights_raw(w, hidden * n);
     for (size_t i = 0; used && w1 && i < hidden; i++)
         memcpy(used + i * n, w1 + i * n_in + n_unused, n * sizeof *used);
-    l->first = panels_pack(w->arena, hidden, n, used, b1);
-    l->second = panels_pack(w->arena, n, hidden, w2, b2);
-    l->second_weight = w2;
+    l->first = panels_load(w, hidden, n, used, b1);
+    l->second = panels_load(w, n, hidden, w2, b2);
+    l->second_weight = arena_copy(w->arena, w2, n * hidden * sizeof *w2);
 }
 
 void perceptron_forward(const struct perceptron *l, float *y, const float *x,

@@ -28,7 +28,6 @@
  * expected. External inputs (the last X channels) are then zero. */
 #include <string.h>
 
-#include "kernels/blas.h"
 #include "models/lfads_weights.h"
 
 enum lfads_mode { MODE_WINDOW, MODE_PREFIX, MODE_TRIAL };
@@ -187,9 +186,8 @@ static void encode(struct lfads_state *s, uint64_t first, size_t n)
     if (n_known && m->ci.n_directions == 2)
         encoder_window_run(&s->ci, &m->ci, ENCODER_BACKWARD, first + m->lag, n_known, h,
                            rows + size, width, s->scratch);
-    blas_matmul_transposed(s->ci_given, 3 * m->n_controller, rows, width,
-                           m->controller.weight, m->controller.n_in, n,
-                           3 * m->n_controller, width);
+    kernels_get()->matmul(s->ci_given, 3 * m->n_controller, &m->from_encoder, rows,
+                          width, n, 0);
 }
 
 /* One bin of controller and generator. ci_given [3 S], external [X]: NULL for zeros. */

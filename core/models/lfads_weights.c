@@ -64,17 +64,16 @@ static int hyper_check(const struct lfads *m, struct config *c)
 static struct panels means_load(struct weights *w, size_t n_kept, size_t n_out,
                                 size_t n_in, const char *name)
 {
-    const float *weight = weights_floats(w, SHAPE(n_out, n_in), "%s.weight", name);
+    const float *weight = weights_matrix(w, n_out, n_in, "%s.weight", name);
     const float *bias = weights_floats(w, SHAPE(n_out), "%s.bias", name);
-    return panels_pack(w->arena, n_kept, n_in, weight, bias);
+    return panels_load(w, n_kept, n_in, weight, bias);
 }
 
 /* Each row divided by its length. */
 static struct panels factors_load(struct weights *w, size_t n_out, size_t n_in)
 {
-    const float *weight =
-        weights_floats(w, SHAPE(n_out, n_in), CELL "fac_linear.weight");
-    float *unit = arena_floats(w->arena, n_out * n_in);
+    const float *weight = weights_matrix(w, n_out, n_in, CELL "fac_linear.weight");
+    float *unit = weights_raw(w, n_out * n_in);
     for (size_t i = 0; unit && weight && i < n_out; i++) {
         double sum = 0.0;
         for (size_t j = 0; j < n_in; j++)
@@ -83,7 +82,7 @@ static struct panels factors_load(struct weights *w, size_t n_out, size_t n_in)
         for (size_t j = 0; j < n_in; j++)
             unit[i * n_in + j] = (float)((double)weight[i * n_in + j] / length);
     }
-    return panels_pack(w->arena, n_out, n_in, unit, NULL);
+    return panels_load(w, n_out, n_in, unit, NULL);
 }
 
 static void initial_load(struct lfads *m, struct weights *w)
@@ -106,9 +105,8 @@ static void controller_load(struct lfads *m, struct weights *w)
                          m->clip, "encoder.ci_enc");
     clipped_gru_load(cell, w, n_given + m->n_factors, m->n_controller, m->clip,
                      CELL "con_cell");
-    if (m->ci.n_directions == 1)
-        m->from_encoder = clipped_gru_input(cell, w->arena, 0, n_given, NULL);
-    m->from_factors = clipped_gru_input(cell, w->arena, n_given, m->n_factors, NULL);
+    m->from_encoder = clipped_gru_input(cell, w, 0, n_given, NULL);
+    m->from_factors = clipped_gru_input(cell, w, n_given, m->n_factors, NULL);
     m->inputs =
         means_load(w, m->n_inputs, 2 * m->n_inputs, m->n_controller, CELL "co_linear");
     m->controller_start =
@@ -124,8 +122,7 @@ static void decoder_load(struct lfads *m, struct weights *w)
     linear_load(&m->start, w, m->n_generator, m->n_initial, "decoder.ic_to_g0");
     clipped_gru_load(&m->generator, w, n_drive, m->n_generator, m->clip,
                      CELL "gen_cell");
-    m->drive =
-        clipped_gru_input(&m->generator, w->arena, 0, n_drive, m->generator.bias);
+    m->drive = clipped_gru_input(&m->generator, w, 0, n_drive, m->generator.bias);
     m->factors = factors_load(w, m->n_factors, m->n_generator);
     m->readout = means_load(w, m->n_out, m->poisson ? n_read : 2 * m->n_out,
                             m->n_factors, "readout");

@@ -27,7 +27,7 @@ struct lfads {
     struct clipped_encoder ic, ci; /* N' -> I, N' -> E */
     struct panels initial;         /* 2 I -> D0 */
     struct clipped_gru controller, generator;
-    struct panels from_encoder;     /* E -> 3 S: one direction, one bin */
+    struct panels from_encoder;     /* E or 2 E -> 3 S */
     struct panels from_factors;     /* K -> 3 S */
     struct panels inputs;           /* S -> U */
     struct panels drive;            /* U + X -> 3 G */

@@ -2,6 +2,7 @@
 #ifndef LATENT_MODELS_MODEL_H
 #define LATENT_MODELS_MODEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,7 @@ struct model_out {
 struct model_ops {
     const char *name;
     const struct latent_mode *modes; /* ended by a NULL name */
+    bool narrow; /* load packs its matrices in w->precision: offers bf16 and int8 */
     /* Bind weights, check hyper-parameters, fill dims. Returns the bound weights (in
      * w->arena), or NULL: in the counting run, or with w->status or hyper->status set.
      */

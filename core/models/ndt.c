@@ -14,19 +14,11 @@
  * bin in A: L (4 D^2 + 2 D F) + D N and 2 L n D for attention over n bins; D: twice
  * that. predict: the mask convention of training, a bin of zeros. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/error.h"
-#include "layers/encoder.h"
-#include "models/model.h"
-
-#define NDT_MAX_LAYERS 32
+#include "models/ndt_weights.h"
 
 enum ndt_mode { MODE_A, MODE_B, MODE_B_LAG, MODE_C, MODE_D, MODE_TRIAL };
-enum ndt_embed { EMBED_IDENTITY, EMBED_TABLE, EMBED_LINEAR };
-enum ndt_final { FINAL_LAYER, FINAL_SCALE };
-enum ndt_position { POSITION_LEARNT, POSITION_SINUSOIDAL };
 
 static const struct latent_mode ndt_modes[] = {
     {.name = "A", .aligned = 1, .whole = "trial"},
@@ -37,141 +29,6 @@ static const struct latent_mode ndt_modes[] = {
     {.name = "trial", .offline = 1},
     {0},
 };
-
-struct ndt {
-    size_t n_channels, width, n_layers, hidden; /* C, D, L, F */
-    size_t embed_dim, max_count, trial_bins, window_bins;
-    int embed, position, final, head_layers, position_offset;
-    bool pre_norm, lograte;
-    struct attention_band band;
-    const float *table;     /* [max_count + 2, embed_dim] */
-    struct linear embedder; /* [D, C] */
-    const float *positions; /* [trial_bins, D] */
-    struct norm final_norm;
-    const float *final_scale; /* scalar */
-    struct linear head[2];    /* D -> N, or D -> 16 -> N */
-    struct encoder_layer layers[NDT_MAX_LAYERS];
-};
-
-/* ---- load ---- */
-
-static void sinusoidal_row(const struct ndt *m, float *row, double p)
-{
-    for (size_t i = 0; i + 1 < m->width; i += 2) {
-        double angle = p * exp(-(double)i * log(10000.0) / (double)m->width);
-        row[i] = (float)sin(angle);
-        row[i + 1] = (float)cos(angle);
-    }
-}
-
-static double position_of(const struct ndt *m, size_t t)
-{
-    return (double)t + (m->position_offset ? 1.0 : 0.0);
-}
-
-static void positions_load(struct ndt *m, struct weights *w)
-{
-    if (m->position == POSITION_LEARNT) {
-        m->positions = weights_floats(w, SHAPE(m->trial_bins, m->width),
-                                      "pos_encoder.pos_embedding.weight");
-        return;
-    }
-    float *rows = arena_floats(w->arena, m->trial_bins * m->width);
-    for (size_t t = 0; rows && t < m->trial_bins; t++)
-        sinusoidal_row(m, rows + t * m->width, position_of(m, t));
-    m->positions = rows;
-}
-
-static void embed_load(struct ndt *m, struct weights *w)
-{
-    if (m->embed == EMBED_TABLE)
-        m->table = weights_floats(w, SHAPE(m->max_count + 2, m->embed_dim),
-                                  "embedder.0.weight");
-    if (m->embed == EMBED_LINEAR)
-        linear_load(&m->embedder, w, m->width, m->n_channels, "embedder");
-}
-
-static void layer_load(struct ndt *m, struct weights *w, size_t heads, size_t l)
-{
-    char prefix[64];
-    snprintf(prefix, sizeof prefix, "transformer_encoder.layers.%zu", l);
-    encoder_layer_load(&m->layers[l], w, prefix, m->width, heads, m->hidden,
-                       m->pre_norm);
-}
-
-static void head_load(struct ndt *m, struct weights *w, size_t n_rates)
-{
-    if (m->final == FINAL_SCALE)
-        m->final_scale = weights_floats(w, 0, NULL, "transformer_encoder.norm.scale");
-    else
-        norm_load(&m->final_norm, w, m->width, "transformer_encoder.norm");
-    size_t n_first = m->head_layers == 1 ? n_rates : 16;
-    linear_load(&m->head[0], w, n_first, m->width, "decoder.0");
-    if (m->head_layers == 2) linear_load(&m->head[1], w, n_rates, 16, "decoder.2");
-}
-
-static void hyper_read(struct ndt *m, struct config *c, size_t *heads)
-{
-    static const char *const embeds[] = {"identity", "table", "linear", NULL};
-    static const char *const finals[] = {"layer", "scale", NULL};
-    static const char *const positions[] = {"learnt", "sinusoidal", NULL};
-    m->n_layers = (size_t)config_int(c, "layers", 1, NDT_MAX_LAYERS);
-    *heads = (size_t)config_int(c, "heads", 1, 64);
-    m->width = (size_t)config_int(c, "width", 1, 65536);
-    m->hidden = (size_t)config_int(c, "hidden", 1, 65536);
-    m->embed = config_choice(c, "embed", embeds);
-    m->embed_dim = (size_t)config_int(c, "embed_dim", 0, 64);
-    m->max_count = (size_t)config_int(c, "max_count", m->embed == EMBED_TABLE, 65535);
-    m->pre_norm = config_bool(c, "pre_norm");
-    m->final = config_choice(c, "final_norm", finals);
-    m->position = config_choice(c, "position", positions);
-    m->position_offset = config_bool(c, "position_offset");
-    m->trial_bins = (size_t)config_int(c, "trial_bins", 1, 65536);
-    m->window_bins = (size_t)config_int(c, "window_bins", 1, (long long)m->trial_bins);
-    m->band.forward = (long)config_int(c, "context_forward", -1, 65536);
-    m->band.back = (long)config_int(c, "context_backward", -1, 65536);
-    m->head_layers = (int)config_int(c, "head_layers", 1, 2);
-    m->lograte = config_bool(c, "lograte");
-}
-
-static int hyper_refuse(struct config *c, const char *text)
-{
-    return c->status = error_set(c->err, LATENT_E_CONFIG, "%s: %s", c->where, text);
-}
-
-/* Hyper-parameters that contradict each other or the channel count. */
-static int hyper_check(const struct ndt *m, struct config *c, size_t heads)
-{
-    size_t expected = m->embed == EMBED_IDENTITY ? m->n_channels
-                      : m->embed == EMBED_TABLE  ? m->n_channels * m->embed_dim
-                                                 : m->width;
-    if (c->status) return c->status;
-    if (m->width % heads)
-        return hyper_refuse(c, "\"width\" must be a multiple of \"heads\"");
-    if (m->width != expected)
-        return hyper_refuse(
-            c, "\"width\" must be n_channels (identity) or n_channels x embed_dim "
-               "(table)");
-    if (m->position == POSITION_SINUSOIDAL && m->width % 2)
-        return hyper_refuse(c, "sinusoidal positions need an even \"width\"");
-    return 0;
-}
-
-static void *ndt_load(struct weights *w, struct config *c, struct model_dims *dims)
-{
-    struct ndt m = {.n_channels = dims->n_channels};
-    size_t heads = 1;
-    hyper_read(&m, c, &heads);
-    if (hyper_check(&m, c, heads)) return NULL;
-    embed_load(&m, w);
-    positions_load(&m, w);
-    for (size_t l = 0; l < m.n_layers; l++) layer_load(&m, w, heads, l);
-    head_load(&m, w, m.n_channels);
-    dims->n_latents = m.width;
-    dims->n_rates = m.n_channels;
-    dims->trial_bins = m.trial_bins;
-    return arena_copy(w->arena, &m, sizeof m);
-}
 
 static const char *ndt_mode_check(const void *model, int mode)
 {
@@ -198,7 +55,7 @@ struct ndt_state {
     struct attention_cache caches[2][NDT_MAX_LAYERS]; /* A: the first; D: both */
     float *window;          /* C: [W, D] ring of embedded bins */
     float *rows;            /* B: [L + 1, T, D] outputs of the layers */
-    float *qkv;             /* [rows, 3D]; B: [L, T, 3D] */
+    float *qkv;             /* [rows, 3D]; B: that of T rows for each layer */
     float *clipped, *zeros; /* [C] */
     uint32_t *index;        /* [C] */
     float *embedded;        /* [D] */
@@ -244,7 +101,9 @@ static void state_carve(struct ndt_state *s, struct arena *state)
     if (s->mode == MODE_C) s->window = arena_floats(state, m->window_bins * m->width);
     if (!is_look_ahead(s->mode)) return;
     s->rows = arena_floats(state, (m->n_layers + 1) * row);
-    s->qkv = arena_floats(state, m->n_layers * 3 * row);
+    s->qkv =
+        arena_floats(state, m->n_layers * attention_rows_qkv(&m->layers[0].attention,
+                                                             m->trial_bins));
 }
 
 static void *ndt_init(const void *model, int mode, struct model_memory *mem)
@@ -252,13 +111,16 @@ static void *ndt_init(const void *model, int mode, struct model_memory *mem)
     const struct ndt *m = model;
     const struct encoder_layer *layer = &m->layers[0];
     struct ndt_state s = {.m = m, .mode = (enum ndt_mode)mode};
-    size_t rows = is_cached(mode) ? 1 : mode == MODE_C ? m->window_bins : m->trial_bins;
+    size_t rows = mode == MODE_A   ? 1
+                  : mode == MODE_D ? 2
+                  : mode == MODE_C ? m->window_bins
+                                   : m->trial_bins;
     size_t scratch = is_cached(mode) ? encoder_step_scratch(layer, cache_rows(m))
                                      : encoder_rows_scratch(layer, rows);
 
     state_carve(&s, mem->state);
     if (mode == MODE_C || mode == MODE_TRIAL)
-        s.qkv = arena_floats(mem->work, rows * 3 * m->width);
+        s.qkv = arena_floats(mem->work, attention_rows_qkv(&layer->attention, rows));
     s.clipped = arena_floats(mem->work, m->n_channels);
     s.zeros = arena_floats(mem->work, m->n_channels);
     s.index = arena_take(mem->work, m->n_channels * sizeof *s.index);
@@ -320,7 +182,7 @@ static void add_position(struct ndt_state *s, float *h, uint64_t t)
         add(h, m->positions + t * m->width, m->width);
         return;
     }
-    sinusoidal_row(m, s->scratch.other, position_of(m, t));
+    ndt_position_row(m, s->scratch.other, t);
     add(h, s->scratch.other, m->width);
 }
 
@@ -349,19 +211,29 @@ static void head(const struct ndt *m, const float *h, float *latents, float *rat
         relu(rates, m->n_channels);
 }
 
-/* The embedded bin as token number t of one cache: h [D]. */
-static void token_step(struct ndt_state *s, struct attention_cache *caches, uint64_t t)
+/* The embedded bin as token number t[i] of cache which[i], i < n: h [n, D]. Tokens
+ * share each read of a weight. */
+static void tokens_step(struct ndt_state *s, const size_t *which, const uint64_t *t,
+                        size_t n)
 {
-    memcpy(s->h, s->embedded, s->m->width * sizeof *s->h);
-    add_position(s, s->h, t);
-    for (size_t l = 0; l < s->m->n_layers; l++)
-        encoder_layer_step(&s->m->layers[l], &caches[l], s->h, t, s->scratch);
+    size_t d = s->m->width;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(s->h + i * d, s->embedded, d * sizeof *s->h);
+        add_position(s, s->h + i * d, t[i]);
+    }
+    for (size_t l = 0; l < s->m->n_layers; l++) {
+        struct attention_token tokens[ATTENTION_MAX_TOKENS];
+        for (size_t i = 0; i < n; i++)
+            tokens[i] =
+                (struct attention_token){.cache = &s->caches[which[i]][l], .t = t[i]};
+        encoder_layer_step(&s->m->layers[l], tokens, n, s->h, s->scratch);
+    }
 }
 
 /* A: one cache since trial_start. */
 static void step_cached(struct ndt_state *s, struct model_out *out, uint64_t t)
 {
-    token_step(s, s->caches[0], t);
+    tokens_step(s, (const size_t[]){0}, &t, 1);
     head(s->m, s->h, out->latents, out->rates);
 }
 
@@ -370,12 +242,12 @@ static void step_cached(struct ndt_state *s, struct model_out *out, uint64_t t)
 static void step_anchored(struct ndt_state *s, struct model_out *out, uint64_t t)
 {
     uint64_t half = s->m->trial_bins / 2, anchor = t / half;
-    token_step(s, s->caches[anchor % 2], t - anchor * half);
-    if (anchor)
-        token_step(s, s->caches[(anchor - 1) % 2], t - (anchor - 1) * half);
-    else
-        out->flags |= LATENT_WARMUP;
-    head(s->m, s->h, out->latents, out->rates);
+    size_t n = anchor ? 2 : 1;
+    uint64_t young = t - anchor * half;
+    tokens_step(s, (const size_t[]){anchor % 2, (anchor + 1) % 2},
+                (const uint64_t[]){young, young + half}, n);
+    if (!anchor) out->flags |= LATENT_WARMUP;
+    head(s->m, s->h + (n - 1) * s->m->width, out->latents, out->rates);
 }
 
 static size_t minus(size_t a, size_t b)
@@ -388,7 +260,8 @@ static void step_look_ahead(struct ndt_state *s, struct model_out *out, size_t t
 {
     const struct ndt *m = s->m;
     size_t d = m->width, row = m->trial_bins * d, f = (size_t)m->band.forward,
-           lag = m->n_layers * f;
+           lag = m->n_layers * f,
+           qkv = attention_rows_qkv(&m->layers[0].attention, m->trial_bins);
     float *h = s->rows;
     memcpy(h + t * d, s->embedded, d * sizeof *h);
     add_position(s, h + t * d, t);
@@ -397,8 +270,8 @@ static void step_look_ahead(struct ndt_state *s, struct model_out *out, size_t t
         struct attention_span span = {
             .n = t + 1, .q_first = q_first, .kv_first = minus(t, l * f)};
         if (m->band.back > 0) span.key_first = minus(q_first, (size_t)m->band.back);
-        encoder_layer_rows(&m->layers[l], h + row, h, s->qkv + l * 3 * row, span,
-                           m->band, s->scratch);
+        encoder_layer_rows(&m->layers[l], h + row, h, s->qkv + l * qkv, span, m->band,
+                           s->scratch);
         h += row;
     }
     if (s->mode == MODE_B_LAG && t < lag) out->flags |= LATENT_WARMUP;

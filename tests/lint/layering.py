@@ -20,6 +20,7 @@ CORE_SYSTEM = {
     "sodium.h": ("core/base/", "core/decode/"),
     "cblas.h": ("core/kernels/blas.c",),
     "openblas-pthread/cblas.h": ("core/kernels/blas.c",),
+    "arm_neon.h": ("core/kernels/",),
     "immintrin.h": ("core/kernels/", "core/decode/"),
     "xmmintrin.h": ("core/kernels/", "core/decode/"),
     "cpuid.h": ("core/kernels/",),

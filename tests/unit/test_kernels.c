@@ -35,108 +35,259 @@ static const size_t sizes[] = {1,  2,  7,  8,   9,   16,  31, 33,
                                63, 64, 65, 100, 128, 202, 606};
 #define N_SIZES (sizeof sizes / sizeof *sizes)
 
-static void check_matvec(const struct kernels *k, size_t rows, size_t cols)
+/* A matrix in one precision, and what the naive twin must see of it. */
+struct held {
+    struct arena arena;
+    struct panels panels;
+    float *bias, *seen; /* [rows], [rows, cols] */
+};
+
+static struct held held_new(enum precision precision, size_t rows, size_t cols)
 {
-    struct arena a;
-    assert_int_equal(arena_new(&a, (rows + 8) * cols * 4 + 4096), 0);
-    float *w = random_floats(rows * cols), *b = random_floats(rows),
-          *x = random_floats(cols);
-    float *y = random_floats(rows + 1), *expected = random_floats(rows);
-    struct panels p = panels_pack(&a, rows, cols, w, b);
+    struct held h;
+    assert_int_equal(arena_new(&h.arena, (rows + 16) * (cols + 1) * 4 + 4096), 0);
+    h.seen = random_floats(rows * cols);
+    h.bias = random_floats(rows);
+    h.panels = panels_pack_as(&h.arena, precision, rows, cols, h.seen, h.bias);
+    for (size_t i = 0; i < rows * cols; i++) {
+        float scale = precision == PRECISION_INT8 ? h.panels.scale[i / cols] : 1.0f;
+        if (precision == PRECISION_BF16) h.seen[i] = bf16_float(bf16_round(h.seen[i]));
+        if (precision == PRECISION_INT8) h.seen[i] = rintf(h.seen[i] / scale) * scale;
+    }
+    return h;
+}
+
+static void held_free(struct held *h)
+{
+    free(h->seen), free(h->bias);
+    arena_free(&h->arena);
+}
+
+/* Largest error of a product of cols terms below 1/2: that of float32 sums, or of
+ * inputs rounded to 1/32767 of the largest. */
+static double product_error(enum precision precision, size_t cols)
+{
+    return (precision == PRECISION_INT8 ? 8e-6 : 1e-6) * sqrt((double)cols) + 1e-7;
+}
+
+static void check_matvec(const struct kernels *k, enum precision precision, size_t rows,
+                         size_t cols)
+{
+    struct held h = held_new(precision, rows, cols);
+    float *x = random_floats(cols), *y = random_floats(rows + 1),
+          *expected = random_floats(rows);
+    double most = product_error(precision, cols);
     y[rows] = 42.0f;
 
-    naive_matvec(expected, w, b, x, rows, cols);
-    k->matvec(y, &p, x);
-    assert_true(distance(y, expected, rows) < 1e-6 * sqrt((double)cols) + 1e-7);
+    naive_matvec(expected, h.seen, h.bias, x, rows, cols);
+    k->matvec(y, &h.panels, x);
+    assert_true(distance(y, expected, rows) < most);
     assert_true(y[rows] == 42.0f); /* nothing written past the end */
 
-    k->matvec_add(y, &p, x);
+    k->matvec_add(y, &h.panels, x);
     for (size_t r = 0; r < rows; r++) expected[r] *= 2.0f;
-    assert_true(distance(y, expected, rows) < 2e-6 * sqrt((double)cols) + 2e-7);
+    assert_true(distance(y, expected, rows) < 2.0 * most);
     assert_true(y[rows] == 42.0f);
-    free(w), free(b), free(x), free(y), free(expected);
-    arena_free(&a);
+    free(x), free(y), free(expected);
+    held_free(&h);
 }
 
 static void test_matvec(void **state)
 {
     (void)state;
     for (size_t i = 0; kernels_at(i); i++)
-        for (size_t r = 0; r < N_SIZES; r++)
-            for (size_t c = 0; c < N_SIZES; c++)
-                check_matvec(kernels_at(i), sizes[r], sizes[c]);
+        for (int p = 0; p < N_PRECISIONS; p++)
+            for (size_t r = 0; r < N_SIZES; r++)
+                for (size_t c = 0; c < N_SIZES; c++)
+                    check_matvec(kernels_at(i), (enum precision)p, sizes[r], sizes[c]);
+}
+
+/* Inputs of more than one segment of 16-bit steps. */
+static void test_many_columns(void **state)
+{
+    (void)state;
+    static const size_t cols[] = {511, 512, 513, 1025, 5000};
+    for (size_t i = 0; kernels_at(i); i++)
+        for (int p = 0; p < N_PRECISIONS; p++)
+            for (size_t c = 0; c < sizeof cols / sizeof *cols; c++)
+                check_matvec(kernels_at(i), (enum precision)p, 33, cols[c]);
+}
+
+/* A window gives the bits of its rows one by one, whatever becomes of them. */
+static void test_matmul_equals_matvec(void **state)
+{
+    (void)state;
+    enum { ROWS = 99, COLS = 523, N = 14, X = COLS + 3, Y = ROWS + 5 };
+    float *x = random_floats(N * X), *y = malloc(N * Y * sizeof *y), one[ROWS];
+    for (size_t i = 0; kernels_at(i); i++)
+        for (int p = 0; p < N_PRECISIONS; p++)
+            for (size_t n = 0; n <= N; n++) {
+                const struct kernels *k = kernels_at(i);
+                struct held h = held_new((enum precision)p, ROWS, COLS);
+                for (size_t j = 0; j < N * Y; j++) y[j] = 0.25f;
+                k->matmul(y, Y, &h.panels, x, X, n, PRODUCT_ADD | PRODUCT_RELU);
+                for (size_t r = 0; r < N; r++) {
+                    for (size_t j = 0; j < ROWS; j++) one[j] = 0.25f;
+                    if (r < n) k->matvec_add(one, &h.panels, x + r * X);
+                    for (size_t j = 0; j < ROWS; j++) one[j] = fmaxf(one[j], 0.0f);
+                    assert_memory_equal(y + r * Y, one, sizeof one);
+                    assert_true(y[r * Y + ROWS] == 0.25f);
+                }
+                held_free(&h);
+            }
+    free(x), free(y);
+}
+
+/* int8 sums are whole numbers: they must not hide what is not a number, and the largest
+ * of them must fit. */
+static void test_int8_extremes(void **state)
+{
+    (void)state;
+    enum { ROWS = 20, COLS = 512 };
+    static const float strange[] = {NAN, INFINITY, -INFINITY};
+    float x[COLS], y[ROWS], ones[ROWS * COLS];
+    struct arena a;
+    assert_int_equal(arena_new(&a, 1 << 16), 0);
+    for (size_t i = 0; i < ROWS * COLS; i++) ones[i] = 1.0f;
+    struct panels p = panels_pack_as(&a, PRECISION_INT8, ROWS, COLS, ones, NULL);
+    for (size_t i = 0; kernels_at(i); i++) {
+        for (size_t c = 0; c < COLS; c++) x[c] = -3.0f;
+        kernels_at(i)->matvec(y, &p, x);
+        for (size_t r = 0; r < ROWS; r++) assert_true(fabsf(y[r] + 3 * COLS) < 0.01f);
+        for (size_t s = 0; s < sizeof strange / sizeof *strange; s++) {
+            x[COLS / 2] = strange[s];
+            kernels_at(i)->matvec(y, &p, x);
+            for (size_t r = 0; r < ROWS; r++) assert_false(isfinite(y[r]));
+        }
+        memset(x, 0, sizeof x);
+        kernels_at(i)->matvec(y, &p, x);
+        for (size_t r = 0; r < ROWS; r++) assert_true(y[r] == 0.0f);
+    }
+    arena_free(&a);
+}
+
+static void test_bf16_rounding(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t bits;
+        uint16_t rounded;
+    } cases[] = {{0x3f800000, 0x3f80}, {0x3f808000, 0x3f80}, {0x3f818000, 0x3f82},
+                 {0x3f808001, 0x3f81}, {0xbf818000, 0xbf82}, {0x3fffffff, 0x4000}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        float x;
+        memcpy(&x, &cases[i].bits, sizeof x);
+        assert_int_equal(bf16_round(x), cases[i].rounded);
+        assert_int_equal(bf16_round(bf16_float(cases[i].rounded)), cases[i].rounded);
+    }
 }
 
 static void test_sparse_equals_dense(void **state)
 {
     (void)state;
-    enum { ROWS = 99, COLS = 202 };
-    struct arena a;
-    assert_int_equal(arena_new(&a, 104 * COLS * 4 + 4096), 0);
-    float *w = random_floats(ROWS * COLS), *b = random_floats(ROWS),
-          *x = random_floats(COLS);
-    struct panels p = panels_pack(&a, ROWS, COLS, w, b);
-    float dense[ROWS], sparse[ROWS];
+    enum { ROWS = 99, COLS = 1031 };
+    float dense[ROWS], sparse[ROWS], *x = random_floats(COLS);
     uint32_t index[COLS];
-    for (int density = 0; density <= 10; density++)
-        for (size_t i = 0; kernels_at(i); i++) {
-            for (size_t c = 0; c < COLS; c++)
-                x[c] = rand() % 10 < density ? (float)(rand() % 5) : 0;
-            kernels_at(i)->matvec(dense, &p, x);
-            kernels_at(i)->matvec_sparse(sparse, &p, x, index,
-                                         nonzero_index(index, x, COLS));
-            assert_memory_equal(dense, sparse, sizeof dense);
-        }
-    free(w), free(b), free(x);
-    arena_free(&a);
+    for (int p = 0; p < N_PRECISIONS; p++) {
+        struct held h = held_new((enum precision)p, ROWS, COLS);
+        for (int density = 0; density <= 10; density++)
+            for (size_t i = 0; kernels_at(i); i++) {
+                for (size_t c = 0; c < COLS; c++)
+                    x[c] = rand() % 10 < density ? (float)(rand() % 5) : 0;
+                kernels_at(i)->matvec(dense, &h.panels, x);
+                kernels_at(i)->matvec_sparse(sparse, &h.panels, x, index,
+                                             nonzero_index(index, x, COLS));
+                assert_memory_equal(dense, sparse, sizeof dense);
+            }
+        held_free(&h);
+    }
+    free(x);
 }
 
 static void test_instruction_sets_agree(void **state)
 {
     (void)state;
     enum { ROWS = 202, COLS = 606 };
-    struct arena a;
-    assert_int_equal(arena_new(&a, 208 * COLS * 4 + 4096), 0);
-    float *w = random_floats(ROWS * COLS), *x = random_floats(COLS);
-    struct panels p = panels_pack(&a, ROWS, COLS, w, NULL);
-    float first[ROWS], other[ROWS], size[ROWS];
-    kernels_at(0)->matvec(first, &p, x);
-    for (size_t r = 0; r < ROWS; r++) size[r] = fabsf(first[r]);
-    for (size_t i = 1; kernels_at(i); i++) {
-        kernels_at(i)->matvec(other, &p, x);
+    float *x = random_floats(COLS), first[ROWS], other[ROWS];
+    for (int p = 0; p < N_PRECISIONS; p++) {
+        struct held h = held_new((enum precision)p, ROWS, COLS);
         float most = 0;
-        for (size_t r = 0; r < ROWS; r++) most = fmaxf(most, size[r]);
-        assert_true(distance(first, other, ROWS) <= 1e-5 * (double)most);
+        kernels_at(0)->matvec(first, &h.panels, x);
+        for (size_t r = 0; r < ROWS; r++) most = fmaxf(most, fabsf(first[r]));
+        for (size_t i = 1; kernels_at(i); i++) {
+            kernels_at(i)->matvec(other, &h.panels, x);
+            assert_true(distance(first, other, ROWS) <= 1e-5 * (double)most);
+        }
+        held_free(&h);
     }
-    free(w), free(x);
-    arena_free(&a);
+    free(x);
 }
 
-static void test_dots_and_weighted_rows(void **state)
+/* Element (o, c) of a matrix in units of 16 outputs. */
+static float tile_element(const struct tiles *m, size_t o, size_t c)
+{
+    return m->data[o / 16 * m->unit_stride + c * m->column_stride + o % 16];
+}
+
+static void test_product(void **state)
+{
+    (void)state;
+    enum { MOST = 104, N = 7 };
+    float *data = random_floats((MOST + 16) * (MOST + 16)),
+          *x = random_floats(N * MOST), y[N * MOST];
+    for (size_t i = 0; kernels_at(i); i++)
+        for (size_t n_out = 1; n_out < MOST; n_out += 9)
+            for (size_t n_in = 1; n_in < MOST; n_in += 13) {
+                struct tiles m = {data, n_in * 16, 16, n_out, n_in};
+                if (n_in % 2) m = (struct tiles){data, 16, MOST + 3, n_out, n_in};
+                kernels_at(i)->product(y, MOST, &m, x, MOST, N);
+                for (size_t r = 0; r < N; r++)
+                    for (size_t o = 0; o < n_out; o++) {
+                        double sum = 0;
+                        for (size_t c = 0; c < n_in; c++)
+                            sum += (double)x[r * MOST + c] *
+                                   (double)tile_element(&m, o, c);
+                        assert_true(fabs(sum - (double)y[r * MOST + o]) < 1e-5);
+                    }
+            }
+    free(data), free(x);
+}
+
+static void test_dots(void **state)
 {
     (void)state;
     enum { ROWS = 37, STRIDE = 120 };
-    float *rows = random_floats(ROWS * STRIDE), *x = random_floats(STRIDE);
-    float y[STRIDE], weights[ROWS];
+    float *rows = random_floats(ROWS * STRIDE), *x = random_floats(STRIDE), y[ROWS];
     for (size_t i = 0; kernels_at(i); i++)
         for (size_t n = 1; n <= 104; n++) {
-            kernels_at(i)->dots(weights, x, n, rows, STRIDE, ROWS);
+            kernels_at(i)->dots(y, x, n, rows, STRIDE, ROWS);
             for (size_t j = 0; j < ROWS; j++) {
                 double sum = 0;
                 for (size_t c = 0; c < n; c++)
                     sum += (double)x[c] * (double)rows[j * STRIDE + c];
-                assert_true(fabs(sum - (double)weights[j]) < 1e-5);
-            }
-            if (n % 8) continue;
-            kernels_at(i)->weighted_rows(y, n, rows, STRIDE, weights, ROWS);
-            for (size_t c = 0; c < n; c++) {
-                double sum = 0;
-                for (size_t j = 0; j < ROWS; j++)
-                    sum += (double)weights[j] * (double)rows[j * STRIDE + c];
-                assert_true(fabs(sum - (double)y[c]) < 1e-5);
+                assert_true(fabs(sum - (double)y[j]) < 1e-5);
             }
         }
     free(rows), free(x);
+}
+
+static void test_softmax(void **state)
+{
+    (void)state;
+    for (size_t i = 0; kernels_at(i); i++)
+        for (size_t n = 1; n < 100; n++) {
+            float *x = random_floats(n), *expected = random_floats(n);
+            for (size_t j = 0; j < n; j++) expected[j] = x[j] *= 40.0f;
+            x[n] = 42.0f;
+            naive_softmax(expected, n, 0.7f);
+            kernels_at(i)->softmax(x, n, 0.7f);
+            assert_true(distance(x, expected, n) < 1e-6);
+            assert_true(x[n] == 42.0f);
+            x[n / 2] = NAN;
+            kernels_at(i)->softmax(x, n, 0.7f);
+            assert_true(isnan(x[0]));
+            free(x), free(expected);
+        }
 }
 
 static void test_layer_norm(void **state)
@@ -274,9 +425,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matvec),
+        cmocka_unit_test(test_many_columns),
+        cmocka_unit_test(test_matmul_equals_matvec),
+        cmocka_unit_test(test_int8_extremes),
+        cmocka_unit_test(test_bf16_rounding),
         cmocka_unit_test(test_sparse_equals_dense),
         cmocka_unit_test(test_instruction_sets_agree),
-        cmocka_unit_test(test_dots_and_weighted_rows),
+        cmocka_unit_test(test_product),
+        cmocka_unit_test(test_dots),
+        cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_layer_norm),
         cmocka_unit_test(test_function_errors),
         cmocka_unit_test(test_function_edges),

@@ -1,0 +1,178 @@
+/* Dot products, softmax, layer norm and the functions of a number. Part of
+ * kernels_body.h. */
+#ifndef LATENT_BODY_FUNCTIONS_H
+#define LATENT_BODY_FUNCTIONS_H
+
+/* The 16 partial sums, added pairwise in a fixed tree. */
+INLINE float lanes_sum(const float *t)
+{
+    float s[KERNEL_LANES];
+    memcpy(s, t, sizeof s);
+    for (int half = KERNEL_LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) s[i] += s[i + half];
+    return s[0];
+}
+
+INLINE float dot(const float *a, const float *b, size_t n)
+{
+    vec acc[WIDE] = {0};
+    float tail_a[KERNEL_LANES] = {0}, tail_b[KERNEL_LANES] = {0}, t[KERNEL_LANES];
+    size_t i = 0;
+    for (; i + KERNEL_LANES <= n; i += KERNEL_LANES)
+        for (int v = 0; v < WIDE; v++)
+            acc[v] += vec_load(a + i + v * LANES) * vec_load(b + i + v * LANES);
+    memcpy(tail_a, a + i, (n - i) * sizeof *a);
+    memcpy(tail_b, b + i, (n - i) * sizeof *b);
+    for (int v = 0; v < WIDE; v++) {
+        acc[v] += vec_load(tail_a + v * LANES) * vec_load(tail_b + v * LANES);
+        vec_store(t + v * LANES, acc[v]);
+    }
+    return lanes_sum(t);
+}
+
+static void dots(float *y, const float *x, size_t n, const float *rows, size_t stride,
+                 size_t n_rows)
+{
+    for (size_t j = 0; j < n_rows; j++) y[j] = dot(x, rows + j * stride, n);
+}
+
+/* Sum over i of x[i] - mean, or of its square. */
+INLINE float sum_deviation(const float *x, size_t n, float mean, int square)
+{
+    vec acc[WIDE] = {0};
+    float tail[KERNEL_LANES], t[KERNEL_LANES];
+    size_t i = 0;
+    for (; i + KERNEL_LANES <= n; i += KERNEL_LANES)
+        for (int v = 0; v < WIDE; v++) {
+            vec d = vec_load(x + i + v * LANES) - mean;
+            acc[v] += square ? d * d : d;
+        }
+    for (size_t k = 0; k < KERNEL_LANES; k++) tail[k] = i + k < n ? x[i + k] : mean;
+    for (int v = 0; v < WIDE; v++) {
+        vec d = vec_load(tail + v * LANES) - mean;
+        acc[v] += square ? d * d : d;
+        vec_store(t + v * LANES, acc[v]);
+    }
+    return lanes_sum(t);
+}
+
+static void layer_norm(float *y, const float *x, const float *weight, const float *bias,
+                       size_t n)
+{
+    float mean = sum_deviation(x, n, 0.0f, 0) / (float)n;
+    mean += sum_deviation(x, n, mean, 0) / (float)n;
+    float variance = sum_deviation(x, n, mean, 1) / (float)n;
+    float scale = 1.0f / sqrtf(variance + 1e-5f);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vec v = (vec_load(x + i) - mean) * scale;
+        vec_store(y + i, v * vec_load(weight + i) + vec_load(bias + i));
+    }
+    for (; i < n; i++) y[i] = (x[i] - mean) * scale * weight[i] + bias[i];
+}
+
+/* e^x: x = k ln 2 + r, |r| <= ln 2 / 2; e^r by a polynomial of degree 6, then the
+ * exponent is added. Beyond float range: infinity or zero; NaN stays NaN. */
+INLINE vec vec_exp(vec x)
+{
+    const vec most = vec_set(88.7228f), least = vec_set(-87.3365f);
+    ivec above = x > most, below = x < least;
+    vec c = vec_select(above, most, vec_select(below, least, x));
+    vec shift =
+        vec_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to the nearest integer */
+    vec k = (c * 1.44269504088896341f + shift) - shift;
+    vec r = c - k * 0.693359375f;
+    r = r - k * -2.12194440e-4f;
+    vec p = vec_set(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    /* 2^k in two steps, since k may be 128. */
+    ivec ki = __builtin_convertvector(vec_select(x == x, k, vec_set(0.0f)), ivec);
+    ivec k1 = ki >> 1, k2 = ki - k1;
+    vec y = p * (vec)((k1 + 127) << 23) * (vec)((k2 + 127) << 23);
+    y = vec_select(above, vec_set(INFINITY), y);
+    return vec_select(below, vec_set(0.0f), y);
+}
+
+/* Largest of x[0..n), n above 0. */
+static float largest(const float *x, size_t n)
+{
+    vec most = vec_set(x[0]);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vec v = vec_load(x + i);
+        most = vec_select(v > most, v, most);
+    }
+    vec v = vec_load_part(x + i, n - i, x[0]);
+    float t[LANES];
+    vec_store(t, vec_select(v > most, v, most));
+    for (size_t k = 1; k < LANES; k++) t[0] = t[k] > t[0] ? t[k] : t[0];
+    return t[0];
+}
+
+static void softmax(float *x, size_t n, float scale)
+{
+    float most = largest(x, n);
+    vec acc[WIDE] = {0};
+    float t[KERNEL_LANES];
+    size_t i = 0;
+    for (; i + KERNEL_LANES <= n; i += KERNEL_LANES)
+        for (int v = 0; v < WIDE; v++) {
+            float *at = x + i + v * LANES;
+            vec e = vec_exp((vec_load(at) - most) * scale);
+            vec_store(at, e);
+            acc[v] += e;
+        }
+    for (size_t k = 0; k < KERNEL_LANES; k++)
+        t[k] = i + k < n ? (x[i + k] - most) * scale : -INFINITY;
+    for (int v = 0; v < WIDE; v++) {
+        vec e = vec_exp(vec_load(t + v * LANES));
+        vec_store(t + v * LANES, e);
+        acc[v] += e;
+    }
+    for (size_t k = 0; i + k < n; k++) x[i + k] = t[k];
+    for (int v = 0; v < WIDE; v++) vec_store(t + v * LANES, acc[v]);
+    float inverse = 1.0f / lanes_sum(t);
+    for (i = 0; i < n; i++) x[i] *= inverse;
+}
+
+INLINE vec vec_sigmoid(vec x)
+{
+    return 1.0f / (1.0f + vec_exp(-x));
+}
+
+/* tanh: an odd polynomial below 0.625, 1 - 2 / (e^2x + 1) above. */
+INLINE vec vec_tanh(vec x)
+{
+    vec s = x * x;
+    vec p = vec_set(-5.70498872745e-3f);
+    p = p * s + 2.06390887954e-2f;
+    p = p * s - 5.37397155531e-2f;
+    p = p * s + 1.33314422036e-1f;
+    p = p * s - 3.33332819422e-1f;
+    vec small = p * s * x + x;
+    vec large = 1.0f - 2.0f / (vec_exp(x + x) + 1.0f);
+    ivec is_small = (x < vec_set(0.625f)) & (x > vec_set(-0.625f));
+    return vec_select(is_small, small, large);
+}
+
+#define IN_PLACE(function)                                                             \
+    static void function##_array(float *x, size_t n)                                   \
+    {                                                                                  \
+        size_t i = 0;                                                                  \
+        for (; i + LANES <= n; i += LANES)                                             \
+            vec_store(x + i, vec_##function(vec_load(x + i)));                         \
+        if (i < n)                                                                     \
+            vec_store_part(x + i, vec_##function(vec_load_part(x + i, n - i, 0.0f)),   \
+                           n - i);                                                     \
+    }
+
+IN_PLACE(exp)
+IN_PLACE(tanh)
+IN_PLACE(sigmoid)
+
+#endif

@@ -1,0 +1,121 @@
+/* Binding an NDT: hyper-parameters, their contradictions, tensors. */
+#include "models/ndt_weights.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+void ndt_position_row(const struct ndt *m, float *row, uint64_t t)
+{
+    double p = (double)t + (m->position_offset ? 1.0 : 0.0);
+    for (size_t i = 0; i + 1 < m->width; i += 2) {
+        double angle = p * exp(-(double)i * log(10000.0) / (double)m->width);
+        row[i] = (float)sin(angle);
+        row[i + 1] = (float)cos(angle);
+    }
+}
+
+static void positions_load(struct ndt *m, struct weights *w)
+{
+    if (m->position == POSITION_LEARNT) {
+        m->positions = weights_floats(w, SHAPE(m->trial_bins, m->width),
+                                      "pos_encoder.pos_embedding.weight");
+        return;
+    }
+    float *rows = arena_floats(w->arena, m->trial_bins * m->width);
+    for (size_t t = 0; rows && t < m->trial_bins; t++)
+        ndt_position_row(m, rows + t * m->width, t);
+    m->positions = rows;
+}
+
+static void embed_load(struct ndt *m, struct weights *w)
+{
+    if (m->embed == EMBED_TABLE)
+        m->table = weights_floats(w, SHAPE(m->max_count + 2, m->embed_dim),
+                                  "embedder.0.weight");
+    if (m->embed == EMBED_LINEAR)
+        linear_load(&m->embedder, w, m->width, m->n_channels, "embedder");
+}
+
+static void layer_load(struct ndt *m, struct weights *w, size_t heads, size_t l)
+{
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "transformer_encoder.layers.%zu", l);
+    encoder_layer_load(&m->layers[l], w, prefix, m->width, heads, m->hidden,
+                       m->pre_norm);
+}
+
+static void head_load(struct ndt *m, struct weights *w, size_t n_rates)
+{
+    if (m->final == FINAL_SCALE)
+        m->final_scale = weights_floats(w, 0, NULL, "transformer_encoder.norm.scale");
+    else
+        norm_load(&m->final_norm, w, m->width, "transformer_encoder.norm");
+    size_t n_first = m->head_layers == 1 ? n_rates : 16;
+    linear_load(&m->head[0], w, n_first, m->width, "decoder.0");
+    if (m->head_layers == 2) linear_load(&m->head[1], w, n_rates, 16, "decoder.2");
+}
+
+static void hyper_read(struct ndt *m, struct config *c, size_t *heads)
+{
+    static const char *const embeds[] = {"identity", "table", "linear", NULL};
+    static const char *const finals[] = {"layer", "scale", NULL};
+    static const char *const positions[] = {"learnt", "sinusoidal", NULL};
+    m->n_layers = (size_t)config_int(c, "layers", 1, NDT_MAX_LAYERS);
+    *heads = (size_t)config_int(c, "heads", 1, 64);
+    m->width = (size_t)config_int(c, "width", 1, 65536);
+    m->hidden = (size_t)config_int(c, "hidden", 1, 65536);
+    m->embed = config_choice(c, "embed", embeds);
+    m->embed_dim = (size_t)config_int(c, "embed_dim", 0, 64);
+    m->max_count = (size_t)config_int(c, "max_count", m->embed == EMBED_TABLE, 65535);
+    m->pre_norm = config_bool(c, "pre_norm");
+    m->final = config_choice(c, "final_norm", finals);
+    m->position = config_choice(c, "position", positions);
+    m->position_offset = config_bool(c, "position_offset");
+    m->trial_bins = (size_t)config_int(c, "trial_bins", 1, 65536);
+    m->window_bins = (size_t)config_int(c, "window_bins", 1, (long long)m->trial_bins);
+    m->band.forward = (long)config_int(c, "context_forward", -1, 65536);
+    m->band.back = (long)config_int(c, "context_backward", -1, 65536);
+    m->head_layers = (int)config_int(c, "head_layers", 1, 2);
+    m->lograte = config_bool(c, "lograte");
+}
+
+static int hyper_refuse(struct config *c, const char *text)
+{
+    return c->status = error_set(c->err, LATENT_E_CONFIG, "%s: %s", c->where, text);
+}
+
+/* Hyper-parameters that contradict each other or the channel count. */
+static int hyper_check(const struct ndt *m, struct config *c, size_t heads)
+{
+    size_t expected = m->embed == EMBED_IDENTITY ? m->n_channels
+                      : m->embed == EMBED_TABLE  ? m->n_channels * m->embed_dim
+                                                 : m->width;
+    if (c->status) return c->status;
+    if (m->width % heads)
+        return hyper_refuse(c, "\"width\" must be a multiple of \"heads\"");
+    if (m->width != expected)
+        return hyper_refuse(
+            c, "\"width\" must be n_channels (identity) or n_channels x embed_dim "
+               "(table)");
+    if (m->position == POSITION_SINUSOIDAL && m->width % 2)
+        return hyper_refuse(c, "sinusoidal positions need an even \"width\"");
+    return 0;
+}
+
+void *ndt_load(struct weights *w, struct config *c, struct model_dims *dims)
+{
+    struct ndt m = {.n_channels = dims->n_channels};
+    size_t heads = 1;
+    hyper_read(&m, c, &heads);
+    if (hyper_check(&m, c, heads)) return NULL;
+    embed_load(&m, w);
+    positions_load(&m, w);
+    for (size_t l = 0; l < m.n_layers; l++) layer_load(&m, w, heads, l);
+    head_load(&m, w, m.n_channels);
+    dims->n_latents = m.width;
+    dims->n_rates = m.n_channels;
+    dims->trial_bins = m.trial_bins;
+    return arena_copy(w->arena, &m, sizeof m);
+}
