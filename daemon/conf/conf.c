@@ -3,6 +3,7 @@
 #include "conf/conf.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -241,7 +242,7 @@ static void check_sections(struct conf *c)
 
 /* ---- life ---- */
 
-int conf_read(struct conf *c, const char *path)
+static void start(struct conf *c, const char *path)
 {
     char *copy = strdup(path);
 
@@ -250,8 +251,29 @@ int conf_read(struct conf *c, const char *path)
     c->folder = strdup(dirname(copy));
     free(copy);
     conf_set_defaults(CONF_DAEMON, &c->daemon);
-    if (conf_reader_run(c)) check_sections(c);
+}
+
+/* file NULL: what was to be read could not be opened. */
+static int read_and_check(struct conf *c, FILE *file)
+{
+    if (!file)
+        conf_problem(c, 0, NULL, "cannot open: %s", strerror(errno));
+    else if (conf_reader_run(c, file))
+        check_sections(c);
+    if (file) fclose(file);
     return c->n_problems ? -1 : 0;
+}
+
+int conf_read(struct conf *c, const char *path)
+{
+    start(c, path);
+    return read_and_check(c, fopen(path, "r"));
+}
+
+int conf_read_text(struct conf *c, const char *path, const char *text)
+{
+    start(c, path);
+    return read_and_check(c, fmemopen((void *)(uintptr_t)text, strlen(text), "r"));
 }
 
 void conf_free(struct conf *c)
@@ -292,12 +314,12 @@ uint64_t conf_bins(uint64_t time_ns, uint32_t bin_width_us)
     return largest(time_ns / ((uint64_t)bin_width_us * 1000), 1);
 }
 
-char *conf_model_path(const struct conf *c, const struct conf_stream *s)
+char *conf_path_of(const struct conf *c, const char *path)
 {
-    char *path = NULL;
-    int n = s->model[0] == '/' ? asprintf(&path, "%s", s->model)
-                               : asprintf(&path, "%s/%s", c->folder, s->model);
+    char *whole = NULL;
+    int n = path[0] == '/' ? asprintf(&whole, "%s", path)
+                           : asprintf(&whole, "%s/%s", c->folder, path);
 
     assert(n > 0);
-    return path;
+    return whole;
 }

@@ -34,6 +34,9 @@ struct conf {
 /* Read and check a file. 0, or -1 when there are problems. conf_free is due in both
  * cases. */
 int conf_read(struct conf *c, const char *path);
+/* The same from a text; path names it in problems, and its folder is where relative
+ * paths start. */
+int conf_read_text(struct conf *c, const char *path, const char *text);
 void conf_free(struct conf *c);
 
 /* Add a problem. key may be NULL, line 0 means the whole file. */
@@ -49,7 +52,8 @@ void conf_stream_problem(struct conf *c, const struct conf_stream_section *s,
 void conf_resolve(struct conf_stream *s, uint32_t bin_width_us);
 /* A time in whole bins: floor, at least 1. */
 uint64_t conf_bins(uint64_t time_ns, uint32_t bin_width_us);
-/* Path of the model file; to be freed. */
-char *conf_model_path(const struct conf *c, const struct conf_stream *s);
+/* A path of the configuration as it is meant, from the root or from the working folder;
+ * to be freed. */
+char *conf_path_of(const struct conf *c, const char *path);
 
 #endif

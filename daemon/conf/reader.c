@@ -264,15 +264,12 @@ static char *give_line(char *text, int n_text, void *user)
     return text;
 }
 
-bool conf_reader_run(struct conf *c)
+bool conf_reader_run(struct conf *c, FILE *file)
 {
-    struct reader r = {.conf = c, .file = fopen(c->path, "r")};
+    struct reader r = {.conf = c, .file = file};
     int status;
 
-    if (!r.file) {
-        conf_problem(c, 0, NULL, "cannot open: %s", strerror(errno));
-        return false;
-    }
+    errno = 0;
     ini_use_stack = false;
     ini_max_line = CONF_MAX_LINE + 3;
     ini_initial_alloc = CONF_MAX_LINE + 3;
@@ -282,6 +279,5 @@ bool conf_reader_run(struct conf *c)
         conf_problem(c, (unsigned)status, NULL, "not understood");
     if (status < 0 || ferror(r.file))
         conf_problem(c, 0, NULL, "cannot read: %s", strerror(errno ? errno : ENOMEM));
-    fclose(r.file);
     return status >= 0;
 }

@@ -2,12 +2,14 @@
 #ifndef CONF_READER_H
 #define CONF_READER_H
 
+#include <stdio.h>
+
 #include "conf/conf.h"
 
 #define CONF_MAX_LINE 1000 /* bytes; longer lines are refused */
 
-/* Read c->path into c. Mistakes become problems and reading goes on. false: the file
- * could not be read. */
-bool conf_reader_run(struct conf *c);
+/* Read a file, opened and closed by the caller, into c. Mistakes become problems and
+ * reading goes on. false: the file could not be read. */
+bool conf_reader_run(struct conf *c, FILE *file);
 
 #endif

@@ -174,6 +174,30 @@ static const struct conf_key stream_keys[] = {
      .later = later_on_late,
      .value = "publish",
      .help = "What to send after a step that ran over its budget."},
+    {.name = "record",
+     .type = &conf_path,
+     .offset = offsetof(struct conf_stream, record),
+     .unset = "none",
+     .value = "none",
+     .help =
+         "File that everything of the stream is recorded into from the start, so that "
+         "it can be verified and exported. A relative path starts at the folder of the "
+         "configuration file; %Y, %m, %d, %H, %M, %S become the time of the start, "
+         "UTC. A file that exists is never replaced: a number is added to the name."},
+    {.name = "record-sync-ms",
+     .type = &conf_milliseconds,
+     .offset = offsetof(struct conf_stream, record_sync_ns),
+     .value = "100",
+     .help = "What the record loses at most if latentd is killed."},
+    {.name = "record-buffer-mib",
+     .type = &conf_count,
+     .offset = offsetof(struct conf_stream, record_buffer_mib),
+     .min = 1,
+     .max = 1024,
+     .value = "16",
+     .help =
+         "Memory that bridges a slow disk. When it fills, frames are left out of the "
+         "record (they can be computed again); when it is full, there is a gap."},
     {.name = "loop",
      .type = &conf_loop,
      .offset = offsetof(struct conf_stream, loop),

@@ -40,6 +40,9 @@ struct conf_stream {
     uint32_t on_gap; /* enum conf_on_gap */
     uint32_t on_late;
     uint32_t reorder_window; /* bins */
+    char *record;            /* or NULL */
+    uint64_t record_sync_ns;
+    uint32_t record_buffer_mib;
     char *loop;
     uint32_t cpu; /* of the loop; or CONF_ANY_CPU */
 };

@@ -33,14 +33,29 @@ static void print_section(enum conf_section section, const void *values, FILE *o
     }
 }
 
-void conf_print(const struct conf *c, FILE *out)
+static void print_daemon(const struct conf *c, FILE *out)
 {
     fprintf(out, "[latentd]\n");
     print_section(CONF_DAEMON, &c->daemon, out);
-    for (size_t i = 0; i < c->n_streams; i++) {
-        fprintf(out, "\n[stream %s]\n", c->streams[i].name);
-        print_section(CONF_STREAM, &c->streams[i].values, out);
-    }
+}
+
+static void print_stream(const struct conf_stream_section *s, FILE *out)
+{
+    fprintf(out, "\n[stream %s]\n", s->name);
+    print_section(CONF_STREAM, &s->values, out);
+}
+
+void conf_print(const struct conf *c, FILE *out)
+{
+    print_daemon(c, out);
+    for (size_t i = 0; i < c->n_streams; i++) print_stream(&c->streams[i], out);
+}
+
+void conf_print_stream(const struct conf *c, const struct conf_stream_section *s,
+                       FILE *out)
+{
+    print_daemon(c, out);
+    print_stream(s, out);
 }
 
 /* ---- help ---- */

@@ -98,6 +98,12 @@ static void add_info(json_t *object, const Latent__V1__Info *info)
     json_object_set_new(object, "valid_for_ns", whole(info->valid_for_ns));
 }
 
+static json_t *record(const Latent__V1__RecordStatus *r)
+{
+    return json_pack("{s:s, s:s, s:s, s:o}", "state", r->state, "path", r->path, "text",
+                     r->text, "counts", counters(r->counts, r->n_counts));
+}
+
 static json_t *stream(const Latent__V1__StreamStatus *s)
 {
     json_t *object = json_object();
@@ -117,6 +123,7 @@ static json_t *stream(const Latent__V1__StreamStatus *s)
     json_object_set_new(object, "budget_misses", whole(s->budget_misses));
     json_object_set_new(object, "last_seq", whole(s->last_seq));
     json_object_set_new(object, "last_epoch", whole(s->last_epoch));
+    if (s->record) json_object_set_new(object, "record", record(s->record));
     if (s->model_json[0])
         json_object_set_new(object, "config", json_loads(s->model_json, 0, NULL));
     return object;

@@ -1,10 +1,12 @@
 /* latentctl: ask a running latentd how it is, and tell it what to do. */
 #include <getopt.h>
+#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "latentctl/client.h"
 #include "latentctl/json.h"
@@ -19,10 +21,17 @@ static const char usage[] =
     "usage: latentctl [OPTION...] status\n"
     "       latentctl [OPTION...] model STREAM\n"
     "       latentctl [OPTION...] reset STREAM\n"
+    "       latentctl [OPTION...] record start STREAM FILE\n"
+    "       latentctl [OPTION...] record stop STREAM\n"
     "\n"
     "  status              streams, ledgers, times\n"
     "  model STREAM        the model that decodes a stream\n"
     "  reset STREAM        reset the decoder before the stream's next bin\n"
+    "  record start STREAM FILE\n"
+    "                      record everything of the stream into a new file; %Y, %m, "
+    "%d,\n"
+    "                      %H, %M, %S in its name become the time, UTC\n"
+    "  record stop STREAM  complete the file\n"
     "\n"
     "  --control ENDPOINT  where latentd listens (default: " DEFAULT_CONTROL ")\n"
     "  --json              for programs\n"
@@ -34,22 +43,24 @@ static const char usage[] =
     "line.\n";
 
 struct arguments {
-    const char *control, *command, *stream;
+    const char *control, *command, *stream, *file;
     bool json, dry_run, help, version;
     double timeout_s;
 };
 
 struct command {
-    const char *name;
+    const char *name, *action; /* action: the next word, or NULL */
     Latent__V1__Operation operation;
-    bool needs_stream;
+    bool needs_stream, needs_file;
     void (*print)(const Latent__V1__Status *status, FILE *out);
 };
 
 static const struct command commands[] = {
-    {"status", LATENT__V1__OPERATION__STATUS, false, table_print},
-    {"model", LATENT__V1__OPERATION__MODEL, true, table_print_model},
-    {"reset", LATENT__V1__OPERATION__RESET, true, NULL},
+    {"status", NULL, LATENT__V1__OPERATION__STATUS, false, false, table_print},
+    {"model", NULL, LATENT__V1__OPERATION__MODEL, true, false, table_print_model},
+    {"reset", NULL, LATENT__V1__OPERATION__RESET, true, false, NULL},
+    {"record", "start", LATENT__V1__OPERATION__RECORD_START, true, true, NULL},
+    {"record", "stop", LATENT__V1__OPERATION__RECORD_STOP, true, false, NULL},
 };
 
 /* ---- command line ---- */
@@ -92,14 +103,23 @@ static bool parse_options(int argc, char **argv, struct arguments *a)
     return a->timeout_s > 0.0 && a->timeout_s <= 3600.0;
 }
 
+/* Does the command line say this command, with all that it needs and no more? */
+static bool matches(const struct command *c, int n, char **word, struct arguments *a)
+{
+    int at = 1;
+
+    if (strcmp(c->name, word[0]) != 0) return false;
+    if (c->action && (at >= n || strcmp(c->action, word[at++]) != 0)) return false;
+    if (n - at != c->needs_stream + c->needs_file) return false;
+    if (c->needs_stream) a->stream = word[at++];
+    if (c->needs_file) a->file = word[at];
+    return true;
+}
+
 static const struct command *find_command(int argc, char **argv, struct arguments *a)
 {
-    for (size_t i = 0; optind < argc && i < sizeof commands / sizeof commands[0]; i++) {
-        if (strcmp(commands[i].name, argv[optind]) != 0) continue;
-        if (argc - optind != 1 + commands[i].needs_stream) return NULL;
-        a->stream = argv[optind + 1];
-        return &commands[i];
-    }
+    for (size_t i = 0; optind < argc && i < sizeof commands / sizeof commands[0]; i++)
+        if (matches(&commands[i], argc - optind, argv + optind, a)) return &commands[i];
     return NULL;
 }
 
@@ -121,8 +141,21 @@ static int show(const struct command *command, const struct arguments *a,
     return 0;
 }
 
+/* The daemon works elsewhere: a path from the working folder on means nothing to it. */
+static char *whole_path(const char *path, char *whole, size_t n)
+{
+    char folder[PATH_MAX];
+
+    if (path[0] == '/' || !getcwd(folder, sizeof folder))
+        snprintf(whole, n, "%s", path);
+    else
+        snprintf(whole, n, "%s/%s", folder, path);
+    return whole;
+}
+
 static int run(const struct command *command, const struct arguments *a)
 {
+    char path[2 * PATH_MAX];
     Latent__V1__Request request = LATENT__V1__REQUEST__INIT;
     struct latent_error err = {0};
     Latent__V1__Reply *reply;
@@ -130,6 +163,7 @@ static int run(const struct command *command, const struct arguments *a)
 
     request.operation = command->operation;
     if (command->needs_stream) request.stream = (char *)(uintptr_t)a->stream;
+    if (command->needs_file) request.path = whole_path(a->file, path, sizeof path);
     request.dry_run = a->dry_run;
     reply = client_ask(a->control, &request, (int)lrint(a->timeout_s * 1e3), &err);
     if (!reply) {

@@ -73,6 +73,13 @@ static void print_heading(const Latent__V1__StreamStatus *s, FILE *out)
     fprintf(out, "  input     %s\n  output    %s\n", s->input, s->output);
 }
 
+static void print_record(const Latent__V1__RecordStatus *r, FILE *out)
+{
+    fprintf(out, "  record    %s: %s%s%s\n", printable(r->state), printable(r->path),
+            r->text[0] ? ": " : "", printable(r->text));
+    print_counters("", r->counts, r->n_counts, out);
+}
+
 static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
 {
     if (!s->info) return;
@@ -85,6 +92,7 @@ static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
     fprintf(out, "  budget    %g ms, missed %" PRIu64 " times\n",
             ms(s->info->budget_ns), s->budget_misses);
     print_times(s, out);
+    if (s->record) print_record(s->record, out);
 }
 
 void table_print(const Latent__V1__Status *status, FILE *out)

@@ -142,6 +142,8 @@ int daemon_start(struct daemon *d)
 {
     struct latent_error err = {0};
 
+    for (size_t i = 0; i < d->n_streams; i++)
+        recording_start_configured(&d->streams[i], &d->notes);
     for (size_t i = 0; i < d->n_loops; i++)
         if (data_loop_start(&d->loops[i], &err)) return failed(&err);
     if (d->conf.daemon.lock_memory) rt_lock_memory(&d->notes);

@@ -38,9 +38,11 @@ static void on_wake(uv_async_t *async)
 {
     struct data_loop *l = async->data;
 
-    for (size_t i = 0; i < l->n_streams; i++)
+    for (size_t i = 0; i < l->n_streams; i++) {
+        recording_serve(l->streams[i]);
         if (atomic_exchange(&l->streams[i]->reset_wanted, false))
             pipeline_reset(l->streams[i]->pipeline);
+    }
     if (atomic_load(&l->stop_wanted)) stop_in_thread(l);
 }
 
@@ -136,6 +138,7 @@ int data_loop_open(struct data_loop *l, const char *name, struct stream **stream
     if (!l->inputs || !l->outputs)
         return tool_error(err, LATENT_E_NOMEM, "out of memory");
     for (size_t i = 0; i < n_streams; i++) {
+        streams[i]->loop = l;
         if (give_output(l, streams[i], context, err))
             return say_whose(err, streams[i], "output");
         if (give_input(l, streams[i], context, err))

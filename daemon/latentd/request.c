@@ -8,6 +8,7 @@
 
 #include "conf/nearest.h"
 #include "latent.pb-c.h"
+#include "latentd/recording.h"
 #include "latentd/status.h"
 #include "tool/printable.h"
 
@@ -19,6 +20,7 @@ enum request_code {
     REQUEST_UNKNOWN_OPERATION = -2,
     REQUEST_UNKNOWN_STREAM = -3,
     REQUEST_NO_MEMORY = -4,
+    REQUEST_REFUSED = -5,
 };
 
 struct answer {
@@ -78,6 +80,26 @@ static void on_reset(struct daemon *d, const Latent__V1__Request *request,
     say(a, REQUEST_DONE, "%s is reset before its next bin", s->conf->name);
 }
 
+static void on_record_start(struct daemon *d, const Latent__V1__Request *request,
+                            struct stream *s, struct answer *a)
+{
+    struct latent_error err = {0};
+    int status = recording_start(s, request->path, request->dry_run, &err);
+
+    (void)d;
+    say(a, status ? REQUEST_REFUSED : REQUEST_DONE, "%s", err.text);
+}
+
+static void on_record_stop(struct daemon *d, const Latent__V1__Request *request,
+                           struct stream *s, struct answer *a)
+{
+    struct latent_error err = {0};
+    int status = recording_stop(s, request->dry_run, &err);
+
+    (void)d;
+    say(a, status ? REQUEST_REFUSED : REQUEST_DONE, "%s", err.text);
+}
+
 static const struct {
     operation_fn *run;
     bool needs_stream;
@@ -85,6 +107,8 @@ static const struct {
     [LATENT__V1__OPERATION__STATUS] = {on_status, false},
     [LATENT__V1__OPERATION__RESET] = {on_reset, true},
     [LATENT__V1__OPERATION__MODEL] = {on_model, true},
+    [LATENT__V1__OPERATION__RECORD_START] = {on_record_start, true},
+    [LATENT__V1__OPERATION__RECORD_STOP] = {on_record_stop, true},
 };
 #define N_OPERATIONS (sizeof operations / sizeof operations[0])
 

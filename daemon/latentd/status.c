@@ -9,10 +9,12 @@
 
 #include "latentd/clock.h"
 #include "latentd/info.h"
+#include "latentd/record_status.h"
 
 struct stream_box {
     Latent__V1__StreamStatus status;
     struct info_message info;
+    struct record_status record;
     Latent__V1__Counter counter[N_COUNTERS];
     Latent__V1__Counter *counters[N_COUNTERS];
     Latent__V1__Histogram histogram[N_TIMES];
@@ -101,6 +103,7 @@ static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
     m->budget_misses = v.value[STATE_BUDGET_MISSES];
     m->last_seq = v.value[STATE_LAST_SEQ];
     m->last_epoch = v.value[STATE_LAST_EPOCH];
+    m->record = record_status_fill(&b->record, s);
     if (with_model) m->model_json = text(s->info.config);
     fill_counters(b, &v);
     fill_groups(b);

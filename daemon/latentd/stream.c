@@ -106,7 +106,7 @@ static bool check_requests(struct stream *s, struct conf *c)
 
 static int open_model(struct stream *s, struct conf *c)
 {
-    char *path = conf_model_path(c, &s->conf->values);
+    char *path = conf_path_of(c, s->conf->values.model);
     struct latent_error err = {0};
     int status = latent_model_open(&s->model, path, &err);
 
@@ -149,11 +149,11 @@ int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *se
 {
     int status;
 
-    *s = (struct stream){.conf = section};
+    *s = (struct stream){.whole_conf = c, .conf = section};
     snprintf(s->topic_bins, sizeof s->topic_bins, "%s/bins", section->name);
     snprintf(s->topic_info, sizeof s->topic_info, "%s/info", section->name);
     if (open_model(s, c)) return 1;
-    if (!check_requests(s, c)) return 2;
+    if (!check_requests(s, c) || !recording_check(c, s)) return 2;
     write_back(s);
     status = open_decoder(s, c);
     if (status == LATENT_E_UNSUPPORTED) return 2;
@@ -252,6 +252,7 @@ int stream_attach(struct stream *s, struct output *output, struct pipeline_sink 
 
 void stream_close(struct stream *s)
 {
+    if (!recording_close(s)) return;
     pipeline_free(s->pipeline);
     latent_decoder_free(s->decoder);
     latent_model_close(s->model);

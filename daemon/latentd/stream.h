@@ -8,12 +8,15 @@
 #include "conf/conf.h"
 #include "latent.h"
 #include "latentd/notes.h"
+#include "latentd/recording.h"
 #include "line/pipeline.h"
 
+struct data_loop;
 struct input;
 struct output;
 
 struct stream {
+    const struct conf *whole_conf;
     struct conf_stream_section *conf;
     latent_model *model;
     struct latent_info info;
@@ -21,6 +24,8 @@ struct stream {
     const char *mode, *precision; /* in use */
     uint32_t groups;              /* enum latent_group: sent */
     struct pipeline *pipeline;
+    struct data_loop *loop; /* that serves it */
+    struct recording recording;
     struct input *input; /* the sockets it shares */
     struct output *output;
     char topic_bins[PIPELINE_MAX_TOPIC], topic_info[PIPELINE_MAX_TOPIC];

@@ -3,6 +3,7 @@
 
 #include "reader/reader.h"
 #include "replay/replay.h"
+#include "replay/verify.h"
 #include "tool/error.h"
 #include "tool/options.h"
 
@@ -12,12 +13,16 @@ struct settings {
     struct reader_options input;
     struct replay_options replay;
     double seconds;
+    const char *verify, *model;
 };
 
 /* With --ticks, --seconds is the part of the recording; else it may span its rounds. */
 static int settings_check(struct settings *s, struct latent_error *err)
 {
     struct source_options *o = &s->replay.source;
+    if (s->model && !s->verify)
+        return tool_error(err, LATENT_E_CONFIG, "--model goes with --verify");
+    if (s->verify) return 0;
     if (!o->stream || !o->endpoint)
         return tool_error(err, LATENT_E_CONFIG,
                           "--stream and --bins are needed: see --help");
@@ -51,16 +56,30 @@ static int settings_read(struct settings *s, int argc, char **argv,
         {"batch", "N", OPTION_WHOLE, &o->batch, "bins per message (default 1)"},
         {"start-after-subscriber", NULL, OPTION_SWITCH, &o->after_subscriber,
          "the first bin waits for a receiver"},
+        {"verify", "RECORD", OPTION_TEXT, &s->verify,
+         "run a record of latentd once more and compare every frame"},
+        {"model", "FILE", OPTION_TEXT, &s->model,
+         "with --verify: the model file, if it has been moved"},
         {0},
     };
     const struct option_table table = {
         PROGRAM, "send a recording, at true pace",
         PROGRAM " --in FILE.h5:/dataset --stream NAME --bins ENDPOINT ...\n"
                 "       " PROGRAM " --ticks FILE.h5:/dataset --units FILE.h5:/dataset "
-                "--bin-ms B --stream NAME --bins ENDPOINT ...",
+                "--bin-ms B --stream NAME --bins ENDPOINT ...\n"
+                "       " PROGRAM " --verify RECORD [--model FILE]",
         rows};
     int status = options_parse(&table, argc, argv, err);
     return status == OPTIONS_RUN ? settings_check(s, err) : status;
+}
+
+static int replay(const struct settings *settings, struct latent_error *err)
+{
+    struct reader *reader = NULL;
+    int status = reader_open(&reader, &settings->input, err);
+    if (!status) status = replay_run(reader, &settings->replay, err);
+    reader_close(reader);
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -68,13 +87,12 @@ int main(int argc, char **argv)
     struct settings settings = {
         .replay.source = {
             .program = PROGRAM, .socket = "push", .attach = "connect", .batch = 1}};
-    struct reader *reader = NULL;
-    struct latent_error err;
+    struct latent_error err = {0};
     int status = settings_read(&settings, argc, argv, &err);
     if (status == OPTIONS_DONE) return 0;
-    if (!status) status = reader_open(&reader, &settings.input, &err);
-    if (!status) status = replay_run(reader, &settings.replay, &err);
-    reader_close(reader);
-    if (status) fprintf(stderr, PROGRAM ": %s\n", err.text);
+    if (!status)
+        status = settings.verify ? verify_run(settings.verify, settings.model, &err)
+                                 : replay(&settings, &err);
+    if (status < 0) fprintf(stderr, PROGRAM ": %s\n", err.text);
     return status ? 1 : 0;
 }

@@ -103,7 +103,11 @@ class Consumer:
 
     def frames(self, n):
         """The next n frames."""
-        return [pb.Frame.FromString(self._receive("frame")) for _ in range(n)]
+        return [pb.Frame.FromString(self.payload()) for _ in range(n)]
+
+    def payload(self):
+        """The next frame as it came, byte for byte."""
+        return self._receive("frame")
 
     def _receive(self, kind):
         """Payload of the next message of this kind; of infos that nobody waits for, none."""

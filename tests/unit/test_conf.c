@@ -92,12 +92,12 @@ static void test_model_path(void **state)
 {
     struct conf c = {.folder = (char *)(uintptr_t) "/etc/latentd"};
     struct conf_stream s = {.model = (char *)(uintptr_t) "m.st"};
-    char *path = conf_model_path(&c, &s);
+    char *path = conf_path_of(&c, s.model);
     (void)state;
     assert_string_equal(path, "/etc/latentd/m.st");
     free(path);
     s.model = (char *)(uintptr_t) "/a/m.st";
-    path = conf_model_path(&c, &s);
+    path = conf_path_of(&c, s.model);
     assert_string_equal(path, "/a/m.st");
     free(path);
 }

@@ -1,0 +1,235 @@
+#!/usr/bin/python3
+"""The record: started and stopped, whole, the same again bit by bit for every architecture, and a
+verification that notices what was changed."""
+import pathlib
+import shutil
+import sqlite3
+import unittest
+
+import daemon_rig as rig
+import record_rig as records
+
+N_MESSAGES = 400
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.rig = rig.Rig()
+        self.addCleanup(self.rig.close)
+        self.path = self.rig.folder / "arm.record"
+
+    def start(self, model=None, **keys):
+        if model is None:
+            model = rig.write_model(self.rig.folder / "model.safetensors")
+        self.rig.configure({"arm": {"model": model, **keys}})
+        self.rig.start()
+        self.consumer = self.rig.consumer("arm")
+        self.traffic = records.Traffic(self.rig.source(), "arm", self.consumer.info, seed=20260401)
+
+    def wait_for_traffic(self):
+        return self.rig.wait_for("arm", "messages", "in", self.traffic.n_sent)
+
+    def ctl_fails(self, *arguments):
+        code, _, err = self.rig.ctl(*arguments)
+        self.assertEqual(code, 1, err)
+        return err
+
+
+class Operator(Case):
+    def test_start_and_stop(self):
+        self.start()
+        self.traffic.send(50)
+        before = self.wait_for_traffic()
+        self.assertNotIn("record", before)
+        code, out, _ = self.rig.ctl("--dry-run", "record", "start", "arm", str(self.path))
+        self.assertEqual((code, self.path.exists()), (0, False), out)
+        code, out, err = self.rig.ctl("record", "start", "arm", str(self.path))
+        self.assertEqual(code, 0, err)
+        self.assertIn(str(self.path), out)
+        self.assertEqual(records.record_of(self.rig, "arm")["state"], "recording")
+        self.traffic.send(N_MESSAGES)
+        self.wait_for_traffic()
+        self.assertIn("being recorded", self.ctl_fails("record", "start", "arm", "/tmp/other"))
+        code, out, err = self.rig.ctl("record", "stop", "arm")
+        self.assertEqual(code, 0, err)
+        ended = records.wait_for_record(self.rig, "arm", lambda r: r["state"] == "stopped")
+        self.assertFalse(self.path.with_name("arm.record-wal").exists())  # closed in order
+        self.traffic.send(50)
+        after = self.wait_for_traffic()
+        n_frames = after["frames"]["published"]
+        sent = [self.consumer.payload() for _ in range(n_frames)]
+        kept = records.frames_of(self.path)
+        first = before["frames"]["published"]
+        self.assertEqual(kept, sent[first:first + len(kept)])
+        self.assertEqual(ended["counts"]["frames"], len(kept))
+        self.assertEqual(ended["counts"]["lost_entries"], 0)
+        n_entries = int(records.sql(self.path, "SELECT count(*) FROM entries")[0][0])
+        self.assertEqual(ended["counts"]["entries"], n_entries)
+        self.assertGreaterEqual(n_entries, N_MESSAGES)
+        records.check_whole(self.path)
+        self.assertIn("not being recorded", self.ctl_fails("record", "stop", "arm"))
+
+    def test_again_into_another_file(self):
+        self.start()
+        for name in ("one.record", "two.record", "three.record"):
+            path = self.rig.folder / name
+            self.assertEqual(self.rig.ctl("record", "start", "arm", str(path))[0], 0)
+            self.traffic.send(40)
+            self.wait_for_traffic()
+            self.assertEqual(self.rig.ctl("record", "stop", "arm")[0], 0)
+            records.wait_for_record(self.rig, "arm", lambda r: r["state"] == "stopped")
+            records.check_whole(path)
+
+    def test_refusals(self):
+        self.start()
+        self.path.write_text("precious")
+        self.assertIn("exists", self.ctl_fails("record", "start", "arm", str(self.path)))
+        self.assertEqual(self.path.read_text(), "precious")
+        self.assertIn("No such file",
+                      self.ctl_fails("record", "start", "arm", f"{self.rig.folder}/no/such"))
+        self.assertIn("found %Q", self.ctl_fails("record", "start", "arm", "/tmp/%Q.record"))
+        self.assertIn("no stream 'leg'", self.ctl_fails("record", "start", "leg", "/tmp/x"))
+        self.assertEqual(self.rig.ctl("record", "start", "arm")[0], 2)
+        self.assertEqual(self.rig.ctl("record", "arm")[0], 2)
+        self.traffic.send(10)
+        self.assertNotIn("record", self.wait_for_traffic())
+
+
+class Configured(Case):
+    def test_from_the_start_to_the_end(self):
+        self.start(record="arm.record")
+        self.traffic.send(N_MESSAGES)
+        status = self.wait_for_traffic()
+        self.rig.ctl("reset", "arm")
+        self.traffic.send(5)
+        status = self.wait_for_traffic()
+        sent = [self.consumer.payload() for _ in range(status["frames"]["published"])]
+        self.assertEqual(self.rig.stop(), 0)
+        kept = records.frames_of(self.path)
+        self.assertEqual(kept[:len(sent)], sent)
+        last = rig.pb.Frame.FromString(kept[-1])
+        self.assertTrue(last.flags & rig.SAFE)
+        records.check_whole(self.path)
+        kinds = records.sql(self.path, "SELECT name, count(*) FROM entries JOIN names ON"
+                            " names.code = entries.kind AND names.kind = 'entry' GROUP BY 1")
+        self.assertEqual(dict(kinds)["reset"], "1")
+        self.assertEqual(dict(kinds)["stop"], "1")
+        self.assertEqual(int(dict(kinds)["message"]) + int(dict(kinds).get("parts", 0)),
+                         self.traffic.n_sent)
+
+    def test_a_second_start_takes_another_name(self):
+        for _ in range(3):
+            self.start(record="%Y.record")
+            self.traffic.send(5)
+            self.wait_for_traffic()
+            self.assertEqual(self.rig.stop(), 0)
+        names = sorted(path.name.split(".")[0][4:] for path in self.rig.folder.glob("*.record"))
+        self.assertEqual(names, ["", "-2", "-3"])
+
+    def test_no_folder_is_a_mistake(self):
+        model = rig.write_model(self.rig.folder / "model.safetensors")
+        self.rig.configure({"arm": {"model": model, "record": "no/such/arm.record"}})
+        for arguments in (("--check", self.rig.config), (self.rig.config,)):
+            code, _, err = self.rig.run_to_end(*arguments)
+            self.assertEqual(code, 2)
+            self.assertRegex(err, r"latentd.conf:\d+: record: .*No such file")
+
+
+class EveryArchitecture(Case):
+    def check(self, name):
+        model, mode = records.ARCHITECTURES[name]
+        self.start(model, record="arm.record", **({"mode": mode} if mode else {}))
+        self.traffic.send(N_MESSAGES)
+        status = self.wait_for_traffic()
+        self.assertGreater(status["sequence"]["filled"], 0)
+        self.assertGreater(status["sequence"]["restarts"], 0)
+        self.assertGreater(status["bins"]["refused.value"], 0)
+        sent = [self.consumer.payload() for _ in range(status["frames"]["published"])]
+        self.assertEqual(self.rig.stop(), 0)
+        self.assertEqual(records.frames_of(self.path)[:len(sent)], sent)
+        print(records.check_whole(self.path), flush=True)
+
+    def test_ndt_causal(self):
+        self.check("ndt-causal")
+
+    def test_ndt_window(self):
+        self.check("ndt-window")
+
+    def test_gru(self):
+        self.check("gru")
+
+    def test_kalman(self):
+        self.check("kalman")
+
+    def test_wiener(self):
+        self.check("wiener")
+
+
+class Verification(Case):
+    """It fails when anything was changed."""
+
+    def setUp(self):
+        super().setUp()
+        self.start(record="arm.record")
+        self.traffic.send(100)
+        self.wait_for_traffic()
+        self.rig.stop()
+        records.check_whole(self.path)
+
+    def verify_changed(self, *statements):
+        """Exit code and outputs for a copy in which SQL has changed something."""
+        copy = self.rig.folder / "changed"
+        shutil.copy(self.path, copy)
+        with sqlite3.connect(copy) as file:
+            for statement in statements:
+                self.assertEqual(file.execute(statement).rowcount, 1, statement)
+        file.close()
+        return records.verify(copy)
+
+    def assert_noticed(self, text, *statements):
+        code, out, _ = self.verify_changed(*statements)
+        self.assertEqual(code, 1)
+        self.assertIn("DIFFERENT", out)
+        self.assertIn(text, out)
+
+    def test_what_is_changed_is_noticed(self):
+        middle = "(SELECT id FROM frames ORDER BY id LIMIT 1 OFFSET 50)"
+        self.assert_noticed("differs from byte 2 on", "UPDATE frames SET bytes = "
+                            "substr(bytes, 1, 2) || x'7f' || substr(bytes, 4)"
+                            f" WHERE id = {middle}")
+        self.assert_noticed("a frame more than there was",
+                            f"DELETE FROM frames WHERE id = {middle}")
+        self.assert_noticed("the clock is read", "UPDATE entries SET clock = substr(clock, 1, 8)"
+                            " WHERE entry = 1")
+        self.assert_noticed("outcome", "DELETE FROM outcomes WHERE id = 40")
+        self.assert_noticed("action", "DELETE FROM actions WHERE id = 40")
+
+    def test_what_cannot_be_verified(self):
+        code, _, err = self.verify_changed("UPDATE snapshots SET bytes = x'00' WHERE entry = 1")
+        self.assertEqual(code, 1)
+        self.assertIn("snapshot", err)
+        code, _, err = self.verify_changed(
+            "UPDATE meta SET value = 'nowhere' WHERE key = 'model_path'")
+        self.assertEqual(code, 1)
+        self.assertIn("nowhere", err)
+        other = rig.write_model(self.rig.folder / "other.safetensors", n_channels=5)
+        code, _, err = records.verify(self.path, "--model", other)
+        self.assertEqual(code, 1)
+        self.assertIn("not the model of the record", err)
+        no_record = self.rig.folder / "none"
+        no_record.write_bytes(b"no record" * 100)
+        code, _, err = records.verify(no_record)
+        self.assertEqual(code, 1)
+        self.assertIn("not a record", err)
+
+    def test_a_model_that_was_moved(self):
+        moved = self.rig.folder / "moved.safetensors"
+        pathlib.Path(self.rig.folder / "model.safetensors").rename(moved)
+        self.assertEqual(records.verify(self.path)[0], 1)
+        code, out, _ = records.verify(self.path, "--model", moved)
+        self.assertEqual(code, 0)
+        self.assertIn("identical", out)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
