@@ -17,6 +17,7 @@
 #define TOPIC_BYTES 256
 #define MAX_MESSAGE_BYTES (1 << 20)
 #define QUEUE_FRAMES 1000
+#define DRAIN_MESSAGES 10000 /* at once, whatever a publisher pours in */
 
 /* An Info and what the readout of its frames means. message NULL: the slot is free. */
 struct info_slot {
@@ -54,6 +55,13 @@ static int64_t now_ns(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* What a frame says may be anything: a difference that wraps is told from its sign, one
+ * that overflows would be undefined. */
+static int64_t difference_ns(int64_t now, uint64_t then)
+{
+    return (int64_t)((uint64_t)now - then);
 }
 
 /* ---- open and close ---- */
@@ -210,7 +218,7 @@ static bool is_local(const latent_client *c, const struct wire_frame *f)
 static void foreign_on_frame(struct foreign_clock *clock, const struct wire_frame *f,
                              int64_t t_receipt_ns)
 {
-    int64_t offset_ns = t_receipt_ns - (int64_t)f->t_publish_ns;
+    int64_t offset_ns = difference_ns(t_receipt_ns, f->t_publish_ns);
 
     if (!clock->known || clock->id != f->clock_id)
         *clock = (struct foreign_clock){true, f->clock_id, offset_ns};
@@ -283,11 +291,28 @@ static int receive(latent_client *c)
     return result;
 }
 
+static int64_t age_at(const latent_client *c, int64_t now)
+{
+    uint64_t offset =
+        is_local(c, &c->frame) ? 0 : (uint64_t)c->foreign.smallest_offset_ns;
+
+    return difference_ns(now, c->frame.t_publish_ns + offset);
+}
+
+/* All that waits. A frame that was published after the drain began is the newest one;
+ * to go on would be a race with a publisher that may be the faster. */
 static bool drain(latent_client *c)
 {
+    int64_t start_ns = now_ns();
     bool any = false;
 
-    for (int result = receive(c); result >= 0; result = receive(c)) any |= result == 1;
+    for (int n = 0; n < DRAIN_MESSAGES; n++) {
+        int result = receive(c);
+
+        if (result < 0) break;
+        any |= result == 1;
+        if (result == 1 && age_at(c, start_ns) < 0) break;
+    }
     return any;
 }
 
@@ -311,13 +336,6 @@ int latent_client_poll(latent_client *c, int timeout_ms, struct wire_frame *out)
 
 /* ---- the readout ---- */
 
-static int64_t frame_age_ns(const latent_client *c)
-{
-    int64_t offset_ns = is_local(c, &c->frame) ? 0 : c->foreign.smallest_offset_ns;
-
-    return now_ns() - ((int64_t)c->frame.t_publish_ns + offset_ns);
-}
-
 static bool all_finite(const float *values, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -338,7 +356,7 @@ static const char *unfit(latent_client *c, const Latent__V1__Info *info)
         return "the frame carries another number of readout values than its info names";
     if (!all_finite(values->readout, values->n_readout))
         return "the readout is not finite";
-    age_ns = frame_age_ns(c);
+    age_ns = age_at(c, now_ns());
     if (age_ns < 0)
         return "published in the future: the clocks of publisher and subscriber "
                "disagree";

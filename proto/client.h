@@ -30,8 +30,10 @@ struct latent_client_readout {
  * (may be NULL) says what was wrong. */
 int latent_client_open(latent_client **out, const char *endpoint, const char *stream,
                        struct latent_error *err);
-/* Wait up to timeout_ms (-1: for ever) for a frame, take all that are there, give the
- * newest: 1, or 0 when there was none. Its values are valid until the next call. */
+/* Wait up to timeout_ms (-1: for ever) for a frame, take all that were published until
+ * then, give the newest: 1, or 0 when there was none. It returns however fast a
+ * publisher pours: after the first frame that is newer than the call's last wait. Its
+ * values are valid until the next call. */
 int latent_client_poll(latent_client *c, int timeout_ms, struct wire_frame *out);
 /* Readout of the newest frame polled, judged now: 1, or 0 when no Info came yet or the
  * stream has no readout. The values are neutral from valid_for_ns after the frame's

@@ -54,11 +54,77 @@ class FakeDaemon:
         """A frame published age_ns ago, after `skip` frames that never arrive."""
         self.pub_seq += skip
         message = pb.Frame(
-            pub_seq=self.pub_seq, t_publish_ns=time.monotonic_ns() - age_ns, readout=readout,
+            pub_seq=self.pub_seq, readout=readout,
             clock_id=clock_id() if clock is None else clock, valid_for_ns=valid_for_ns,
-            **{"decoder_id": 11, **more})
+            **{"decoder_id": 11, "t_publish_ns": time.monotonic_ns() - age_ns, **more})
         self.pub_seq += 1
         self.send("arm/frame", message.SerializeToString())
+
+
+FLOOD = """
+import sys, time, zmq
+from latentd import clock_id, latent_pb2 as pb
+socket = zmq.Context().socket(zmq.PUB)
+socket.bind(sys.argv[1])
+frame = pb.Frame(clock_id=int(sys.argv[2]), valid_for_ns=10**12, decoder_id=11, readout=[3, 4])
+info = pb.Info(stream="arm", decoder_id=11)
+for name in ("vx", "vy"):
+    info.readout.add(name=name, unit="mm/s", neutral=0)
+while True:
+    socket.send_multipart([b"arm/info", info.SerializeToString()])
+    for _ in range(1000):
+        frame.pub_seq += 1
+        frame.t_publish_ns = time.monotonic_ns()
+        payload = frame.SerializeToString() if sys.argv[3] == "frames" else b"garbage"
+        socket.send_multipart([b"arm/frame", payload])
+"""
+
+
+class FloodTest(unittest.TestCase):
+    """A publisher that pours faster than a client reads: each call returns all the same."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.endpoint = f"ipc://{self.folder.name}/out"
+
+    def pour(self, what, clock):
+        flood = subprocess.Popen([sys.executable, "-c", FLOOD, self.endpoint, str(clock), what],
+                                 env={**os.environ, "PYTHONPATH": str(BUILD / "python")})
+        self.addCleanup(flood.wait)
+        self.addCleanup(flood.kill)
+        client = Subscriber(self.endpoint, "arm")
+        self.addCleanup(client.close)
+        end = time.monotonic() + WAIT_S
+        while client.received + client.refused == 0 and time.monotonic() < end:
+            client.latest(timeout=0.1)
+        return client
+
+    def test_frames(self):
+        for clock in (clock_id(), 77):
+            client = self.pour("frames", clock)
+            seen = [client.latest(timeout=WAIT_S).pub_seq for _ in range(10)]
+            self.assertEqual(seen, sorted(set(seen)))
+            self.assertFalse(client.readout(timeout=WAIT_S).stale)
+
+    def test_garbage(self):
+        client = self.pour("garbage", clock_id())
+        for _ in range(20):
+            self.assertIsNone(client.latest())
+        self.assertGreater(client.refused, 20)
+
+    def test_c_client(self):
+        """Its polls return: the example prints on, and ends when it is asked to."""
+        self.pour("frames", clock_id())
+        cursor = subprocess.Popen([BIN / "example_cursor", self.endpoint, "arm"],
+                                  stdout=subprocess.PIPE, text=True)
+        self.addCleanup(cursor.stdout.close)
+        self.addCleanup(cursor.kill)
+        lines = [cursor.stdout.readline() for _ in range(100)]
+        self.assertIn("vx 3.00", lines[-1])
+        cursor.terminate()
+        self.assertIn("frames", cursor.communicate(timeout=WAIT_S)[0].splitlines()[-1])
+        self.assertEqual(cursor.returncode, 0)
 
 
 class SubscriberTest(unittest.TestCase):
@@ -386,6 +452,10 @@ class CClientTest(unittest.TestCase):
         self.expect("vx 0.00", "not finite")
         self.daemon.frame(age_ns=-HOUR_NS)
         self.expect("vx 0.00", "published in the future")
+        for clock in (None, 99):  # times of a frame that is damaged, or lies
+            for t_publish_ns in (0, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1):
+                self.daemon.frame(t_publish_ns=t_publish_ns, clock=clock, valid_for_ns=0)
+        self.expect("vx 0.00", "expired")
         for topic in ("arm/frame2", "arm2/frame"):
             self.daemon.send(topic, pb.Frame(pub_seq=1000).SerializeToString())
         self.daemon.send("arm/frame", b"\xff" * 20)
@@ -394,7 +464,7 @@ class CClientTest(unittest.TestCase):
         self.daemon.frame(decoder_id=13, readout=(8, 8))
         self.expect("vx 8.00", "vy 8.00 mm/s  \n")
         self.cursor.terminate()
-        self.expect("frames 9, lost 5")
+        self.expect("frames 19, lost 5")
         self.assertEqual(self.cursor.wait(WAIT_S), 0)
 
 

@@ -1,5 +1,6 @@
 """A consumer of frames."""
 
+import itertools
 import time
 
 import numpy as np
@@ -10,6 +11,7 @@ from .clock import FrameAge, clock_id
 from .frames import Frame, Info, Readout
 
 _MAX_MESSAGE_BYTES = 1 << 20
+_MAX_SKIPPED = 1000  # messages that are no frames, taken in one go after the time is over
 
 
 class Subscriber:
@@ -44,13 +46,17 @@ class Subscriber:
     def latest(self, timeout=0.0):
         """The newest frame not yet seen, after waiting up to timeout seconds (None: for ever).
 
+        It returns however fast a publisher pours: with the first frame that was published after
+        the wait.
         None when there is none: what readout() then says depends on how old the one before is.
         """
-        newest = None
-        frame = self._receive(timeout)
-        while frame is not None:
-            newest = frame
+        newest = self._receive(timeout)
+        start_ns = time.monotonic_ns()
+        while newest is not None and self._age.age_ns(newest, start_ns) >= 0:
             frame = self._receive(0.0)
+            if frame is None:
+                break
+            newest = frame
         return newest
 
     def frames(self, timeout=None):
@@ -107,7 +113,9 @@ class Subscriber:
     def _receive(self, timeout):
         """The next frame; infos on the way are kept. None when none came within timeout seconds."""
         end = None if timeout is None else time.monotonic() + timeout
-        while True:
+        for taken in itertools.count():
+            if taken >= _MAX_SKIPPED and end is not None and time.monotonic() >= end:
+                return None
             left_ms = None if end is None else max(0, int((end - time.monotonic()) * 1000 + 0.999))
             if not self._socket.poll(left_ms):
                 return None
