@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "latentctl/client.h"
+#include "latentctl/export.h"
 #include "latentctl/json.h"
 #include "latentctl/table.h"
 #include "tool/printable.h"
@@ -23,6 +24,7 @@ static const char usage[] =
     "       latentctl [OPTION...] reset STREAM\n"
     "       latentctl [OPTION...] record start STREAM FILE\n"
     "       latentctl [OPTION...] record stop STREAM\n"
+    "       latentctl export RECORD OUT.h5\n"
     "\n"
     "  status              streams, ledgers, times\n"
     "  model STREAM        the model that decodes a stream\n"
@@ -32,6 +34,10 @@ static const char usage[] =
     "%d,\n"
     "                      %H, %M, %S in its name become the time, UTC\n"
     "  record stop STREAM  complete the file\n"
+    "  export RECORD OUT.h5\n"
+    "                      a record as HDF5: bins, frames, outcomes, actions; needs "
+    "no\n"
+    "                      latentd\n"
     "\n"
     "  --control ENDPOINT  where latentd listens (default: " DEFAULT_CONTROL ")\n"
     "  --json              for programs\n"
@@ -43,7 +49,7 @@ static const char usage[] =
     "line.\n";
 
 struct arguments {
-    const char *control, *command, *stream, *file;
+    const char *control, *command, *stream, *file, *out;
     bool json, dry_run, help, version;
     double timeout_s;
 };
@@ -53,14 +59,25 @@ struct command {
     Latent__V1__Operation operation;
     bool needs_stream, needs_file;
     void (*print)(const Latent__V1__Status *status, FILE *out);
+    int (*without_daemon)(const struct arguments *a); /* takes file and out */
 };
 
+static int export(const struct arguments *a)
+{
+    struct latent_error err = {0};
+
+    if (export_record(a->file, a->out, &err) == 0) return 0;
+    fprintf(stderr, "latentctl: %s\n", printable(err.text));
+    return 1;
+}
+
 static const struct command commands[] = {
-    {"status", NULL, LATENT__V1__OPERATION__STATUS, false, false, table_print},
-    {"model", NULL, LATENT__V1__OPERATION__MODEL, true, false, table_print_model},
-    {"reset", NULL, LATENT__V1__OPERATION__RESET, true, false, NULL},
-    {"record", "start", LATENT__V1__OPERATION__RECORD_START, true, true, NULL},
-    {"record", "stop", LATENT__V1__OPERATION__RECORD_STOP, true, false, NULL},
+    {"status", NULL, LATENT__V1__OPERATION__STATUS, false, false, table_print, NULL},
+    {"model", NULL, LATENT__V1__OPERATION__MODEL, true, false, table_print_model, NULL},
+    {"reset", NULL, LATENT__V1__OPERATION__RESET, true, false, NULL, NULL},
+    {"record", "start", LATENT__V1__OPERATION__RECORD_START, true, true, NULL, NULL},
+    {"record", "stop", LATENT__V1__OPERATION__RECORD_STOP, true, false, NULL, NULL},
+    {"export", NULL, LATENT__V1__OPERATION__OPERATION_NONE, false, true, NULL, export},
 };
 
 /* ---- command line ---- */
@@ -110,9 +127,11 @@ static bool matches(const struct command *c, int n, char **word, struct argument
 
     if (strcmp(c->name, word[0]) != 0) return false;
     if (c->action && (at >= n || strcmp(c->action, word[at++]) != 0)) return false;
-    if (n - at != c->needs_stream + c->needs_file) return false;
+    if (n - at != c->needs_stream + c->needs_file + (c->without_daemon != NULL))
+        return false;
     if (c->needs_stream) a->stream = word[at++];
-    if (c->needs_file) a->file = word[at];
+    if (c->needs_file) a->file = word[at++];
+    if (c->without_daemon) a->out = word[at];
     return true;
 }
 
@@ -183,6 +202,7 @@ int main(int argc, char **argv)
 
     if (a.help) return fputs(usage, stdout) < 0;
     if (a.version) return printf("latentctl %s\n", LATENT_VERSION) < 0;
+    if (command && command->without_daemon) return command->without_daemon(&a);
     if (command) return run(command, &a);
     fputs(usage, stderr);
     return 2;

@@ -279,7 +279,8 @@ static int open_file(struct reading *r, const char *path, struct latent_error *e
                           sqlite3_errmsg(r->db));
     status = check_version(r, path, err);
     if (status) return status;
-    if (prepare(r))
+    /* One transaction: what is written meanwhile is not seen in one table only. */
+    if (sqlite3_exec(r->db, "BEGIN", NULL, NULL, NULL) || prepare(r))
         return tool_error(err, LATENT_E_FORMAT, "%s: a damaged record: %s", path,
                           sqlite3_errmsg(r->db));
     learn_codes(r, &r->entries, "entry", meta_entry_name);

@@ -14,6 +14,7 @@
 #include "record/drain.h"
 #include "record/ring.h"
 #include "record/tap.h"
+#include "record/trace.h"
 #include "tool/error.h"
 
 #define THREAD_NAME "recorder"
@@ -142,10 +143,35 @@ static void finish(struct recorder *r, struct drain *d)
     store_finish(d->store);
 }
 
+static void count_lost(struct recorder *r, uint64_t n_entries, uint64_t n_frames)
+{
+    pthread_mutex_lock(&r->mutex);
+    r->status.n_lost += n_entries;
+    r->status.lost_frames += n_frames;
+    pthread_mutex_unlock(&r->mutex);
+}
+
+/* What was in the ring when the file took no more. */
+static void count_ring(struct recorder *r)
+{
+    struct ring_record record;
+    uint64_t n_entries = 0, n_frames = 0;
+
+    ring_look(r->ring);
+    while (ring_take(r->ring, &record)) {
+        n_entries += record.kind == TRACE_ENTRY;
+        n_frames += record.kind == TRACE_FRAME;
+    }
+    ring_release(r->ring);
+    count_lost(r, n_entries, n_frames);
+}
+
 /* What was in the open transaction and in the ring is not in the file. */
 static void give_up(struct recorder *r, struct drain *d, enum store_result result)
 {
     atomic_store(&r->tap.is_closed, true);
+    count_lost(r, d->n_open_entries, d->n_open_frames);
+    count_ring(r);
     set_state(r, result == STORE_FULL ? RECORDER_DISK_FULL : RECORDER_FAILED,
               store_text(d->store));
 }
@@ -166,13 +192,16 @@ static void write_store(struct recorder *r, struct store *store)
     if (!result) set_state(r, RECORDER_STOPPED, "");
 }
 
-/* Until then the data thread may be at the ring. */
-static void wait_detached(const struct recorder *r)
+/* Until it is, the data thread may be at the ring. */
+static void wait_detached(struct recorder *r)
 {
     const struct timespec period = timespec_of(DETACH_POLL_NS);
 
-    while (!atomic_load(&r->is_detached))
+    while (!atomic_load(&r->is_detached)) {
+        count_ring(r);
         clock_nanosleep(CLOCK_MONOTONIC, 0, &period, NULL);
+    }
+    count_ring(r);
 }
 
 static void *run(void *ctx)
@@ -265,8 +294,8 @@ void recorder_read(struct recorder *r, struct recorder_status *out)
     if (out->state == RECORDER_RECORDING && atomic_load(&counts->is_thinning))
         out->state = RECORDER_THINNED;
     out->n_thinned = counted(&counts->n_thinned);
-    out->n_lost = counted(&counts->n_lost);
-    out->lost_frames = counted(&counts->lost_frames);
+    out->n_lost += counted(&counts->n_lost);
+    out->lost_frames += counted(&counts->lost_frames);
     out->n_gaps = counted(&counts->n_gaps);
     out->buffer_used = ring_level(r->ring);
     out->buffer_bytes = ring_size(r->ring);

@@ -35,7 +35,8 @@ struct recorder_status {
     char text[LATENT_ERROR_TEXT]; /* of DISK_FULL and FAILED: what the system said */
     uint64_t n_bytes;             /* on the disk */
     uint64_t n_entries, n_frames; /* committed */
-    uint64_t n_thinned, n_lost, lost_frames, n_gaps;
+    uint64_t n_thinned, n_gaps;
+    uint64_t n_lost, lost_frames; /* in gaps, and since the file takes no more */
     uint64_t buffer_used, buffer_bytes;
 };
 

@@ -90,6 +90,10 @@ static void on_entry(struct tap *t, const struct line_event *e)
     t->group_is_lost = false;
     t->frames_in_group = 0;
     t->t_entry_ns = e->t_ns;
+    if (atomic_load_explicit(&t->is_closed, memory_order_relaxed)) {
+        t->group_is_lost = true;
+        return;
+    }
     judge_room(t);
     if (!t->is_anchored) anchor(t);
     put(t, TRACE_ENTRY, &head, sizeof head, e->bytes, e->n_bytes);
@@ -161,7 +165,6 @@ static void on_event(void *ctx, const struct line_event *e)
     };
     struct tap *t = ctx;
 
-    if (atomic_load_explicit(&t->is_closed, memory_order_relaxed)) return;
     if (line_event_is_entry(e->kind))
         on_entry(t, e);
     else

@@ -30,7 +30,7 @@ struct tap {
     uint64_t t_entry_ns, frames_in_group;
     struct trace_loss loss; /* since the last entry that went through */
     struct tap_counts counts;
-    _Atomic bool is_closed; /* nobody takes from the ring any more */
+    _Atomic bool is_closed; /* the file takes no more: entries are only counted */
 };
 
 /* ring and pipeline stay the caller's. */

@@ -1,10 +1,15 @@
 #!/usr/bin/python3
 """The record: started and stopped, whole, the same again bit by bit for every architecture, and a
 verification that notices what was changed."""
+import collections
 import pathlib
 import shutil
 import sqlite3
+import subprocess
 import unittest
+
+import h5py
+import numpy as np
 
 import daemon_rig as rig
 import record_rig as records
@@ -163,6 +168,61 @@ class EveryArchitecture(Case):
 
     def test_wiener(self):
         self.check("wiener")
+
+
+class Export(Case):
+    """latentctl export, which needs no daemon."""
+
+    def export(self, *arguments):
+        done = subprocess.run([rig.BIN / "latentctl", "export", *arguments], capture_output=True,
+                              text=True, timeout=rig.WAIT_S, check=False)
+        return done.returncode, done.stderr
+
+    def check_frames(self, frames, kept):
+        expected = [rig.pb.Frame.FromString(frame) for frame in kept]
+        for name in ("epoch", "seq", "flags", "pub_seq", "t_source_ns", "t_recv_ns",
+                     "t_publish_ns", "marks", "event_id"):
+            self.assertEqual(frames[name][:].tolist(), [getattr(f, name) for f in expected], name)
+        for name in ("latents", "readout"):
+            rows = [getattr(f, name)[:] or [np.nan] * 2 for f in expected]
+            np.testing.assert_array_equal(frames[name][:], np.array(rows, np.float32))
+
+    def test_export(self):
+        self.start(record="arm.record")
+        sent = rig.np.random.default_rng(20260401).integers(0, 9, (300, 3))
+        for seq, counts in enumerate(sent):
+            if seq % 50 == 49:
+                self.traffic.socket.send_multipart([b"arm/bins", b"\xff"])
+            elif seq % 50 != 20:
+                self.traffic.socket.send_multipart([b"arm/bins", rig.pack_bins(seq, counts)])
+        self.rig.wait_for("arm", "bins", "decoded", 288)
+        self.rig.stop()
+        out = self.rig.folder / "arm.h5"
+        self.assertEqual(self.export(self.path, out), (0, ""))
+        there = [seq for seq in range(300) if seq % 50 not in (20, 49)]
+        with h5py.File(out) as file:
+            self.assertEqual(file["bins/seq"][:].tolist(), there)
+            np.testing.assert_array_equal(file["bins/counts"][:], sent[there])
+            self.check_frames(file["frames"], records.frames_of(self.path))
+            self.assertEqual(list(file["frames/readout"].attrs["names"]), ["vx", "grip"])
+            codes = list(file["outcomes"].attrs["codes"])
+            counted = collections.Counter(codes[code] for code in file["outcomes/code"][:])
+            self.assertEqual(counted["bins decoded"], 288)
+            self.assertEqual(counted["messages refused.format"], 6)
+            self.assertEqual(counted["sequence filled"], 11)
+            self.assertEqual(file.attrs["stream"], "arm")
+            self.assertIn("[stream arm]", file.attrs["config"])
+
+    def test_refusals(self):
+        nothing = self.rig.folder / "nothing"
+        code, err = self.export(nothing, self.rig.folder / "out.h5")
+        self.assertEqual(code, 1)
+        self.assertIn("cannot open", err)
+        nothing.write_bytes(b"no record" * 1000)
+        code, err = self.export(nothing, self.rig.folder / "out.h5")
+        self.assertEqual(code, 1)
+        self.assertIn("not a record", err)
+        self.assertFalse((self.rig.folder / "out.h5").exists())
 
 
 class Verification(Case):

@@ -2,7 +2,7 @@
 """The system calls of the data thread: libzmq's and libuv's own on event descriptors, none of ours.
 
 strace is attached to that one thread after READY and a warm-up, while bins come at a pace, with
-gaps, bad messages, restarts and the once-a-second info.
+gaps, bad messages, restarts, a record and the once-a-second info.
 """
 import collections
 import os
@@ -72,7 +72,8 @@ class SyscallTest(unittest.TestCase):
         self.addCleanup(self.rig.close)
         rig.write_model(self.rig.folder / "model.safetensors")
         # TCP, as on a rig: the port is the system's choice.
-        self.rig.configure({"arm": {"input": "tcp://127.0.0.1:*", "output": "tcp://127.0.0.1:*"}})
+        self.rig.configure({"arm": {"input": "tcp://127.0.0.1:*", "output": "tcp://127.0.0.1:*",
+                                    "record": "arm.record"}})
         ends = self.rig.start()
         self.source = self.rig.source(ends["arm.input"])
         self.consumer = self.rig.consumer("arm", ends["arm.output"])

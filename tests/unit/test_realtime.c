@@ -1,5 +1,6 @@
-/* The real-time rule, on the line with a stub sink: over 10,000 bins with gaps, resets,
- * refusals and restarts not one allocation, and no page fault. */
+/* The real-time rule, on the line with a stub sink and a record that does not always
+ * keep up: over 10,000 bins with gaps, resets, refusals and restarts not one
+ * allocation, and no page fault. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,11 +16,13 @@
 #include "allocation_count.h"
 #include "line/pipeline.h"
 #include "model_maker.h"
+#include "record/tap.h"
 #include "wire.h"
 
 enum {
     N_BINS = 10000,
     N_KINDS = 6,
+    RING_TURN = 1000,
     MAX_MESSAGE = 1024,
     MAX_CHANNELS = 4,
     ATTEMPTS = 5
@@ -40,6 +43,8 @@ struct bench {
     struct latent_info info;
     latent_decoder *decoder;
     struct pipeline *pipeline;
+    struct ring *ring;
+    struct tap tap;
     uint64_t epoch, seq;
     size_t n_sent;
 };
@@ -83,11 +88,26 @@ static void bench_open(struct bench *b, size_t index)
                                   (struct pipeline_clock){now_ns, NULL},
                                   (struct pipeline_sink){take, b}),
                      0);
+    b->ring = ring_new(tap_least_ring(b->pipeline));
+    assert_non_null(b->ring);
+    tap_init(&b->tap, b->ring, b->pipeline);
+    pipeline_set_tap(b->pipeline, tap_of_line(&b->tap));
+}
+
+/* What a recorder does with the ring. */
+static void empty_ring(struct bench *b)
+{
+    struct ring_record record;
+
+    ring_look(b->ring);
+    while (ring_take(b->ring, &record)) continue;
+    ring_release(b->ring);
 }
 
 static void bench_close(struct bench *b)
 {
     pipeline_free(b->pipeline);
+    ring_free(b->ring);
     latent_decoder_free(b->decoder);
     latent_model_close(b->model);
 }
@@ -136,6 +156,7 @@ static void run_bins(struct bench *b, unsigned n_bins)
 {
     for (unsigned i = 0; i < n_bins; i++) {
         if (i % 50 == 49) do_something_else(b, i / 50);
+        if (i % RING_TURN == 0) empty_ring(b);
         send_bin(b, (float)(i % 3), i % 7 == 0 ? LATENT_MARK_TRIAL_START : 0);
     }
 }
@@ -152,6 +173,8 @@ static void check_outcome(struct bench *b)
     assert_true(v.value[SEQUENCE_RESTARTS] > 0 && v.value[BINS_REFUSED_VALUE] > 0);
     assert_true(v.value[MESSAGES_REFUSED_FORMAT] > 0);
     assert_int_equal(v.value[FRAMES_PUBLISHED], b->n_sent);
+    assert_true(b->tap.counts.n_thinned > 0 && b->tap.counts.n_lost > 0);
+    assert_true(b->tap.counts.n_lost + b->tap.counts.n_thinned < v.value[BINS_DECODED]);
 }
 
 static void test_counter_counts(void **state)

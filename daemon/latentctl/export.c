@@ -1,0 +1,363 @@
+/* Two walks through the record: the first counts, since a data set is made whole; the
+ * second writes. */
+#include "latentctl/export.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "latentctl/slab.h"
+#include "line/ledger.h"
+#include "record/meta.h"
+#include "record/reading.h"
+#include "tool/error.h"
+#include "wire.h"
+
+#define LARGEST_MESSAGE (1u << 20) /* that latentd takes or sends */
+#define MAX_OUTCOMES 256
+
+struct export
+{
+    struct reading *reading;
+    struct h5out out;
+    struct wire_arena arena;
+    uint32_t n_channels;
+    float *counts; /* [n_channels] */
+    size_t n_bins, n_frames, n_events[2];
+    size_t n_latents, n_rates, n_readout; /* largest of any frame */
+    struct slab bins, frames, events[2];  /* outcomes, actions */
+};
+
+enum { OUTCOMES, ACTIONS };
+
+/* ---- counting ---- */
+
+/* The bins of a message that the stream could have taken; refused ones stand in the
+ * outcomes. */
+static size_t unpack_bins(struct export *x, const struct line_event *e,
+                          struct wire_bins *bins)
+{
+    if (e->kind != LINE_MESSAGE || e->n_bytes > LARGEST_MESSAGE) return 0;
+    if (wire_unpack_bins(&x->arena, e->bytes, e->n_bytes, bins) != WIRE_OK) return 0;
+    return bins->n_channels == x->n_channels ? bins->n_bins : 0;
+}
+
+static void widen(size_t *width, size_t n)
+{
+    if (n > *width) *width = n;
+}
+
+static void count_frame(struct export *x, const struct reading_frame *f)
+{
+    struct wire_frame frame;
+
+    x->n_frames++;
+    if (!f->bytes || wire_unpack_frame(&x->arena, f->bytes, f->n_bytes, &frame)) return;
+    widen(&x->n_latents, frame.values.n_latents);
+    widen(&x->n_rates, frame.values.n_rates);
+    widen(&x->n_readout, frame.values.n_readout);
+}
+
+static void count_all(struct export *x)
+{
+    struct reading_entry e;
+    struct reading_frame f;
+    struct reading_event event;
+    struct wire_bins bins;
+
+    while (reading_next_entry(x->reading, &e)) {
+        x->n_bins += unpack_bins(x, &e.event, &bins);
+        while (reading_next_frame(x->reading, &f)) count_frame(x, &f);
+        while (reading_next_outcome(x->reading, &event)) x->n_events[OUTCOMES]++;
+        while (reading_next_action(x->reading, &event)) x->n_events[ACTIONS]++;
+    }
+    reading_rewind(x->reading);
+}
+
+/* ---- tables ---- */
+
+enum {
+    BIN_ENTRY,
+    BIN_EPOCH,
+    BIN_SEQ,
+    BIN_T_SOURCE,
+    BIN_T_RECV,
+    BIN_MARKS,
+    BIN_EVENT_ID,
+    BIN_COUNTS
+};
+
+static void open_bins(struct export *x)
+{
+    static const char *const names[] = {"entry",     "epoch", "seq",     "t_source_ns",
+                                        "t_recv_ns", "marks", "event_id"};
+
+    slab_open(&x->bins, &x->out, "bins", x->n_bins);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        slab_add_whole(&x->bins, names[i]);
+    slab_add_floats(&x->bins, "counts", x->n_channels);
+}
+
+static void put_bins(struct export *x, const struct reading_entry *e)
+{
+    struct wire_bins bins;
+    size_t n = unpack_bins(x, &e->event, &bins);
+
+    for (size_t i = 0; i < n; i++) {
+        struct slab *s = &x->bins;
+        struct wire_bin bin;
+        bool is_good = wire_bin_counts(&bins, i, x->counts) == WIRE_OK;
+
+        wire_bin_at(&bins, i, &bin);
+        slab_set_whole(s, BIN_ENTRY, (uint64_t)e->entry);
+        slab_set_whole(s, BIN_EPOCH, bins.epoch);
+        slab_set_whole(s, BIN_SEQ, bins.seq + i);
+        slab_set_whole(s, BIN_T_SOURCE,
+                       bins.t_source_ns + i * bins.bin_width_us * 1000ull);
+        slab_set_whole(s, BIN_T_RECV, e->event.t_ns);
+        slab_set_whole(s, BIN_MARKS, bin.marks);
+        slab_set_whole(s, BIN_EVENT_ID, bin.event_id);
+        slab_set_floats(s, BIN_COUNTS, is_good ? x->counts : NULL);
+        slab_end_row(s);
+    }
+}
+
+enum {
+    FRAME_ENTRY,
+    FRAME_EPOCH,
+    FRAME_SEQ,
+    FRAME_FLAGS,
+    FRAME_SENT,
+    FRAME_PUB_SEQ,
+    FRAME_T_SOURCE,
+    FRAME_T_RECV,
+    FRAME_T_PUBLISH,
+    FRAME_MARKS,
+    FRAME_EVENT_ID,
+    FRAME_LATENTS,
+    FRAME_RATES,
+    FRAME_READOUT
+};
+
+static void open_frames(struct export *x)
+{
+    static const char *const names[] = {
+        "entry",       "epoch",     "seq",          "flags", "sent",    "pub_seq",
+        "t_source_ns", "t_recv_ns", "t_publish_ns", "marks", "event_id"};
+
+    slab_open(&x->frames, &x->out, "frames", x->n_frames);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        slab_add_whole(&x->frames, names[i]);
+    slab_add_floats(&x->frames, "latents", x->n_latents);
+    slab_add_floats(&x->frames, "rates", x->n_rates);
+    slab_add_floats(&x->frames, "readout", x->n_readout);
+}
+
+static const float *if_whole(const float *values, size_t n, size_t width)
+{
+    return n == width ? values : NULL;
+}
+
+/* What a thinned frame had can be computed again, but is not here: zeros and NaN. */
+static void put_frame(struct export *x, int64_t entry, const struct reading_frame *f)
+{
+    struct slab *s = &x->frames;
+    struct wire_frame frame = {0};
+    const struct latent_frame *v = &frame.values;
+
+    if (f->bytes && wire_unpack_frame(&x->arena, f->bytes, f->n_bytes, &frame))
+        frame = (struct wire_frame){0};
+    slab_set_whole(s, FRAME_ENTRY, (uint64_t)entry);
+    slab_set_whole(s, FRAME_EPOCH, f->epoch);
+    slab_set_whole(s, FRAME_SEQ, f->seq);
+    slab_set_whole(s, FRAME_FLAGS, f->flags);
+    slab_set_whole(s, FRAME_SENT, f->sent);
+    slab_set_whole(s, FRAME_PUB_SEQ, frame.pub_seq);
+    slab_set_whole(s, FRAME_T_SOURCE, frame.t_source_ns);
+    slab_set_whole(s, FRAME_T_RECV, frame.t_recv_ns);
+    slab_set_whole(s, FRAME_T_PUBLISH, frame.t_publish_ns);
+    slab_set_whole(s, FRAME_MARKS, frame.marks);
+    slab_set_whole(s, FRAME_EVENT_ID, frame.event_id);
+    slab_set_floats(s, FRAME_LATENTS, if_whole(v->latents, v->n_latents, x->n_latents));
+    slab_set_floats(s, FRAME_RATES, if_whole(v->rates, v->n_rates, x->n_rates));
+    slab_set_floats(s, FRAME_READOUT, if_whole(v->readout, v->n_readout, x->n_readout));
+    slab_end_row(s);
+}
+
+static void open_events(struct export *x, int which, const char *group)
+{
+    struct slab *s = &x->events[which];
+
+    slab_open(s, &x->out, group, x->n_events[which]);
+    slab_add_whole(s, "entry");
+    slab_add_whole(s, "epoch");
+    slab_add_whole(s, "seq");
+    slab_add_whole(s, "code");
+}
+
+static void put_event(struct export *x, int which, int64_t entry,
+                      const struct reading_event *e)
+{
+    struct slab *s = &x->events[which];
+
+    slab_set_whole(s, 0, (uint64_t)entry);
+    slab_set_whole(s, 1, e->epoch);
+    slab_set_whole(s, 2, e->seq);
+    slab_set_whole(s, 3, e->code);
+    slab_end_row(s);
+}
+
+/* ---- what the numbers mean ---- */
+
+static void describe_codes(struct export *x, const char *group,
+                           bool (*name)(uint32_t code, char *name, size_t n))
+{
+    static char text[MAX_OUTCOMES][META_MAX_NAME];
+    const char *texts[MAX_OUTCOMES];
+    uint32_t n = 0;
+
+    for (; n < MAX_OUTCOMES && name(n, text[n], sizeof text[n]); n++)
+        texts[n] = text[n];
+    h5out_texts(&x->out, group, "codes", n, texts);
+}
+
+static void describe_flags(struct export *x)
+{
+    const char *names[LATENT_N_FLAGS];
+
+    for (unsigned bit = 0; bit < LATENT_N_FLAGS; bit++)
+        names[bit] = latent_flag_name(bit);
+    h5out_texts(&x->out, "frames/flags", "bits", LATENT_N_FLAGS, names);
+    if (x->n_rates > 0) h5out_text(&x->out, "frames/rates", "units", "Hz");
+}
+
+/* Names and units of the readout stand in the model's own configuration. */
+static void describe_readout(struct export *x)
+{
+    const char *text = reading_text(x->reading, "model_config");
+    json_t *config = text ? json_loads(text, 0, NULL) : NULL;
+    json_t *readout = json_object_get(json_object_get(config, "outputs"), "readout");
+    size_t n = json_array_size(readout);
+    const char **words = calloc(2 * n + 1, sizeof *words);
+
+    for (size_t i = 0; words && i < n; i++) {
+        const char *name =
+            json_string_value(json_object_get(json_array_get(readout, i), "name"));
+        const char *unit =
+            json_string_value(json_object_get(json_array_get(readout, i), "unit"));
+
+        words[i] = name ? name : "";
+        words[n + i] = unit ? unit : "";
+    }
+    if (words && n > 0 && x->n_readout == n) {
+        h5out_texts(&x->out, "frames/readout", "names", n, words);
+        h5out_texts(&x->out, "frames/readout", "units", n, words + n);
+    }
+    free(words);
+    json_decref(config);
+}
+
+static void describe_file(struct export *x)
+{
+    static const char *const keys[] = {"stream",   "config",       "arch",
+                                       "mode",     "precision",    "decoder_id",
+                                       "host",     "model_config", "model_sha256",
+                                       "clock_id", "kernels",      "latentd_version"};
+    static const char *const times[] = {"start_utc_ns", "start_monotonic_ns",
+                                        "end_utc_ns", "end_monotonic_ns"};
+
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const char *text = reading_text(x->reading, keys[i]);
+        if (text) h5out_text(&x->out, "/", keys[i], text);
+    }
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        const char *text =
+            reading_text(x->reading, times[i]); /* a double has 53 bits */
+        if (text) h5out_text(&x->out, "/", times[i], text);
+    }
+    h5out_number(&x->out, "/", "bin_width_ms",
+                 (double)reading_whole(x->reading, "bin_width_us") / 1e3);
+    h5out_number(&x->out, "/", "entries_lost",
+                 (double)reading_ask(x->reading, "SELECT sum(n_entries) FROM losses"));
+}
+
+/* ---- all of it ---- */
+
+static void write_entries(struct export *x)
+{
+    struct reading_entry e;
+    struct reading_frame f;
+    struct reading_event event;
+
+    while (reading_next_entry(x->reading, &e)) {
+        put_bins(x, &e);
+        while (reading_next_frame(x->reading, &f)) put_frame(x, e.entry, &f);
+        while (reading_next_outcome(x->reading, &event))
+            put_event(x, OUTCOMES, e.entry, &event);
+        while (reading_next_action(x->reading, &event))
+            put_event(x, ACTIONS, e.entry, &event);
+    }
+}
+
+static void write_all(struct export *x)
+{
+    open_bins(x);
+    open_frames(x);
+    open_events(x, OUTCOMES, "outcomes");
+    open_events(x, ACTIONS, "actions");
+    write_entries(x);
+    describe_flags(x);
+    describe_readout(x);
+    describe_codes(x, "outcomes", meta_outcome_name);
+    describe_codes(x, "actions", meta_action_name);
+    describe_file(x);
+    slab_close(&x->bins);
+    slab_close(&x->frames);
+    slab_close(&x->events[OUTCOMES]);
+    slab_close(&x->events[ACTIONS]);
+}
+
+static int take_memory(struct export *x, struct latent_error *err)
+{
+    x->arena.size = WIRE_ARENA_BASE + 4 * LARGEST_MESSAGE;
+    x->arena.bytes = aligned_alloc(16, x->arena.size);
+    x->n_channels = (uint32_t)reading_whole(x->reading, "n_channels");
+    x->counts = calloc((size_t)x->n_channels + 1, sizeof *x->counts);
+    if (x->arena.bytes && x->counts) return 0;
+    return tool_error(err, LATENT_E_NOMEM, "out of memory");
+}
+
+static int run(struct export *x, const char *out, struct latent_error *err)
+{
+    int status = take_memory(x, err);
+
+    if (status) return status;
+    count_all(x);
+    status = reading_check(x->reading, err);
+    if (!status) status = h5out_create(&x->out, out, err);
+    if (status) return status;
+    write_all(x);
+    if (reading_check(x->reading, err)) {
+        h5out_abort(&x->out);
+        return err->status;
+    }
+    return h5out_commit(&x->out);
+}
+
+int export_record(const char *record, const char *out, struct latent_error *err)
+{
+    struct export x = {0};
+    int status = reading_open(&x.reading, record, err);
+
+    if (status) return status;
+    status = run(&x, out, err);
+    if (!status)
+        printf("%s: %zu bins, %zu frames, %zu outcomes, %zu actions -> %s\n", record,
+               x.n_bins, x.n_frames, x.n_events[OUTCOMES], x.n_events[ACTIONS], out);
+    reading_close(x.reading);
+    free(x.arena.bytes);
+    free(x.counts);
+    return status;
+}
