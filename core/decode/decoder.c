@@ -294,14 +294,18 @@ static float *rows_for(float *caller, size_t n_bins, size_t width, struct arena 
                                                            : (float *)(void *)own->base;
 }
 
-/* The rows that a stream would show as WARMUP, since the stage's lags are not filled.
- */
-static void trial_warm_up(latent_decoder *d, float *readout, size_t n_bins)
+/* As a stream from a reset shows them: neutral until the stage's lags are filled, then
+ * within limits and slew. */
+static void trial_limit(latent_decoder *d, float *readout, size_t n_bins)
 {
-    size_t n_readout = d->m->dims.n_readout;
-    for (size_t t = 0; t < n_bins && t + 1 < d->m->stage.n_lags; t++)
-        readout_neutral(readout + t * n_readout, d->last_readout, d->m->info.readout,
-                        n_readout);
+    const struct latent_readout *spec = d->m->info.readout;
+    size_t n = d->m->dims.n_readout, n_warm_up = d->m->stage.n_lags;
+    readout_neutral(d->last_readout, d->last_readout, spec, n);
+    for (size_t t = 0; t < n_bins; t++, readout += n)
+        if (t + 1 < n_warm_up)
+            readout_neutral(readout, d->last_readout, spec, n);
+        else
+            readout_limit(readout, d->last_readout, spec, n, d->m->dims.bin_s);
 }
 
 int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins,
@@ -322,13 +326,14 @@ int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins,
     else {
         denormals_mode before = denormals_off();
         forward_trial(&d->forward, counts, n_bins, &out);
-        trial_warm_up(d, out.readout, n_bins);
         rates_to_hz(out.rates, n_bins * dims->n_rates, dims->bin_s);
         denormals_restore(before);
         if (!all_finite(out.latents, n_bins * dims->n_latents) ||
             !all_finite(out.rates, n_bins * dims->n_rates) ||
             !all_finite(out.readout, n_bins * dims->n_readout))
             status = LATENT_E_OUTPUT;
+        else
+            trial_limit(d, out.readout, n_bins);
     }
     for (int i = 0; i < 3; i++) arena_free(&own[i]);
     return status;

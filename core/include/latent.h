@@ -175,8 +175,9 @@ LATENT_API int latent_decoder_predict(latent_decoder *d, struct latent_frame *ou
 /* Back to the state of a new decoder; the next frame carries LATENT_RESET. */
 LATENT_API void latent_decoder_reset(latent_decoder *d);
 /* Whole trials, offline modes only: n_bins rows of counts in, n_bins rows out. A NULL
- * output is not written. rates in Hz. Of a readout stage the rows before its lags are
- * filled are neutral. May allocate inside BLAS on the first call. */
+ * output is not written. rates in Hz. Readouts are limited as in a stream, and neutral
+ * until the lags of a readout stage are filled. May allocate inside BLAS on the first
+ * call. */
 LATENT_API int latent_decoder_trial(latent_decoder *d, const float *counts,
                                     size_t n_bins, float *latents, float *rates,
                                     float *readout);

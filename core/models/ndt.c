@@ -9,10 +9,16 @@
  * window: the newest window_bins bins, newest last, computed anew at each bin. D
  * re-anchored caches (context_forward 0): two caches run, half a trial apart, for
  * streams without trial marks; the answer is that of the offline model on [anchor, t],
- * T/2 to T bins long. trial  offline: a whole trial at once, as published. State: A: 2
- * L min(CB + 1, T) D floats; D: twice that; B: (4 L + 1) T D; C: W D. Multiply-adds per
- * bin in A: L (4 D^2 + 2 D F) + D N and 2 L n D for attention over n bins; D: twice
- * that. predict: the mask convention of training, a bin of zeros. */
+ * T/2 to T bins long. trial  offline: a whole trial at once, as published.
+ *
+ * The future of a model that looks ahead is truncated at the newest bin, or
+ * (future_zeros P) continued with P bins of zeros, as far as there are positions, keys
+ * like any other: in B that makes L f + P + 1 rows of a layer anew, in C they are the
+ * last rows of the window. Held-out neurons are columns of zeros behind the channels.
+ *
+ * State: A: 2 L min(CB + 1, T) D floats; D: twice that; B: (4 L + 1) T D; C: W D.
+ * Multiply-adds per bin in A: L (4 D^2 + 2 D F) + D N and 2 L n D for attention over n
+ * bins; D: twice that. predict: the mask convention of training, a bin of zeros. */
 #include <math.h>
 #include <string.h>
 
@@ -41,6 +47,8 @@ static const char *ndt_mode_check(const void *model, int mode)
         return "modes \"B\" and \"B-lag\" need a bounded look-ahead (context_forward "
                ">= 0): use \"C\" or "
                "\"trial\"";
+    if (mode == MODE_C && m->future_zeros >= m->window_bins)
+        return "mode \"C\" needs a window_bins above future_zeros: it holds both";
     if (mode == MODE_D && m->trial_bins < 2)
         return "mode \"D\" needs trials of at least 2 bins";
     return NULL;
@@ -53,13 +61,14 @@ struct ndt_state {
     enum ndt_mode mode;
     uint64_t *n_bins;                                 /* tokens since the reset */
     struct attention_cache caches[2][NDT_MAX_LAYERS]; /* A: the first; D: both */
-    float *window;          /* C: [W, D] ring of embedded bins */
-    float *rows;            /* B: [L + 1, T, D] outputs of the layers */
-    float *qkv;             /* [rows, 3D]; B: that of T rows for each layer */
-    float *clipped, *zeros; /* [C] */
-    uint32_t *index;        /* [C] */
-    float *embedded;        /* [D] */
-    float *h;               /* [rows, D] */
+    float *window;             /* C: [W, D] ring of embedded bins */
+    float *rows;               /* B: [L + 1, T, D] outputs of the layers */
+    float *qkv;                /* [rows, 3D]; B: that of T rows for each layer */
+    float *clipped;            /* [N] */
+    float *zeros;              /* [C] */
+    uint32_t *index;           /* [N] */
+    float *embedded, *silence; /* [D]; silence: a bin of zeros */
+    float *h;                  /* [rows, D] */
     struct encoder_scratch scratch;
 };
 
@@ -121,21 +130,16 @@ static void *ndt_init(const void *model, int mode, struct model_memory *mem)
     state_carve(&s, mem->state);
     if (mode == MODE_C || mode == MODE_TRIAL)
         s.qkv = arena_floats(mem->work, attention_rows_qkv(&layer->attention, rows));
-    s.clipped = arena_floats(mem->work, m->n_channels);
+    s.clipped = arena_floats(mem->work, m->n_rates);
     s.zeros = arena_floats(mem->work, m->n_channels);
-    s.index = arena_take(mem->work, m->n_channels * sizeof *s.index);
+    s.index = arena_take(mem->work, m->n_rates * sizeof *s.index);
     s.embedded = arena_floats(mem->work, m->width);
+    s.silence = arena_floats(mem->work, m->width);
     s.h = arena_floats(mem->work, rows * m->width);
     s.scratch.normed = arena_floats(mem->work, rows * m->width);
     s.scratch.forward = arena_floats(mem->work, rows * m->hidden);
     s.scratch.other = arena_floats(mem->work, scratch);
     return arena_copy(mem->work, &s, sizeof s);
-}
-
-static void ndt_reset(void *state)
-{
-    struct ndt_state *s = state;
-    *s->n_bins = 0;
 }
 
 /* ---- forward ---- */
@@ -155,7 +159,7 @@ static uint32_t clip(const struct ndt *m, float *clipped, const float *counts)
     return flags;
 }
 
-/* e [D] = sqrt(D) * embedding of counts [C] */
+/* e [D] = sqrt(D) * embedding of counts [C]; held-out columns stay zero. */
 static uint32_t embed(struct ndt_state *s, float *e, const float *counts)
 {
     const struct ndt *m = s->m;
@@ -163,16 +167,22 @@ static uint32_t embed(struct ndt_state *s, float *e, const float *counts)
     uint32_t flags = clip(m, s->clipped, counts);
     if (m->embed == EMBED_IDENTITY) memcpy(e, s->clipped, m->width * sizeof *e);
     if (m->embed == EMBED_LINEAR)
-        kernels_get()->matvec_sparse(
-            e, &m->embedder.packed, s->clipped, s->index,
-            nonzero_index(s->index, s->clipped, m->n_channels));
+        kernels_get()->matvec_sparse(e, &m->embedder.packed, s->clipped, s->index,
+                                     nonzero_index(s->index, s->clipped, m->n_rates));
     if (m->embed == EMBED_TABLE)
-        for (size_t i = 0; i < m->n_channels; i++)
+        for (size_t i = 0; i < m->n_rates; i++)
             memcpy(e + i * m->embed_dim,
                    m->table + (size_t)s->clipped[i] * m->embed_dim,
                    m->embed_dim * sizeof *e);
     for (size_t i = 0; i < m->width; i++) e[i] *= scale;
     return flags;
+}
+
+static void ndt_reset(void *state)
+{
+    struct ndt_state *s = state;
+    *s->n_bins = 0;
+    embed(s, s->silence, s->zeros);
 }
 
 static void add_position(struct ndt_state *s, float *h, uint64_t t)
@@ -206,9 +216,9 @@ static void head(const struct ndt *m, const float *h, float *latents, float *rat
         linear_forward(&m->head[1], rates, hidden);
     }
     if (m->lograte)
-        kernels_get()->exp(rates, m->n_channels);
+        kernels_get()->exp(rates, m->n_rates);
     else
-        relu(rates, m->n_channels);
+        relu(rates, m->n_rates);
 }
 
 /* The embedded bin as token number t[i] of cache which[i], i < n: h [n, D]. Tokens
@@ -255,6 +265,20 @@ static size_t minus(size_t a, size_t b)
     return a > b ? a - b : 0;
 }
 
+/* The rows behind the newest bin, n of them filled, in a pass of at most n_max: h
+ * [n_max, D]. Returns the rows of the pass. */
+static size_t append_silence(struct ndt_state *s, float *h, size_t n, size_t n_max)
+{
+    const struct ndt *m = s->m;
+    size_t d = m->width, end = n + m->future_zeros;
+    if (end > n_max) end = n_max;
+    for (size_t i = n; i < end; i++) {
+        memcpy(h + i * d, s->silence, d * sizeof *h);
+        add_position(s, h + i * d, i);
+    }
+    return end;
+}
+
 /* B: row i of layer l changes when i >= t - l f; its input when i >= t - (l - 1) f. */
 static void step_look_ahead(struct ndt_state *s, struct model_out *out, size_t t)
 {
@@ -265,10 +289,11 @@ static void step_look_ahead(struct ndt_state *s, struct model_out *out, size_t t
     float *h = s->rows;
     memcpy(h + t * d, s->embedded, d * sizeof *h);
     add_position(s, h + t * d, t);
+    size_t n = append_silence(s, h, t + 1, m->trial_bins);
     for (size_t l = 0; l < m->n_layers; l++) {
         size_t q_first = minus(t, (l + 1) * f);
         struct attention_span span = {
-            .n = t + 1, .q_first = q_first, .kv_first = minus(t, l * f)};
+            .n = n, .q_first = q_first, .kv_first = minus(t, l * f)};
         if (m->band.back > 0) span.key_first = minus(q_first, (size_t)m->band.back);
         encoder_layer_rows(&m->layers[l], h + row, h, s->qkv + l * qkv, span, m->band,
                            s->scratch);
@@ -286,13 +311,13 @@ static void layer_rows(struct ndt_state *s, size_t l, struct attention_span span
                        s->scratch);
 }
 
-/* C: the newest W bins, all rows anew; of the last layer only the newest. */
+/* C: the newest W - P bins, all rows anew; of the last layer only those from the newest
+ * bin on. */
 static void step_window(struct ndt_state *s, struct model_out *out, uint64_t t)
 {
     const struct ndt *m = s->m;
-    size_t d = m->width, size = m->window_bins, last = m->n_layers - 1;
-    size_t n = t + 1 < size ? (size_t)t + 1 : size;
-    struct attention_span all = {.n = n}, newest = {.n = n, .q_first = n - 1};
+    size_t d = m->width, size = m->window_bins - m->future_zeros,
+           last = m->n_layers - 1, n = t + 1 < size ? (size_t)t + 1 : size;
 
     memcpy(s->window + t % size * d, s->embedded, d * sizeof *s->embedded);
     if (n < size) out->flags |= LATENT_WARMUP;
@@ -301,6 +326,8 @@ static void step_window(struct ndt_state *s, struct model_out *out, uint64_t t)
         memcpy(s->h + i * d, e, d * sizeof *e);
         add(s->h + i * d, m->positions + i * d, d);
     }
+    struct attention_span all = {.n = append_silence(s, s->h, n, m->window_bins)},
+                          newest = {.n = all.n, .q_first = n - 1};
     for (size_t l = 0; l < last; l++) layer_rows(s, l, all);
     layer_rows(s, last, newest);
     head(m, s->h + (n - 1) * d, out->latents, out->rates);
@@ -346,15 +373,15 @@ static void ndt_trial(void *state, const float *counts, size_t n_bins,
 {
     struct ndt_state *s = state;
     const struct ndt *m = s->m;
-    size_t d = m->width, n = m->n_channels;
+    size_t d = m->width;
     for (size_t t = 0; t < n_bins; t++) {
-        out->flags |= embed(s, s->h + t * d, counts + t * n);
+        out->flags |= embed(s, s->h + t * d, counts + t * m->n_channels);
         add_position(s, s->h + t * d, t);
     }
-    struct attention_span all = {.n = n_bins};
+    struct attention_span all = {.n = append_silence(s, s->h, n_bins, m->trial_bins)};
     for (size_t l = 0; l < m->n_layers; l++) layer_rows(s, l, all);
     for (size_t t = 0; t < n_bins; t++)
-        head(m, s->h + t * d, out->latents + t * d, out->rates + t * n);
+        head(m, s->h + t * d, out->latents + t * d, out->rates + t * m->n_rates);
 }
 
 const struct model_ops ndt_ops = {

@@ -35,7 +35,7 @@ static void embed_load(struct ndt *m, struct weights *w)
         m->table = weights_floats(w, SHAPE(m->max_count + 2, m->embed_dim),
                                   "embedder.0.weight");
     if (m->embed == EMBED_LINEAR)
-        linear_load(&m->embedder, w, m->width, m->n_channels, "embedder");
+        linear_load(&m->embedder, w, m->width, m->n_rates, "embedder");
 }
 
 static void layer_load(struct ndt *m, struct weights *w, size_t heads, size_t l)
@@ -55,6 +55,12 @@ static void head_load(struct ndt *m, struct weights *w, size_t n_rates)
     size_t n_first = m->head_layers == 1 ? n_rates : 16;
     linear_load(&m->head[0], w, n_first, m->width, "decoder.0");
     if (m->head_layers == 2) linear_load(&m->head[1], w, n_rates, 16, "decoder.2");
+}
+
+/* 0 where the file does not say. */
+static size_t optional_int(struct config *c, const char *key, long long max)
+{
+    return config_has(c, key) ? (size_t)config_int(c, key, 0, max) : 0;
 }
 
 static void hyper_read(struct ndt *m, struct config *c, size_t *heads)
@@ -79,6 +85,8 @@ static void hyper_read(struct ndt *m, struct config *c, size_t *heads)
     m->band.back = (long)config_int(c, "context_backward", -1, 65536);
     m->head_layers = (int)config_int(c, "head_layers", 1, 2);
     m->lograte = config_bool(c, "lograte");
+    m->n_rates = m->n_channels + optional_int(c, "held_out", 65536);
+    m->future_zeros = optional_int(c, "future_zeros", (long long)m->trial_bins - 1);
 }
 
 static int hyper_refuse(struct config *c, const char *text)
@@ -89,18 +97,21 @@ static int hyper_refuse(struct config *c, const char *text)
 /* Hyper-parameters that contradict each other or the channel count. */
 static int hyper_check(const struct ndt *m, struct config *c, size_t heads)
 {
-    size_t expected = m->embed == EMBED_IDENTITY ? m->n_channels
-                      : m->embed == EMBED_TABLE  ? m->n_channels * m->embed_dim
+    size_t expected = m->embed == EMBED_IDENTITY ? m->n_rates
+                      : m->embed == EMBED_TABLE  ? m->n_rates * m->embed_dim
                                                  : m->width;
     if (c->status) return c->status;
     if (m->width % heads)
         return hyper_refuse(c, "\"width\" must be a multiple of \"heads\"");
     if (m->width != expected)
         return hyper_refuse(
-            c, "\"width\" must be n_channels (identity) or n_channels x embed_dim "
-               "(table)");
+            c, "\"width\" must be the number of neurons, n_channels and \"held_out\" "
+               "(identity), or that x embed_dim (table)");
     if (m->position == POSITION_SINUSOIDAL && m->width % 2)
         return hyper_refuse(c, "sinusoidal positions need an even \"width\"");
+    if (m->future_zeros && m->band.forward == 0)
+        return hyper_refuse(c, "\"future_zeros\" needs a model that looks ahead "
+                               "(context_forward not 0)");
     return 0;
 }
 
@@ -113,9 +124,9 @@ void *ndt_load(struct weights *w, struct config *c, struct model_dims *dims)
     embed_load(&m, w);
     positions_load(&m, w);
     for (size_t l = 0; l < m.n_layers; l++) layer_load(&m, w, heads, l);
-    head_load(&m, w, m.n_channels);
+    head_load(&m, w, m.n_rates);
     dims->n_latents = m.width;
-    dims->n_rates = m.n_channels;
+    dims->n_rates = m.n_rates;
     dims->trial_bins = m.trial_bins;
     return arena_copy(w->arena, &m, sizeof m);
 }

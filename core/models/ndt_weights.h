@@ -12,13 +12,15 @@ enum ndt_final { FINAL_LAYER, FINAL_SCALE };
 enum ndt_position { POSITION_LEARNT, POSITION_SINUSOIDAL };
 
 struct ndt {
-    size_t n_channels, width, n_layers, hidden; /* C, D, L, F */
+    size_t n_channels, n_rates; /* C; N: those and the held-out neurons behind them */
+    size_t width, n_layers, hidden; /* D, L, F */
     size_t embed_dim, max_count, trial_bins, window_bins;
+    size_t future_zeros; /* P: bins of zeros behind the newest; 0: truncated */
     int embed, position, final, head_layers, position_offset;
     bool pre_norm, lograte;
     struct attention_band band;
     const float *table;     /* [max_count + 2, embed_dim] */
-    struct linear embedder; /* [D, C] */
+    struct linear embedder; /* [D, N] */
     const float *positions; /* [trial_bins, D] */
     struct norm final_norm;
     const float *final_scale; /* scalar */

@@ -45,6 +45,14 @@ def parse():
     group.add_argument("--trial-bins", type=int, help="longest trial of sinusoidal positions")
     group.add_argument("--window", type=int, metavar="BINS",
                        help="mode C (default: the trial's length)")
+    group.add_argument("--held-out", type=int, default=0, metavar="N",
+                       help="the last N neurons have a rate but no channel: zero columns of the "
+                            "input\n(the layout of NLB)")
+    group.add_argument("--future", choices=("truncate", "zero"), default="truncate",
+                       help="what stands behind the newest bin where the model looks ahead:\n"
+                            "nothing (default), or bins of zeros (the layout of NLB)")
+    group.add_argument("--future-bins", type=int, metavar="N",
+                       help="of --future zero (default: layers x look-ahead, as far as it reaches)")
     group.add_argument("--ignore", default="", metavar="KEY,KEY",
                        help="MODEL keys of the checkpoint that you know do not change an inference")
     return parser.parse_args()
@@ -181,6 +189,25 @@ def position_offset(args, buffer, settled, width):
                   f"POSITION.OFFSET {settled['position_offset']} says")
 
 
+def future_zeros(args, layers, forward, trial_bins):
+    """Bins of zeros behind the newest one."""
+    if args.future == "truncate":
+        if args.future_bins is not None:
+            raise Refusal("--future-bins belongs to --future zero")
+        return 0
+    if forward == 0:
+        raise Refusal("--future zero: this model does not look ahead")
+    if args.future_bins is None and forward < 0:
+        raise Refusal("--future zero: this model looks ahead without limit: give --future-bins")
+    n_zeros = layers * forward if args.future_bins is None else args.future_bins
+    if args.future_bins is None:
+        n_zeros = min(n_zeros, trial_bins - 1)
+    if not 1 <= n_zeros < trial_bins:
+        raise Refusal(f"--future-bins {n_zeros}: expected 1 to {trial_bins - 1}, below the bins of "
+                      f"a trial")
+    return n_zeros
+
+
 def build_hyper(args, tensors, buffer, sizes, settled):
     """latent.config.hyper, and the tensors checked against it."""
     trial_bins = settled["trial_bins"]
@@ -212,7 +239,9 @@ def build_hyper(args, tensors, buffer, sizes, settled):
             "position_offset": position_offset(args, buffer, settled, sizes["width"])
             if sizes["position"] == "sinusoidal" else True,
             "context_forward": settled["context_forward"],
-            "context_backward": settled["context_backward"]}
+            "context_backward": settled["context_backward"], "held_out": args.held_out,
+            "future_zeros": future_zeros(args, sizes["layers"], settled["context_forward"],
+                                         int(trial_bins))}
 
 
 def legal_modes(hyper):
@@ -232,6 +261,10 @@ def main():
     tensors = dict(checkpoint.tensors)
     buffer = tensors.pop(BUFFER, None)
     sizes = learn_sizes(tensors, args.input)
+    n_channels = sizes["n_channels"] - args.held_out
+    if args.held_out < 0 or n_channels < 1:
+        raise Refusal(f"--held-out {args.held_out}: expected 0 to {sizes['n_channels'] - 1}, below "
+                      f"the model's neurons")
     hyper = build_hyper(args, tensors, None if sizes["position"] == "learnt" else buffer, sizes,
                         settle(args, stated(args, checkpoint)))
     weights = exporting.as_float32(take(tensors, args.input,
@@ -241,7 +274,7 @@ def main():
         if mode in reference.MODES:
             reference.check_mode(hyper, mode)
     args.modes = args.modes or ",".join(mode for mode in modes if mode in DEFAULT_MODES)
-    exporting.export(args, checkpoint, "ndt", reference.run, n_channels=sizes["n_channels"],
+    exporting.export(args, checkpoint, "ndt", reference.run, n_channels=n_channels,
                      modes=exporting.choose_modes(args, modes), hyper=hyper,
                      outputs=(sizes["width"], sizes["n_channels"], []), weights=weights)
 

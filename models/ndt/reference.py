@@ -6,10 +6,13 @@ Shapes: T bins, C channels, D width, H heads, N rates. Modes:
   A      trial-aligned, causal: bin t is the last row of the bins 0..t.
   B      trial-aligned with look-ahead: bin t is the last row of the bins 0..t, not yet revised.
   B-lag  the same, but the row shown is the one layers x context_forward bins back, which is final.
-  C      sliding window of W bins: bin t is the last row of the bins max(0, t-W+1)..t, at rows 0..;
-         the mask applies inside the window.
+  C      sliding window of W rows: bin t is the last of the newest W bins, at rows 0..; the mask
+         applies inside the window.
   D      causal, anchors half a trial apart: bin t is the last row of the bins anchor..t, the anchor
          being the older of the last two.
+With future_zeros P > 0 so many bins of zeros stand behind the newest one, as far as the trial has
+positions, keys like any other (in C inside the window, which then holds W - P bins); with 0 the
+future is truncated. held_out: neurons behind the channels, always zero in the input, with a rate.
 """
 import math
 import sys
@@ -52,6 +55,7 @@ def positions(weights, hyper, n_bins):
 
 def embed(weights, hyper, counts):
     """counts [T, C] -> [T, D] before scaling."""
+    counts = np.pad(counts, ((0, 0), (0, hyper.get("held_out", 0))))
     if hyper["max_count"] > 0:
         counts = np.clip(counts, 0, hyper["max_count"])
     if hyper["embed"] == "table":
@@ -140,8 +144,13 @@ def head(weights, hyper, latents):
 
 
 def whole(weights, hyper, counts):
-    """One full forward pass -> (latents [T, D], lograte [T, N])."""
-    latents = final_norm(weights, hyper, layer_outputs(weights, hyper, counts)[-1])
+    """One full forward pass, its future as the file says -> (latents [T, D], lograte [T, N])."""
+    n_bins = len(counts)
+    n_zeros = min(hyper.get("future_zeros", 0), hyper["trial_bins"] - n_bins)
+    if n_zeros > 0:
+        counts = np.pad(counts, ((0, n_zeros), (0, 0)))
+    outputs = layer_outputs(weights, hyper, counts)[-1][:n_bins]
+    latents = final_norm(weights, hyper, outputs)
     return latents, head(weights, hyper, latents)
 
 
@@ -158,6 +167,9 @@ def check_mode(hyper, mode):
         raise Refusal(f"mode {mode} needs a causal model (context_forward 0)")
     if mode in ("B", "B-lag") and forward < 0:
         raise Refusal(f"mode {mode} needs a bounded look-ahead (context_forward 0 or more)")
+    n_zeros = hyper.get("future_zeros", 0)
+    if mode == "C" and n_zeros and n_zeros >= hyper["window_bins"]:
+        raise Refusal("mode C needs a window_bins above future_zeros: it holds both")
 
 
 def shown_rows(hyper, n_bins, mode):
@@ -170,7 +182,7 @@ def shown_rows(hyper, n_bins, mode):
         elif mode == "B-lag":
             yield 0, t + 1, max(0, t - lag)
         elif mode == "C":
-            yield max(0, t + 1 - hyper["window_bins"]), t + 1, t
+            yield max(0, t + 1 - hyper["window_bins"] + hyper.get("future_zeros", 0)), t + 1, t
         else:  # D: the older of two anchors, half a trial apart
             yield max(0, t // half - 1) * half, t + 1, t
 

@@ -66,6 +66,9 @@ def parse():
                              f"{', '.join(map(str, TAUS_BINS))} bins)")
     parser.add_argument("--lags", type=lag_list, default=LAGS, metavar="N,N",
                         help=f"numbers of lags to try (default: {', '.join(map(str, LAGS))})")
+    parser.add_argument("--trial-bins", type=int, metavar="N",
+                        help="cut the recording into trials of N bins, each decoded from a reset\n"
+                             "(for offline modes, which take whole trials)")
     parser.add_argument("--recipe", choices=("reach",), help="fit on models/RECIPE.json")
     dataset.add_recording_options(parser)
     return parser.parse_args()
@@ -84,8 +87,13 @@ class Published:
     piece: np.ndarray
 
 
-def as_streams(recording, array):
-    """[K, T, ...] -> [S, T', ...]: the pieces of a continuous recording are one stream."""
+def as_streams(args, recording, array):
+    """[K, T, ...] -> [S, T', ...]: the pieces of a continuous recording are one stream, unless they
+    are cut into trials; what does not fill one is dropped."""
+    size = args.trial_bins
+    if size:
+        n_trials = array.shape[1] // size
+        return array[:, :n_trials * size].reshape(-1, size, *array.shape[2:])
     if not recording.continuous:
         return array
     return array.reshape(1, -1, *array.shape[2:])
@@ -93,7 +101,7 @@ def as_streams(recording, array):
 
 def publish(args, recording):
     """The recording through latent-decode."""
-    model, counts = args.model, as_streams(recording, recording.counts)
+    model, counts = args.model, as_streams(args, recording, recording.counts)
     outputs = stream.decode_stream(stream.need_decoder(), model, counts, args.mode,
                                    recording.bin_ms)
     rows = outputs[args.group]
@@ -101,11 +109,11 @@ def publish(args, recording):
         raise Refusal(f"{model}: has no {args.group} to read behaviour from; see --from")
     good = outputs["flags"] & (stream.FLAG_WARMUP | stream.FLAG_OUTSIDE) == 0
     if recording.use is not None:
-        good &= as_streams(recording, recording.use)
+        good &= as_streams(args, recording, recording.use)
     piece = np.broadcast_to(np.arange(len(recording.counts))[:, None], recording.counts.shape[:2])
     return Published(np.nan_to_num(rows.astype(np.float64)),
-                     as_streams(recording, recording.behaviour).astype(np.float64), good,
-                     as_streams(recording, piece))
+                     as_streams(args, recording, recording.behaviour).astype(np.float64), good,
+                     as_streams(args, recording, piece))
 
 
 # Fitting
@@ -253,7 +261,7 @@ def add_stage(model, description, tensors, readout, source):
 
 def score(args, recording, published):
     """R2 per behaviour of NEW on the held-out blocks, as latent-decode publishes it."""
-    counts = as_streams(recording, recording.counts)
+    counts = as_streams(args, recording, recording.counts)
     outputs = stream.decode_stream(stream.need_decoder(), args.out, counts, args.mode,
                                    recording.bin_ms)
     held_out = published.good & np.isin(published.piece, recording.split["test"])
@@ -266,6 +274,9 @@ def score(args, recording, published):
 def main():
     args = parse()
     recording, start = fit_recording(args), time.monotonic()
+    if args.trial_bins is not None and not 1 <= args.trial_bins <= recording.counts.shape[1]:
+        raise Refusal(f"--trial-bins {args.trial_bins}: expected 1 to {recording.counts.shape[1]}, "
+                      f"the bins of a trial or block")
     model = without_stage(read_model(args.model))
     args.mode = args.mode or model.config["modes"][0]
     published = publish(args, recording)

@@ -8,7 +8,7 @@ import numpy as np
 import golden
 
 from common import safetensors
-from common.model_file import read_model
+from common.model_file import read_model, run_selftest, write_model
 from common.reference_command import run_trials
 from gru import reference as gru
 from kalman import reference as kalman
@@ -49,7 +49,8 @@ class Decode(golden.Case):
 
 class NdtMaking(Decode):
     def make(self, seed, embed, mask, *, pre_norm=True, final_norm="layer", position="learnt",
-             head_layers=1, offset=True, log=True, window=TRIAL_BINS, layers=2):
+             head_layers=1, offset=True, log=True, window=TRIAL_BINS, layers=2, future=0,
+             held_out=0):
         """A random NDT through the exporter -> path."""
         sizes = {**EMBEDS[embed], "layers": layers, "hidden": 10, "head_layers": head_layers,
                  "final_norm": final_norm, "position": position}
@@ -69,17 +70,21 @@ class NdtMaking(Decode):
         return self.export("ndt", source, "--bin-width", "10", "--heads", "2", "--norm",
                            "pre" if pre_norm else "post", "--context-forward", forward,
                            "--context-backward", backward, "--window", window, "--rate-head",
-                           "log" if log else "relu", "--max-count", "4", "--modes",
-                           ",".join(ndt_export.legal_modes(
-                               {"context_forward": forward, "context_backward": backward})))
+                           "log" if log else "relu", "--max-count", "4", "--held-out", held_out,
+                           *(("--future", "zero", "--future-bins", future) if future else ()),
+                           "--modes", ",".join(ndt_export.legal_modes(
+                               {"context_forward": forward, "context_backward": backward,
+                                "window_bins": window, "future_zeros": future})))
 
 
 class NdtDecode(NdtMaking):
     def check(self, seed, embed, mask, **options):
         path = self.make(seed, embed, mask, **options)
         what = f"ndt {embed}, {mask}, {options}"
-        n_channels = EMBEDS[embed]["n_channels"]
-        for mode in read_model(path).config["modes"]:
+        config = read_model(path).config
+        n_channels = config["n_channels"]
+        self.assertEqual(n_channels + options.get("held_out", 0), config["outputs"]["rates"])
+        for mode in config["modes"]:
             n_bins = TRIAL_BINS + 7 if mode in ("C", "D") else TRIAL_BINS
             counts = golden.random_counts(seed, 2, n_bins, n_channels, mean=1.5)
             decoded, _ = self.compare(ndt.run, path, counts, mode, what)
@@ -92,6 +97,7 @@ class NdtDecode(NdtMaking):
         """Each value of each option, with every embedding and mask."""
         options = [{}, {"pre_norm": False}, {"final_norm": "scale"}, {"position": "sinusoidal"},
                    {"position": "sinusoidal", "offset": False}, {"head_layers": 2}, {"log": False},
+                   {"held_out": 2},
                    {"pre_norm": False, "final_norm": "scale", "position": "sinusoidal",
                     "head_layers": 2}]
         grid = itertools.product(EMBEDS, MASKS, options)
@@ -103,6 +109,49 @@ class NdtDecode(NdtMaking):
         for mask in MASKS:
             with self.subTest(mask):
                 self.check(7, "linear", mask, window=5, layers=3)
+
+    def test_zeros_for_the_future(self):
+        """Fewer than the look-ahead reaches, as many, more; up to the end of trial and window."""
+        grid = itertools.product(EMBEDS, ("unlimited", "ahead 2 back 4", "ahead 1"), (1, 2, 4, 11))
+        for seed, (embed, mask, future) in enumerate(grid):
+            with self.subTest(embed=embed, mask=mask, future=future):
+                window = TRIAL_BINS if future > 4 else 7
+                self.check(seed, embed, mask, future=future, window=window, held_out=seed % 3)
+
+    def test_layer_by_layer(self):
+        """The model cut after each layer, so that a failure names one."""
+        for mask, layers in itertools.product(("causal band 3", "ahead 2 back 4"), (1, 2, 3, 4)):
+            with self.subTest(mask, layers=layers):
+                whole = self.make(3, "table", mask, layers=4)
+                model = read_model(whole)
+                model.hyper["layers"] = layers
+                model.weights = {k: v for k, v in model.weights.items()
+                                 if not k.startswith("transformer_encoder.layers.")
+                                 or int(k.split(".")[2]) < layers}
+                counts = model.selftest["selftest.input"]
+                run_selftest(model, ndt.run, 0, counts)
+                path = self.folder / "cut.safetensors"
+                write_model(path, model)
+                for mode in model.config["modes"]:
+                    rows = golden.random_counts(layers, 2, TRIAL_BINS, N_CHANNELS)
+                    self.compare(ndt.run, path, rows, mode, f"{layers} layers")
+
+    def test_modes_agree(self):
+        """D is the offline model on the bins since its anchor, B-lag the final rows of the offline
+        model, both by latent-decode alone."""
+        counts = golden.random_counts(4, 1, 2 * TRIAL_BINS + 5, N_CHANNELS)[0]
+        path = self.make(4, "table", "causal", layers=3)
+        shown, half = golden.lograte(self.decode(path, counts[None], "D"))[0], TRIAL_BINS // 2
+        for t in range(len(counts)):
+            anchor = max(0, t // half - 1) * half
+            part = golden.lograte(self.decode(path, counts[None, anchor:t + 1], "trial"))[0]
+            self.close(shown[t], part[-1], LOGRATE_LIMIT, f"D at bin {t}, anchor {anchor}")
+        for future in (0, 2):
+            path = self.make(5, "linear", "ahead 1", layers=3, future=future)
+            trial = counts[None, :TRIAL_BINS]
+            shown, final = (golden.lograte(self.decode(path, trial, mode))[0]
+                            for mode in ("B-lag", "trial"))
+            self.close(shown[3:], final[:-3], LOGRATE_LIMIT, "B-lag")
 
     def test_positions_end_with_the_trial(self):
         """Past the trial mode A is OUTSIDE, unless positions are computed and the past it reads is

@@ -43,7 +43,7 @@ class NdtExport(golden.Case):
 
     def test_genuine_checkpoint(self):
         model = read_model(self.export("ndt", self.genuine(), "--bin-width", "5"))
-        self.assertEqual(model.hyper, HYPER)
+        self.assertEqual(model.hyper, {**HYPER, "held_out": 0, "future_zeros": 0})
         self.assertEqual(model.config["bin_width_us"], 5000)
         self.assertEqual(model.config["modes"], ["A", "C", "trial"])
         for name, tensor in self.state.items():
@@ -90,6 +90,31 @@ class NdtExport(golden.Case):
         self.refused("ndt", path, "--bin-width", "5", "--heads", "5", text=("--heads 5", "says 2"))
         self.refused("ndt", path, "--bin-width", "5", "--modes", "A,E", text=("mode E",))
         self.refused("ndt", path, "--bin-width", "5", "--window", "10", text=("--window 10",))
+
+    def test_layout_of_nlb(self):
+        """Held-out neurons, and zeros for the future."""
+        path = self.genuine(CONTEXT_FORWARD=3)
+        model = read_model(self.export("ndt", path, "--bin-width", "5", "--held-out", "2",
+                                       "--future", "zero"))
+        self.assertEqual((model.hyper["held_out"], model.hyper["future_zeros"]), (2, 6))
+        self.assertEqual((model.config["n_channels"], model.config["outputs"]["rates"]), (3, 5))
+        self.assertEqual(model.selftest["selftest.input"].shape[1], 3)
+        path = self.genuine(FULL_CONTEXT=True)
+        model = read_model(self.export("ndt", path, "--bin-width", "5", "--future", "zero",
+                                       "--future-bins", "8"))
+        self.assertEqual(model.hyper["future_zeros"], 8)
+        full, ahead = {"FULL_CONTEXT": True}, {"CONTEXT_FORWARD": 3}
+        cases = ((full, ("--future", "zero"), ("--future-bins", "without limit")),
+                 (full, ("--future-bins", "3"), ("--future zero",)),
+                 (full, ("--future", "zero", "--future-bins", "9"), ("1 to 8",)),
+                 ({}, ("--future", "zero"), ("does not look ahead",)),
+                 (ahead, ("--held-out", "5"), ("--held-out 5", "0 to 4")),
+                 (ahead, ("--held-out", "-1"), ("--held-out -1",)),
+                 (ahead, ("--future", "zero", "--window", "6", "--modes", "C"), ("window_bins",)))
+        for changes, options, words in cases:
+            with self.subTest(options):
+                self.refused("ndt", self.genuine(**changes), "--bin-width", "5", *options,
+                             text=words)
 
     def test_what_cannot_be_served(self):
         for changes, words in (({"ACTIVATION": "gelu"}, ("MODEL.ACTIVATION", "gelu")),

@@ -21,8 +21,15 @@ class NdtKnownAnswers(golden.Case):
         for mode in ("trial", "A") if causal else ("trial",):
             found = golden.lograte(self.decode(model, spikes, mode))
             self.close(found, expected, NDT_LIMIT, f"{name}, mode {mode}, all bins")
+        if not causal:
+            found = golden.lograte(self.decode(self.look_ahead(source), spikes, "B-lag"))
+            lag = read_model(model).hyper["layers"] * read_model(model).hyper["context_forward"]
+            self.close(found[:, lag:], expected[:, :-lag], NDT_LIMIT, f"{name}, mode B-lag")
         found = golden.lograte(self.decode(model, spikes, "C"))
         self.close(found[:, -1], expected[:, -1], NDT_LIMIT, f"{name}, mode C, last bin")
+
+    def look_ahead(self, source):
+        return self.export("ndt", source, "--bin-width", "10", "--modes", "B-lag", name="lag")
 
     def test_causal_embed2(self):
         self.check("ndt_causal_embed2", causal=True)

@@ -293,6 +293,27 @@ static void test_rates(void **unused)
     free(config);
 }
 
+/* A future that nobody looks at, too long a one, and neurons the width has no room for.
+ */
+static void test_future_and_held_out_neurons(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *to, *words[2];
+    } changes[] = {
+        {"\"future_zeros\":1,\"layers\":1", {"future_zeros", "context_forward"}},
+        {"\"future_zeros\":3,\"layers\":1", {"\"future_zeros\"", "0 to 2"}},
+        {"\"future_zeros\":-1,\"layers\":1", {"\"future_zeros\"", "0 to 2"}},
+        {"\"held_out\":1,\"layers\":1", {"width", "held_out"}},
+        {"\"held_out\":\"one\",\"layers\":1", {"\"held_out\"", "expected"}},
+    };
+    struct model_parts parts = maker_ndt();
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
+        check_config_refused(
+            &parts, "\"layers\":1", changes[i].to, LATENT_E_CONFIG,
+            WORDS("latent.config.hyper", changes[i].words[0], changes[i].words[1]));
+}
+
 /* ---- bytes ---- */
 
 /* Any status that a damaged file may give; the text must say something. */
@@ -427,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_answers_of_nothing_in_the_file),
         cmocka_unit_test(test_each_mode_is_tested),
         cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_future_and_held_out_neurons),
         cmocka_unit_test(test_cut_at_every_length),
         cmocka_unit_test(test_every_bit_of_the_header_flipped),
         cmocka_unit_test(test_every_bit_of_the_data_flipped),

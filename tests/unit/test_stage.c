@@ -231,17 +231,19 @@ static void test_predicted_bins_enter(void **unused)
 
 /* ndt with constant outputs, rates exp(-2) and exp(1): z = 0, so the readout is the
  * bias, and scale tells that rates, not their logarithms, are read. */
-static struct model_parts ndt_stage(char **config)
+static struct model_parts ndt_stage(char **config, const char *max)
 {
     static const double mean[2] = {0.0, 2.718281828459045}, scale[2] = {1.0, 1.0};
     static const double weight[6] = {7.38905609893065, 0.0, 0.0, 1.0, 0.0, 5.0};
     static const double bias[1] = {4.0};
     static const float readout[4] = {5.0f, 5.0f, 5.0f, 5.0f};
     struct model_parts parts = maker_ndt();
-    char *with_readout =
-        text_replace(parts.config, "\"readout\":[]",
-                     "\"readout\":[{\"name\":\"x\",\"unit\":\"mm\",\"neutral\":-1,"
-                     "\"min\":null,\"max\":null,\"slew\":null}]");
+    char entry[160];
+    snprintf(entry, sizeof entry,
+             "\"readout\":[{\"name\":\"x\",\"unit\":\"mm\",\"neutral\":-1,"
+             "\"min\":null,\"max\":%s,\"slew\":null}]",
+             max);
+    char *with_readout = text_replace(parts.config, "\"readout\":[]", entry);
     *config = text_replace(with_readout, "\"outputs\":",
                            "\"stage\":{\"input\":\"rates\",\"tau_ms\":12.5,\"lags\":3},"
                            "\"outputs\":");
@@ -268,7 +270,7 @@ static void test_aligned_trial(void **unused)
                                         LATENT_OUTSIDE};
     static const float counts[2] = {1.0f, 0.0f};
     char *config;
-    struct stream s = stream_open(ndt_stage(&config), "A");
+    struct stream s = stream_open(ndt_stage(&config, "null"), "A");
     for (size_t t = 0; t < 5; t++) {
         struct latent_bin bin = {.n_channels = 2, .counts = counts};
         struct latent_frame f;
@@ -285,13 +287,13 @@ static void test_whole_trial(void **unused)
     (void)unused;
     static const float counts[6] = {1.0f, 0.0f, 2.0f, 0.0f, 0.0f, 1.0f};
     char *config;
-    struct stream s = stream_open(ndt_stage(&config), "trial");
+    struct stream s = stream_open(ndt_stage(&config, "4.5"), "trial");
     float readout[3];
     for (int run = 0; run < 2; run++) {
         assert_int_equal(
             latent_decoder_trial(s.decoder, counts, 3, NULL, NULL, readout), 0);
         assert_true(readout[0] == -1.0f && readout[1] == -1.0f);
-        assert_true(fabsf(readout[2] - 5.0f) < 1e-5f);
+        assert_true(readout[2] == 4.5f);
     }
     stream_close(&s);
     free(config);
