@@ -82,6 +82,17 @@ static void check_required(struct conf *c, const struct conf_stream_section *s)
                         s->name);
 }
 
+/* The readout must be able to get to neutral before the lease is over. */
+static void check_lease(struct conf *c, const struct conf_stream_section *s)
+{
+    if (s->values.safe_ramp_ns <= s->values.lease_ns) return;
+    conf_stream_problem(c, s, "safe-ramp-ms",
+                        "%.12g is longer than lease-ms (%.12g), within which the ramp "
+                        "must end",
+                        (double)s->values.safe_ramp_ns / 1e6,
+                        (double)s->values.lease_ns / 1e6);
+}
+
 static void check_plaintext(struct conf *c, unsigned line, const char *key,
                             const char *endpoint)
 {
@@ -234,6 +245,7 @@ static void check_sections(struct conf *c)
     for (size_t i = 0; i < c->n_streams; i++) {
         check_required(c, &c->streams[i]);
         check_endpoints(c, &c->streams[i]);
+        check_lease(c, &c->streams[i]);
         check_sharing(c, i);
         check_clashes(c, i);
         check_cpu(c, i);
@@ -307,6 +319,8 @@ void conf_resolve(struct conf_stream *s, uint32_t bin_width_us)
 
     if (s->budget_ns == 0) s->budget_ns = least(bin_ns / 2, 5 * ms);
     if (s->valid_for_ns == 0) s->valid_for_ns = largest(3 * bin_ns, 50 * ms);
+    if (s->missing_after_ns == 0) s->missing_after_ns = largest(3 * bin_ns, 20 * ms);
+    if (s->max_age_ns == 0) s->max_age_ns = largest(2 * bin_ns, 20 * ms);
 }
 
 uint64_t conf_bins(uint64_t time_ns, uint32_t bin_width_us)

@@ -132,10 +132,6 @@ static void explain_key(struct reader *r, const char *name)
     const char *known[CONF_MAX_KEYS + 1], *nearest;
     size_t n = 0;
 
-    if (conf_is_later_key(name)) {
-        conf_problem(r->conf, r->line, name, "not in this version of latentd");
-        return;
-    }
     for (const struct conf_key *key = conf_keys(r->section); key->name; key++)
         known[n++] = key->name;
     known[n] = NULL;

@@ -19,10 +19,21 @@ _Static_assert(LATENT_GROUP_LATENTS == 1 && LATENT_GROUP_RATES == 2 &&
                    LATENT_GROUP_READOUT == 4,
                "words_outputs stand in the order of enum latent_group");
 static const char *const words_outputs[] = {"latents", "rates", "readout", NULL};
-static const char *const words_on_gap[] = {"predict", "reset", NULL};
-static const char *const later_on_gap[] = {"zero", "hold-input", "mean", NULL};
-static const char *const words_on_late[] = {"publish", NULL};
-static const char *const later_on_late[] = {"hold-frame", "skip", "safe", NULL};
+static const char *const words_on_gap[] = {
+    [ON_GAP_PREDICT] = "predict",       [ON_GAP_ZERO] = "zero",
+    [ON_GAP_HOLD_INPUT] = "hold-input", [ON_GAP_MEAN] = "mean",
+    [ON_GAP_RESET] = "reset",           NULL};
+static const char *const words_on_late[] = {[ON_LATE_PUBLISH] = "publish",
+                                            [ON_LATE_HOLD_FRAME] = "hold-frame",
+                                            [ON_LATE_SKIP] = "skip",
+                                            [ON_LATE_SAFE] = "safe",
+                                            NULL};
+static const char *const words_on_missing[] = {[ON_MISSING_HOLD_FRAME] = "hold-frame",
+                                               [ON_MISSING_PREDICT] = "predict",
+                                               [ON_MISSING_SAFE] = "safe",
+                                               [ON_MISSING_SKIP] = "skip",
+                                               NULL};
+static const char *const words_admission[] = {"warn", "refuse", NULL};
 
 static const struct conf_key daemon_keys[] = {
     {.name = "control",
@@ -148,11 +159,12 @@ static const struct conf_key stream_keys[] = {
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, on_gap),
      .words = words_on_gap,
-     .later = later_on_gap,
      .value = "predict",
      .help =
-         "What to do about missing bins. predict: the model goes on without input, one "
-         "frame per missing bin. reset: start anew."},
+         "What the model gets for each missing bin before one that came; each gets a "
+         "frame of its own. predict: nothing, its own forecast. zero: no spikes. "
+         "hold-input: the last counts that came. mean: the training mean. reset: it "
+         "starts anew, without frames."},
     {.name = "max-gap-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, max_gap_ns),
@@ -171,9 +183,68 @@ static const struct conf_key stream_keys[] = {
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, on_late),
      .words = words_on_late,
-     .later = later_on_late,
      .value = "publish",
-     .help = "What to send after a step that ran over its budget."},
+     .help =
+         "What to send for a bin that ran over its budget. publish: its frame, with "
+         "LATE. hold-frame: the last one again. skip: nothing. safe: go SAFE."},
+    {.name = "max-age-ms",
+     .type = &conf_milliseconds,
+     .offset = offsetof(struct conf_stream, max_age_ns),
+     .unset = "auto",
+     .value = "auto",
+     .help =
+         "A frame whose bin waited longer than this between arrival and publication is "
+         "not sent; its bin is decoded all the same. auto is two bins, at least 20."},
+    {.name = "publish-late",
+     .type = &conf_choice,
+     .offset = offsetof(struct conf_stream, publish_late),
+     .words = words_yes_no,
+     .value = "no",
+     .help = "yes: send frames whatever their age."},
+    {.name = "missing-after-ms",
+     .type = &conf_milliseconds,
+     .offset = offsetof(struct conf_stream, missing_after_ns),
+     .unset = "auto",
+     .value = "auto",
+     .help = "How long without a bin before on-missing begins. auto is three bins, at "
+             "least 20."},
+    {.name = "on-missing",
+     .type = &conf_choice,
+     .offset = offsetof(struct conf_stream, on_missing),
+     .words = words_on_missing,
+     .value = "hold-frame",
+     .help =
+         "What to send, once a bin period, while no bin comes. hold-frame: the last "
+         "frame again. predict: the model's forecast, at most max-gap-ms of it. safe: "
+         "go SAFE. skip: nothing. When the lease is over, SAFE whatever it is."},
+    {.name = "lease-ms",
+     .type = &conf_milliseconds,
+     .offset = offsetof(struct conf_stream, lease_ns),
+     .value = "200",
+     .help = "So long after the last decoded bin the readout is neutral (SAFE)."},
+    {.name = "safe-ramp-ms",
+     .type = &conf_milliseconds,
+     .offset = offsetof(struct conf_stream, safe_ramp_ns),
+     .unset = "none",
+     .value = "100",
+     .help = "Time that SAFE takes from the last readout to neutral; it overrides the "
+             "model's slew limit and counts within the lease. none: at once."},
+    {.name = "safe-exit",
+     .type = &conf_count,
+     .offset = offsetof(struct conf_stream, safe_exit),
+     .min = 1,
+     .max = 1000000,
+     .unset = "operator",
+     .value = "10",
+     .help = "Bins in a row, in time and past warm-up, that end SAFE; operator: only "
+             "latentctl safe STREAM off does."},
+    {.name = "admission",
+     .type = &conf_choice,
+     .offset = offsetof(struct conf_stream, admission),
+     .words = words_admission,
+     .value = "warn",
+     .help = "When the slowest step of the trial run before READY exceeds the budget. "
+             "warn: a note in the status. refuse: latentd does not start."},
     {.name = "record",
      .type = &conf_path,
      .offset = offsetof(struct conf_stream, record),
@@ -229,11 +300,6 @@ static const struct {
     [CONF_STREAM] = {stream_keys, "stream NAME"},
 };
 
-/* Named in the project's contract, part of a later version. */
-static const char *const later_keys[] = {"missing-after", "on-missing",   "lease",
-                                         "max-age",       "publish-late", "safe-ramp",
-                                         "safe-exit",     "admission",    NULL};
-
 const struct conf_key *conf_keys(enum conf_section section)
 {
     assert(section < CONF_N_SECTIONS);
@@ -251,17 +317,6 @@ const struct conf_key *conf_find(enum conf_section section, const char *name)
     for (const struct conf_key *key = conf_keys(section); key->name; key++)
         if (strcmp(key->name, name) == 0) return key;
     return NULL;
-}
-
-bool conf_is_later_key(const char *name)
-{
-    for (const char *const *later = later_keys; *later; later++) {
-        size_t n = strlen(*later);
-
-        if (strncmp(name, *later, n) != 0) continue;
-        if (name[n] == '\0' || strcmp(name + n, "-ms") == 0) return true;
-    }
-    return false;
 }
 
 void conf_set_defaults(enum conf_section section, void *values)

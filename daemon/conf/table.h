@@ -7,7 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONF_MAX_KEYS 32 /* of one section */
+#include "line/policy.h"
+
+#define CONF_MAX_KEYS 48 /* of one section */
 #define CONF_MAX_NAME 32 /* letters of a stream's name */
 #define CONF_MAX_LOOP 10 /* letters of a loop's name: data-LOOP is a thread's name */
 #define CONF_MAX_STREAMS 256
@@ -16,7 +18,7 @@
 
 enum conf_socket { CONF_SUB, CONF_PULL };
 enum conf_attach { CONF_BIND, CONF_CONNECT };
-enum conf_on_gap { CONF_GAP_PREDICT, CONF_GAP_RESET };
+enum conf_admission { CONF_ADMISSION_WARN, CONF_ADMISSION_REFUSE };
 enum conf_plaintext { CONF_PLAINTEXT_LOOPBACK, CONF_PLAINTEXT_ANYWHERE };
 
 /* [latentd] */
@@ -37,10 +39,13 @@ struct conf_stream {
     uint32_t input_attach, output_attach; /* enum conf_attach */
     uint32_t outputs;                     /* enum latent_group, bit set; 0 = all */
     uint64_t budget_ns, valid_for_ns, max_gap_ns;
-    uint32_t on_gap; /* enum conf_on_gap */
-    uint32_t on_late;
-    uint32_t reorder_window; /* bins */
-    char *record;            /* or NULL */
+    uint64_t missing_after_ns, lease_ns, max_age_ns, safe_ramp_ns;
+    uint32_t on_gap, on_late, on_missing; /* enums of line/policy.h */
+    uint32_t publish_late;                /* 1: whatever its age */
+    uint32_t safe_exit;                   /* bins; 0 = operator */
+    uint32_t admission;                   /* enum conf_admission */
+    uint32_t reorder_window;              /* bins */
+    char *record;                         /* or NULL */
     uint64_t record_sync_ns;
     uint32_t record_buffer_mib;
     char *loop;
@@ -67,7 +72,6 @@ struct conf_key {
     const struct conf_type *type;
     size_t offset;            /* in the section's struct */
     const char *const *words; /* allowed, ended by NULL (choices) */
-    const char *const *later; /* known words that this version does not have, or NULL */
     uint32_t min, max;        /* (counts) */
     uint32_t unset_count;     /* (counts) the value of unset */
     const char *unset;        /* text of the value "not given", or NULL */
@@ -79,8 +83,6 @@ struct conf_key {
 const struct conf_key *conf_keys(enum conf_section section);
 const char *conf_section_form(enum conf_section section); /* "latentd", "stream NAME" */
 const struct conf_key *conf_find(enum conf_section section, const char *name);
-/* Keys of behaviour that this version does not have. */
-bool conf_is_later_key(const char *name);
 
 /* Values of a whole section. */
 void conf_set_defaults(enum conf_section section, void *values);

@@ -11,7 +11,6 @@
 #include "conf/nearest.h"
 
 #define MAX_IPC_PATH 107 /* sun_path of a Unix socket */
-#define MAX_WORDS 16     /* of one key */
 #define MAX_MILLISECONDS 3600000.0
 
 /* ---- texts ---- */
@@ -168,42 +167,15 @@ static void list_words(const char *const *words, char *text, size_t n_text)
                                  word == words ? "" : ", ", *word);
 }
 
-static bool has_word(const char *const *words, const char *word)
-{
-    for (; words && *words; words++)
-        if (strcmp(*words, word) == 0) return true;
-    return false;
-}
-
-/* Among all the words that the contract knows, also those of later versions. */
-static const char *nearest_word(const struct conf_key *key, const char *word)
-{
-    const char *known[MAX_WORDS + 1];
-    size_t n = 0;
-
-    for (const char *const *w = key->words; *w && n < MAX_WORDS; w++) known[n++] = *w;
-    for (const char *const *w = key->later; w && *w && n < MAX_WORDS; w++)
-        known[n++] = *w;
-    known[n] = NULL;
-    return word_nearest(word, known);
-}
-
 static void explain_word(const struct conf_key *key, const char *word, char *text,
                          size_t n_text)
 {
-    const char *nearest = nearest_word(key, word);
+    const char *nearest = word_nearest(word, key->words);
     char allowed[CONF_MAX_VALUE];
 
     list_words(key->words, allowed, sizeof allowed);
-    if (has_word(key->later, word))
-        snprintf(text, n_text, "'%s' is not in this version; allowed: %s", word,
-                 allowed);
-    else if (nearest)
-        snprintf(text, n_text, "'%s' is not known; allowed: %s; nearest: %s%s", word,
-                 allowed, nearest,
-                 has_word(key->later, nearest) ? " (not in this version)" : "");
-    else
-        snprintf(text, n_text, "'%s' is not known; allowed: %s", word, allowed);
+    snprintf(text, n_text, "'%s' is not known; allowed: %s%s%s", word, allowed,
+             nearest ? "; nearest: " : "", nearest ? nearest : "");
 }
 
 static bool set_choice(const struct conf_key *key, void *at, const char *value,

@@ -22,6 +22,7 @@ static const char usage[] =
     "usage: latentctl [OPTION...] status\n"
     "       latentctl [OPTION...] model STREAM\n"
     "       latentctl [OPTION...] reset STREAM\n"
+    "       latentctl [OPTION...] safe STREAM on|off\n"
     "       latentctl [OPTION...] record start STREAM FILE\n"
     "       latentctl [OPTION...] record stop STREAM\n"
     "       latentctl export RECORD OUT.h5\n"
@@ -29,6 +30,9 @@ static const char usage[] =
     "  status              streams, ledgers, times\n"
     "  model STREAM        the model that decodes a stream\n"
     "  reset STREAM        reset the decoder before the stream's next bin\n"
+    "  safe STREAM on      take the readout to neutral and hold it there\n"
+    "  safe STREAM off     hold it no longer: as many good bins as safe-exit says end "
+    "it\n"
     "  record start STREAM FILE\n"
     "                      record everything of the stream into a new file; %Y, %m, "
     "%d,\n"
@@ -55,7 +59,8 @@ struct arguments {
 };
 
 struct command {
-    const char *name, *action; /* action: the next word, or NULL */
+    const char *name, *action,
+        *word; /* action: the next word, word: the last; or NULL */
     Latent__V1__Operation operation;
     bool needs_stream, needs_file;
     void (*print)(const Latent__V1__Status *status, FILE *out);
@@ -72,12 +77,19 @@ static int export(const struct arguments *a)
 }
 
 static const struct command commands[] = {
-    {"status", NULL, LATENT__V1__OPERATION__STATUS, false, false, table_print, NULL},
-    {"model", NULL, LATENT__V1__OPERATION__MODEL, true, false, table_print_model, NULL},
-    {"reset", NULL, LATENT__V1__OPERATION__RESET, true, false, NULL, NULL},
-    {"record", "start", LATENT__V1__OPERATION__RECORD_START, true, true, NULL, NULL},
-    {"record", "stop", LATENT__V1__OPERATION__RECORD_STOP, true, false, NULL, NULL},
-    {"export", NULL, LATENT__V1__OPERATION__OPERATION_NONE, false, true, NULL, export},
+    {"status", NULL, NULL, LATENT__V1__OPERATION__STATUS, false, false, table_print,
+     NULL},
+    {"model", NULL, NULL, LATENT__V1__OPERATION__MODEL, true, false, table_print_model,
+     NULL},
+    {"reset", NULL, NULL, LATENT__V1__OPERATION__RESET, true, false, NULL, NULL},
+    {"safe", NULL, "on", LATENT__V1__OPERATION__SAFE_ON, true, false, NULL, NULL},
+    {"safe", NULL, "off", LATENT__V1__OPERATION__SAFE_OFF, true, false, NULL, NULL},
+    {"record", "start", NULL, LATENT__V1__OPERATION__RECORD_START, true, true, NULL,
+     NULL},
+    {"record", "stop", NULL, LATENT__V1__OPERATION__RECORD_STOP, true, false, NULL,
+     NULL},
+    {"export", NULL, NULL, LATENT__V1__OPERATION__OPERATION_NONE, false, true, NULL,
+     export},
 };
 
 /* ---- command line ---- */
@@ -127,8 +139,10 @@ static bool matches(const struct command *c, int n, char **word, struct argument
 
     if (strcmp(c->name, word[0]) != 0) return false;
     if (c->action && (at >= n || strcmp(c->action, word[at++]) != 0)) return false;
-    if (n - at != c->needs_stream + c->needs_file + (c->without_daemon != NULL))
+    if (n - at != c->needs_stream + c->needs_file + (c->word != NULL) +
+                      (c->without_daemon != NULL))
         return false;
+    if (c->word && strcmp(c->word, word[n - 1]) != 0) return false;
     if (c->needs_stream) a->stream = word[at++];
     if (c->needs_file) a->file = word[at++];
     if (c->without_daemon) a->out = word[at];

@@ -118,6 +118,17 @@ static int failed(const struct latent_error *err)
     return DAEMON_FAILED;
 }
 
+/* The note that refuses it is the last. */
+static int admit(struct daemon *d, struct stream *s)
+{
+    enum stream_admission status = stream_admit(s, &d->notes);
+
+    if (status == STREAM_ADMITTED) return DAEMON_OK;
+    if (status == STREAM_NO_MEMORY) return out_of_memory();
+    fprintf(stderr, "latentd: %s\n", d->notes.text[d->notes.n - 1]);
+    return DAEMON_FAILED;
+}
+
 int daemon_open(struct daemon *d)
 {
     struct latent_error err = {0};
@@ -131,7 +142,7 @@ int daemon_open(struct daemon *d)
     wish_for_context(d);
     for (size_t i = 0; i < d->n_streams; i++) {
         d->by_loop[i] = &d->streams[i];
-        if (stream_admit(&d->streams[i], &d->notes)) return out_of_memory();
+        if (admit(d, &d->streams[i])) return DAEMON_FAILED;
     }
     if (open_loops(d, &err)) return failed(&err);
     wish_for_loops(d);

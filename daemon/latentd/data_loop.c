@@ -1,12 +1,15 @@
-/* The data thread: readable sockets, wakes by the control thread, and once a second
- * NAME/info. */
+/* The data thread: readable sockets, frames that are due without input, wakes by the
+ * control thread, and once a second NAME/info. */
 #include "latentd/data_loop.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
+#include "latentd/clock.h"
 #include "latentd/stream.h"
 #include "tool/error.h"
 
@@ -24,13 +27,93 @@ static void send_infos(uv_timer_t *timer)
     }
 }
 
-static void stop_in_thread(struct data_loop *l)
+/* ---- frames that are due though no bin comes ---- */
+
+static uint64_t next_tick_ns(const struct data_loop *l)
 {
-    for (size_t i = 0; i < l->n_streams; i++)
-        pipeline_send_safe(l->streams[i]->pipeline);
+    uint64_t next_ns = UINT64_MAX;
+
+    for (size_t i = 0; i < l->n_streams; i++) {
+        uint64_t stream_ns = pipeline_next_tick_ns(l->streams[i]->pipeline);
+        if (stream_ns < next_ns) next_ns = stream_ns;
+    }
+    return next_ns;
+}
+
+/* A timer that is armed too early is left alone: it fires, finds
+ * nothing due, and is armed for what is due then. So bins that come in time cost one
+ * call in each missing-after, not one each. */
+static void arm_timer(struct data_loop *l)
+{
+    const uint64_t second = 1000000000u;
+    uint64_t next_ns = next_tick_ns(l);
+    struct itimerspec at = {.it_value = {.tv_sec = (time_t)(next_ns / second),
+                                         .tv_nsec = (long)(next_ns % second)}};
+
+    if (next_ns >= l->timer_armed_ns) return;
+    if (timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &at, NULL) == 0)
+        l->timer_armed_ns = next_ns;
+}
+
+static void close_in_thread(struct data_loop *l)
+{
     for (size_t i = 0; i < l->n_inputs; i++) input_stop(&l->inputs[i]);
     uv_close((uv_handle_t *)&l->info_timer, NULL);
     uv_close((uv_handle_t *)&l->wake, NULL);
+    uv_close((uv_handle_t *)&l->timer, NULL);
+    uv_close((uv_handle_t *)&l->before_sleep, NULL);
+}
+
+static void close_if_at_rest(struct data_loop *l)
+{
+    for (size_t i = 0; i < l->n_streams; i++)
+        if (!pipeline_is_at_rest(l->streams[i]->pipeline)) return;
+    close_in_thread(l);
+}
+
+static void on_sleep(uv_prepare_t *prepare)
+{
+    struct data_loop *l = prepare->data;
+
+    if (l->is_stopping) close_if_at_rest(l);
+    arm_timer(l);
+}
+
+/* A bin that waits in its socket is not missing: input first. */
+static void on_timer(uv_poll_t *poll, int status, int events)
+{
+    struct data_loop *l = poll->data;
+    uint64_t n_expired, now_ns;
+
+    (void)status;
+    (void)events;
+    if (read(l->timer_fd, &n_expired, sizeof n_expired) < 0) return;
+    l->timer_armed_ns = UINT64_MAX;
+    for (size_t i = 0; i < l->n_inputs; i++) input_drain(&l->inputs[i]);
+    now_ns = clock_now_ns();
+    for (size_t i = 0; i < l->n_streams; i++) {
+        struct pipeline *p = l->streams[i]->pipeline;
+        if (pipeline_next_tick_ns(p) <= now_ns) pipeline_on_tick(p, now_ns);
+    }
+}
+
+/* ---- what the control thread wants ---- */
+
+static void do_wanted(struct stream *s)
+{
+    int safe = atomic_exchange(&s->safe_wanted, STREAM_SAFE_AS_IT_IS);
+
+    recording_serve(s);
+    if (safe == STREAM_SAFE_ON) pipeline_safe_on(s->pipeline, clock_now_ns());
+    if (safe == STREAM_SAFE_OFF) pipeline_safe_off(s->pipeline);
+    if (atomic_exchange(&s->reset_wanted, false)) pipeline_reset(s->pipeline);
+}
+
+static void stop_in_thread(struct data_loop *l)
+{
+    l->is_stopping = true;
+    for (size_t i = 0; i < l->n_streams; i++)
+        pipeline_stop(l->streams[i]->pipeline, clock_now_ns());
 }
 
 /* Wakes may be joined: look at everything that can have been asked. */
@@ -38,12 +121,8 @@ static void on_wake(uv_async_t *async)
 {
     struct data_loop *l = async->data;
 
-    for (size_t i = 0; i < l->n_streams; i++) {
-        recording_serve(l->streams[i]);
-        if (atomic_exchange(&l->streams[i]->reset_wanted, false))
-            pipeline_reset(l->streams[i]->pipeline);
-    }
-    if (atomic_load(&l->stop_wanted)) stop_in_thread(l);
+    for (size_t i = 0; i < l->n_streams; i++) do_wanted(l->streams[i]);
+    if (atomic_load(&l->stop_wanted) && !l->is_stopping) stop_in_thread(l);
 }
 
 static void *run(void *ctx)
@@ -129,8 +208,11 @@ static int open_loop(struct data_loop *l)
 int data_loop_open(struct data_loop *l, const char *name, struct stream **streams,
                    size_t n_streams, void *context, struct latent_error *err)
 {
-    *l = (struct data_loop){
-        .streams = streams, .n_streams = n_streams, .wish.cpu = RT_ANY_CPU};
+    *l = (struct data_loop){.streams = streams,
+                            .n_streams = n_streams,
+                            .timer_fd = -1,
+                            .timer_armed_ns = UINT64_MAX,
+                            .wish.cpu = RT_ANY_CPU};
     snprintf(l->name, sizeof l->name, "data-%s", name);
     sem_init(&l->is_running, 0, 0);
     l->inputs = calloc(n_streams, sizeof *l->inputs);
@@ -148,8 +230,26 @@ int data_loop_open(struct data_loop *l, const char *name, struct stream **stream
     return tool_error(err, LATENT_E_IO, "%s: no event loop", l->name);
 }
 
+static int start_timer(struct data_loop *l)
+{
+    int status;
+
+    l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (l->timer_fd < 0) return uv_translate_sys_error(errno);
+    status = uv_poll_init(&l->loop, &l->timer, l->timer_fd);
+    if (status) return status;
+    uv_prepare_init(&l->loop, &l->before_sleep);
+    l->timer.data = l;
+    l->before_sleep.data = l;
+    uv_prepare_start(&l->before_sleep, on_sleep);
+    return uv_poll_start(&l->timer, UV_READABLE, on_timer);
+}
+
 static int start_handles(struct data_loop *l)
 {
+    int timer_status = start_timer(l);
+
+    if (timer_status) return timer_status;
     uv_timer_init(&l->loop, &l->info_timer);
     l->info_timer.data = l;
     uv_timer_start(&l->info_timer, send_infos, 0, INFO_PERIOD_MS);
@@ -210,6 +310,7 @@ void data_loop_close(struct data_loop *l)
     close_loop(l);
     for (size_t i = 0; i < l->n_inputs; i++) input_close(&l->inputs[i]);
     for (size_t i = 0; i < l->n_outputs; i++) output_close(&l->outputs[i]);
+    if (l->timer_fd >= 0) close(l->timer_fd);
     free(l->inputs);
     free(l->outputs);
     sem_destroy(&l->is_running);

@@ -1,8 +1,8 @@
 /* A thread with an event loop: it owns the sockets and the lines of its streams.
  *
  * After data_loop_start the streams, inputs and outputs belong to the thread; others
- * may only read their atomic counters, set reset_wanted of a stream, and call
- * data_loop_wake and data_loop_stop. */
+ * may only read their atomic counters, set reset_wanted and safe_wanted of a stream,
+ * and call data_loop_wake and data_loop_stop. */
 #ifndef LATENTD_DATA_LOOP_H
 #define LATENTD_DATA_LOOP_H
 
@@ -28,10 +28,15 @@ struct data_loop {
     uv_loop_t loop;
     uv_async_t wake;
     uv_timer_t info_timer;
+    int timer_fd;            /* absolute: frames that are due though no bin comes */
+    uint64_t timer_armed_ns; /* UINT64_MAX: not */
+    uv_poll_t timer;
+    uv_prepare_t before_sleep; /* arms the timer, ends a loop at rest */
     pthread_t thread;
     sem_t is_running;
     bool loop_is_open, thread_is_started;
     _Atomic bool stop_wanted;
+    bool is_stopping;
 };
 
 /* Open the sockets that the streams need, in context. streams are those of this loop
@@ -40,9 +45,10 @@ int data_loop_open(struct data_loop *l, const char *name, struct stream **stream
                    size_t n_streams, void *context, struct latent_error *err);
 /* Start the thread as its wish says and wait until it listens. */
 int data_loop_start(struct data_loop *l, struct latent_error *err);
-/* Have it look at reset_wanted. */
+/* Have it look at what is wanted. */
 void data_loop_wake(struct data_loop *l);
-/* Publish a SAFE frame on each stream, end the thread, wait for its end. */
+/* Lead each stream to SAFE, which takes as long as its ramp, end the thread, wait for
+ * its end. */
 void data_loop_stop(struct data_loop *l);
 void data_loop_close(struct data_loop *l);
 

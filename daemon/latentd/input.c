@@ -130,6 +130,11 @@ static void on_more(uv_idle_t *idle)
     drain_in_turns(idle->data);
 }
 
+void input_drain(struct input *in)
+{
+    drain_in_turns(in);
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     (void)status;

@@ -30,6 +30,8 @@ int input_add(struct input *in, struct stream *s); /* 0 or -1: out of memory */
  * yet. */
 int input_start(struct input *in, uv_loop_t *loop);
 void input_stop(struct input *in);
+/* Take what waits, in the thread of its loop. */
+void input_drain(struct input *in);
 /* Control thread: count peers that are gone since the last call. libzmq drops the
  * connection of a peer that sends more than SOCKET_MAX_BYTES, without a message to us:
  * it shows here and nowhere else. */

@@ -80,6 +80,21 @@ static void on_reset(struct daemon *d, const Latent__V1__Request *request,
     say(a, REQUEST_DONE, "%s is reset before its next bin", s->conf->name);
 }
 
+static void on_safe(struct daemon *d, const Latent__V1__Request *request,
+                    struct stream *s, struct answer *a)
+{
+    bool on = request->operation == LATENT__V1__OPERATION__SAFE_ON;
+    const char *what = on ? "SAFE" : "no longer held in SAFE";
+
+    if (request->dry_run) {
+        say(a, REQUEST_DONE, "%s would be %s", s->conf->name, what);
+        return;
+    }
+    atomic_store(&s->safe_wanted, on ? STREAM_SAFE_ON : STREAM_SAFE_OFF);
+    for (size_t i = 0; i < d->n_loops; i++) data_loop_wake(&d->loops[i]);
+    say(a, REQUEST_DONE, "%s is %s", s->conf->name, what);
+}
+
 static void on_record_start(struct daemon *d, const Latent__V1__Request *request,
                             struct stream *s, struct answer *a)
 {
@@ -107,6 +122,8 @@ static const struct {
     [LATENT__V1__OPERATION__STATUS] = {on_status, false},
     [LATENT__V1__OPERATION__RESET] = {on_reset, true},
     [LATENT__V1__OPERATION__MODEL] = {on_model, true},
+    [LATENT__V1__OPERATION__SAFE_ON] = {on_safe, true},
+    [LATENT__V1__OPERATION__SAFE_OFF] = {on_safe, true},
     [LATENT__V1__OPERATION__RECORD_START] = {on_record_start, true},
     [LATENT__V1__OPERATION__RECORD_STOP] = {on_record_stop, true},
 };

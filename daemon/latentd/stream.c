@@ -92,14 +92,26 @@ static bool check_outputs(struct stream *s, struct conf *c)
     return good;
 }
 
+static bool check_mean(struct stream *s, struct conf *c)
+{
+    if (s->conf->values.on_gap != ON_GAP_MEAN || s->info.channel_mean) return true;
+    conf_stream_problem(
+        c, s->conf, "on-gap",
+        "mean needs the training mean of each channel; export the model "
+        "with \"channels\": {\"mean\"}, or choose another of: predict, "
+        "zero, hold-input, reset");
+    return false;
+}
+
 /* Each check runs, so that every mistake is named. */
 static bool check_requests(struct stream *s, struct conf *c)
 {
     bool mode = check_mode(s, c);
     bool precision = check_precision(s, c);
     bool outputs = check_outputs(s, c);
+    bool mean = check_mean(s, c);
 
-    return mode && precision && outputs;
+    return mode && precision && outputs && mean;
 }
 
 /* ---- opening ---- */
@@ -139,7 +151,10 @@ static int open_decoder(struct stream *s, struct conf *c)
     int status = latent_decoder_new(&s->decoder, s->model, &options, &err);
 
     if (status == LATENT_E_UNSUPPORTED)
-        conf_stream_problem(c, s->conf, "on-gap", "%s", err.text);
+        conf_stream_problem(c, s->conf,
+                            s->conf->values.on_gap == ON_GAP_PREDICT ? "on-gap"
+                                                                     : "on-missing",
+                            "%s", err.text);
     else if (status)
         conf_stream_problem(c, s->conf, "model", "%s", err.text);
     return status;
@@ -197,10 +212,12 @@ static void admission_run(struct stream *s, const float *counts, struct admissio
     }
 }
 
-static void note_admission(const struct stream *s, const struct admission *a,
-                           struct notes *notes)
+/* false: it is refused. */
+static bool judge_admission(const struct stream *s, const struct admission *a,
+                            struct notes *notes)
 {
     uint64_t budget_ns = s->conf->values.budget_ns;
+    bool refuses = s->conf->values.admission == CONF_ADMISSION_REFUSE;
 
     if (a->status)
         notes_add(notes, "stream %s: decoding silence failed at bin %u: %s",
@@ -209,25 +226,27 @@ static void note_admission(const struct stream *s, const struct admission *a,
         notes_add(
             notes,
             "stream %s: the slowest of %u trial steps took %.3f ms, its budget is "
-            "%.3f ms: expect frames with LATE",
+            "%.3f ms: %s",
             s->conf->name, (unsigned)a->n_steps, (double)a->longest_ns / 1e6,
-            (double)budget_ns / 1e6);
+            (double)budget_ns / 1e6,
+            refuses ? "refused (admission = refuse)" : "expect frames with LATE");
+    return !refuses || a->longest_ns <= budget_ns;
 }
 
 /* The state is put back as it was, not reset: the first frame must be the one that
  * latent-decode gives. */
-int stream_admit(struct stream *s, struct notes *notes)
+enum stream_admission stream_admit(struct stream *s, struct notes *notes)
 {
     size_t n_state = latent_decoder_size(s->decoder);
     float *silence = calloc(s->info.n_channels, sizeof *silence);
     void *state = malloc(n_state);
+    enum stream_admission status = STREAM_NO_MEMORY;
     struct admission a;
-    int status = -1;
 
     if (silence && state && latent_decoder_save(s->decoder, state, n_state) == 0) {
         admission_run(s, silence, &a);
-        note_admission(s, &a, notes);
-        status = latent_decoder_load(s->decoder, state, n_state);
+        status = judge_admission(s, &a, notes) ? STREAM_ADMITTED : STREAM_REFUSED;
+        if (latent_decoder_load(s->decoder, state, n_state)) status = STREAM_NO_MEMORY;
     }
     free(silence);
     free(state);

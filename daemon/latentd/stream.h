@@ -15,6 +15,8 @@ struct data_loop;
 struct input;
 struct output;
 
+enum stream_safe { STREAM_SAFE_AS_IT_IS, STREAM_SAFE_ON, STREAM_SAFE_OFF };
+
 struct stream {
     const struct conf *whole_conf;
     struct conf_stream_section *conf;
@@ -31,17 +33,20 @@ struct stream {
     char topic_bins[PIPELINE_MAX_TOPIC], topic_info[PIPELINE_MAX_TOPIC];
     void *info_payload; /* packed NAME/info */
     size_t n_info_payload;
-    _Atomic bool reset_wanted; /* set by the control thread, taken by the data loop */
+    /* Set by the control thread, taken by the data loop. */
+    _Atomic bool reset_wanted;
+    _Atomic int safe_wanted; /* enum stream_safe */
 };
 
 /* Open model and decoder as section says, and write the values that the model decides
  * back into it. Mistakes become problems of c. 0; 1: the model cannot be used; 2: the
  * configuration asks for what the model does not have. */
 int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section);
+enum stream_admission { STREAM_ADMITTED, STREAM_REFUSED, STREAM_NO_MEMORY };
 /* Run the decoder on silence, at most 300 bins or 300 ms, and note when the slowest
- * step exceeds the budget; its state is then as before. 0 or negative: out of memory.
- */
-int stream_admit(struct stream *s, struct notes *notes);
+ * step exceeds the budget: then refused, if the configuration says so. Its state is as
+ * before. */
+enum stream_admission stream_admit(struct stream *s, struct notes *notes);
 /* Make the line and the info message; frames go to output through send. 0 or -1: out of
  * memory. */
 int stream_attach(struct stream *s, struct output *output, struct pipeline_sink sink);

@@ -58,23 +58,36 @@ static void account_flags(struct pipeline *p, uint32_t flags)
         if (flags & 1u << bit) ledger_add(&p->ledger, FLAGS_FIRST + bit, 1);
 }
 
-static enum counter frame_outcome(const struct passage *b)
-{
-    return b->sent ? FRAMES_SUPPRESSED_SEND : FRAMES_PUBLISHED;
-}
-
 /* Why the frame was due, and what became of it. */
 static void tell_frame(struct pipeline *p, const struct passage *b, enum counter due_as)
 {
     tell(p, due_as, b->frame.epoch, b->frame.seq);
-    tell(p, frame_outcome(b), b->frame.epoch, b->frame.seq);
+    tell(p, b->outcome, b->frame.epoch, b->frame.seq);
+}
+
+static enum pipeline_state state_after(const struct pipeline *p,
+                                       const struct passage *b)
+{
+    static const enum pipeline_state safe[SAFE_N_REASONS] = {
+        [SAFE_LEASE] = PIPELINE_SAFE_LEASE,
+        [SAFE_MISSING] = PIPELINE_SAFE_MISSING,
+        [SAFE_LATE] = PIPELINE_SAFE_LATE,
+        [SAFE_OUTPUT] = PIPELINE_FAILED,
+        [SAFE_OPERATOR] = PIPELINE_SAFE_OPERATOR,
+        [SAFE_STOP] = PIPELINE_STOPPING,
+    };
+
+    if (p->state.safe.on) return safe[p->state.safe.reason];
+    if (!b->t_arrived_ns) return PIPELINE_SILENT;
+    return b->frame.values.flags & LATENT_OUTSIDE ? PIPELINE_OUTSIDE : PIPELINE_RUNNING;
 }
 
 static void account_frame(struct pipeline *p, const struct passage *b)
 {
     ledger_add(&p->ledger, FRAMES_DUE, 1);
-    ledger_add(&p->ledger, frame_outcome(b), 1);
-    if (b->sent == 0) account_flags(p, b->frame.values.flags);
+    ledger_add(&p->ledger, b->outcome, 1);
+    if (b->outcome == FRAMES_PUBLISHED) account_flags(p, b->frame.values.flags);
+    ledger_set(&p->ledger, STATE_STATE, state_after(p, b));
 }
 
 static void account_times(struct pipeline *p, const struct passage *b)
@@ -89,12 +102,6 @@ static void account_times(struct pipeline *p, const struct passage *b)
     if (latency > p->options.budget_ns) ledger_add(&p->ledger, STATE_BUDGET_MISSES, 1);
 }
 
-static enum pipeline_state state_after(uint32_t flags)
-{
-    if (flags & LATENT_SAFE) return PIPELINE_FAILED;
-    return flags & LATENT_OUTSIDE ? PIPELINE_OUTSIDE : PIPELINE_RUNNING;
-}
-
 void account_decoded(struct pipeline *p, const struct passage *b)
 {
     ledger_open(&p->ledger);
@@ -103,7 +110,6 @@ void account_decoded(struct pipeline *p, const struct passage *b)
     account_times(p, b);
     ledger_set(&p->ledger, STATE_LAST_SEQ, b->frame.seq);
     ledger_set(&p->ledger, STATE_LAST_EPOCH, b->frame.epoch);
-    ledger_set(&p->ledger, STATE_STATE, state_after(b->frame.values.flags));
     ledger_close(&p->ledger);
     tell_frame(p, b, BINS_DECODED);
 }

@@ -3,11 +3,12 @@
 
 #include "line/account.h"
 #include "line/decode.h"
+#include "line/silence.h"
 
 static struct passage passage_of(const struct pipeline *p, const struct wire_bins *bins,
                                  size_t i, uint64_t t_recv_ns)
 {
-    struct passage b = {.received = true};
+    struct passage b = {.received = true, .t_arrived_ns = t_recv_ns};
     struct wire_bin bin;
 
     wire_bin_at(bins, i, &bin);
@@ -20,7 +21,8 @@ static struct passage passage_of(const struct pipeline *p, const struct wire_bin
     return b;
 }
 
-static void drop(struct pipeline *p, const struct sequence_verdict *v)
+static void drop(struct pipeline *p, const struct sequence_verdict *v,
+                 uint64_t t_recv_ns)
 {
     static const enum counter outcome[] = {
         [SEQUENCE_DUPLICATE] = BINS_DUPLICATE,
@@ -31,6 +33,7 @@ static void drop(struct pipeline *p, const struct sequence_verdict *v)
     sequence_apply(&p->state.sequence, v);
     account_dropped(p, outcome[v->outcome], v->epoch, v->seq);
     account_sequence(p);
+    if (v->outcome == SEQUENCE_LATE_AFTER_FILL) silence_on_heard(p, t_recv_ns);
 }
 
 /* The order of the checks is the contract's: shape, then sequence, then values. */
@@ -47,7 +50,7 @@ static void on_bin(struct pipeline *p, const struct wire_bins *bins, size_t i,
     }
     sequence_check(&p->state.sequence, b.frame.epoch, b.frame.seq, &v);
     if (v.outcome != SEQUENCE_DECODE) {
-        drop(p, &v);
+        drop(p, &v, t_recv_ns);
         return;
     }
     if (refusal != WIRE_OK) {
@@ -56,8 +59,8 @@ static void on_bin(struct pipeline *p, const struct wire_bins *bins, size_t i,
     }
     sequence_apply(&p->state.sequence, &v);
     account_sequence(p);
-    decode_prepare(p, &v);
-    decode_bin(p, &b, v.n_missing ? LATENT_GAP : 0);
+    decode_prepare(p, &v, t_recv_ns);
+    decode_bin(p, &b, v.after_gap ? LATENT_GAP : 0);
 }
 
 /* Numbers and times of the bins of one message count up from its first and may not

@@ -41,6 +41,7 @@ static const char *const names[N_COUNTERS] = {
     [FRAMES_DUE] = "due",
     [FRAMES_PUBLISHED] = "published",
     [FRAMES_SUPPRESSED_SEND] = "suppressed.send",
+    [FRAMES_SUPPRESSED_AGE] = "suppressed.age",
     [FRAMES_SKIPPED] = "skipped",
     [SEQUENCE_LOST] = "lost",
     [SEQUENCE_REORDERED] = "reordered",

@@ -41,14 +41,15 @@ enum counter {
     FRAMES_DUE,
     FRAMES_PUBLISHED,
     FRAMES_SUPPRESSED_SEND, /* the socket did not take it */
-    FRAMES_SKIPPED,         /* by on-late = skip: none in this version */
+    FRAMES_SUPPRESSED_AGE,  /* older than max-age */
+    FRAMES_SKIPPED,         /* by on-late = skip */
     FLAGS_FIRST,
     FLAGS_LAST = FLAGS_FIRST + LATENT_N_FLAGS - 1,
     SEQUENCE_LOST, /* never came, or came outside of the reorder window, or was refused
                     */
     SEQUENCE_REORDERED, /* came late, inside of the reorder window */
     SEQUENCE_FILLED,    /* frames made for bins that were missing */
-    SEQUENCE_MISSING,   /* frames made without a bin: the SAFE one of shutdown */
+    SEQUENCE_MISSING,   /* frames made while no bin came: on-missing, SAFE */
     SEQUENCE_RESTARTS,
     SEQUENCE_RESETS, /* of the decoder, by latentd; those by marks show in the flag
                         RESET */

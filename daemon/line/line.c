@@ -6,6 +6,15 @@ void line_tell(const struct pipeline *p, const struct line_event *event)
     if (p->tap.on_event) p->tap.on_event(p->tap.ctx, event);
 }
 
+void line_tell_action(const struct pipeline *p, enum line_action action, uint64_t epoch,
+                      uint64_t seq)
+{
+    const struct line_event event = {
+        .kind = LINE_ACTION, .what = action, .epoch = epoch, .seq = seq};
+
+    line_tell(p, &event);
+}
+
 uint64_t line_now(struct pipeline *p)
 {
     struct line_event said = {.kind = LINE_CLOCK};

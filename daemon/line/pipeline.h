@@ -21,6 +21,7 @@
 #include "latent.h"
 #include "line/histogram.h"
 #include "line/ledger.h"
+#include "line/policy.h"
 #include "line/sequence.h"
 #include "line/tap.h"
 
@@ -39,20 +40,27 @@ struct pipeline_sink {
 };
 
 struct pipeline_options {
-    const char *name; /* of the stream; topic NAME/frame */
-    struct sequence_rules sequence;
-    uint64_t budget_ns;    /* t_recv to t_publish; above it LATE */
-    uint64_t valid_for_ns; /* echoed in every frame */
-    uint64_t clock_id;     /* echoed in every frame */
-    bool send_readout;     /* the readout group is configured: SAFE frames carry neutral
-                              values */
+    const char *name;               /* of the stream; topic NAME/frame */
+    struct sequence_rules sequence; /* fill follows from policy.on_gap */
+    uint64_t budget_ns;             /* t_recv to t_publish; above it LATE */
+    uint64_t valid_for_ns;          /* echoed in every frame */
+    uint64_t clock_id;              /* echoed in every frame */
+    struct line_policy policy;
+    bool send_readout; /* the readout group is configured: SAFE frames carry neutral
+                          values */
 };
 
 enum pipeline_state {
     PIPELINE_WAITING, /* for the first bin */
     PIPELINE_RUNNING,
     PIPELINE_OUTSIDE, /* of a trial */
-    PIPELINE_FAILED,  /* the last output was not finite; the decoder was reset */
+    PIPELINE_SILENT,  /* no bin comes; on-missing */
+    PIPELINE_FAILED,  /* SAFE since an output was not finite; the decoder was reset */
+    PIPELINE_SAFE_LEASE, /* SAFE for the other reasons of enum safe_reason */
+    PIPELINE_SAFE_MISSING,
+    PIPELINE_SAFE_LATE,
+    PIPELINE_SAFE_OPERATOR,
+    PIPELINE_STOPPING,
     PIPELINE_N_STATES,
 };
 const char *pipeline_state_name(enum pipeline_state state);
@@ -71,7 +79,9 @@ const char *pipeline_time_name(enum pipeline_time time);
 struct pipeline;
 
 /* A line around decoder d of the model described by info; both must outlive it. All
- * memory is taken, and touched, here. 0 or LATENT_E_NOMEM. */
+ * memory is taken, and touched, here. d must be able to predict if the policy has it
+ * predict. 0, LATENT_E_NOMEM, or LATENT_E_UNSUPPORTED: on-gap = mean, and the model has
+ * no channel_mean. */
 int pipeline_new(struct pipeline **out, latent_decoder *d,
                  const struct latent_info *info, const struct pipeline_options *options,
                  struct pipeline_clock clock, struct pipeline_sink sink);
@@ -90,8 +100,18 @@ void pipeline_on_frame(struct pipeline *p, const void *payload, size_t n_bytes,
 void pipeline_refuse_parts(struct pipeline *p);
 /* Reset the decoder before the next bin. */
 void pipeline_reset(struct pipeline *p);
-/* The last frame: readout neutral, flag SAFE. */
-void pipeline_send_safe(struct pipeline *p);
+/* The operator wants SAFE: a frame at once, then one a bin or bin period, until he
+ * takes it back; then the bins of safe-exit end it. */
+void pipeline_safe_on(struct pipeline *p, uint64_t now_ns);
+void pipeline_safe_off(struct pipeline *p);
+/* The daemon ends: SAFE for good. */
+void pipeline_stop(struct pipeline *p, uint64_t now_ns);
+/* Time has come as far as pipeline_next_tick_ns said (UINT64_MAX: nothing is due before
+ * the next entry). Input that waits is to be entered first: it is not missing. */
+void pipeline_on_tick(struct pipeline *p, uint64_t now_ns);
+uint64_t pipeline_next_tick_ns(const struct pipeline *p);
+/* SAFE, and a frame with the readout at neutral was made. */
+bool pipeline_is_at_rest(const struct pipeline *p);
 /* Any of the above, as the tap heard it. */
 void pipeline_enter(struct pipeline *p, const struct line_event *entry);
 

@@ -15,7 +15,8 @@ bool sequence_is_sound(const struct sequence *s, const struct sequence_rules *ru
 {
     for (unsigned i = 0; i < SEQUENCE_MAX_WINDOW; i++)
         if (s->slot[i] > SLOT_SKIPPED) return false;
-    return s->rules.window_bins == rules->window_bins &&
+    return s->n_ahead <= rules->max_gap_bins &&
+           s->rules.window_bins == rules->window_bins &&
            s->rules.max_gap_bins == rules->max_gap_bins && s->rules.fill == rules->fill;
 }
 
@@ -58,8 +59,9 @@ static void check_epoch(const struct sequence *s, struct sequence_verdict *v)
 static void check_ahead(const struct sequence *s, struct sequence_verdict *v)
 {
     v->n_missing = v->seq - s->newest - 1;
+    v->after_gap = v->n_missing > 0 || s->n_ahead > 0;
     if (v->n_missing == 0) return;
-    v->reset = !s->rules.fill || v->n_missing > s->rules.max_gap_bins;
+    v->reset = !s->rules.fill || v->n_missing > s->rules.max_gap_bins - s->n_ahead;
     if (!v->reset) v->n_fill = v->n_missing;
 }
 
@@ -107,6 +109,7 @@ static void start(struct sequence *s, uint64_t epoch, uint64_t seq)
     s->started = true;
     s->epoch = epoch;
     s->newest = seq;
+    s->n_ahead = 0;
     memset(s->slot, SLOT_UNKNOWN, sizeof s->slot);
 }
 
@@ -120,6 +123,7 @@ static void skip_to(struct sequence *s, const struct sequence_verdict *v)
         s->slot[slot_index(v->seq - i)] = v->n_fill ? SLOT_FILLED : SLOT_SKIPPED;
     s->n_lost += v->n_missing;
     s->newest = v->seq;
+    s->n_ahead = 0;
 }
 
 void sequence_apply(struct sequence *s, const struct sequence_verdict *v)
@@ -138,4 +142,14 @@ void sequence_apply(struct sequence *s, const struct sequence_verdict *v)
     }
     if (v->outcome == SEQUENCE_DECODE || v->reordered)
         s->slot[slot_index(v->seq)] = SLOT_RECEIVED;
+}
+
+bool sequence_advance(struct sequence *s)
+{
+    if (s->n_ahead >= s->rules.max_gap_bins || s->newest == UINT64_MAX) return false;
+    s->newest++;
+    s->n_ahead++;
+    s->n_lost++;
+    s->slot[slot_index(s->newest)] = SLOT_FILLED;
+    return true;
 }

@@ -14,7 +14,7 @@
 struct sequence_rules {
     uint32_t window_bins;  /* reorder window, 1 .. SEQUENCE_MAX_WINDOW */
     uint64_t max_gap_bins; /* a longer gap resets */
-    bool fill;             /* gaps are filled (on-gap = predict); else they reset */
+    bool fill;             /* gaps are filled; else they reset */
 };
 
 /* What is known of one sequence number inside of the window. */
@@ -25,6 +25,7 @@ struct sequence {
     bool started, has_previous;
     uint64_t epoch, previous_epoch;
     uint64_t newest;    /* highest sequence number taken */
+    uint64_t n_ahead;   /* bins since the last that came for which a frame was made */
     uint32_t n_suspect; /* bins in a row that look like a restarted source */
     uint8_t slot[SEQUENCE_MAX_WINDOW];
     /* Running balances. */
@@ -44,6 +45,7 @@ struct sequence_verdict {
     uint64_t epoch, seq;
     uint64_t n_missing; /* bins between the newest and this one */
     uint64_t n_fill;    /* of them, to be filled: the last n_fill before seq */
+    bool after_gap;     /* bins before this one did not come */
     bool reset;         /* the decoder starts anew with this bin */
     bool restart;       /* because the source did */
     bool suspect;       /* not taken, but may be a restarted source */
@@ -59,5 +61,8 @@ void sequence_check(const struct sequence *s, uint64_t epoch, uint64_t seq,
 /* Make the verdict of the latest check so. A bin refused for its content is not
  * applied: it stays missing. */
 void sequence_apply(struct sequence *s, const struct sequence_verdict *v);
+/* The next bin does not come in time and a frame is made for it: it is filled. false:
+ * max_gap_bins were made since the last that came, or there is no next number. */
+bool sequence_advance(struct sequence *s);
 
 #endif

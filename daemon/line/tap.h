@@ -16,15 +16,18 @@
 enum line_event_kind {
     /* Entries. Told before anything changes: pipeline_save called by the tap gives the
      * state before the entry. pipeline_enter runs one again. */
-    LINE_MESSAGE, /* t_ns: of the wake that found it; bytes: its payload */
-    LINE_PARTS,   /* a message that was not topic and payload */
-    LINE_RESET,   /* by the operator */
-    LINE_STOP,    /* of the daemon */
+    LINE_MESSAGE,  /* t_ns: of the wake that found it; bytes: its payload */
+    LINE_PARTS,    /* a message that was not topic and payload */
+    LINE_TICK,     /* t_ns: now; a frame may be due though no bin came */
+    LINE_RESET,    /* by the operator */
+    LINE_SAFE_ON,  /* by the operator; t_ns: now */
+    LINE_SAFE_OFF, /* by the operator */
+    LINE_STOP,     /* of the daemon; t_ns: now */
     /* Answers of the world, in the order in which the line asked. */
     LINE_CLOCK, /* t_ns: what the clock said */
     LINE_SENT,  /* what: 0 when the sink took the frame, else 1 */
     /* What the line did. */
-    LINE_ACTION,  /* what: enum line_action, asked of the decoder for epoch, seq */
+    LINE_ACTION,  /* what: enum line_action, for epoch, seq */
     LINE_FRAME,   /* bytes: packed, before the sink has it; what: its flags */
     LINE_OUTCOME, /* what: enum counter of a message, bin or frame; epoch, seq of the
                      latter two */
@@ -33,9 +36,14 @@ enum line_event_kind {
 };
 
 enum line_action {
-    LINE_STEP,    /* over the counts that came */
-    LINE_PREDICT, /* without input */
-    LINE_START,   /* reset by latentd */
+    LINE_STEP,       /* over the counts that came */
+    LINE_PREDICT,    /* without input */
+    LINE_STEP_ZERO,  /* over a bin without spikes */
+    LINE_STEP_HELD,  /* over the last counts that came */
+    LINE_STEP_MEAN,  /* over the training mean */
+    LINE_START,      /* reset by latentd */
+    LINE_ENTER_SAFE, /* not the decoder: SAFE begins with the next frame */
+    LINE_LEAVE_SAFE, /* and ends after this one */
     LINE_N_ACTIONS,
 };
 

@@ -47,9 +47,11 @@ class View:
         self._truths.connect(truth_endpoint)
 
     def take(self):
-        """All frames and truths that are there."""
+        """All frames of bins, and truths, that are there. Frames without a bin were held or
+        SAFE ones: nothing was sent for them."""
         for frame in self.frames.frames(timeout=0.0):
-            self.score.on_frame(frame, not frame.flags & NEUTRAL)
+            if frame.t_recv_ns:
+                self.score.on_frame(frame, not frame.flags & NEUTRAL)
         while self._truths.poll(0):
             topic, payload = self._truths.recv_multipart()
             if topic == f"{self.name}/truth".encode():

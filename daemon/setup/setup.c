@@ -3,12 +3,25 @@
 
 struct latent_options setup_decoder(const struct conf_stream *v)
 {
+    bool predicts = v->on_gap == ON_GAP_PREDICT || v->on_missing == ON_MISSING_PREDICT;
+
     return (struct latent_options){.mode = v->mode,
                                    .precision = v->precision,
                                    .groups = v->outputs,
-                                   .on_gap = v->on_gap == CONF_GAP_PREDICT
-                                                 ? LATENT_GAP_PREDICT
-                                                 : LATENT_GAP_RESET};
+                                   .on_gap = predicts ? LATENT_GAP_PREDICT
+                                                      : LATENT_GAP_RESET};
+}
+
+static struct line_policy setup_policy(const struct conf_stream *v)
+{
+    return (struct line_policy){.on_gap = (enum line_on_gap)v->on_gap,
+                                .on_late = (enum line_on_late)v->on_late,
+                                .on_missing = (enum line_on_missing)v->on_missing,
+                                .missing_after_ns = v->missing_after_ns,
+                                .lease_ns = v->lease_ns,
+                                .max_age_ns = v->publish_late ? 0 : v->max_age_ns,
+                                .safe_ramp_ns = v->safe_ramp_ns,
+                                .safe_exit_bins = v->safe_exit};
 }
 
 struct pipeline_options setup_line(const struct conf_stream_section *section,
@@ -19,10 +32,10 @@ struct pipeline_options setup_line(const struct conf_stream_section *section,
     return (struct pipeline_options){
         .name = section->name,
         .sequence = {.window_bins = v->reorder_window,
-                     .max_gap_bins = conf_bins(v->max_gap_ns, info->bin_width_us),
-                     .fill = v->on_gap == CONF_GAP_PREDICT},
+                     .max_gap_bins = conf_bins(v->max_gap_ns, info->bin_width_us)},
         .budget_ns = v->budget_ns,
         .valid_for_ns = v->valid_for_ns,
         .clock_id = clock_id,
+        .policy = setup_policy(v),
         .send_readout = (v->outputs & LATENT_GROUP_READOUT) != 0};
 }

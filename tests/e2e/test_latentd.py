@@ -318,8 +318,15 @@ class InputTest(unittest.TestCase):
         self.send(source, rig.pack_bins(1, [3e38, 3e38, 0], encoding=pb.F32))
         frame, = consumer.frames(1)
         self.assertTrue(frame.flags & rig.SAFE)
-        self.assertEqual((len(frame.latents), tuple(frame.readout)), (0, rig.NEUTRAL))
-        self.go_on(source, consumer, 2, rig.RESET)
+        self.assertEqual(len(frame.latents), 0)
+        self.assertEqual(self.rig.status()["streams"]["arm"]["state"], "failed")
+        for seq in range(2, 12):  # safe-exit: ten good bins
+            self.send(source, rig.pack_bins(seq, [0, 0, 0]))
+            self.assertTrue(consumer.frames(1)[0].flags & rig.SAFE)
+        self.send(source, rig.pack_bins(12, [0, 0, 0]))
+        frame, = consumer.frames(1)
+        self.assertEqual((frame.flags, len(frame.latents)), (rig.AGE_UNKNOWN, 2))
+        self.assertEqual(self.rig.status()["streams"]["arm"]["state"], "running")
 
     def test_late_is_told(self):
         self.start({"arm": {"budget_ms": 0.001}})

@@ -6,6 +6,7 @@ import signal
 import socket
 import unittest
 
+import numpy as np
 import zmq
 
 import daemon_rig as rig
@@ -83,11 +84,12 @@ class LifeTest(unittest.TestCase):
     def test_every_mistake_is_told(self):
         self.rig.config.write_text(
             f"[latentd]\ncontrol = {self.rig.control}\ncontroll = 1\n[stream arm]\n"
-            "model = model.safetensors\non-gap = zero\nbuget-ms = 3\n")
+            "model = model.safetensors\non-gap = zerro\nbuget-ms = 3\n")
         err = self.refused(2)
         self.assertEqual(err.splitlines(), [
             f"{self.rig.config}:3: controll: not a key of [latentd]; nearest: control",
-            f"{self.rig.config}:6: on-gap: 'zero' is not in this version; allowed: predict, reset",
+            f"{self.rig.config}:6: on-gap: 'zerro' is not known; allowed: predict, zero, "
+            "hold-input, mean, reset; nearest: zero",
             f"{self.rig.config}:7: buget-ms: not a key of [stream NAME]; nearest: budget-ms",
             "3 problems"])
 
@@ -139,11 +141,16 @@ class LifeTest(unittest.TestCase):
         self.send(source, 7, epoch=3)
         self.assertEqual(consumer.frames(1)[0].flags & rig.SAFE, 0)
         self.assertEqual(self.rig.stop(number), 0)
-        frame, = consumer.frames(1)
-        self.assertEqual(frame.flags, rig.SAFE | rig.AGE_UNKNOWN)
-        self.assertEqual((frame.epoch, frame.seq, frame.pub_seq, frame.t_recv_ns), (3, 7, 1, 0))
-        self.assertEqual((len(frame.latents), tuple(frame.readout)), (0, rig.NEUTRAL))
-        self.assertIn("1 decoded, 2 frames published", self.rig.log.read_text())
+        way = []
+        while not way or way[-1] != rig.NEUTRAL:
+            frame, = consumer.frames(1)
+            self.assertEqual(frame.flags, rig.SAFE | rig.AGE_UNKNOWN)
+            self.assertEqual((frame.epoch, frame.seq, frame.t_recv_ns), (3, 7, 0))
+            self.assertEqual((frame.pub_seq, len(frame.latents)), (1 + len(way), 0))
+            way.append(tuple(frame.readout))
+        distances = [abs(np.subtract(readout, rig.NEUTRAL)).max() for readout in way]
+        self.assertEqual(distances, sorted(distances, reverse=True))
+        self.assertIn(f"1 decoded, {1 + len(way)} frames published", self.rig.log.read_text())
         self.assertIn("ledgers balanced", self.rig.log.read_text())
         self.assertFalse(consumer.socket.poll(300))
 
@@ -165,6 +172,78 @@ class LifeTest(unittest.TestCase):
             self.rig.process.send_signal(number)
         self.assertEqual(self.rig.process.wait(20), 0)
         self.assertTrue(consumer.frames(1)[0].flags & rig.SAFE)
+
+    # ---- SAFE while it runs
+
+    def wait_for_neutral(self, consumer, others=0):
+        """Frames until the readout is neutral; after the first SAFE one there are only such."""
+        seen = 0
+        while True:
+            frame, = consumer.frames(1)
+            seen |= frame.flags
+            self.assertTrue(frame.flags & rig.SAFE or not seen & rig.SAFE)
+            self.assertTrue(frame.flags & (rig.SAFE | others))
+            if frame.flags & rig.SAFE and tuple(frame.readout) == rig.NEUTRAL:
+                return
+
+    def wait_for_good(self, source, consumer, seq):
+        """Bins at a pace until one is shown again; -> how many were not, and its number."""
+        n_safe = 0
+        while True:
+            self.send(source, seq)
+            frame, = consumer.frames(1)
+            while not frame.t_recv_ns:  # made before the bin came
+                frame, = consumer.frames(1)
+            if not frame.flags & rig.SAFE:
+                return n_safe, seq
+            n_safe, seq = n_safe + 1, seq + 1
+
+    def test_operator_wants_safe(self):
+        source, consumer = self.start_arm()
+        self.send(source, 0)
+        consumer.frames(1)
+        self.assertEqual(self.rig.ctl("--dry-run", "safe", "arm", "on")[:2],
+                         (0, "arm would be SAFE\n"))
+        self.assertEqual(self.rig.status()["streams"]["arm"]["state"], "running")
+        self.assertEqual(self.rig.ctl("safe", "arm", "on")[:2], (0, "arm is SAFE\n"))
+        self.wait_for_neutral(consumer)
+        self.assertEqual(self.rig.status()["streams"]["arm"]["state"], "safe-operator")
+        for seq in range(1, 30):
+            self.send(source, seq)
+        self.rig.wait_for("arm", "bins", "decoded", 30)
+        self.assertEqual(self.rig.status()["streams"]["arm"]["state"], "safe-operator")
+        self.assertEqual(self.rig.ctl("safe", "arm", "off")[:2],
+                         (0, "arm is no longer held in SAFE\n"))
+        while consumer.socket.poll(0):
+            consumer.socket.recv_multipart()
+        self.assertLessEqual(self.wait_for_good(source, consumer, 30)[0], 11)
+        self.assertEqual(self.rig.ctl("safe", "arm", "maybe")[0], 2)
+        self.assertEqual(self.rig.ctl("safe", "leg", "on")[0], 1)
+
+    def test_silence(self):
+        """Held, then SAFE within the lease, then back when bins come."""
+        source, consumer = self.start_arm(on_missing="hold-frame", lease_ms=400,
+                                          valid_for_ms=10000)
+        self.send(source, 0)
+        consumer.frames(1)
+        self.wait_for_neutral(consumer, rig.HELD)
+        status = self.rig.status()["streams"]["arm"]
+        self.assertEqual(status["state"], "safe-lease")
+        self.assertGreater(status["sequence"]["missing"], 0)
+
+    def test_silence_and_back(self):
+        source, consumer = self.start_arm(on_missing="safe", missing_after_ms=1000)
+        self.send(source, 0)
+        consumer.frames(1)
+        self.wait_for_neutral(consumer)
+        n_safe, _ = self.wait_for_good(source, consumer, 1)
+        self.assertGreaterEqual(n_safe, 10)
+
+    def test_admission_refused(self):
+        rig.write_model(self.model, n_channels=20000)  # each step takes more than a microsecond
+        self.rig.configure({"arm": {"budget_ms": 0.001, "admission": "refuse"}})
+        err = self.refused(1)
+        self.assertIn("its budget is 0.001 ms: refused (admission = refuse)", err)
 
     def test_every_stream_ends_safe(self):
         out = f"ipc://{self.rig.folder}/out2"

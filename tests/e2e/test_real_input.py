@@ -98,7 +98,9 @@ class RealInput(unittest.TestCase):
         cls.control = f"ipc://{cls.folder}/control"
         text = f"[latentd]\ncontrol = {cls.control}\n"
         for stream, model in cls.streams.items():
+            # Frames of bins only, however loaded the machine is: neither missing nor too old.
             text += (f"[stream {stream}]\nmodel = {model}\nbudget-ms = 1\ninput-socket = pull\n"
+                     "on-missing = skip\nlease-ms = 3600000\npublish-late = yes\n"
                      f"input = ipc://{cls.folder}/in-{stream}\noutput = ipc://{cls.folder}/out\n")
         (cls.folder / "latentd.conf").write_text(text)
         cls.daemon = subprocess.Popen([BIN / "latentd", cls.folder / "latentd.conf"],

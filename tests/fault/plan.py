@@ -12,6 +12,7 @@ SLOT_BINS = 64
 INCIDENT_AT = 20       # in its slot
 N_CHANNELS = 3
 MAX_GAP_BINS = 25      # max-gap-ms = 500 at bins of 20 ms
+SAFE_EXIT_BINS = 10     # good bins in a row that end SAFE
 WINDOW_BINS = 16       # reorder-window
 BIN_NS = 20_000_000
 
@@ -193,9 +194,10 @@ def unknown_topic(p, n):
 
 
 def overflow(p, n):
-    """Finite input, output that is not: SAFE in its place, and on from a reset."""
+    """Finite input, output that is not: SAFE in its place and for the good bins that end it, on
+    from a reset."""
     p.act(n, "replace", "overflow")
-    p.safe.add(n)
+    p.safe.update(range(n, n + 1 + SAFE_EXIT_BINS))
     p.flags[n + 1] |= RESET
     p.count(sequence="resets")
 

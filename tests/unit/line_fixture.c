@@ -44,10 +44,11 @@ struct pipeline_options line_options(void)
 {
     return (struct pipeline_options){
         .name = "arm",
-        .sequence = {.window_bins = 16, .max_gap_bins = 25, .fill = true},
+        .sequence = {.window_bins = 16, .max_gap_bins = 25},
         .budget_ns = 5000000,
         .valid_for_ns = 60000000,
         .clock_id = 77,
+        .policy.safe_exit_bins = 1,
         .send_readout = true};
 }
 
@@ -118,6 +119,17 @@ size_t line_pack(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bi
 void line_send_bytes(struct line *l, const void *bytes, size_t n)
 {
     pipeline_on_frame(l->pipeline, bytes, n, l->now_ns);
+}
+
+void line_wait(struct line *l, uint64_t ns)
+{
+    uint64_t end = l->now_ns + ns;
+
+    for (uint64_t next; (next = pipeline_next_tick_ns(l->pipeline)) <= end;) {
+        if (next > l->now_ns) l->now_ns = next;
+        pipeline_on_tick(l->pipeline, l->now_ns);
+    }
+    l->now_ns = end;
 }
 
 void line_send(struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count)

@@ -41,6 +41,8 @@ void line_close(struct line *l);
 void line_send(struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins,
                float count);
 void line_send_marks(struct line *l, uint64_t seq, uint32_t marks);
+/* Time goes on; frames that become due on the way are made. */
+void line_wait(struct line *l, uint64_t ns);
 /* A message packed by the caller. */
 void line_send_bytes(struct line *l, const void *bytes, size_t n);
 size_t line_pack(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins,

@@ -34,7 +34,16 @@ static void test_defaults(void **state)
     assert_int_equal(s->input_attach, CONF_BIND);
     assert_int_equal(s->outputs, 0);
     assert_int_equal(s->budget_ns, 0);
-    assert_int_equal(s->on_gap, CONF_GAP_PREDICT);
+    assert_int_equal(s->on_gap, ON_GAP_PREDICT);
+    assert_int_equal(s->on_late, ON_LATE_PUBLISH);
+    assert_int_equal(s->on_missing, ON_MISSING_HOLD_FRAME);
+    assert_int_equal(s->missing_after_ns, 0);
+    assert_int_equal(s->lease_ns, 200000000);
+    assert_int_equal(s->max_age_ns, 0);
+    assert_int_equal(s->publish_late, 0);
+    assert_int_equal(s->safe_ramp_ns, 100000000);
+    assert_int_equal(s->safe_exit, 10);
+    assert_int_equal(s->admission, CONF_ADMISSION_WARN);
     assert_int_equal(s->max_gap_ns, 500000000);
     assert_int_equal(s->reorder_window, 16);
     assert_string_equal(s->loop, "0");
@@ -49,6 +58,9 @@ static void test_values(void **state)
             "  [stream a-B_9]  # arm\n\tmodel: x = y.st\n; comment\nmode=A\n"
             "outputs = readout,latents\nbudget-ms = 0.25\nvalid-for-ms=100\n"
             "on-gap = reset\nreorder-window = 1024\nloop = fast\n"
+            "on-late = skip\non-missing = safe\nmissing-after-ms = 7\n"
+            "lease-ms = 90\nsafe-ramp-ms = none\nsafe-exit = operator\n"
+            "max-age-ms = 3\npublish-late = yes\nadmission = refuse\n"
             "input = ipc:///tmp/a b\ninput-socket = pull\ninput-attach = connect");
     const struct conf_stream *s = &c->streams[0].values;
     (void)state;
@@ -60,7 +72,16 @@ static void test_values(void **state)
     assert_int_equal(s->outputs, LATENT_GROUP_READOUT | LATENT_GROUP_LATENTS);
     assert_int_equal(s->budget_ns, 250000);
     assert_int_equal(s->valid_for_ns, 100000000);
-    assert_int_equal(s->on_gap, CONF_GAP_RESET);
+    assert_int_equal(s->on_gap, ON_GAP_RESET);
+    assert_int_equal(s->on_late, ON_LATE_SKIP);
+    assert_int_equal(s->on_missing, ON_MISSING_SAFE);
+    assert_int_equal(s->missing_after_ns, 7000000);
+    assert_int_equal(s->lease_ns, 90000000);
+    assert_int_equal(s->safe_ramp_ns, 0);
+    assert_int_equal(s->safe_exit, 0);
+    assert_int_equal(s->max_age_ns, 3000000);
+    assert_int_equal(s->publish_late, 1);
+    assert_int_equal(s->admission, CONF_ADMISSION_REFUSE);
     assert_int_equal(s->reorder_window, 1024);
     assert_string_equal(s->loop, "fast");
     assert_string_equal(s->input, "ipc:///tmp/a b");
@@ -76,10 +97,14 @@ static void test_resolve(void **state)
     conf_resolve(&s, 20000);
     assert_int_equal(s.budget_ns, 5000000);
     assert_int_equal(s.valid_for_ns, 60000000);
+    assert_int_equal(s.missing_after_ns, 60000000);
+    assert_int_equal(s.max_age_ns, 40000000);
     s = (struct conf_stream){0};
     conf_resolve(&s, 1000);
     assert_int_equal(s.budget_ns, 500000);
     assert_int_equal(s.valid_for_ns, 50000000);
+    assert_int_equal(s.missing_after_ns, 20000000);
+    assert_int_equal(s.max_age_ns, 20000000);
     conf_resolve(&given, 1000);
     assert_int_equal(given.budget_ns, 1);
     assert_int_equal(given.valid_for_ns, 2);

@@ -77,10 +77,13 @@ static void live_through(struct line *l, uint64_t seed)
         if (chance == 8) pipeline_refuse_parts(l->pipeline);
         if (chance == 9) line_send(l, epoch, seq++, 1, NAN);
         if (chance == 10) line_send(l, epoch, seq / 2, 1, 1.0f);
+        if (chance == 11) pipeline_safe_on(l->pipeline, l->now_ns);
+        if (chance < 20) pipeline_safe_off(l->pipeline);
+        if (chance > 90) line_wait(l, draw(&seed, 400) * 1000000);
         line_send(l, epoch, seq, 1, (float)draw(&seed, 4));
         seq++;
     }
-    pipeline_send_safe(l->pipeline);
+    pipeline_stop(l->pipeline, l->now_ns);
 }
 
 /* ---- the second line: the tape is its world ---- */
@@ -136,9 +139,27 @@ static void assert_same(const struct tape *a, const struct tape *b)
     }
 }
 
-static void run_twice(struct model_parts parts, const char *mode, size_t save_at)
+/* All words of all policies occur in the variants 0 to 19. */
+static struct pipeline_options options_of(unsigned variant)
 {
-    const struct pipeline_options options = line_options();
+    struct pipeline_options options = line_options();
+
+    options.policy = (struct line_policy){
+        .on_gap = (enum line_on_gap)(variant % 5),
+        .on_late = (enum line_on_late)(variant % 4),
+        .on_missing = (enum line_on_missing)((variant + variant / 4) % 4),
+        .missing_after_ns = 60000000,
+        .lease_ns = 200000000,
+        .max_age_ns = 6000000,
+        .safe_ramp_ns = 100000000,
+        .safe_exit_bins = variant % 7};
+    return options;
+}
+
+static void run_twice(struct model_parts parts, const char *mode, size_t save_at,
+                      unsigned variant)
+{
+    const struct pipeline_options options = options_of(variant);
     const struct latent_options decoder_options = {.mode = mode};
     struct pipeline *second;
     latent_decoder *d;
@@ -146,7 +167,7 @@ static void run_twice(struct model_parts parts, const char *mode, size_t save_at
     struct tape *tape, *again;
     struct line l;
 
-    line_open(&l, parts, mode, NULL);
+    line_open(&l, parts, mode, &options);
     tape = tape_new(l.pipeline, save_at);
     pipeline_set_tap(l.pipeline, (struct line_tap){hear, tape});
     live_through(&l, 17 + save_at);
@@ -172,11 +193,12 @@ static void test_again(void **state)
 {
     static const size_t save_at[] = {0, 1, 333, 777};
     (void)state;
-    for (size_t i = 0; i < sizeof save_at / sizeof save_at[0]; i++) {
-        run_twice(maker_kalman(), NULL, save_at[i]);
-        run_twice(maker_gru(), NULL, save_at[i]);
-        run_twice(maker_ndt(), "C", save_at[i]);
-        run_twice(maker_ndt(), "A", save_at[i]);
+    for (unsigned variant = 0; variant < 20; variant++)
+        run_twice(maker_kalman(), NULL, save_at[variant % 4], variant);
+    for (unsigned variant = 0; variant < 20; variant++) {
+        if (variant % 5 == ON_GAP_MEAN) continue; /* these have no training mean */
+        run_twice(maker_gru(), NULL, save_at[variant % 4], variant);
+        run_twice(maker_ndt(), variant % 2 ? "C" : "A", save_at[variant % 4], variant);
     }
 }
 

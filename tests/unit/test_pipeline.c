@@ -126,7 +126,7 @@ static void test_long_gap_resets(void **state)
     line_send(&l, 1, 0, 1, 5.0f);
     line_send(&l, 1, 1000000000, 1, 0.0f);
     assert_int_equal(l.n_frames, 2);
-    assert_flags(line_last(&l), LATENT_GAP | LATENT_RESET);
+    assert_flags(line_last(&l), LATENT_GAP | LATENT_RESET | LATENT_LIMITED);
     assert_true(line_last(&l)->latents[0] ==
                 0.5f); /* as the first bin of test_values */
     assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 1);
@@ -140,12 +140,12 @@ static void test_on_gap_reset(void **state)
     struct pipeline_options options = line_options();
     struct line l;
     (void)state;
-    options.sequence.fill = false;
+    options.policy.on_gap = ON_GAP_RESET;
     line_open(&l, maker_kalman(), NULL, &options);
     line_send(&l, 1, 0, 1, 5.0f);
     line_send(&l, 1, 2, 1, 0.0f);
     assert_int_equal(l.n_frames, 2);
-    assert_flags(line_last(&l), LATENT_GAP | LATENT_RESET);
+    assert_flags(line_last(&l), LATENT_GAP | LATENT_RESET | LATENT_LIMITED);
     line_close(&l);
 }
 
@@ -156,7 +156,7 @@ static void test_new_epoch(void **state)
     line_open(&l, maker_kalman(), NULL, NULL);
     line_send(&l, 1, 700, 1, 5.0f);
     line_send(&l, 2, 0, 1, 0.0f);
-    assert_flags(line_last(&l), LATENT_RESET);
+    assert_flags(line_last(&l), LATENT_RESET | LATENT_LIMITED);
     assert_true(line_last(&l)->latents[0] == 0.5f);
     assert_int_equal(line_counter(&l, SEQUENCE_RESTARTS), 1);
     assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 1);
@@ -172,7 +172,7 @@ static void test_reset_on_request(void **state)
     line_send(&l, 1, 0, 1, 5.0f);
     pipeline_reset(l.pipeline);
     line_send(&l, 1, 1, 1, 0.0f);
-    assert_flags(line_last(&l), LATENT_RESET);
+    assert_flags(line_last(&l), LATENT_RESET | LATENT_LIMITED);
     assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 1);
     line_close(&l);
 }
@@ -228,7 +228,7 @@ static void test_safe_at_the_end(void **state)
     (void)state;
     line_open(&l, maker_kalman(), NULL, NULL);
     line_send(&l, 6, 30, 2, 1.0f);
-    pipeline_send_safe(l.pipeline);
+    pipeline_stop(l.pipeline, l.now_ns);
     assert_safe(line_last(&l), 0);
     assert_int_equal(line_last(&l)->frame.epoch, 6);
     assert_int_equal(line_last(&l)->frame.seq, 31);
@@ -246,7 +246,7 @@ static void test_safe_before_any_bin(void **state)
     (void)state;
     options.send_readout = false;
     line_open(&l, maker_kalman(), NULL, &options);
-    pipeline_send_safe(l.pipeline);
+    pipeline_stop(l.pipeline, l.now_ns);
     assert_flags(line_last(&l), LATENT_SAFE);
     assert_int_equal(line_last(&l)->frame.values.n_readout, 0);
     line_close(&l);
@@ -266,10 +266,12 @@ static void test_safe_for_output_that_is_not_finite(void **state)
     assert_int_equal(line_last(&l)->frame.event_id, 501);
     assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_FAILED);
     assert_int_equal(line_counter(&l, BINS_DECODED), 2);
-    line_send(&l, 1, 2, 1, 0.0f);
-    assert_flags(line_last(&l), LATENT_RESET);
-    assert_true(line_last(&l)->latents[0] == 0.5f);
+    line_send(&l, 1, 2, 1, 0.0f); /* good, and ends SAFE */
+    assert_safe(line_last(&l), LATENT_RESET);
     assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_RUNNING);
+    line_send(&l, 1, 3, 1, 0.0f);
+    assert_flags(line_last(&l), LATENT_LIMITED); /* led from neutral by its slew */
+    assert_true(line_last(&l)->latents[0] == 0.75f); /* as in test_values */
     assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 1);
     line_close(&l);
 }
@@ -296,9 +298,10 @@ static void test_safe_for_a_prediction_that_is_not_finite(void **state)
     line_send(&l, 1, 3, 1, 0.0f);
     assert_int_equal(l.n_frames, 4);
     assert_safe(&l.frames[1], LATENT_FILLED);
-    assert_flags(&l.frames[2], LATENT_FILLED | LATENT_PREDICTED | LATENT_RESET |
-                                   LATENT_LIMITED); /* the grip by its slew */
-    assert_flags(&l.frames[3], LATENT_GAP);
+    assert_safe(&l.frames[2], LATENT_FILLED | LATENT_RESET);
+    assert_safe(&l.frames[3], LATENT_GAP);
+    line_send(&l, 1, 4, 1, 0.0f);
+    assert_int_equal(line_last(&l)->frame.values.flags & LATENT_SAFE, 0);
     assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 1);
     assert_int_equal(line_counter(&l, SEQUENCE_FILLED), 2);
     line_close(&l);

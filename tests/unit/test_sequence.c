@@ -324,6 +324,55 @@ static void test_random(void **state)
     for (uint64_t seed = 1; seed <= 50; seed++) run_random(seed);
 }
 
+/* ---- frames made ahead of their bins ---- */
+
+static void test_advance(void **state)
+{
+    struct sequence s = started(1, 10);
+    struct sequence_verdict v;
+    (void)state;
+    assert_true(sequence_advance(&s) && sequence_advance(&s));
+    assert_int_equal(s.newest, 12);
+    assert_int_equal(s.n_lost, 2);
+    v = take(&s, 1, 11);
+    assert_int_equal(v.outcome, SEQUENCE_LATE_AFTER_FILL);
+    assert_int_equal(s.n_lost, 1);
+    assert_int_equal(s.n_reordered, 1);
+    v = take(&s, 1, 13);
+    assert_int_equal(v.outcome, SEQUENCE_DECODE);
+    assert_int_equal(v.n_missing, 0);
+    assert_true(v.after_gap && !v.reset);
+    assert_false(take(&s, 1, 14).after_gap);
+}
+
+/* The gap is what did not come, whether or not frames were made for it. */
+static void test_advance_is_part_of_the_gap(void **state)
+{
+    struct sequence s = started(1, 0), longer;
+    struct sequence_verdict v;
+    (void)state;
+    for (int i = 0; i < 10; i++) assert_true(sequence_advance(&s));
+    longer = s;
+    v = take(&s, 1, 26); /* 25 did not come */
+    assert_false(v.reset);
+    assert_int_equal(v.n_fill, 15);
+    v = take(&longer, 1, 27);
+    assert_true(v.reset);
+    assert_int_equal(v.n_fill, 0);
+}
+
+static void test_advance_is_bounded(void **state)
+{
+    struct sequence s = started(1, 0), last = started(1, UINT64_MAX);
+    (void)state;
+    for (int i = 0; i < 25; i++) assert_true(sequence_advance(&s));
+    assert_false(sequence_advance(&s));
+    assert_int_equal(s.newest, 25);
+    assert_false(sequence_advance(&last));
+    take(&s, 2, 0); /* a restart is a new beginning */
+    assert_true(sequence_advance(&s));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +393,9 @@ int main(void)
         cmocka_unit_test(test_near_behind_is_no_restart),
         cmocka_unit_test(test_epoch_rules),
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_advance),
+        cmocka_unit_test(test_advance_is_part_of_the_gap),
+        cmocka_unit_test(test_advance_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,55 @@
+/* The ramp needs no start value: each frame goes the share of the way that is left
+ * which the time took of the time that was left. */
+#include "line/safe.h"
+
+void safe_enter(struct safe *s, const struct line_policy *policy,
+                enum safe_reason reason, uint64_t now_ns, uint64_t t_end_ns)
+{
+    bool asked = reason == SAFE_OPERATOR || reason == SAFE_STOP;
+
+    s->n_good = 0;
+    if (asked) s->asked = true;
+    if (!s->on || asked) s->reason = reason;
+    s->locked = s->locked || policy->safe_exit_bins == 0;
+    if (s->on && t_end_ns >= s->t_end_ns) return;
+    if (!s->on) s->arrived = false;
+    s->on = true;
+    s->t_end_ns = t_end_ns > now_ns ? t_end_ns : now_ns;
+}
+
+void safe_release(struct safe *s)
+{
+    s->asked = false;
+    s->locked = false;
+}
+
+bool safe_on_good(struct safe *s, const struct line_policy *policy)
+{
+    s->n_good++;
+    if (s->asked || s->locked || s->n_good < policy->safe_exit_bins) return false;
+    s->on = false;
+    return true;
+}
+
+static float between(float y, float a, float b)
+{
+    float low = a < b ? a : b, high = a < b ? b : a;
+
+    return y < low ? low : y > high ? high : y;
+}
+
+void safe_ramp(struct safe *s, float *y, const float *neutral, size_t n,
+               uint64_t now_ns)
+{
+    uint64_t before_ns = s->t_last_ns < now_ns ? s->t_last_ns : now_ns;
+    double left = 0.0;
+
+    if (now_ns >= s->t_end_ns)
+        s->arrived = true;
+    else
+        left = (double)(s->t_end_ns - now_ns) / (double)(s->t_end_ns - before_ns);
+    for (size_t i = 0; i < n; i++) {
+        double way = ((double)y[i] - (double)neutral[i]) * left;
+        y[i] = between((float)((double)neutral[i] + way), y[i], neutral[i]);
+    }
+}
