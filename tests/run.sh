@@ -14,7 +14,7 @@ Usage: tests/run.sh [--quick] [--stage NAME]... [--jobs N]
                    lint      style and layering of the sources (also among the release tests)
                    release   release build, every test
                    analysis  cppcheck and clang-tidy
-                   asan      address and undefined-behaviour sanitizers: unit, golden, e2e
+                   asan      address and undefined-behaviour sanitizers: unit, golden, e2e, fault
                    tsan      thread sanitizer: unit, e2e
   --jobs N       processes at a time (default: the number of CPUs)
 
@@ -110,7 +110,7 @@ stage_asan() {
         "UBSAN_OPTIONS=print_stacktrace=1"
         "LSAN_OPTIONS=suppressions=$source_dir/tests/suppressions/lsan.txt:print_suppressions=0")
     # Golden tests that run Python alone would only be repeated.
-    tests asan -L '^(unit|golden|e2e)$' -LE '^(slow|nosan)$' \
+    tests asan -L '^(unit|golden|e2e|fault)$' -LE '^(slow|nosan)$' \
         -E '^golden_(reference|torch|training|unpickle)$'
     runner=(env)
 }

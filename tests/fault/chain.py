@@ -204,6 +204,15 @@ class Chain:
         text = pathlib.Path(f"/proc/{self.rig.process.pid}/status").read_text()
         return int(text.split("VmRSS:")[1].split()[0])
 
+    def check_memory(self, before, most_kib):
+        """The daemon has not grown by more than that since it had `before`; -> by how much. Under a
+        sanitizer, whose heap keeps what is freed, nothing can be told."""
+        grown = self.memory() - before
+        maps = pathlib.Path(f"/proc/{self.rig.process.pid}/maps").read_text()
+        if grown > most_kib and "libasan" not in maps and "libtsan" not in maps:
+            raise AssertionError(f"the daemon grew by {grown} KiB, from {before}")
+        return grown
+
     def n_files(self):
         """Open descriptors of the daemon."""
         return len(list(pathlib.Path(f"/proc/{self.rig.process.pid}/fd").iterdir()))

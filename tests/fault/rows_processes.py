@@ -135,7 +135,5 @@ def soak(run):
         before = c.memory()
         c.feed(p.n_bins - quarter)
         p.check_counters(c.rig.wait_for("arm", "bins", "in", p.expect["bins.in"]))
-        grown = c.memory() - before
-        if grown > SOAK_KIB:
-            raise AssertionError(f"grown by {grown} KiB over {p.n_bins - quarter} bins")
+        grown = c.check_memory(before, SOAK_KIB)
     return f"{p.n_bins} bins, {p.n_slots} incidents, {grown:+d} KiB"

@@ -9,7 +9,8 @@ import textwrap
 import time
 import traceback
 
-MODULES = ("rows_input", "rows_sockets", "rows_consumers", "rows_processes", "rows_start")
+MODULES = ("rows_input", "rows_sockets", "rows_consumers", "rows_processes", "rows_start",
+           "rows_record")
 WIDTHS = (16, 40, 44, 34)
 
 
