@@ -22,7 +22,9 @@ TIME_FLAGS = rig.LATE | rig.AGE_UNKNOWN  # flags that tell of the machine and of
 
 # Policies that look at the time would make the outcome of a row depend on the machine's speed:
 # rows that are not about them turn them off.
-STEADY = {"safe_ramp_ms": "none", "safe_exit": plan.SAFE_EXIT_BINS}
+HOUR_MS = 3600000
+STEADY = {"on_missing": "skip", "missing_after_ms": HOUR_MS, "lease_ms": HOUR_MS,
+          "publish_late": "yes", "safe_ramp_ms": 0.001, "safe_exit": 1}
 
 
 def wait_until(condition, what):
@@ -187,13 +189,16 @@ class Chain:
 
     def feed(self, n_bins):
         """n bins through the chain, as many frames out as come; the last bin must be decoded.
-        -> frames."""
+        -> frames, without a hole."""
         frames = []
         for first in range(0, n_bins, CHUNK_BINS):
             self.source.feed(min(CHUNK_BINS, n_bins - first))
             last = self.source.next_bin - 1
             while not frames or frames[-1].seq != last or frames[-1].flags & rig.HELD:
                 frames += self.consumer.frames(1)
+        numbers = [f.pub_seq for f in frames]
+        if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+            raise AssertionError("the consumer misses frames")
         return frames
 
     def status(self):
@@ -227,28 +232,68 @@ class Chain:
         os.kill(self.rig.process.pid, signal.SIGCONT)
 
 
-def check_frames(frames, events, first_pub_seq=0):
+def follow(c, p):
+    """The plan's bins through the chain: ledgers and every frame as planned. -> all frames."""
+    frames = c.feed(p.n_bins)
+    p.expect_made(sum(map(is_made, frames)))
+    status = c.rig.wait_for("arm", "bins", "in", p.expect["bins.in"])
+    p.check_counters(status)
+    check_flags(frames, status)
+    check_frames([f for f in frames if not is_made(f)], list(p.events()), on_gap=p.on_gap)
+    return frames
+
+
+def check_frames(frames, events, on_gap="predict"):
     """The frames are exactly these events, (seq, flags, counts), each with the readout that a
-    float64 decoder gives; a bin that is filled is forecast from the training mean."""
-    found = [(f.seq, f.flags & ~TIME_FLAGS, f.pub_seq) for f in frames]
-    expected = [(seq, flags, first_pub_seq + i) for i, (seq, flags, _) in enumerate(events)]
+    float64 decoder gives; counts None: what on-gap says stands for them."""
+    found = [(f.seq, f.flags & ~TIME_FLAGS) for f in frames]
+    expected = [(seq, flags) for seq, flags, _ in events]
     for k, (one, other) in enumerate(zip(found, expected)):
         if one != other:
-            raise AssertionError(f"frame {k}: expected (seq, flags, pub_seq) {other}, found {one}")
+            raise AssertionError(f"frame {k}: expected (seq, flags) {other}, found {one}")
     if len(found) != len(expected):
         raise AssertionError(f"{len(expected)} frames expected, {len(found)} found")
-    check_readouts(frames, events)
+    check_readouts(frames, events, on_gap)
 
 
-def check_readouts(frames, events):
-    state = np.zeros(2)
-    for frame, (_, flags, counts) in zip(frames, events):
+def is_made(frame):
+    """A frame without a bin, held or SAFE: when one is due depends on when bins come."""
+    return frame.t_recv_ns == 0 and not frame.flags & rig.FILLED
+
+
+def check_flags(frames, status):
+    """All frames that were published, no more and no fewer, and each flag as often as counted."""
+    if [f.pub_seq for f in frames] != list(range(status["frames"]["published"])):
+        raise AssertionError(f"{len(frames)} frames came, {status['frames']['published']} counted")
+    for name, bit in (("GAP", rig.GAP), ("FILLED", rig.FILLED), ("PREDICTED", rig.PREDICTED),
+                      ("LATE", rig.LATE), ("HELD", rig.HELD), ("SAFE", rig.SAFE),
+                      ("RESET", rig.RESET)):
+        n = sum(bool(f.flags & bit) for f in frames)
+        if n != status["flags"][name]:
+            raise AssertionError(f"{name}: {n} frames, {status['flags'][name]} counted")
+
+
+def check_safe(frame, last):
+    """The first SAFE frame may be on its way to neutral, the next ones are there."""
+    for found, neutral, before in zip(frame.readout, rig.NEUTRAL, last.readout):
+        low, high = sorted((neutral, before))
+        if found != neutral and (last.flags & rig.SAFE or not low <= found <= high):
+            raise AssertionError(f"seq {frame.seq}: SAFE with {frame.readout}, was {last.readout}")
+
+
+def check_readouts(frames, events, on_gap):
+    mean = np.ones(plan.N_CHANNELS)  # of the training, as the model file says
+    state, row = np.zeros(2), mean
+    for last, frame, (_, flags, counts) in zip([frames[0], *frames], frames, events):
         if flags & rig.RESET:
             state = np.zeros(2)
-        row = np.ones(plan.N_CHANNELS) if counts is None else np.array(counts, float)
+        stand_in = {"zero": np.zeros(plan.N_CHANNELS), "hold-input": row}.get(on_gap, mean)
+        row = stand_in if counts is None else np.array(counts, float)
         state = rig.M1 @ state + rig.gain(plan.N_CHANNELS) @ row + rig.M0
-        readout = rig.NEUTRAL if flags & rig.SAFE else state @ rig.W.T + rig.B
-        np.testing.assert_allclose(frame.readout, readout, rtol=1e-5, atol=1e-5,
+        if flags & rig.SAFE:
+            check_safe(frame, last)
+            continue
+        np.testing.assert_allclose(frame.readout, state @ rig.W.T + rig.B, rtol=1e-5, atol=1e-5,
                                    err_msg=f"seq {frame.seq}")
 
 

@@ -38,7 +38,7 @@ def parse():
                         default=rig.SOURCE / "models/gru/reach.safetensors",
                         help="its bin width is changed to the one asked for")
     parser.add_argument("--hog", action="store_true", help="two busy processes per CPU beside it")
-    parser.add_argument("--priority", default="none", 
+    parser.add_argument("--priority", default="none",
                         help="realtime-priority of latentd, 1 to 99, and of the source")
     return parser.parse_args()
 
@@ -170,7 +170,8 @@ def run(options, c):
             c.own(chain.Child([sys.executable, "-c", HOG]))
     before = [] if options.priority == "none" else ["chrt", "-f", options.priority]
     replay = subprocess.Popen(
-        [*before, rig.BIN / "latent-replay", "--in", f"{c.folder}/rec.h5:/counts", "--stream", "arm",
+        [*before, rig.BIN / "latent-replay", "--in", f"{c.folder}/rec.h5:/counts",
+         "--stream", "arm",
          "--bins", f"ipc://{c.folder}/in", "--loop", "--stop-after", str(options.seconds)])
     stolen = stolen_ms()
     frames = receive(consumer, replay)

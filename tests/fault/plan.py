@@ -12,7 +12,6 @@ SLOT_BINS = 64
 INCIDENT_AT = 20       # in its slot
 N_CHANNELS = 3
 MAX_GAP_BINS = 25      # max-gap-ms = 500 at bins of 20 ms
-SAFE_EXIT_BINS = 10     # good bins in a row that end SAFE
 WINDOW_BINS = 16       # reorder-window
 BIN_NS = 20_000_000
 
@@ -35,9 +34,9 @@ class Plan:
     """actions: by number of the message at the proxy, [[verb, arguments ...]]; expect: counters by
     "group.name"; trace(): the frames."""
 
-    def __init__(self, seed, n_slots, kinds=None):
-        """kinds: names of incidents; default: all."""
-        self.seed, self.n_slots = seed, n_slots
+    def __init__(self, seed, n_slots, kinds=None, on_gap="predict"):
+        """kinds: names of incidents; default: all. on_gap: the daemon's policy."""
+        self.seed, self.n_slots, self.on_gap = seed, n_slots, on_gap
         self.rng = random.Random(seed)
         self.n_bins = n_slots * SLOT_BINS
         self.actions = {}
@@ -63,8 +62,13 @@ class Plan:
         return self.rng.randint(low, high)
 
     def gap(self, n, k=1):
-        """Bins n .. n+k-1 never come, a gap that is filled."""
-        self.filled.update(range(n, n + k))
+        """Bins n .. n+k-1 never come, a gap that is filled, unless on-gap = reset."""
+        if self.on_gap == "reset":
+            self.absent.update(range(n, n + k))
+            self.flags[n + k] |= RESET
+            self.count(sequence="resets")
+        else:
+            self.filled.update(range(n, n + k))
         self.flags[n + k] |= GAP
         self.expect["sequence.lost"] += k
 
@@ -95,9 +99,14 @@ class Plan:
         counts = source_counts(self.seed, 1)
         for seq, row in zip(range(self.n_bins), counts):
             if seq in self.filled:
-                yield seq, FILLED | PREDICTED, None
+                yield seq, FILLED | (PREDICTED if self.on_gap == "predict" else 0), None
             elif seq not in self.absent:
                 yield seq, self.flags[seq] | (SAFE if seq in self.safe else 0), row
+
+    def expect_made(self, n):
+        """So many SAFE frames came without a bin: how many depends on when bins came."""
+        for name in ("sequence.missing", "frames.due", "frames.published", "flags.SAFE"):
+            self.expect[name] += n
 
     def check_counters(self, status):
         """Every counter of the five groups is what was injected, and no other is above 0."""
@@ -194,10 +203,10 @@ def unknown_topic(p, n):
 
 
 def overflow(p, n):
-    """Finite input, output that is not: SAFE in its place and for the good bins that end it, on
-    from a reset."""
+    """Finite input, output that is not: SAFE in its place, on from a reset, and out of SAFE
+    after one good bin (safe-exit = 1)."""
     p.act(n, "replace", "overflow")
-    p.safe.update(range(n, n + 1 + SAFE_EXIT_BINS))
+    p.safe.update((n, n + 1))
     p.flags[n + 1] |= RESET
     p.count(sequence="resets")
 

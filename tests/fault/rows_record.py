@@ -1,5 +1,5 @@
-"""Faults of the disk that a record goes to, and of the daemon while it records: the stream's ledgers
-and frames are as without a record, and what is in the file is right."""
+"""Faults of the disk that a record goes to, and of the daemon while it records: the stream's
+ledgers and frames are as without a record, and what is in the file is right."""
 import signal
 import sqlite3
 import subprocess
@@ -17,14 +17,6 @@ def record_of(c):
     return c.status()["record"]
 
 
-def follow(c, p):
-    """The plan's bins; -> frames. Ledgers and frames are those of the plan."""
-    frames = c.feed(p.n_bins)
-    p.check_counters(c.rig.wait_for("arm", "bins", "in", p.expect["bins.in"]))
-    chain.check_frames(frames, list(p.events()))
-    return frames
-
-
 def check_kept(path, frames):
     """The file is whole, runs again bit by bit, and its frames are those that were received, from
     the first on. -> how many."""
@@ -36,8 +28,8 @@ def check_kept(path, frames):
     return len(kept)
 
 
-@row("disk full", "the record's disk is full after a few hundred KiB, while everything happens that "
-     "can happen to bins", "the record stops and says so; ledgers and frames of the stream as "
+@row("disk full", "the record's disk is full after a few hundred KiB, while everything happens "
+     "that can happen to bins", "the record stops and says so; ledgers and frames of the stream as "
      "planned; what was recorded runs again bit by bit")
 def disk_full(run):
     p = plan.Plan(run.seed, run.pick(len(plan.INCIDENTS), 1000))
@@ -49,7 +41,7 @@ def disk_full(run):
                           capture_output=True).returncode:
             raise Skip("no tmpfs can be mounted in a namespace here")
         c.start("unshare", "-Urm", "sh", "-c", f'{mount} && exec "$@"', "sh")
-        frames = follow(c, p)
+        frames = chain.follow(c, p)
         chain.wait_until(lambda: record_of(c)["state"] == "stopped: disk full", "the disk is full")
         copy = c.folder / "copy"
         subprocess.run(["cp", "-r", f"/proc/{c.rig.process.pid}/root/{disk}", copy], check=True)
@@ -67,7 +59,7 @@ def disk_slow(run):
         c.start()
         holder = sqlite3.connect(c.folder / "arm.record", isolation_level=None, timeout=rig.WAIT_S)
         holder.execute("BEGIN IMMEDIATE")
-        frames = follow(c, p)
+        frames = chain.follow(c, p)
         stalled = record_of(c)
         if stalled["state"] != "thinned" or stalled["counts"]["lost_entries"] == 0:
             raise AssertionError(f"the record did not notice: {stalled}")
@@ -82,8 +74,8 @@ def disk_slow(run):
     return f"{len(frames)} frames, {lost[0]} entries lost in gaps that are told"
 
 
-@row("kill recording", "the daemon is killed (-9) while it records", "the file opens, is whole, and "
-     "runs again bit by bit; its frames are those that were sent")
+@row("kill recording", "the daemon is killed (-9) while it records", "the file opens, is whole, "
+     "and runs again bit by bit; its frames are those that were sent")
 def kill_recording(run):
     rounds, n_kept, n_sent = run.pick(3, 40), 0, 0
     for i in range(rounds):

@@ -10,7 +10,7 @@ import time
 import traceback
 
 MODULES = ("rows_input", "rows_sockets", "rows_consumers", "rows_processes", "rows_start",
-           "rows_record")
+           "rows_record", "rows_time")
 WIDTHS = (16, 40, 44, 34)
 
 
