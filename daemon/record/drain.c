@@ -1,11 +1,12 @@
 /* What is in the ring at a turn is in the open transaction after it; the transaction is
- * committed when half the interval has passed since it began. Turns come often enough
- * that the rest of the interval is left for the commit itself. */
+ * committed when a quarter of the interval has passed since it began. Turns come often
+ * enough that more than half of the interval is left for the commit itself. */
 #include "record/drain.h"
 
 #include "record/trace.h"
 
 #define TURNS_PER_SYNC 8
+#define COMMITS_PER_SYNC 4
 
 void drain_init(struct drain *d, struct ring *ring, struct store *store,
                 uint64_t sync_ns)
@@ -79,7 +80,7 @@ static enum store_result turn(struct drain *d, uint64_t now_ns, uint64_t patienc
 
 enum store_result drain_turn(struct drain *d, uint64_t now_ns)
 {
-    enum store_result result = turn(d, now_ns, d->sync_ns / 2);
+    enum store_result result = turn(d, now_ns, d->sync_ns / COMMITS_PER_SYNC);
 
     return result == STORE_BUSY ? STORE_OK : result;
 }

@@ -1,5 +1,5 @@
-/* From the ring into the file, a transaction every half sync interval. Time is an
- * argument: tests run it on a virtual clock. */
+/* From the ring into the file, a transaction every quarter of the sync interval. Time
+ * is an argument: tests run it on a virtual clock. */
 #ifndef RECORD_DRAIN_H
 #define RECORD_DRAIN_H
 

@@ -77,7 +77,7 @@ static void set_state(struct recorder *r, enum recorder_state state, const char 
 
 static void show(struct recorder *r, const struct drain *d)
 {
-    uint64_t n_bytes = store_bytes(d->store);
+    uint64_t n_bytes = store_bytes(r->status.path); /* set once, before the thread */
 
     pthread_mutex_lock(&r->mutex);
     r->status.n_bytes = n_bytes;

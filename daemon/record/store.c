@@ -274,14 +274,14 @@ void store_rollback(struct store *s)
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
-uint64_t store_bytes(const struct store *s)
+uint64_t store_bytes(const char *path)
 {
     char wal[MAX_PATH + 8];
     struct stat file;
     uint64_t n = 0;
 
-    snprintf(wal, sizeof wal, "%s-wal", s->path);
-    if (stat(s->path, &file) == 0) n += (uint64_t)file.st_size;
+    snprintf(wal, sizeof wal, "%s-wal", path);
+    if (stat(path, &file) == 0) n += (uint64_t)file.st_size;
     if (stat(wal, &file) == 0) n += (uint64_t)file.st_size;
     return n;
 }

@@ -39,8 +39,8 @@ enum store_result store_commit(struct store *s, bool to_disk);
 void store_rollback(struct store *s);
 /* What went wrong at last. */
 const char *store_text(const struct store *s);
-/* Bytes on the disk. */
-uint64_t store_bytes(const struct store *s);
+/* Bytes on the disk of the file, open or closed. */
+uint64_t store_bytes(const char *path);
 /* After the last commit: note that nothing is missing at the end. */
 void store_finish(struct store *s);
 /* Folds the WAL into the file, as far as the disk lets it. NULL is allowed. */
