@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import sqlite3
 import subprocess
+import time
 import unittest
 
 import h5py
@@ -168,6 +169,46 @@ class EveryArchitecture(Case):
 
     def test_wiener(self):
         self.check("wiener")
+
+
+class EveryPolicy(Case):
+    """What latentd does on its own, by its timer and on demand, is in the record, too."""
+
+    def check(self, name, **keys):
+        model, mode = records.ARCHITECTURES[name]
+        keys = {"missing_after_ms": 30, "lease_ms": 150, "safe_ramp_ms": 60, "safe_exit": 3, **keys}
+        self.start(model, record="arm.record", **({"mode": mode} if mode else {}), **keys)
+        for request in ("on", "off", None):
+            self.traffic.send(60)
+            self.wait_for_traffic()
+            time.sleep(0.3)  # silence: frames that are due without a bin, then SAFE
+            if request:
+                self.assertEqual(self.rig.ctl("safe", "arm", request)[0], 0)
+        self.traffic.send(60)
+        status = self.wait_for_traffic()
+        self.assertGreater(status["flags"]["SAFE"], 0)
+        self.assertEqual(self.rig.stop(), 0)
+        records.check_whole(self.path)
+        kinds = dict(records.sql(self.path, "SELECT name, count(*) FROM entries JOIN names ON"
+                                 " names.code = entries.kind AND names.kind = 'entry' GROUP BY 1"))
+        self.assertGreater(int(kinds["tick"]), 0)
+        self.assertEqual((kinds["safe on"], kinds["safe off"]), ("1", "1"))
+
+    def test_predict(self):
+        self.check("ndt-causal", on_gap="predict", on_missing="predict")
+
+    def test_hold(self):
+        self.check("gru", on_gap="hold-input", on_missing="hold-frame", on_late="hold-frame",
+                   budget_ms=0.2)
+
+    def test_zero_and_safe(self):
+        self.check("kalman", on_gap="zero", on_missing="safe", on_late="safe", budget_ms=0.2)
+
+    def test_mean_and_skip(self):
+        self.check("wiener", on_gap="mean", on_missing="skip", on_late="skip", budget_ms=0.2)
+
+    def test_reset_and_old(self):
+        self.check("gru", on_gap="reset", on_missing="hold-frame", max_age_ms=0.3)
 
 
 class Export(Case):
