@@ -1,5 +1,5 @@
-/* Two clocks run from the last bin: missing-after starts on-missing, the lease forces
- * SAFE so early that the readout is neutral when it is over. */
+/* Two clocks run from the last bin: missing-after starts on-missing, the lease
+ * forces SAFE so early that the readout is neutral when it is over. */
 #include "line/silence.h"
 
 #include "line/account.h"
@@ -13,8 +13,17 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 /* ---- when ---- */
 
-/* SAFE goes on whether or not on-missing asks for frames, and is not held up on its way
- * to neutral. */
+/* SAFE is not held up on its way to neutral: there is a frame at the ramp's
+ * end. */
+static void set_ramp_end(struct pipeline *p)
+{
+    struct silence *s = &p->state.silence;
+    const struct safe *safe = &p->state.safe;
+
+    if (safe->on && !safe->arrived) s->t_due_ns = least(s->t_due_ns, safe->t_end_ns);
+}
+
+/* SAFE goes on whether or not on-missing asks for frames. */
 void silence_on_heard(struct pipeline *p, uint64_t t_recv_ns)
 {
     const struct line_policy *policy = &p->options.policy;
@@ -26,7 +35,7 @@ void silence_on_heard(struct pipeline *p, uint64_t t_recv_ns)
     s->t_due_ns = LINE_NEVER;
     if (policy->missing_after_ns && speaks)
         s->t_due_ns = t_recv_ns + policy->missing_after_ns;
-    if (safe->on && !safe->arrived) s->t_due_ns = least(s->t_due_ns, safe->t_end_ns);
+    set_ramp_end(p);
 }
 
 void silence_on_decoded(struct pipeline *p, uint64_t t_recv_ns)
@@ -62,17 +71,13 @@ uint64_t silence_next_ns(const struct pipeline *p)
     return least(p->state.silence.t_due_ns, lease_start_ns(p));
 }
 
-/* The first of the periods after this one that is not over yet; the frame at the end of
- * a ramp comes in between. */
+/* The first of the periods after this one that is not over yet. */
 static void set_next(struct pipeline *p, uint64_t now_ns)
 {
     struct silence *s = &p->state.silence;
-    const struct safe *safe = &p->state.safe;
     uint64_t n_over = (now_ns - s->t_due_ns) / p->bin_ns;
 
     s->t_due_ns += (n_over + 1) * p->bin_ns;
-    if (safe->on && safe->t_end_ns > now_ns)
-        s->t_due_ns = least(s->t_due_ns, safe->t_end_ns);
 }
 
 /* ---- what ---- */
@@ -119,4 +124,5 @@ void silence_on_tick(struct pipeline *p, uint64_t now_ns)
     }
     set_next(p, now_ns);
     make_one(p, now_ns);
+    set_ramp_end(p);
 }

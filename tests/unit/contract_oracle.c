@@ -1,0 +1,293 @@
+/* The rules in the words of the contract, one after the other. */
+#include "contract_oracle.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "contract_frames.h"
+
+/* ---- sequence ---- */
+
+static enum history what_of(const struct oracle *o, uint64_t seq)
+{
+    if (o->history[seq % ORACLE_HISTORY].seq != seq) return HISTORY_NOTHING;
+    return o->history[seq % ORACLE_HISTORY].what;
+}
+
+static void set_history(struct oracle *o, uint64_t seq, enum history what)
+{
+    o->history[seq % ORACLE_HISTORY].seq = seq;
+    o->history[seq % ORACLE_HISTORY].what = what;
+}
+
+static void begin(struct oracle *o, uint64_t epoch, uint64_t seq)
+{
+    o->has_previous = o->started && epoch != o->epoch;
+    o->previous = o->epoch;
+    o->started = true;
+    o->epoch = epoch;
+    o->newest = seq;
+    o->n_ahead = 0;
+    memset(o->history, 0, sizeof o->history);
+}
+
+enum fate {
+    FATE_DECODED,
+    FATE_RESTART,
+    FATE_DUPLICATE,
+    FATE_STALE,
+    FATE_SUSPECT,
+    FATE_LATE
+};
+
+static enum fate fate_behind(const struct oracle *o, uint64_t seq, bool third)
+{
+    uint64_t behind = o->newest - seq;
+
+    if (behind >= o->options->sequence.window_bins) {
+        if (o->epoch != 0 || behind < 1024) return FATE_STALE;
+        return third ? FATE_RESTART : FATE_SUSPECT;
+    }
+    switch (what_of(o, seq)) {
+    case HISTORY_CAME:
+        return FATE_DUPLICATE;
+    case HISTORY_MADE:
+        return FATE_LATE;
+    default:
+        return FATE_STALE;
+    }
+}
+
+static enum fate fate_of(const struct oracle *o, uint64_t epoch, uint64_t seq)
+{
+    bool third = o->n_suspect == 2;
+
+    if (!o->started) return FATE_DECODED;
+    if (epoch != o->epoch && o->has_previous && epoch == o->previous)
+        return third ? FATE_RESTART : FATE_SUSPECT;
+    if (epoch != o->epoch) return FATE_RESTART;
+    return seq > o->newest ? FATE_DECODED : fate_behind(o, seq, third);
+}
+
+/* A bin that is not decoded. */
+static void pass_over(struct oracle *o, enum fate fate, uint64_t seq,
+                      uint64_t t_recv_ns)
+{
+    static const enum counter counter[] = {[FATE_DUPLICATE] = BINS_DUPLICATE,
+                                           [FATE_STALE] = BINS_STALE,
+                                           [FATE_SUSPECT] = BINS_STALE,
+                                           [FATE_LATE] = BINS_LATE_AFTER_FILL};
+    bool within =
+        fate == FATE_LATE || (fate == FATE_STALE && o->newest - seq < ORACLE_HISTORY &&
+                              o->newest - seq < o->options->sequence.window_bins &&
+                              what_of(o, seq) == HISTORY_LEFT);
+
+    oracle_count(o, counter[fate]);
+    o->n_suspect = fate == FATE_SUSPECT ? o->n_suspect + 1 : 0;
+    if (within) {
+        o->count[SEQUENCE_LOST]--;
+        oracle_count(o, SEQUENCE_REORDERED);
+        set_history(o, seq, HISTORY_CAME);
+    }
+    if (fate != FATE_LATE) return;
+    o->heard = true;
+    o->t_heard_ns = t_recv_ns;
+}
+
+/* Frames for what is missing before this bin, or a reset; is there a gap? */
+static bool bridge(struct oracle *o, uint64_t seq, uint64_t t_recv_ns)
+{
+    uint64_t n_missing = seq - o->newest - 1, n_gap = n_missing + o->n_ahead;
+    const struct pipeline_options *p = o->options;
+    bool fills = p->policy.on_gap != ON_GAP_RESET && n_gap <= p->sequence.max_gap_bins;
+
+    o->count[SEQUENCE_LOST] += n_missing;
+    for (uint64_t i = n_missing < ORACLE_HISTORY ? n_missing : ORACLE_HISTORY - 1; i;
+         i--)
+        set_history(o, seq - i, fills ? HISTORY_MADE : HISTORY_LEFT);
+    o->newest = seq;
+    o->n_ahead = 0;
+    if (n_missing && !fills) oracle_count(o, SEQUENCE_RESETS);
+    for (uint64_t i = n_missing; fills && i; i--) {
+        const struct due d = {o->epoch, seq - i, t_recv_ns, .filled = true};
+        oracle_count(o, SEQUENCE_FILLED);
+        oracle_expect(o, &d);
+    }
+    return n_gap > 0;
+}
+
+static void take(struct oracle *o, const struct parcel *p, uint32_t i,
+                 uint64_t t_recv_ns)
+{
+    uint64_t seq = p->seq + i;
+    enum fate fate = fate_of(o, p->epoch, seq);
+    struct due d = {p->epoch, seq, t_recv_ns, .received = true};
+
+    oracle_count(o, BINS_IN);
+    if (fate != FATE_DECODED && fate != FATE_RESTART) {
+        pass_over(o, fate, seq, t_recv_ns);
+        return;
+    }
+    if (p->bin[i] == BIN_NOT_FINITE) {
+        oracle_count(o, BINS_REFUSED_VALUE);
+        return;
+    }
+    o->n_suspect = 0;
+    if (fate == FATE_RESTART) {
+        oracle_count(o, SEQUENCE_RESTARTS);
+        oracle_count(o, SEQUENCE_RESETS);
+    }
+    if (fate == FATE_RESTART || !o->started)
+        begin(o, p->epoch, seq);
+    else
+        d.gap = bridge(o, seq, t_recv_ns);
+    set_history(o, seq, HISTORY_CAME);
+    d.huge = p->bin[i] == BIN_HUGE;
+    o->marked |= i == 0 && p->marks != 0;
+    oracle_count(o, BINS_DECODED);
+    oracle_expect(o, &d);
+    o->heard = true;
+    o->t_heard_ns = o->t_decoded_ns = t_recv_ns;
+}
+
+/* ---- time ---- */
+
+static uint64_t largest(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Whatever was due before now has been made, unless the daemon could not act. */
+static void check_nothing_is_overdue(const struct oracle *o, uint64_t now_ns)
+{
+    const struct line_policy *policy = &o->options->policy;
+    bool speaks = o->safe || policy->on_missing != ON_MISSING_SKIP;
+    uint64_t due =
+        largest(o->t_heard_ns + policy->missing_after_ns, o->t_made_ns + o->bin_ns);
+
+    if (o->heard && speaks)
+        require(o, now_ns <= largest(due, o->t_free_ns), "%" PRIu64 " ns too late",
+                now_ns - due);
+    if (o->heard && !o->safe)
+        require(o,
+                now_ns <=
+                    largest(o->t_decoded_ns + policy->lease_ns - policy->safe_ramp_ns,
+                            o->t_free_ns),
+                "the lease is over");
+}
+
+static void open_entry(struct oracle *o, uint64_t now_ns,
+                       const struct entry_trace *trace)
+{
+    check_nothing_is_overdue(o, now_ns);
+    o->trace = trace;
+    o->at_reading = o->at_frame = 0;
+}
+
+static void close_entry(const struct oracle *o)
+{
+    require(o, o->at_frame == o->trace->n_frames, "a frame too many");
+    require(o, o->at_reading == o->trace->n_readings, "the clock was asked too often");
+}
+
+void oracle_on_parcel(struct oracle *o, const struct parcel *parcel, uint64_t t_recv_ns,
+                      const struct entry_trace *trace)
+{
+    static const enum counter counter[] = {[PARCEL_BINS] = MESSAGES_ACCEPTED,
+                                           [PARCEL_GARBAGE] = MESSAGES_REFUSED_FORMAT,
+                                           [PARCEL_PARTS] = MESSAGES_REFUSED_LENGTH,
+                                           [PARCEL_WIDTH] = MESSAGES_REFUSED_SHAPE};
+
+    open_entry(o, t_recv_ns, trace);
+    oracle_count(o, MESSAGES_IN);
+    oracle_count(o, counter[parcel->kind]);
+    for (uint32_t i = 0; parcel->kind == PARCEL_BINS && i < parcel->n_bins; i++)
+        take(o, parcel, i, t_recv_ns);
+    close_entry(o);
+}
+
+/* At most one frame, and none before its time. */
+static void expect_made(struct oracle *o, uint64_t now_ns)
+{
+    const struct line_policy *policy = &o->options->policy;
+    struct due d = {o->epoch, o->newest, 0, .repeats = true};
+
+    require(o, o->safe || now_ns >= o->t_heard_ns + policy->missing_after_ns,
+            "too early");
+    if (!o->safe && policy->on_missing == ON_MISSING_PREDICT) {
+        if (o->n_ahead < o->options->sequence.max_gap_bins) {
+            o->n_ahead++;
+            o->newest++;
+            oracle_count(o, SEQUENCE_LOST);
+            set_history(o, o->newest, HISTORY_MADE);
+            d = (struct due){o->epoch, o->newest, 0, .filled = true, .predicted = true};
+        } else {
+            oracle_go_safe(o, now_ns, o->t_decoded_ns + policy->lease_ns, false);
+        }
+    }
+    if (!o->safe && policy->on_missing == ON_MISSING_SAFE)
+        oracle_go_safe(o, now_ns, o->t_decoded_ns + policy->lease_ns, false);
+    oracle_count(o, SEQUENCE_MISSING);
+    o->t_made_ns = now_ns;
+    oracle_expect(o, &d);
+}
+
+void oracle_on_tick(struct oracle *o, uint64_t now_ns, const struct entry_trace *trace)
+{
+    const struct line_policy *policy = &o->options->policy;
+    uint64_t lease_end_ns = o->t_decoded_ns + policy->lease_ns;
+
+    open_entry(o, now_ns, trace);
+    if (o->heard && !o->safe && now_ns >= lease_end_ns - policy->safe_ramp_ns)
+        oracle_go_safe(o, now_ns, lease_end_ns, false);
+    if (trace->n_readings) expect_made(o, now_ns);
+    close_entry(o);
+}
+
+void oracle_on_operator(struct oracle *o, enum operator_act act, uint64_t now_ns,
+                        const struct entry_trace *trace)
+{
+    open_entry(o, now_ns, trace);
+    switch (act) {
+    case OPERATOR_RESET:
+        oracle_count(o, SEQUENCE_RESETS);
+        break;
+    case OPERATOR_SAFE_OFF:
+        o->asked = o->locked = false;
+        break;
+    case OPERATOR_SAFE_ON:
+        oracle_go_safe(o, now_ns, UINT64_MAX, true);
+        expect_made(o, now_ns);
+        break;
+    }
+    close_entry(o);
+}
+
+/* ---- the sum ---- */
+
+void oracle_init(struct oracle *o, const struct pipeline_options *options,
+                 const struct latent_info *info, uint64_t seed)
+{
+    *o = (struct oracle){.options = options,
+                         .readout = info->readout,
+                         .bin_ns = (uint64_t)info->bin_width_us * 1000,
+                         .seed = seed};
+}
+
+void oracle_check(const struct oracle *o, const struct ledger_values *v)
+{
+    char text[256];
+
+    require(o, ledger_check(v, text, sizeof text), "%s", text);
+    for (enum counter c = 0; c < N_COUNTERS; c++) {
+        if (c == STATE_LAST_SEQ || c == STATE_LAST_EPOCH || c == STATE_STATE) continue;
+        require(o, v->value[c] == o->count[c],
+                "counter %s is %" PRIu64 ", not %" PRIu64, counter_name(c), v->value[c],
+                o->count[c]);
+    }
+}

@@ -1,0 +1,80 @@
+/* What the contract asks of a line, reckoned from what was injected: a second, slow and
+ * plain account of sequence, policies and SAFE that shares no code with the line. */
+#ifndef CONTRACT_ORACLE_H
+#define CONTRACT_ORACLE_H
+
+#include "line/pipeline.h"
+#include "wire.h"
+
+enum { ORACLE_MAX_BATCH = 20, ORACLE_N_READOUT = 2, ORACLE_HISTORY = 1024 };
+
+enum bin_kind { BIN_GOOD, BIN_NOT_FINITE, BIN_HUGE /* the output is not finite */ };
+enum parcel_kind { PARCEL_BINS, PARCEL_GARBAGE, PARCEL_PARTS, PARCEL_WIDTH };
+
+/* A message as the network delivers it. */
+struct parcel {
+    uint64_t t_ns; /* of its delivery */
+    enum parcel_kind kind;
+    uint64_t epoch, seq;
+    uint32_t n_bins, marks; /* marks of its first bin */
+    enum bin_kind bin[ORACLE_MAX_BATCH];
+};
+
+struct seen_frame {
+    struct wire_frame frame;
+    float readout[ORACLE_N_READOUT];
+    bool refused; /* the sink did not take it: no consumer sees it */
+};
+
+/* One entry: what the clock said and what left, in order. */
+struct entry_trace {
+    const uint64_t *reading;
+    size_t n_readings;
+    const struct seen_frame *frame;
+    size_t n_frames;
+};
+
+enum history { HISTORY_NOTHING, HISTORY_CAME, HISTORY_MADE, HISTORY_LEFT };
+
+struct oracle {
+    const struct pipeline_options *options;
+    const struct latent_readout *readout; /* [ORACLE_N_READOUT] */
+    uint64_t bin_ns, seed, t_free_ns;     /* t_free: since when the daemon could act */
+
+    bool started, has_previous;
+    uint64_t epoch, previous, newest, n_ahead, n_suspect;
+    struct {
+        uint64_t seq;
+        enum history what;
+    } history[ORACLE_HISTORY];
+    uint64_t count[N_COUNTERS]; /* what every counter must say */
+
+    bool safe, asked, locked;
+    uint64_t n_good, t_safe_ns; /* t_safe: the ramp is over by then */
+    bool heard;
+    uint64_t t_heard_ns, t_decoded_ns, t_made_ns;
+
+    struct seen_frame last; /* seen by consumers */
+    bool has_last, marked;  /* marked: a mark reset the decoder since */
+    uint64_t pub_seq;
+    const struct entry_trace *trace; /* of the entry being judged ... */
+    size_t at_reading, at_frame;     /* ... and how far it is told */
+};
+
+enum operator_act { OPERATOR_RESET, OPERATOR_SAFE_ON, OPERATOR_SAFE_OFF };
+
+void oracle_init(struct oracle *o, const struct pipeline_options *options,
+                 const struct latent_info *info, uint64_t seed);
+/* Each fails the test, with the seed, when the line did not do what it must. */
+void oracle_on_parcel(struct oracle *o, const struct parcel *parcel, uint64_t t_recv_ns,
+                      const struct entry_trace *trace);
+void oracle_on_tick(struct oracle *o, uint64_t now_ns, const struct entry_trace *trace);
+void oracle_on_operator(struct oracle *o, enum operator_act act, uint64_t now_ns,
+                        const struct entry_trace *trace);
+/* Every counter of the ledgers. */
+void oracle_check(const struct oracle *o, const struct ledger_values *v);
+/* What a consumer acts on at this time: the last frame while it is valid, else neutral.
+ */
+bool oracle_is_neutral(const struct oracle *o, uint64_t now_ns);
+
+#endif

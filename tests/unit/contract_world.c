@@ -1,0 +1,367 @@
+/* Events in the order of their times: bins leave the source, parcels arrive, the timer
+ * fires. Each entry into the line is told to the oracle with what came of it. */
+#include "contract_world.h"
+
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MAX_MESSAGE = 4096, MAX_CHANNELS = 4, START_S = 1000 };
+#define MS ((uint64_t)1000000)
+
+/* ---- chance ---- */
+
+static uint64_t draw(struct world *w, uint64_t low, uint64_t high)
+{
+    w->seed = w->seed * 6364136223846793005u + 1442695040888963407u;
+    return low + (w->seed >> 33) % (high - low + 1);
+}
+
+/* In so many of 10,000 cases; never when all is calm. */
+static bool happens(struct world *w, uint64_t in_10000)
+{
+    return !w->is_calm && draw(w, 0, 9999) < in_10000;
+}
+
+static struct pipeline_options draw_options(struct world *w)
+{
+    uint64_t ramp_ns = draw(w, 0, 3) ? draw(w, 0, 100) * MS : 0;
+
+    return (struct pipeline_options){
+        .name = "arm",
+        .sequence = {.window_bins = (uint32_t)draw(w, 1, 64),
+                     .max_gap_bins = draw(w, 1, 25)},
+        .budget_ns = 5 * MS,
+        .valid_for_ns = draw(w, 50, 200) * MS,
+        .send_readout = true,
+        .policy = {.on_gap = (enum line_on_gap)draw(w, 0, 4),
+                   .on_late = (enum line_on_late)draw(w, 0, 3),
+                   .on_missing = (enum line_on_missing)draw(w, 0, 3),
+                   .missing_after_ns = draw(w, 20, 120) * MS,
+                   .lease_ns = ramp_ns + draw(w, 60, 300) * MS,
+                   .max_age_ns = draw(w, 0, 3) ? draw(w, 10, 80) * MS : 0,
+                   .safe_ramp_ns = ramp_ns,
+                   .safe_exit_bins = (uint32_t)draw(w, 0, 12)}};
+}
+
+/* ---- the line's world ---- */
+
+/* Each look takes a moment; now and then the machine does something else. */
+static uint64_t read_clock(void *ctx)
+{
+    struct world *w = ctx;
+    uint64_t now_ns = w->now_ns;
+
+    assert_true(w->n_readings < WORLD_MAX_READINGS);
+    w->reading[w->n_readings++] = now_ns;
+    w->now_ns += draw(w, 1000, 50000);
+    if (happens(w, 60)) w->now_ns += draw(w, 1, 60) * MS;
+    return now_ns;
+}
+
+static int take_frame(void *ctx, const char *topic, const void *bytes, size_t n)
+{
+    struct world *w = ctx;
+    struct seen_frame *f = &w->frame[w->n_frames++];
+
+    (void)topic;
+    assert_true(w->n_frames <= WORLD_MAX_FRAMES);
+    assert_int_equal(wire_unpack_frame(&w->arena, bytes, n, &f->frame), 0);
+    assert_int_equal(f->frame.values.n_readout, ORACLE_N_READOUT);
+    memcpy(f->readout, f->frame.values.readout, sizeof f->readout);
+    f->refused = happens(w, 20);
+    return f->refused ? -1 : 0;
+}
+
+static const struct entry_trace *begin_entry(struct world *w, struct entry_trace *trace)
+{
+    *trace = (struct entry_trace){.reading = w->reading, .frame = w->frame};
+    w->n_readings = w->n_frames = 0;
+    return trace;
+}
+
+static void end_entry(const struct world *w, struct entry_trace *trace)
+{
+    trace->n_readings = w->n_readings;
+    trace->n_frames = w->n_frames;
+}
+
+/* ---- parcels ---- */
+
+static float value_of(struct world *w, enum bin_kind kind)
+{
+    switch (kind) {
+    case BIN_NOT_FINITE:
+        return NAN;
+    case BIN_HUGE:
+        return FLT_MAX;
+    default:
+        return (float)draw(w, 0, 4);
+    }
+}
+
+static size_t pack(struct world *w, const struct parcel *p, uint8_t *message)
+{
+    float counts[ORACLE_MAX_BATCH * MAX_CHANNELS];
+    uint32_t marks[ORACLE_MAX_BATCH] = {p->marks};
+    struct wire_bins head = {.epoch = p->epoch,
+                             .seq = p->seq,
+                             .bin_width_us = w->bin_width_us,
+                             .n_channels = w->n_channels + (p->kind == PARCEL_WIDTH),
+                             .n_bins = p->n_bins};
+    size_t n;
+
+    for (size_t i = 0; i < p->n_bins; i++) {
+        float value = value_of(w, p->bin[i]);
+        for (size_t k = 0; k < head.n_channels; k++)
+            counts[i * head.n_channels + k] = value;
+    }
+    n = wire_pack_bins(&head, counts, marks, NULL, message, MAX_MESSAGE);
+    assert_true(n > 0);
+    return n;
+}
+
+static void deliver(struct world *w, const struct parcel *p, uint64_t t_recv_ns)
+{
+    uint8_t message[MAX_MESSAGE];
+    struct entry_trace trace;
+
+    begin_entry(w, &trace);
+    if (p->kind == PARCEL_PARTS)
+        pipeline_refuse_parts(w->line);
+    else if (p->kind == PARCEL_GARBAGE)
+        pipeline_on_frame(w->line, "\xff\xff", 2, t_recv_ns);
+    else
+        pipeline_on_frame(w->line, message, pack(w, p, message), t_recv_ns);
+    end_entry(w, &trace);
+    oracle_on_parcel(&w->oracle, p, t_recv_ns, &trace);
+}
+
+static void put(struct world *w, const struct parcel *p, uint64_t delay_ns)
+{
+    struct parcel *to = &w->waiting[w->n_waiting++];
+
+    assert_true(w->n_waiting <= WORLD_MAX_PARCELS);
+    *to = *p;
+    to->t_ns = w->t_bin_ns + delay_ns;
+}
+
+/* What the network does to a message. */
+static void post(struct world *w, struct parcel *p)
+{
+    uint64_t delay_ns = draw(w, 100000, 2000000);
+
+    if (happens(w, 300)) return;
+    if (happens(w, 80)) p->kind = PARCEL_GARBAGE;
+    if (happens(w, 40)) p->kind = PARCEL_WIDTH;
+    if (happens(w, 40)) p->kind = PARCEL_PARTS;
+    if (happens(w, 300)) delay_ns += draw(w, 1, 40) * w->bin_width_us * 500;
+    put(w, p, delay_ns);
+    if (happens(w, 200)) put(w, p, delay_ns + draw(w, 0, 30) * w->bin_width_us * 1000);
+}
+
+/* ---- the source ---- */
+
+static void restart_source(struct world *w)
+{
+    if (w->has_epochs)
+        w->epoch++;
+    else
+        w->seq = w->seq > 5000 ? draw(w, 0, w->seq - 3000) : w->seq;
+    if (w->has_epochs) w->seq = draw(w, 0, 1000000);
+}
+
+static enum bin_kind draw_kind(struct world *w)
+{
+    if (happens(w, 60)) return BIN_NOT_FINITE;
+    return happens(w, 15) ? BIN_HUGE : BIN_GOOD;
+}
+
+static void flush(struct world *w)
+{
+    if (w->gathering.n_bins) post(w, &w->gathering);
+    w->gathering.n_bins = 0;
+}
+
+static void make_bin(struct world *w)
+{
+    struct parcel *g = &w->gathering;
+
+    if (g->n_bins == 0) *g = (struct parcel){.epoch = w->epoch, .seq = w->seq};
+    if (g->n_bins == 0 && happens(w, 60)) g->marks = LATENT_MARK_RESET;
+    g->bin[g->n_bins++] = draw_kind(w);
+    w->seq++;
+    w->n_bins++;
+    if (g->n_bins >= w->n_gather) flush(w);
+}
+
+static void source_acts(struct world *w)
+{
+    if (happens(w, 20)) w->t_silent_ns = w->t_bin_ns + draw(w, 30, 1500) * MS;
+    if (happens(w, 20)) {
+        flush(w);
+        restart_source(w);
+    }
+    if (happens(w, 15)) {
+        flush(w);
+        w->seq += draw(w, 0, 1) ? draw(w, 20, 3000) : 1000000000;
+    }
+    if (happens(w, 30) || w->n_gather > 1)
+        w->n_gather = happens(w, 1000) ? 1 : (uint32_t)draw(w, 2, ORACLE_MAX_BATCH);
+    if (w->t_bin_ns >= w->t_silent_ns) make_bin(w);
+    w->t_bin_ns += (uint64_t)w->bin_width_us * 1000;
+}
+
+/* ---- the daemon ---- */
+
+static size_t earliest_parcel(const struct world *w)
+{
+    size_t first = 0;
+
+    for (size_t i = 1; i < w->n_waiting; i++)
+        if (w->waiting[i].t_ns < w->waiting[first].t_ns) first = i;
+    return first;
+}
+
+/* One stamp for all that can be taken, as in the daemon. */
+static void drain(struct world *w)
+{
+    uint64_t t_recv_ns = w->now_ns;
+
+    while (w->n_waiting) {
+        size_t i = earliest_parcel(w);
+        struct parcel p = w->waiting[i];
+
+        if (p.t_ns > w->now_ns) return;
+        w->waiting[i] = w->waiting[--w->n_waiting];
+        deliver(w, &p, t_recv_ns);
+    }
+}
+
+static void tick(struct world *w)
+{
+    uint64_t now_ns = w->now_ns;
+    struct entry_trace trace;
+
+    begin_entry(w, &trace);
+    pipeline_on_tick(w->line, now_ns);
+    end_entry(w, &trace);
+    oracle_on_tick(&w->oracle, now_ns, &trace);
+}
+
+static void operator_acts(struct world *w)
+{
+    enum operator_act act = (enum operator_act)draw(w, 0, 2);
+    uint64_t now_ns = w->now_ns;
+    struct entry_trace trace;
+
+    begin_entry(w, &trace);
+    if (act == OPERATOR_RESET) pipeline_reset(w->line);
+    if (act == OPERATOR_SAFE_ON) pipeline_safe_on(w->line, now_ns);
+    if (act == OPERATOR_SAFE_OFF) pipeline_safe_off(w->line);
+    end_entry(w, &trace);
+    oracle_on_operator(&w->oracle, act, now_ns, &trace);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Input first, then what is due, as often as there is anything. */
+static void serve(struct world *w)
+{
+    uint64_t t_start_ns = w->now_ns;
+
+    drain(w);
+    if (w->now_ns > t_start_ns) w->oracle.t_free_ns = w->now_ns;
+    if (pipeline_next_tick_ns(w->line) <= w->now_ns) tick(w);
+    if (w->now_ns > t_start_ns) w->oracle.t_free_ns = w->now_ns;
+    if (happens(w, 40)) operator_acts(w);
+    if (happens(w, 15)) w->t_stalled_ns = w->now_ns + draw(w, 10, 800) * MS;
+}
+
+/* The next thing that the daemon would do, and when it can. */
+static uint64_t next_service_ns(const struct world *w)
+{
+    uint64_t t_ns = pipeline_next_tick_ns(w->line);
+
+    if (w->n_waiting) t_ns = least(t_ns, w->waiting[earliest_parcel(w)].t_ns);
+    if (t_ns < w->t_stalled_ns) t_ns = w->t_stalled_ns;
+    return t_ns < w->now_ns ? w->now_ns : t_ns;
+}
+
+static void step(struct world *w, uint64_t t_ns)
+{
+    uint64_t t_busy_ns = w->now_ns;
+
+    if (t_ns > w->now_ns) w->now_ns = t_ns;
+    w->oracle.t_free_ns = w->now_ns == w->t_stalled_ns ? w->now_ns : t_busy_ns;
+    serve(w);
+}
+
+void world_run(struct world *w, uint64_t n_bins)
+{
+    uint64_t end = w->n_bins + n_bins;
+
+    while (w->n_bins < end || w->n_waiting) {
+        uint64_t t_ns = next_service_ns(w);
+
+        if (w->n_bins < end && w->t_bin_ns <= t_ns)
+            source_acts(w);
+        else
+            step(w, t_ns);
+    }
+}
+
+void world_fall_silent(struct world *w, uint64_t ns)
+{
+    uint64_t end = w->now_ns + ns, t_ns;
+
+    w->is_calm = true;
+    while ((t_ns = next_service_ns(w)) <= end) step(w, t_ns);
+    if (w->now_ns < end) w->now_ns = end;
+}
+
+/* ---- life ---- */
+
+void world_open(struct world *w, const latent_model *model, uint64_t seed)
+{
+    const struct latent_options decoder_options = {0};
+    struct latent_info info;
+
+    memset(w, 0, sizeof *w);
+    w->seed = w->first_seed = seed;
+    w->now_ns = w->t_bin_ns = START_S * 1000 * MS;
+    latent_model_info(model, &info);
+    w->n_channels = info.n_channels;
+    w->bin_width_us = info.bin_width_us;
+    w->options = draw_options(w);
+    w->has_epochs = draw(w, 0, 2) > 0;
+    w->epoch = w->has_epochs;
+    w->seq = draw(w, 0, 1) * 100000;
+    w->n_gather = 1;
+    w->arena =
+        (struct wire_arena){.bytes = w->arena_bytes, .size = sizeof w->arena_bytes};
+    assert_int_equal(latent_decoder_new(&w->decoder, model, &decoder_options, NULL), 0);
+    assert_int_equal(pipeline_new(&w->line, w->decoder, &info, &w->options,
+                                  (struct pipeline_clock){read_clock, w},
+                                  (struct pipeline_sink){take_frame, w}),
+                     0);
+    oracle_init(&w->oracle, &w->options, &info, seed);
+}
+
+void world_close(struct world *w)
+{
+    struct ledger_values v;
+
+    assert_true(pipeline_read(w->line, &v));
+    oracle_check(&w->oracle, &v);
+    pipeline_free(w->line);
+    latent_decoder_free(w->decoder);
+}
