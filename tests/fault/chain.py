@@ -17,6 +17,8 @@ from daemon_rig import pb  # noqa: E402,F401  (for the rows)
 
 import plan  # noqa: E402
 
+rig.WAIT_S = 120  # for machines that do ten other things
+
 CHUNK_BINS = 4 * plan.SLOT_BINS  # in flight at most: far below any queue
 TIME_FLAGS = rig.LATE | rig.AGE_UNKNOWN  # flags that tell of the machine and of clocks
 
