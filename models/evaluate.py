@@ -24,6 +24,7 @@ from common.reference_command import run_trials  # noqa: E402
 from common.refusal import run_command  # noqa: E402
 from common.stream import decode_stream, find_decoder  # noqa: E402
 from dlds import scoring as dlds_scoring, switching  # noqa: E402
+from marble import scoring as marble_scoring  # noqa: E402
 from refit import loop, scoring as refit_scoring  # noqa: E402
 
 MODELS = Path(__file__).resolve().parent
@@ -34,13 +35,14 @@ SHIPPED = {"lorenz": (("ndt", "lorenz_causal", ("A", "C", "trial")),
            "reach": (("gru", "reach", ("causal",)), ("wiener", "reach", ("causal",)),
                      ("kalman", "reach", ("causal",))),
            "switching": (("dlds", "switching", ("causal",)),),
-           "loop": (("refit", "loop", ("causal",)),)}
+           "loop": (("refit", "loop", ("causal",)),),
+           "animals": (("marble", "animal_a", ("causal",)), ("marble", "animal_b", ("causal",)))}
 
 
 def warm_up_bins(model):
-    """Bins whose readout is neutral because lags are not filled."""
+    """Bins whose readout is neutral because lags, or a smoother, are not filled."""
     lags = {**model.hyper, **model.config.get("stage", {})}.get("lags", 1)
-    return lags - 1
+    return max(lags - 1, model.hyper.get("warmup_bins", 0))
 
 
 def decode_reference(arch, model, counts, mode):
@@ -160,6 +162,12 @@ def loop_table():
     return refit_scoring.table(loop.read_recipe(), weights)
 
 
+def animals_table():
+    """Decoders of one animal's embedding on another's."""
+    seen = [marble_scoring.seen(f"animal_{name}", i, decode) for i, name in enumerate("ab")]
+    return marble_scoring.table(seen)
+
+
 def cost_table():
     """What one bin costs, from the shapes."""
     rows = ["| file | KB | parameters | mode | state, bytes | multiply-adds per bin "
@@ -202,7 +210,7 @@ def main():
     tables = {"lorenz": rate_table(dataset.recipe_recording("lorenz")),
               "reach": readout_table(dataset.recipe_recording("reach")),
               "switching": switching_table(), "loop": loop_table(),
-              "cost": cost_table()}
+              "animals": animals_table(), "cost": cost_table()}
     for name, rows in tables.items():
         print(f"\n{name}\n" + "\n".join(rows))
     if args.write:

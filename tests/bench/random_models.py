@@ -206,3 +206,32 @@ def smc(path, generator, *, n_channels, n_rates, n_latents, units, particles, ch
              "activation": "clipped_relu", "rate": "softplus"}
     return finish(path, "smc", n_channels, ["causal"], hyper, (n_latents, n_rates, []), weights,
                   n_bins=0, counts=smc_export.certain_counts)
+
+
+def marble(path, generator, *, n_channels, n_points, n_dims):
+    """The published sizes: order 2, 155 features, 100 hidden, 3 out; the cloud's fields are random
+    too, which changes no step's work."""
+    d, features = n_dims, n_dims + n_dims ** 2 + n_dims ** 3
+    position = generator.standard_normal((n_points, d))
+    reach = [np.partition(np.linalg.norm(position - x, axis=1), 30)[30] for x in position]
+    norm = {"weight": np.ones(100), "bias": np.zeros(100), "running_mean": np.zeros(100),
+            "running_var": np.ones(100)}
+    weights = {
+        "cloud.position": position, "cloud.reach": np.array(reach),
+        "cloud.series": generator.standard_normal((n_points, d)),
+        "cloud.vector": generator.standard_normal((n_points, d)),
+        "cloud.gradient": generator.standard_normal((n_points, d * d)),
+        "projection.weight": generator.standard_normal((d, n_channels)) / np.sqrt(n_channels),
+        "projection.mean": np.full(n_channels, math.exp(LOG_MEAN)),
+        "enc.lins.0.weight": random(generator, 100, features),
+        "enc.lins.0.bias": np.zeros(100, np.float32),
+        "enc.lins.1.weight": random(generator, 3, 100),
+        "enc.lins.1.bias": np.zeros(3, np.float32),
+        "readout.weight": random(generator, 2, 3), "readout.bias": np.zeros(2, np.float32),
+        **{f"enc.norms.0.module.{k}": v.astype(np.float32) for k, v in norm.items()},
+    }
+    hyper = {"rho": 0.7, "stages": 2, "warmup_bins": 0, "k": 30, "delta": 1.0, "order": 2,
+             "diffusion_time": 1.0, "scale": 1.0, "same_point": 1e-9, "frame": "axes",
+             "inner_products": False, "emb_norm": False}
+    return finish(path, "marble", n_channels, ["causal"], hyper, (3, 0, velocity_readout()),
+                  weights, n_bins=8)

@@ -113,6 +113,10 @@ def smc_row(name, title, *, n_bins=100, **sizes):
                lambda model: n_bytes(model.weights.values()), no_peer=OWN_DRAWS)
 
 
+def marble_make(path, generator):
+    return random_models.marble(path, generator, n_channels=100, n_points=5000, n_dims=5)
+
+
 ROWS = (
     ndt_row("m700-cached", "NDT m700 (202 channels, 6 layers), mode A: cached, mean of bins 0-89",
             mode="A", n_channels=202, layers=6, trial=90, step_bytes=cached_bytes,
@@ -137,6 +141,8 @@ ROWS = (
         no_peer=NO_NETWORK),
     Row("dlds", "dLDS, 100 channels, 10 states, 8 operators, 3 x 20 FISTA steps, float64",
         dlds_make, "causal", 100, 0, poisson(100, 100), None, no_peer=NO_NETWORK),
+    Row("marble", "MARBLE, 100 channels, cloud of 5000 points in 5 dimensions, k 30, order 2",
+        marble_make, "causal", 100, 0, poisson(100, 100), None, no_peer=NO_NETWORK),
 )
 
 
