@@ -287,6 +287,17 @@ static const struct conf_key stream_keys[] = {
      .help = "The only CPU on which the stream's loop runs. Streams that share a loop "
              "agree "
              "on it."},
+    {.name = "spin-ms",
+     .type = &conf_milliseconds,
+     .offset = offsetof(struct conf_stream, spin_ns),
+     .unset = "none",
+     .value = "none",
+     .help =
+         "So long, at most a bin, before and after a bin is expected (one bin after "
+         "the "
+         "last) the loop does not sleep but asks its sockets again and again: no "
+         "wake-up delay, for a CPU that is kept busy. Only where the loop and ZeroMQ's "
+         "threads each have a CPU of their own."},
     {.name = NULL}};
 
 _Static_assert(sizeof stream_keys / sizeof stream_keys[0] - 1 <= CONF_MAX_KEYS,

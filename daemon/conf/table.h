@@ -40,6 +40,7 @@ struct conf_stream {
     uint32_t outputs;                     /* enum latent_group, bit set; 0 = all */
     uint64_t budget_ns, valid_for_ns, max_gap_ns;
     uint64_t missing_after_ns, lease_ns, max_age_ns, safe_ramp_ns;
+    uint64_t spin_ns;                     /* 0: the loop sleeps until something comes */
     uint32_t on_gap, on_late, on_missing; /* enums of line/policy.h */
     uint32_t publish_late;                /* 1: whatever its age */
     uint32_t safe_exit;                   /* bins; 0 = operator */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "latentd/clock.h"
+#include "latentd/spin.h"
 #include "latentd/stream.h"
 #include "tool/error.h"
 
@@ -46,7 +47,9 @@ static uint64_t next_tick_ns(const struct data_loop *l)
 static void arm_timer(struct data_loop *l)
 {
     const uint64_t second = 1000000000u;
-    uint64_t next_ns = next_tick_ns(l);
+    uint64_t tick_ns = next_tick_ns(l);
+    uint64_t spin_ns = spin_next_ns(l->streams, l->n_streams, clock_now_ns());
+    uint64_t next_ns = tick_ns < spin_ns ? tick_ns : spin_ns;
     struct itimerspec at = {.it_value = {.tv_sec = (time_t)(next_ns / second),
                                          .tv_nsec = (long)(next_ns % second)}};
 
@@ -54,6 +57,32 @@ static void arm_timer(struct data_loop *l)
     if (timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &at, NULL) == 0)
         l->timer_armed_ns = next_ns;
 }
+
+/* ---- busy polling ---- */
+
+static bool take_any(struct data_loop *l)
+{
+    for (size_t i = 0; i < l->n_inputs; i++) {
+        if (!socket_is_readable(l->inputs[i].socket)) continue;
+        input_drain(&l->inputs[i]);
+        return true;
+    }
+    return false;
+}
+
+/* Until a bin came, a frame is due without one, or no bin is expected any more. What
+ * else the loop has to do waits for that, at most two windows. */
+static void spin(struct data_loop *l)
+{
+    uint64_t now_ns = clock_now_ns();
+
+    while (spin_is_due(l->streams, l->n_streams, now_ns) && next_tick_ns(l) > now_ns) {
+        if (take_any(l)) return;
+        now_ns = clock_now_ns();
+    }
+}
+
+/* ---- sleep and its end ---- */
 
 static void close_in_thread(struct data_loop *l)
 {
@@ -75,7 +104,10 @@ static void on_sleep(uv_prepare_t *prepare)
 {
     struct data_loop *l = prepare->data;
 
-    if (l->is_stopping) close_if_at_rest(l);
+    if (l->is_stopping)
+        close_if_at_rest(l);
+    else
+        spin(l);
     arm_timer(l);
 }
 

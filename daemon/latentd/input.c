@@ -90,9 +90,11 @@ static void dispatch(struct input *in, struct message *m, uint64_t t_recv_ns)
         count_unknown(in);
     else if (m->n_parts != 2)
         pipeline_refuse_parts(s->pipeline);
-    else
+    else {
         pipeline_on_frame(s->pipeline, zmq_msg_data(&m->payload),
                           zmq_msg_size(&m->payload), t_recv_ns);
+        s->recv_ns = t_recv_ns;
+    }
 }
 
 /* Receive until nothing is left; true when there may be more. */

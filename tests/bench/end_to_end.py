@@ -16,6 +16,7 @@ from workers import Absent, Worker, latentd_command
 PATHS = ("gru-sparse", "kalman")  # rows whose models latentd runs here
 TRANSPORTS = ("ipc", "tcp")
 BIN_US = 10000
+DAEMONS = {"latentd": "none", "spinning": 1}  # name: spin-ms; it spins at the pace of the bins only
 
 
 def split_cpus():
@@ -53,15 +54,19 @@ def endpoints(folder, transport, name):
     return tuple(f"tcp://127.0.0.1:{port}" for port in ports)
 
 
-def write_config(folder, model_path, ends):
-    path = pathlib.Path(folder) / "latentd.conf"
+def write_config(folder, name, model_path, ends, spin_ms):
+    path = pathlib.Path(folder) / f"{name}.conf"
     path.write_text(f"""[latentd]
-control = ipc://{folder}/control
+control = ipc://{folder}/{name}.control
 [stream wire]
 model = {model_path}
 input = {ends[0]}
 input-socket = pull
 output = {ends[1]}
+spin-ms = {spin_ms}
+# Bins come as fast as they are answered, or far apart: neither is a fault here.
+missing-after-ms = 60000
+lease-ms = 60000
 """)
     return path
 
@@ -77,9 +82,9 @@ def echo_command(binaries, ends, reply_bytes):
             "--reply-bytes", reply_bytes]
 
 
-def stream_times(binaries, folder):
+def stream_times(binaries, folder, name):
     """The times that the daemon itself measured, nanoseconds."""
-    done = subprocess.run([binaries / "latentctl", "--control", f"ipc://{folder}/control",
+    done = subprocess.run([binaries / "latentctl", "--control", f"ipc://{folder}/{name}.control",
                            "status", "--json"], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)["streams"][0]["times_ns"]
 
@@ -105,29 +110,36 @@ def measure_path(row, transport, binaries, n_rounds, paces_ns):
     with tempfile.TemporaryDirectory(prefix="latent-wire.") as folder, \
             contextlib.ExitStack() as stack:
         model, model_path, counts_path = prepare(row, folder)
-        ends = endpoints(folder, transport, "latentd")
-        stack.enter_context(server([binaries / "latentd", write_config(folder, model_path, ends)],
-                                   theirs))
-        ping = Worker("latentd", "", ping_command(binaries, row, model, counts_path, ends),
-                      min(mine))
-        stack.callback(ping.close)
-        ping.run(1)
-        bare_ends = endpoints(folder, transport, "bare")
-        stack.enter_context(server(echo_command(binaries, bare_ends, int(ping.values()[0])),
-                                   theirs))
-        bare = Worker("bare", "", ping_command(binaries, row, model, counts_path, bare_ends),
-                      min(mine))
-        stack.callback(bare.close)
+        def client(name, command, ends):
+            """The worker that asks the server of this command."""
+            stack.enter_context(server(command, theirs))
+            worker = Worker(name, "", ping_command(binaries, row, model, counts_path, ends),
+                            min(mine))
+            stack.callback(worker.close)
+            worker.run(1)
+            return worker
+
+        workers = {}
+        for name, spin_ms in DAEMONS.items():
+            ends = endpoints(folder, transport, name)
+            config = write_config(folder, name, model_path, ends, spin_ms)
+            workers[name] = client(name, [binaries / "latentd", config], ends)
+        reply_bytes = int(workers["latentd"].values()[0])
+        ends = endpoints(folder, transport, "bare")
+        workers["bare"] = client("bare", echo_command(binaries, ends, reply_bytes), ends)
         result = {}
         for pace_ns in paces_ns:
-            result[pace_ns] = measure_pair({"latentd": ping, "bare": bare}, n_rounds, row.n_bins,
-                                           pace_ns)
-            result[pace_ns]["step_us"] = stream_times(binaries, folder)["decoding"]["p50"] / 1e3
+            at_bins = pace_ns == BIN_US * 1000
+            result[pace_ns] = measure_pair(
+                {name: worker for name, worker in workers.items() if at_bins or name != "spinning"},
+                n_rounds, row.n_bins, pace_ns)
+            times = stream_times(binaries, folder, "latentd")
+            result[pace_ns]["step_us"] = times["decoding"]["p50"] / 1e3
         return result
 
 
 def print_pair(title, label, pair):
-    for name in ("latentd", "bare"):
+    for name in (name for name in (*DAEMONS, "bare") if name in pair):
         cells = "".join(f"{pair[name][key]:>10.1f}" for key in ("p50_us", "p99_us", "p999_us",
                                                                 "max_us"))
         print(f"  {title:<20} {label:<6} {name:<9}{cells}")
@@ -181,7 +193,7 @@ def measure(options, quick):
 
 def measure_round_trips(options, quick):
     """[{row, transport, pace, latentd, bare, step_us}], printed."""
-    n_rounds, paces_ns = (3, (1_000_000, )) if quick else (20, (0, 1_000_000, 10_000_000))
+    n_rounds, paces_ns = (2, (1_000_000, 10_000_000)) if quick else (10, (0, 1_000_000, 10_000_000))
     print("\nend to end on this machine: bin out, frame back (microseconds; client and server on "
           "different cores)")
     print(f"  {'':<37}{'p50':>10}{'p99':>10}{'p99.9':>10}{'max':>10}")

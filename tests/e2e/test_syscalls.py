@@ -66,14 +66,22 @@ class Tracer:
         return [match.groups() for match in found if match]
 
 
+def cpu_ticks(pid, thread):
+    """CPU time of a thread, in the kernel's ticks."""
+    fields = pathlib.Path(f"/proc/{pid}/task/{thread}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
 class SyscallTest(unittest.TestCase):
+    KEYS = {}
+
     def setUp(self):
         self.rig = rig.Rig()
         self.addCleanup(self.rig.close)
         rig.write_model(self.rig.folder / "model.safetensors")
         # TCP, as on a rig: the port is the system's choice.
         self.rig.configure({"arm": {"input": "tcp://127.0.0.1:*", "output": "tcp://127.0.0.1:*",
-                                    "record": "arm.record"}})
+                                    "record": "arm.record", **self.KEYS}})
         ends = self.rig.start()
         self.source = self.rig.source(ends["arm.input"])
         self.consumer = self.rig.consumer("arm", ends["arm.output"])
@@ -105,11 +113,35 @@ class SyscallTest(unittest.TestCase):
         calls = tracer.calls()
         names = collections.Counter(name for name, _ in calls)
         print("calls a bin:", {name: round(n / N_BINS, 2) for name, n in names.items()}, flush=True)
-        self.assertGreater(names["epoll_wait"] + names["epoll_pwait"], N_BINS / 10)
+        self.check_waits(names)
         self.assertEqual(set(names) - ALLOWED - OF_ATTACHING, set(), names)
         self.assertLessEqual(names["timerfd_settime"], N_BINS)
         for number in {number for name, number in calls if name in ("read", "write")}:
             self.assertTrue(self.is_eventfd(number), f"descriptor {number}")
+
+
+    def check_waits(self, names):
+        """Without spinning, most wakes come from epoll."""
+        self.assertGreater(names["epoll_wait"] + names["epoll_pwait"], N_BINS / 10)
+
+
+class SpinTest(SyscallTest):
+    """The same with spin-ms: the socket is asked instead of waited for, by the same calls."""
+    KEYS = {"spin_ms": 20}
+
+    def check_waits(self, names):
+        self.assertGreater(names["poll"], N_BINS)
+
+    def test_spinning_ends(self):
+        """A source that stops costs one window, not a CPU for ever."""
+        self.send_bins(10)
+        self.rig.wait_for("arm", "bins", "decoded", 10)
+        pid = self.rig.process.pid
+        thread = thread_named(pid, "data-0")
+        time.sleep(0.5)
+        before = cpu_ticks(pid, thread)
+        time.sleep(2)
+        self.assertLess(cpu_ticks(pid, thread) - before, os.sysconf("SC_CLK_TCK"))
 
 
 if __name__ == "__main__":
