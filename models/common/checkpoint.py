@@ -102,4 +102,6 @@ def take(tensors, path, expected):
             raise Refusal(f"{path}: tensor {name} has shape {list(found)}, expected {list(shape)}")
         if tensors[name].dtype.kind != "f":
             raise Refusal(f"{path}: tensor {name} has type {tensors[name].dtype}, expected floats")
+        if not np.isfinite(tensors[name]).all():
+            raise Refusal(f"{path}: tensor {name} holds values that are not finite")
     return {name: tensors[name] for name in expected}

@@ -31,32 +31,44 @@ class Renamer:
         self.left = {name.removeprefix("model/"): array for name, array in tensors.items()}
         self.out, self.clips = {}, set()
 
-    def take(self, name):
+    def take(self, name, n_dims):
+        """The tensor of this name, which must have so many axes."""
         if name not in self.left:
             raise Refusal(f"{self.path}: tensor {name} is missing: not an LFADS of TensorFlow 2? "
                           f"It has {', '.join(sorted(self.left)[:6])}, ...")
-        return np.asarray(self.left.pop(name))
+        array = np.asarray(self.left.pop(name))
+        if array.ndim != n_dims:
+            raise Refusal(f"{self.path}: tensor {name} has shape {list(array.shape)}, expected "
+                          f"{n_dims} axes")
+        if array.dtype.kind != "f":
+            raise Refusal(f"{self.path}: tensor {name} has type {array.dtype}, expected floats")
+        return array
 
     def cell(self, keras, torch):
         """One GRU cell, if the model has it."""
         if keras + "/kernel" not in self.left:
             return
-        bias = self.take(keras + "/bias")
-        if bias.ndim != 1:
-            raise Refusal(f"{self.path}: tensor {keras}/bias has {bias.ndim} axes: a cell with "
+        if np.ndim(self.left.get(keras + "/bias")) == 2:
+            raise Refusal(f"{self.path}: tensor {keras}/bias has 2 axes: a cell with "
                           f"reset_after, which LFADS does not use")
-        self.out.update({torch + ".weight_ih": self.take(keras + "/kernel").T,
-                         torch + ".weight_hh": self.take(keras + "/recurrent_kernel").T,
+        bias = self.take(keras + "/bias", 1)
+        self.out.update({torch + ".weight_ih": self.take(keras + "/kernel", 2).T,
+                         torch + ".weight_hh": self.take(keras + "/recurrent_kernel", 2).T,
                          torch + ".bias_ih": bias, torch + ".bias_hh": np.zeros_like(bias)})
         if keras + "/clip_value" in self.left:
-            self.clips.add(float(self.take(keras + "/clip_value")))
+            self.clips.add(float(self.take(keras + "/clip_value", 0)))
 
     def pair(self, names, torch):
         """Mean and log-variance as the rows of one layer."""
         if names[0] + "/kernel" not in self.left:
             return
-        self.out[torch + ".weight"] = np.concatenate([self.take(n + "/kernel").T for n in names])
-        self.out[torch + ".bias"] = np.concatenate([self.take(n + "/bias") for n in names])
+        for part, keras, n_dims in (("weight", "kernel", 2), ("bias", "bias", 1)):
+            arrays = [self.take(f"{name}/{keras}", n_dims).T for name in names]
+            if arrays[0].shape != arrays[1].shape:
+                raise Refusal(f"{self.path}: tensors {names[0]}/{keras} and {names[1]}/{keras} "
+                              f"have shapes {list(arrays[0].T.shape)} and "
+                              f"{list(arrays[1].T.shape)}, expected the same")
+            self.out[f"{torch}.{part}"] = np.concatenate(arrays)
 
 
 def rename(path, tensors):
@@ -69,16 +81,16 @@ def rename(path, tensors):
         for keras, torch in CELLS.items():
             r.cell(keras.format(encoder), torch.format(encoder))
         if f"encoder/{encoder}_enc_h0" in r.left:
-            start = r.take(f"encoder/{encoder}_enc_h0")  # [1, 2, size]
+            start = r.take(f"encoder/{encoder}_enc_h0", 3)  # [1, 2, size]
             r.out[f"encoder.{encoder}_enc_h0"] = start.transpose(1, 0, 2)
     for cell in ("con", "gen"):
         r.cell(f"{CELL}{cell}_gru_cell", f"decoder.rnn.cell.{cell}_cell")
     if f"{CELL}con_gru_cell/h0" in r.left:
-        r.out["decoder.con_h0"] = r.take(f"{CELL}con_gru_cell/h0")
-    r.out["decoder.rnn.cell.fac_linear.weight"] = r.take(CELL + "fac_linear/kernel").T
+        r.out["decoder.con_h0"] = r.take(f"{CELL}con_gru_cell/h0", 2)
+    r.out["decoder.rnn.cell.fac_linear.weight"] = r.take(CELL + "fac_linear/kernel", 2).T
     for keras, torch in LINEARS.items():
-        r.out[torch + ".weight"] = r.take(keras + "/kernel").T
-        r.out[torch + ".bias"] = r.take(keras + "/bias")
+        r.out[torch + ".weight"] = r.take(keras + "/kernel", 2).T
+        r.out[torch + ".bias"] = r.take(keras + "/bias", 1)
     for names, torch in PAIRS.items():
         r.pair(names, torch)
     extra = sorted(name for name in r.left if name.split("/")[-1] not in UNUSED)

@@ -133,7 +133,10 @@ def learn_sizes(tensors, path):
     sizes = {"layers": n_layers, "width": width, "hidden": hidden, "embed_dim": 0}
     if "embedder.0.weight" in tensors:
         rows, k = shape_of(tensors, path, "embedder.0.weight", 2)
-        if width % k:
+        if rows < 3:
+            raise Refusal(f"{path}: tensor embedder.0.weight has {rows} rows: a table of counts "
+                          f"and the mask has at least 3")
+        if width % max(k, 1) or not k:
             raise Refusal(f"{path}: width {width} is no multiple of the embedding's {k} columns")
         sizes.update(embed="table", embed_dim=k, table_rows=rows, n_channels=width // k)
     elif "embedder.weight" in tensors:

@@ -167,9 +167,9 @@ def main():
     checkpoint = exporting.read_input(args)
     tensors = gather(args, checkpoint)
     hyper = build_hyper(args, checkpoint, tensors)
-    for name in ("transition.decay", "observation.Bias"):
-        if name in tensors:
-            tensors[name] = tensors[name].reshape(() if name == "transition.decay" else -1)
+    for name, shape in (("transition.decay", ()), ("observation.Bias", -1)):
+        if name in tensors and (name == "observation.Bias" or tensors[name].size == 1):
+            tensors[name] = tensors[name].reshape(shape)
     variational = hyper["proposal"] == "variational"
     if not variational:
         tensors = {k: v for k, v in tensors.items() if not k.startswith(CONVS)}

@@ -17,7 +17,6 @@ from lfads_making import Making, N, SMALL
 from sae import export as sae_export
 
 LIMIT = 1e-5
-MEANS = ("mean", "logvar")  # rows of one layer in torch, two layers in Keras
 ALONE = {"ci_enc_dim": 0, "con_dim": 0, "co_dim": 0, "ci_lag": 0}  # no controller
 CAUSAL = {"ci_bidirectional": False, "prefix_bins": 3}
 VARIANTS = {
@@ -206,33 +205,6 @@ class Export(Making):
     def test_causal_needs_a_prefix(self):
         source = self.save(self.random_tensors(2, {**SMALL, **CAUSAL}))
         self.refused("lfads", source, *self.stated, text=("--prefix-bins",))
-
-    def keras_names(self, tensors):
-        """The same model as the TensorFlow 2 implementation stores it."""
-        cell = "model/decoder/rnn/cell/"
-        cells = {f"decoder.rnn.cell.{k}_cell": f"{cell}{k}_gru_cell" for k in ("gen", "con")}
-        for k, (short, long) in itertools.product(("ic", "ci"), (("fwd", "forward"),
-                                                                 ("bwd", "backward"))):
-            keras = f"model/encoder/{k}_enc_bigru/{long}_layer/cell"
-            cells[f"encoder.{k}_enc.{short}_gru.cell"] = keras
-        out = {f"model/encoder/{k}_enc_h0": tensors[f"encoder.{k}_enc_h0"].transpose(1, 0, 2)
-               for k in ("ic", "ci")}
-        out[f"{cell}con_gru_cell/h0"] = tensors["decoder.con_h0"]
-        out[f"{cell}fac_linear/kernel"] = tensors["decoder.rnn.cell.fac_linear.weight"].T
-        for torch_name, keras in cells.items():
-            out.update({f"{keras}/kernel": tensors[f"{torch_name}.weight_ih"].T,
-                        f"{keras}/recurrent_kernel": tensors[f"{torch_name}.weight_hh"].T,
-                        f"{keras}/bias": tensors[f"{torch_name}.bias_ih"],
-                        f"{keras}/clip_value": np.float32(5)})
-        linears = {"decoder.ic_to_g0": ["model/decoder/ic_to_g0"],
-                   "readout": ["model/decoder/rate_linear"],
-                   "encoder.ic_linear": [f"model/encoder/ic_{k}_linear" for k in MEANS],
-                   "decoder.rnn.cell.co_linear": [f"{cell}co_{k}_linear" for k in MEANS]}
-        for torch_name, keras in linears.items():
-            for part, kind in (("weight", "kernel"), ("bias", "bias")):
-                rows = np.split(tensors[f"{torch_name}.{part}"], len(keras))
-                out.update({f"{name}/{kind}": array.T for name, array in zip(keras, rows)})
-        return out
 
     def keras(self, **changes):
         tensors = self.random_tensors(4, SMALL)
