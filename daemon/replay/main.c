@@ -3,6 +3,7 @@
 
 #include "reader/reader.h"
 #include "replay/replay.h"
+#include "replay/resend.h"
 #include "replay/verify.h"
 #include "tool/error.h"
 #include "tool/options.h"
@@ -13,7 +14,7 @@ struct settings {
     struct reader_options input;
     struct replay_options replay;
     double seconds;
-    const char *verify, *model;
+    const char *record, *verify, *model;
 };
 
 /* With --ticks, --seconds is the part of the recording; else it may span its rounds. */
@@ -23,6 +24,11 @@ static int settings_check(struct settings *s, struct latent_error *err)
     if (s->model && !s->verify)
         return tool_error(err, LATENT_E_CONFIG, "--model goes with --verify");
     if (s->verify) return 0;
+    if (s->record &&
+        (s->input.in || s->input.ticks || s->replay.loop || s->seconds > 0.0))
+        return tool_error(err, LATENT_E_CONFIG,
+                          "--record sends a record once and whole: without --in, "
+                          "--ticks, --loop and --seconds");
     if (!o->stream || !o->endpoint)
         return tool_error(err, LATENT_E_CONFIG,
                           "--stream and --bins are needed: see --help");
@@ -56,6 +62,8 @@ static int settings_read(struct settings *s, int argc, char **argv,
         {"batch", "N", OPTION_WHOLE, &o->batch, "bins per message (default 1)"},
         {"start-after-subscriber", NULL, OPTION_SWITCH, &o->after_subscriber,
          "the first bin waits for a receiver"},
+        {"record", "RECORD", OPTION_TEXT, &s->record,
+         "send the messages of a record of latentd, as they came"},
         {"verify", "RECORD", OPTION_TEXT, &s->verify,
          "run a record of latentd once more and compare every frame"},
         {"model", "FILE", OPTION_TEXT, &s->model,
@@ -67,6 +75,7 @@ static int settings_read(struct settings *s, int argc, char **argv,
         PROGRAM " --in FILE.h5:/dataset --stream NAME --bins ENDPOINT ...\n"
                 "       " PROGRAM " --ticks FILE.h5:/dataset --units FILE.h5:/dataset "
                 "--bin-ms B --stream NAME --bins ENDPOINT ...\n"
+                "       " PROGRAM " --record RECORD --stream NAME --bins ENDPOINT ...\n"
                 "       " PROGRAM " --verify RECORD [--model FILE]",
         rows};
     int status = options_parse(&table, argc, argv, err);
@@ -76,6 +85,8 @@ static int settings_read(struct settings *s, int argc, char **argv,
 static int replay(const struct settings *settings, struct latent_error *err)
 {
     struct reader *reader = NULL;
+    if (settings->record)
+        return resend_run(settings->record, &settings->replay.source, err);
     int status = reader_open(&reader, &settings->input, err);
     if (!status) status = replay_run(reader, &settings->replay, err);
     reader_close(reader);

@@ -203,7 +203,7 @@ static void print_result(struct verify *v, const char *path)
 {
     struct reading *r = v->reading;
 
-    printf("%s: stream %s", path, reading_text(r, "stream"));
+    printf("%s: stream %s", path, v->again.conf.streams[0].name);
     printf(", %s, mode %s\n", v->again.info.arch,
            latent_decoder_mode(v->again.decoder)->name);
     printf("entries %" PRIu64 ", frames compared %" PRIu64 ", thinned %" PRIu64

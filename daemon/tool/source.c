@@ -251,6 +251,16 @@ int source_flush(struct source *s, struct latent_error *err)
     return 0;
 }
 
+int source_send(struct source *s, const void *payload, size_t n, uint64_t due_ns,
+                struct latent_error *err)
+{
+    int status;
+    if (!s->options.full_speed && pace_wait_until(due_ns)) return SOURCE_STOPPED;
+    if (is_over(s)) return SOURCE_STOPPED;
+    status = part_send(s, s->topic, strlen(s->topic), ZMQ_SNDMORE, err);
+    return status ? status : part_send(s, payload, n, 0, err);
+}
+
 int source_put(struct source *s, const float *counts, uint32_t marks,
                struct latent_error *err)
 {

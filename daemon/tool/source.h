@@ -40,6 +40,10 @@ int source_open(struct source **out, const struct source_options *options,
  * negative. */
 int source_put(struct source *source, const float *counts, uint32_t marks,
                struct latent_error *err);
+/* Sends a message that somebody else has packed, when its time on the monotonic clock
+ * has come; not to be mixed with source_put. Likewise. */
+int source_send(struct source *source, const void *payload, size_t n, uint64_t due_ns,
+                struct latent_error *err);
 /* Sends what is left of the batch. */
 int source_flush(struct source *source, struct latent_error *err);
 /* End of a bin on the source's clock. */

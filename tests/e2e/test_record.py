@@ -211,6 +211,37 @@ class EveryPolicy(Case):
         self.check("gru", on_gap="reset", on_missing="hold-frame", max_age_ms=0.3)
 
 
+class Source(Case):
+    def test_sent_again(self):
+        """A record sent to a fresh stream gives the same frames, but for times."""
+        self.start(record="arm.record", on_gap="reset")
+        self.traffic.send_plain(100)
+        first = self.wait_for_traffic()
+        before = [self.consumer.payload() for _ in range(first["frames"]["published"])]
+        self.rig.stop()
+        self.rig.configure({"arm": {}})
+        self.rig.start()
+        consumer = self.rig.consumer("arm")
+        done = subprocess.run(
+            [rig.BIN / "latent-replay", "--record", self.path, "--stream", "arm", "--bins",
+             f"ipc://{self.rig.folder}/in"], capture_output=True, text=True, timeout=rig.WAIT_S,
+            check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("100 messages sent", done.stdout)
+        refused = subprocess.run(
+            [rig.BIN / "latent-replay", "--record", self.path, "--stream", "arm", "--bins",
+             "ipc:///tmp/none", "--loop"], capture_output=True, text=True, timeout=rig.WAIT_S,
+            check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("without", refused.stderr)
+        again = self.rig.wait_for("arm", "messages", "in", 100)
+        self.assertEqual(again["bins"], first["bins"])
+        for was in map(rig.pb.Frame.FromString, before):
+            now, = consumer.frames(1)
+            for name in ("epoch", "seq", "t_source_ns", "marks", "event_id", "latents", "readout"):
+                self.assertEqual(getattr(now, name), getattr(was, name))
+
+
 class Export(Case):
     """latentctl export, which needs no daemon."""
 
