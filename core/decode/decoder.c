@@ -24,6 +24,7 @@ struct decoder_state {
 
 struct latent_decoder {
     const latent_model *m;
+    const void *bound; /* the weights in this stream's precision */
     const struct latent_mode *mode;
     uint32_t groups, on_gap;
     uint64_t id;
@@ -67,7 +68,7 @@ static void decoder_carve(latent_decoder *d, int mode)
     d->latents = arena_floats(&d->work, dims->n_latents);
     d->rates = arena_floats(&d->work, dims->n_rates);
     d->readout = arena_floats(&d->work, dims->n_readout);
-    forward_init(&d->forward, d->m, mode, &memory);
+    forward_init(&d->forward, d->m, d->bound, mode, &memory);
 }
 
 static int decoder_memory(latent_decoder *d, int mode, struct latent_error *err)
@@ -112,7 +113,7 @@ static int options_check(const latent_model *m, const struct latent_options *o,
     const struct model_ops *ops = m->ops;
     const char *reason = NULL;
     if (o->on_gap == LATENT_GAP_PREDICT && ops->predict_check)
-        reason = ops->predict_check(m->bound);
+        reason = ops->predict_check(model_bound(m, o->precision));
     if (reason)
         return error_set(err, LATENT_E_UNSUPPORTED, "%s: %s", m->info.path, reason);
     uint32_t missing = o->groups & ~groups_of(m);
@@ -137,6 +138,7 @@ int latent_decoder_new(latent_decoder **out, const latent_model *m,
     latent_decoder *d = calloc(1, sizeof *d);
     if (!d) return error_set(err, LATENT_E_NOMEM, "no memory for a decoder");
     d->m = m;
+    d->bound = model_bound(m, o->precision);
     d->mode = &m->ops->modes[mode];
     d->groups = o->groups ? o->groups : groups_of(m);
     d->on_gap = o->on_gap;

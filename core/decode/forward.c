@@ -1,11 +1,11 @@
 /* The architecture's step with the readout stage behind it. */
 #include "decode/forward.h"
 
-void forward_init(struct forward *f, const latent_model *m, int mode,
+void forward_init(struct forward *f, const latent_model *m, const void *bound, int mode,
                   struct model_memory *memory)
 {
     f->m = m;
-    f->model = m->ops->init(m->bound, mode, memory);
+    f->model = m->ops->init(bound, mode, memory);
     if (m->stage.n_lags) stage_init(&f->stage, &m->stage, memory->state);
 }
 

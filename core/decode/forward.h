@@ -10,9 +10,9 @@ struct forward {
     struct stage_state stage;
 };
 
-/* Carve the states for a mode of m->ops->modes; once over counting arenas, then for
- * real. */
-void forward_init(struct forward *f, const latent_model *m, int mode,
+/* Carve the states for weights of m (model_bound) and a mode of m->ops->modes; once
+ * over counting arenas, then for real. */
+void forward_init(struct forward *f, const latent_model *m, const void *bound, int mode,
                   struct model_memory *memory);
 void forward_reset(struct forward *f);
 /* One bin, with counts [C] or (NULL) without. out must have a place for every group of

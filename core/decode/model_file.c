@@ -33,42 +33,78 @@ static int stage_bind(struct latent_model *m, struct weights *w,
     return config_finish(&c);
 }
 
-/* One run of the loads over an arena, counting or real. A wrong hyper-parameter makes
- * tensors look wrong too, so its text is the one to report. */
+/* Where a load puts its weights: those that stay, and raw matrices until it is over. */
+struct room {
+    enum precision precision;
+    struct arena *memory;
+    struct arena raw;
+};
+
+/* One run of the loads over arenas, counting or real. A wrong
+ * hyper-parameter makes tensors look wrong too, so its text is the one to report. */
 static int load_once(struct latent_model *m, const struct safetensors *file,
-                     bool *taken, struct arena *memory, struct latent_error *err)
+                     bool *taken, struct room *room, struct latent_error *err)
 {
     struct latent_error hyper_error = {0}, weights_error = {0};
-    struct weights w = {
-        .file = file, .arena = memory, .taken = taken, .err = &weights_error};
+    struct weights w = {.file = file,
+                        .arena = room->memory,
+                        .raw = &room->raw,
+                        .precision = room->precision,
+                        .taken = taken,
+                        .err = &weights_error};
+    const void **bound = &m->bound[room->precision];
     struct config hyper;
     memset(taken, 0, file->n_tensors * sizeof *taken);
     config_init(&hyper, m->config.hyper, "latent.config.hyper", &hyper_error);
     m->dims = dims_from_info(&m->info);
-    m->bound = m->ops->load(&w, &hyper, &m->dims);
+    *bound = m->ops->load(&w, &hyper, &m->dims);
     if (!hyper.status && !w.status) config_finish(&hyper);
     if (hyper.status) return error_set(err, hyper.status, "%s", hyper_error.text);
     int status = stage_bind(m, &w, err);
     if (status) return status;
     if (weights_finish(&w)) return error_set(err, w.status, "%s", weights_error.text);
-    assert(!memory->base || m->bound);
+    assert(!room->memory->base || *bound);
     return 0;
 }
 
+/* Arenas of the sizes that a counting run gave. */
+static int room_new(struct room *room, size_t n_memory, size_t n_raw,
+                    struct latent_error *err)
+{
+    if (n_memory <= MODEL_MAX_BYTES && n_raw <= MODEL_MAX_BYTES &&
+        !arena_new(room->memory, n_memory) && !arena_new(&room->raw, n_raw))
+        return 0;
+    return error_set(err, LATENT_E_NOMEM,
+                     "weights: no memory for %zu bytes and %zu while they are packed "
+                     "(at most %llu)",
+                     n_memory, n_raw, MODEL_MAX_BYTES);
+}
+
 /* Load twice: to learn the size, then into memory of that size. */
+static int load_precision(struct latent_model *m, const struct safetensors *file,
+                          bool *taken, enum precision precision,
+                          struct latent_error *err)
+{
+    struct arena counting = {0};
+    struct room count = {.precision = precision, .memory = &counting};
+    struct room real = {.precision = precision, .memory = &m->memory[precision]};
+    int status = load_once(m, file, taken, &count, err);
+    if (!status) status = room_new(&real, counting.used, count.raw.used, err);
+    if (!status) status = load_once(m, file, taken, &real, err);
+    arena_free(&real.raw);
+    return status;
+}
+
+/* The weights in every precision that the file lists. */
 static int load_weights(struct latent_model *m, const struct safetensors *file,
                         struct latent_error *err)
 {
     bool *taken = calloc(file->n_tensors + 1, sizeof *taken);
     if (!taken) return error_set(err, LATENT_E_NOMEM, "out of memory");
-    struct arena counting = {0};
-    int status = load_once(m, file, taken, &counting, err);
-    if (!status &&
-        (counting.used > MODEL_MAX_BYTES || arena_new(&m->memory, counting.used)))
-        status = error_set(err, LATENT_E_NOMEM,
-                           "weights: no memory for %zu bytes (at most %llu)",
-                           counting.used, MODEL_MAX_BYTES);
-    if (!status) status = load_once(m, file, taken, &m->memory, err);
+    int status = 0;
+    for (uint32_t i = 0; !status && i < m->info.n_precisions; i++)
+        status = load_precision(
+            m, file, taken, (enum precision)precision_find(m->info.precisions[i]), err);
     free(taken);
     return status;
 }
@@ -100,7 +136,8 @@ static int check_modes(const struct latent_model *m, struct latent_error *err)
 {
     for (uint32_t i = 0; i < m->info.n_modes && m->ops->mode_check; i++) {
         const char *name = m->info.modes[i].name;
-        const char *reason = m->ops->mode_check(m->bound, model_mode(m, name));
+        const char *reason =
+            m->ops->mode_check(model_bound(m, NULL), model_mode(m, name));
         if (reason)
             return error_set(
                 err, LATENT_E_UNSUPPORTED,
@@ -201,7 +238,7 @@ void latent_model_info(const latent_model *m, struct latent_info *out)
 void latent_model_close(latent_model *m)
 {
     if (!m) return;
-    arena_free(&m->memory);
+    for (int p = 0; p < N_PRECISIONS; p++) arena_free(&m->memory[p]);
     model_config_free(&m->config);
     free(m->config_text);
     free(m->path);
@@ -226,4 +263,11 @@ bool model_has_precision(const latent_model *m, const char *name)
     for (uint32_t i = 0; i < m->info.n_precisions; i++)
         if (strcmp(m->info.precisions[i], name) == 0) return true;
     return false;
+}
+
+const void *model_bound(const latent_model *m, const char *precision)
+{
+    int found = precision_find(precision ? precision : m->info.precisions[0]);
+    assert(found >= 0 && m->bound[found]);
+    return m->bound[found];
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/arena.h"
+#include "base/precision.h"
 #include "decode/model_config.h"
 #include "decode/stage.h"
 #include "latent.h"
@@ -14,11 +15,13 @@
 /* Read-only once open; shared by its decoders. */
 struct latent_model {
     const struct model_ops *ops;
-    const void *bound;      /* what ops->load returned; lies in memory */
     struct model_dims dims; /* the stage's readout included */
     struct stage stage;
     struct latent_info info;
-    struct arena memory;        /* bound and packed weights, nothing else */
+    /* Of each listed precision: what ops->load returned, and where that lies with the
+     * packed weights, and nothing else. */
+    const void *bound[N_PRECISIONS];
+    struct arena memory[N_PRECISIONS];
     struct model_config config; /* owns the strings and arrays of info and dims */
     char *path, *config_text;
 };
@@ -35,5 +38,7 @@ int model_open_bytes(latent_model **out, const void *bytes, size_t n,
 int model_mode(const latent_model *m, const char *name);
 /* Does the file list this precision? NULL: its first, always true. */
 bool model_has_precision(const latent_model *m, const char *name);
+/* The weights in a listed precision; NULL: its first. */
+const void *model_bound(const latent_model *m, const char *precision);
 
 #endif

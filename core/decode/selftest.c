@@ -12,10 +12,17 @@
 #include "decode/forward.h"
 #include "kernels/denormals.h"
 
-/* |found - expected| <= TOLERANCE_F32 * max(1, size): float32 against a float64
- * reference. size is |expected|; of a readout the largest |expected| of its dimension,
- * since a velocity of hundreds of mm/s is no more exact where it crosses zero. */
-#define TOLERANCE_F32 1e-4
+/* |found - expected| <= tolerance * max(1, size), against a float64 reference with the
+ * weights as they were before rounding. size is |expected|; of a readout the largest
+ * |expected| of its dimension, since a velocity of hundreds of mm/s is no more exact
+ * where it crosses zero. f32 differs by the rounding of its sums, bf16 and int8 by that
+ * of the weights, which is the price of a precision: their tolerance finds damage and
+ * models that cannot afford it, not the last digit. */
+static const double tolerances[N_PRECISIONS] = {
+    [PRECISION_F32] = 1e-4,
+    [PRECISION_BF16] = 0.02,
+    [PRECISION_INT8] = 0.05,
+};
 #define N_GROUPS 3
 
 /* One output group of one mode: what the file expects and where the model writes. */
@@ -32,6 +39,8 @@ struct selftest {
     const struct latent_model *m;
     const struct safetensors *file;
     const struct latent_mode *mode;
+    const char *precision;
+    double tolerance;
     const struct tensor *input; /* [T, C] */
     size_t n_bins;              /* T of this mode */
     bool linear_rates;          /* compare rates, not their logarithm */
@@ -178,8 +187,9 @@ static int state_new(struct selftest *s)
 {
     const struct latent_model *m = s->m;
     int mode = model_mode(m, s->mode->name);
+    const void *bound = model_bound(m, s->precision);
     struct arena state = {0}, work = {0};
-    forward_init(&s->forward, m, mode,
+    forward_init(&s->forward, m, bound, mode,
                  &(struct model_memory){.state = &state, .work = &work});
     if (state.used > MODEL_MAX_BYTES || work.used > MODEL_MAX_BYTES ||
         arena_new(&s->state_memory, state.used) ||
@@ -190,7 +200,7 @@ static int state_new(struct selftest *s)
                          "%llu)",
                          s->mode->name, state.used, work.used, MODEL_MAX_BYTES);
     struct model_memory memory = {.state = &s->state_memory, .work = &s->work_memory};
-    forward_init(&s->forward, m, mode, &memory);
+    forward_init(&s->forward, m, bound, mode, &memory);
     forward_reset(&s->forward);
     return 0;
 }
@@ -243,15 +253,17 @@ static int answer_compare(const struct selftest *s, const struct answer *a)
             found = log(found);
         double size =
             a->by_column ? column_size(a, s->n_bins, i % a->width) : fabs(expected);
-        if (fabs(found - expected) <= TOLERANCE_F32 * fmax(1.0, size)) continue;
+        if (fabs(found - expected) <= s->tolerance * fmax(1.0, size)) continue;
         return error_set(
             s->err, LATENT_E_SELFTEST,
             "known answer not reproduced in mode \"%s\": tensor \"%s\", bin %zu, "
-            "element "
-            "%zu: expected %.9g, found %.9g (tolerance %g); the weights, the "
-            "hyper-parameters or the answer are damaged",
+            "element %zu: expected %.9g, found %.9g (tolerance %g, precision %s); the "
+            "weights, the hyper-parameters or the answer are damaged%s",
             s->mode->name, a->tensor->name, i / a->width, i % a->width, expected, found,
-            TOLERANCE_F32);
+            s->tolerance, s->precision,
+            s->tolerance > tolerances[PRECISION_F32]
+                ? ", or this model cannot afford the precision"
+                : "");
     }
     return 0;
 }
@@ -324,9 +336,13 @@ int selftest_run(const struct latent_model *m, const struct safetensors *file,
     if (!status)
         s.input = rows_find(&s, SELFTEST_PREFIX "input", m->info.n_channels, &status);
     if (!status) status = input_check(&s);
-    for (uint32_t i = 0; i < m->info.n_modes && !status; i++) {
-        s.mode = &m->info.modes[i];
-        status = mode_test(&s);
+    for (uint32_t p = 0; p < m->info.n_precisions && !status; p++) {
+        s.precision = m->info.precisions[p];
+        s.tolerance = tolerances[precision_find(s.precision)];
+        for (uint32_t i = 0; i < m->info.n_modes && !status; i++) {
+            s.mode = &m->info.modes[i];
+            status = mode_test(&s);
+        }
     }
     return status;
 }

@@ -125,6 +125,7 @@ static void gru_predict(void *state, struct model_out *out)
 
 const struct model_ops gru_ops = {
     .name = "gru",
+    .narrow = true,
     .modes = gru_modes,
     .load = gru_load,
     .init = gru_init,

@@ -370,6 +370,7 @@ static void lfads_trial(void *state, const float *counts, size_t n_bins,
 
 const struct model_ops lfads_ops = {
     .name = "lfads",
+    .narrow = true,
     .modes = lfads_modes,
     .load = lfads_load,
     .init = lfads_init,

@@ -386,6 +386,7 @@ static void ndt_trial(void *state, const float *counts, size_t n_bins,
 
 const struct model_ops ndt_ops = {
     .name = "ndt",
+    .narrow = true,
     .modes = ndt_modes,
     .load = ndt_load,
     .mode_check = ndt_mode_check,

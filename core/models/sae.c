@@ -306,6 +306,7 @@ static void sae_trial(void *state, const float *counts, size_t n_bins,
 
 const struct model_ops sae_ops = {
     .name = "sae",
+    .narrow = true,
     .modes = sae_modes,
     .load = sae_load,
     .init = sae_init,

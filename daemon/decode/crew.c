@@ -24,8 +24,8 @@ struct crew {
 
 struct worker {
     struct crew *crew;
-    latent_decoder *decoder;
-    struct results_rows *rows;
+    latent_decoder *decoder, *other; /* other: NULL, or in the precision against */
+    struct results_rows *rows, *other_rows;
     float *counts; /* [n_slab_bins][n_channels] */
     struct latent_error err;
     pthread_t thread;
@@ -48,7 +48,8 @@ static int core_fail(struct worker *w, int status, size_t trial, size_t bin)
 }
 
 /* One slab, bin by bin. The marks are those that latent-replay sends. */
-static int slab_step(struct worker *w, size_t trial, size_t first, size_t n)
+static int slab_step(struct worker *w, latent_decoder *decoder,
+                     struct results_rows *rows, size_t trial, size_t first, size_t n)
 {
     const struct reader_shape *s = w->crew->shape;
     struct latent_frame frame;
@@ -61,19 +62,20 @@ static int slab_step(struct worker *w, size_t trial, size_t first, size_t n)
             .n_channels = (uint32_t)s->n_channels,
             .counts = w->counts + i * s->n_channels,
         };
-        int status = latent_decoder_step(w->decoder, &bin, &frame);
+        int status = latent_decoder_step(decoder, &bin, &frame);
         if (status) return core_fail(w, status, trial, first + i);
-        results_row_set(w->rows, i, &frame);
+        results_row_set(rows, i, &frame);
     }
     return 0;
 }
 
 /* One whole trial in an offline mode; it has no flags. */
-static int trial_step(struct worker *w, size_t trial)
+static int trial_step(struct worker *w, latent_decoder *decoder,
+                      struct results_rows *rows, size_t trial)
 {
-    int status = latent_decoder_trial(w->decoder, w->counts, w->crew->shape->n_bins,
-                                      results_latents(w->rows), results_rates(w->rows),
-                                      results_readout(w->rows));
+    int status = latent_decoder_trial(decoder, w->counts, w->crew->shape->n_bins,
+                                      results_latents(rows), results_rates(rows),
+                                      results_readout(rows));
     return status ? core_fail(w, status, trial, 0) : 0;
 }
 
@@ -97,12 +99,34 @@ static int slab_write(struct worker *w, size_t trial, size_t first, size_t n)
     return status;
 }
 
+static int slab_run(struct worker *w, latent_decoder *decoder,
+                    struct results_rows *rows, size_t trial, size_t first, size_t n)
+{
+    return latent_decoder_mode(decoder)->offline
+               ? trial_step(w, decoder, rows, trial)
+               : slab_step(w, decoder, rows, trial, first, n);
+}
+
+static void slab_compare(struct worker *w, size_t n)
+{
+    struct crew *c = w->crew;
+    struct compared found = {results_rates(w->rows), results_readout(w->rows)};
+    struct compared against = {results_rates(w->other_rows),
+                               results_readout(w->other_rows)};
+    pthread_mutex_lock(&c->lock);
+    comparison_add(c->job->comparison, n, w->counts, found, against);
+    pthread_mutex_unlock(&c->lock);
+}
+
 static int slab_decode(struct worker *w, size_t trial, size_t first, size_t n)
 {
     int status = slab_read(w, trial, first, n);
     if (status) return status;
-    status = latent_decoder_mode(w->decoder)->offline ? trial_step(w, trial)
-                                                      : slab_step(w, trial, first, n);
+    status = slab_run(w, w->decoder, w->rows, trial, first, n);
+    if (!status && w->other) {
+        status = slab_run(w, w->other, w->other_rows, trial, first, n);
+        if (!status) slab_compare(w, n);
+    }
     if (!status) status = slab_write(w, trial, first, n);
     if (!status && stop_requested())
         status = tool_error(&w->err, LATENT_E_IO, "stopped: nothing was written");
@@ -157,16 +181,25 @@ static int worker_init(struct worker *w, struct crew *c)
     int status =
         latent_decoder_new(&w->decoder, c->job->model, &c->job->options, &w->err);
     if (status) return status;
+    if (c->job->against) {
+        struct latent_options options = c->job->options;
+        options.precision = c->job->against;
+        status = latent_decoder_new(&w->other, c->job->model, &options, &w->err);
+        if (status) return status;
+        w->other_rows = results_rows_new(c->job->results, c->job->n_slab_bins);
+    }
     w->rows = results_rows_new(c->job->results, c->job->n_slab_bins);
     w->counts = malloc(c->job->n_slab_bins * c->shape->n_channels * sizeof *w->counts);
-    if (w->rows && w->counts) return 0;
+    if (w->rows && w->counts && (!w->other || w->other_rows)) return 0;
     return tool_error(&w->err, LATENT_E_NOMEM, "out of memory");
 }
 
 static void worker_clear(struct worker *w)
 {
     latent_decoder_free(w->decoder);
+    latent_decoder_free(w->other);
     results_rows_free(w->rows);
+    results_rows_free(w->other_rows);
     free(w->counts);
 }
 

@@ -3,6 +3,7 @@
 #ifndef DECODE_CREW_H
 #define DECODE_CREW_H
 
+#include "decode/compare.h"
 #include "decode/results.h"
 #include "latent.h"
 #include "reader/reader.h"
@@ -11,6 +12,8 @@
 struct crew_job {
     const latent_model *model;
     struct latent_options options; /* of each decoder */
+    const char *against; /* NULL, or a precision that decodes beside it, to compare */
+    struct comparison *comparison; /* where to */
     struct reader *reader;
     struct results *results;
     size_t n_slab_bins; /* bins read and written at once; offline modes: the trial */

@@ -18,7 +18,8 @@
 #define SLAB_BINS 1024
 
 struct settings {
-    const char *model, *out, *mode;
+    const char *model, *out, *mode, *precision, *compare;
+    double max_loss;    /* bits/spike; 0: none is too much */
     uint64_t n_threads; /* 0: as many as there are processors */
     int fast;
     struct reader_options input;
@@ -34,6 +35,7 @@ struct decoding {
     struct reader *reader;
     const struct reader_shape *shape;
     struct results *results;
+    struct comparison *comparison; /* with --compare */
 };
 
 static int settings_read(struct settings *s, int argc, char **argv,
@@ -45,6 +47,12 @@ static int settings_read(struct settings *s, int argc, char **argv,
         {"out", "FILE", OPTION_TEXT, &s->out, "where the results go (HDF5)"},
         {"mode", "MODE", OPTION_TEXT, &s->mode,
          "one of the model's (default: its first)"},
+        {"precision", "P", OPTION_TEXT, &s->precision,
+         "one of the model's (default: its first)"},
+        {"compare", "P", OPTION_TEXT, &s->compare,
+         "decode in this precision, too, and tell what the other one costs"},
+        {"max-loss", "BITS", OPTION_NUMBER, &s->max_loss,
+         "with --compare: write nothing where more bits/spike are lost"},
         {"threads", "N", OPTION_WHOLE, &s->n_threads,
          "trials decoded at a time (default: one for each processor)"},
         {"fast", NULL, OPTION_SWITCH, &s->fast,
@@ -64,6 +72,8 @@ static int settings_read(struct settings *s, int argc, char **argv,
     if (status == OPTIONS_RUN && (!s->model || !s->out))
         return tool_error(err, LATENT_E_CONFIG,
                           "--model and --out are needed: see --help");
+    if (status == OPTIONS_RUN && s->max_loss > 0.0 && !s->compare)
+        return tool_error(err, LATENT_E_CONFIG, "--max-loss belongs to --compare");
     if (status == OPTIONS_RUN && in->in && in->seconds > 0.0)
         return tool_error(err, LATENT_E_CONFIG, "--seconds belongs to --ticks");
     return status;
@@ -162,6 +172,18 @@ static const char *mode_choose(const struct decoding *d)
     return s->fast && whole ? whole->name : name;
 }
 
+static int comparison_open(struct decoding *d)
+{
+    const struct settings *s = d->settings;
+    if (s->max_loss > 0.0 && !d->info.n_rates)
+        return tool_error(d->err, LATENT_E_CONFIG,
+                          "--max-loss counts bits/spike: the model %s has no rates",
+                          d->info.path);
+    if (s->compare) d->comparison = comparison_new(&d->info);
+    if (!s->compare || d->comparison) return 0;
+    return tool_error(d->err, LATENT_E_NOMEM, "out of memory");
+}
+
 /* The shape and the mode are known once a decoder could be made. */
 static int model_open(struct decoding *d)
 {
@@ -169,13 +191,14 @@ static int model_open(struct decoding *d)
     if (status) return status;
     latent_model_info(d->model, &d->info);
     /* A recording has no gaps to predict over; some models could not. */
-    d->options =
-        (struct latent_options){.mode = mode_choose(d), .on_gap = LATENT_GAP_RESET};
+    d->options = (struct latent_options){.mode = mode_choose(d),
+                                         .precision = d->settings->precision,
+                                         .on_gap = LATENT_GAP_RESET};
     latent_decoder *decoder = NULL;
     status = latent_decoder_new(&decoder, d->model, &d->options, d->err);
     if (!status) d->mode = latent_decoder_mode(decoder);
     latent_decoder_free(decoder);
-    return status;
+    return status ? status : comparison_open(d);
 }
 
 static int decoding_open(struct decoding *d)
@@ -192,6 +215,7 @@ static int decoding_open(struct decoding *d)
 static void decoding_close(struct decoding *d)
 {
     results_abort(d->results);
+    comparison_free(d->comparison);
     reader_close(d->reader);
     latent_model_close(d->model);
 }
@@ -201,6 +225,8 @@ static int recording_decode(const struct decoding *d)
     size_t n_threads = d->settings->n_threads;
     const struct crew_job job = {.model = d->model,
                                  .options = d->options,
+                                 .against = d->settings->compare,
+                                 .comparison = d->comparison,
                                  .reader = d->reader,
                                  .results = d->results,
                                  .n_slab_bins = slab_bins(d),
@@ -209,12 +235,31 @@ static int recording_decode(const struct decoding *d)
     return crew_run(&job, d->err);
 }
 
+static const char *precision_in_use(const struct decoding *d)
+{
+    return d->settings->precision ? d->settings->precision : d->info.precisions[0];
+}
+
+/* Tell what the precision costs; too much is an error, and nothing is written. */
+static int comparison_judge(const struct decoding *d)
+{
+    const struct settings *s = d->settings;
+    double loss = comparison_loss(d->comparison);
+    comparison_print(d->comparison, precision_in_use(d), s->compare);
+    if (s->max_loss <= 0.0 || loss <= s->max_loss) return 0;
+    return tool_error(d->err, LATENT_E_OUTPUT,
+                      "%s loses %g bits/spike against %s, more than --max-loss %g: "
+                      "nothing was written",
+                      precision_in_use(d), loss, s->compare, s->max_loss);
+}
+
 static int decode_run(const struct settings *settings, struct latent_error *err)
 {
     struct decoding d = {.settings = settings, .err = err};
     stop_install();
     int status = decoding_open(&d);
     if (!status) status = recording_decode(&d);
+    if (!status && d.comparison) status = comparison_judge(&d);
     if (!status) {
         status = results_commit(d.results);
         d.results = NULL;

@@ -3,7 +3,7 @@ import argparse
 import json
 import math
 
-from common import model_file
+from common import model_file, precision
 from common.checkpoint import read as read_checkpoint
 from common.dataset import read_dataset
 from common.model_file import Model, build_config
@@ -30,6 +30,7 @@ def exporter_parser(text, modes):
     parser.add_argument("--statistics", metavar="FILE.h5:/dataset",
                         help="training counts [..., channels]: their mean and variance go into the "
                              "file\n(for masking; for predict by wiener and kalman --form given)")
+    precision.add_options(parser)
     return parser
 
 
@@ -139,6 +140,7 @@ def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, we
         checkpoint_sha256=checkpoint.sha256, channels=channels)
     model = Model(config, weights)
     model_file.run_selftest(model, run, selftest_bins, selftest_counts)
+    precision.apply(model, args)
     model_file.write_model(args.output, model)
     print_summary(args.output, model)
 

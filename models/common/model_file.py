@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import safetensors, stage
+from common import precision, safetensors, stage
 from common.refusal import Refusal
 
 FORMAT = 1
@@ -130,7 +130,8 @@ def write_model(path, model):
 
 
 def read_model(path):
-    """-> Model. Only the outline is checked: the loader in C does the rest."""
+    """-> Model, its matrices as floats. Only the outline is checked: the loader in C does the
+    rest."""
     tensors, metadata = safetensors.read(path)
     if "latent.config" not in metadata:
         raise Refusal(f"{path}: no latent.config: a safetensors file, but not a model file")
@@ -138,5 +139,6 @@ def read_model(path):
     missing = CONFIG_KEYS - set(config)
     if missing:
         raise Refusal(f"{path}: latent.config lacks {', '.join(sorted(missing))}")
-    weights = {k: v for k, v in tensors.items() if not k.startswith("selftest.")}
+    weights = precision.widened(
+        {k: v for k, v in tensors.items() if not k.startswith("selftest.")})
     return Model(config, weights, {k: v for k, v in tensors.items() if k.startswith("selftest.")})

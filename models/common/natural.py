@@ -6,7 +6,7 @@ are drawn from rates of the model itself.
 """
 import numpy as np
 
-from common import exporting, model_file
+from common import exporting, model_file, precision
 from common.refusal import Refusal
 
 SEED = 20240229
@@ -66,5 +66,6 @@ def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, we
         if not np.isfinite(array).all():
             raise Refusal(f"{args.input}: tensor {name} holds values that are not finite")
     fill_selftest(model, run, hyper["window_bins"])
+    precision.apply(model, args)
     model_file.write_model(args.output, model)
     exporting.print_summary(args.output, model)

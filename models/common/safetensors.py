@@ -13,7 +13,8 @@ from common.refusal import Refusal
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
           "I8": "i1", "U8": "u1", "BOOL": "?"}
-NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
+# numpy has no bfloat16: what is written from uint16 are its bits.
+NAMES = {np.dtype("<u2"): "BF16", **{np.dtype(code): name for name, code in DTYPES.items()}}
 HEADER_MAX = 100 << 20
 
 

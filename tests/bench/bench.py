@@ -19,7 +19,8 @@ from rows import ROWS, prepare
 from situations import PLANS
 from workers import Absent, Worker, latentd_command, ort_command, ort_stems, torch_command
 
-AGREEMENT = 1e-3  # of the largest value: float32 against float32, another order of summation
+# Of the largest value: another order of summation, or rounded weights against float32.
+AGREEMENT = {"f32": 1e-3, "bf16": 0.02, "int8": 0.05}
 PARTS = {"end-to-end": end_to_end.measure, "offline": offline.measure,
          "sweeps": sweeps.measure}
 LATENTD, ORT, TORCH = "latentd", "ONNX Runtime", "PyTorch"
@@ -60,11 +61,11 @@ def disagreement(row, workers):
             for worker, values in answers.items()}
 
 
-def drop_strangers(workers, differences, missing):
+def drop_strangers(row, workers, differences, missing):
     """A peer that computes something else is no comparison."""
     kept = []
     for worker in workers:
-        if differences[worker] <= AGREEMENT:
+        if differences[worker] <= AGREEMENT[row.precision]:
             kept.append(worker)
             continue
         missing[f"{worker.kind} {worker.variant}"] = (
@@ -141,7 +142,7 @@ def measure_row(row, options, bandwidth):
         model, model_path, counts_path = prepare(row, folder)
         workers, missing = start_workers(row, model, model_path, counts_path, folder, options)
         differences = disagreement(row, workers)
-        workers = drop_strangers(workers, differences, missing)
+        workers = drop_strangers(row, workers, differences, missing)
         hot_times = measure_hot(row, workers, plan)
         hot = [figures(row, worker, hot_times[worker], hot_times[workers[0]]) for worker in workers]
         chosen = [worker for worker, result in zip(workers, hot)

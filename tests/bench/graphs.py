@@ -8,6 +8,8 @@ import pathlib
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from masks import banded_mask
+
 OPSET = 17
 
 
@@ -187,9 +189,10 @@ def head_rows(g, x, n_rows, heads, size):
     return g.op("Transpose", [g.op("Reshape", [x, g.sizes(n_rows, heads, size)])], perm=[1, 0, 2])
 
 
-def window_layer(g, h, weights, layer, hyper, n_bins, n_queries):
+def window_layer(g, h, model, layer, n_queries):
     """One layer over a window; the last one may answer for its last rows only."""
-    d, heads = hyper["width"], hyper["heads"]
+    weights, hyper = model.weights, model.hyper
+    d, heads, n_bins = hyper["width"], hyper["heads"], hyper["window_bins"]
     prefix, size = layer_prefix(layer), d // heads
     weight, bias = scaled_projection(weights, prefix, d, heads)
     x = last = g.norm(h, weights, prefix + "norm1")
@@ -200,8 +203,8 @@ def window_layer(g, h, weights, layer, hyper, n_bins, n_queries):
     k = head_rows(g, g.linear(x, weight[d:2 * d], bias[d:2 * d]), n_bins, heads, size)
     v = head_rows(g, g.linear(x, weight[2 * d:], bias[2 * d:]), n_bins, heads, size)
     logits = g.op("MatMul", [q, g.op("Transpose", [k], perm=[0, 2, 1])])
-    if n_queries > 1:
-        mask = np.triu(np.full((n_bins, n_bins), -np.inf, np.float32), 1)
+    mask = banded_mask(model, n_bins)[n_bins - n_queries:]
+    if mask.any():
         logits = g.op("Add", [logits, g.weight(mask)])
     attended = g.op("MatMul", [g.op("Softmax", [logits], axis=-1), v])
     merged = g.op("Transpose", [attended], perm=[1, 0, 2])
@@ -225,7 +228,7 @@ def ndt_window(stem, variant, model, counts_file, n_phases):
     h = g.op("Add", [scaled, g.weight(weights["pos_encoder.pos_embedding.weight"])])
     for layer in range(hyper["layers"]):
         is_last = variant == "last row only" and layer == hyper["layers"] - 1
-        h = window_layer(g, h, weights, layer, hyper, n_bins, 1 if is_last else n_bins)
+        h = window_layer(g, h, model, layer, 1 if is_last else n_bins)
     ndt_head(g, h, weights, 1 if variant == "last row only" else n_bins)
     g.save(stem, n_phases)
 

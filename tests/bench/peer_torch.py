@@ -13,6 +13,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "models"))
 from common import model_file  # noqa: E402
+from masks import banded_mask  # noqa: E402
 
 try:
     import torch
@@ -79,7 +80,7 @@ class Ndt(nn.Module):
         self.positions, self.g, self.e, self.w, self.b = (
             nn.Parameter(torch.from_numpy(weights[name])) for name in names)
         self.width, self.scale = d, math.sqrt(d)
-        self.mask = torch.triu(torch.full((n_bins, n_bins), -math.inf), 1)
+        self.mask = torch.from_numpy(banded_mask(model, n_bins))
         self.cache = torch.zeros(2, hyper["layers"], heads, n_bins, d // heads)
 
     def head(self, h: Tensor):

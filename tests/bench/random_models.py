@@ -65,9 +65,11 @@ def ndt_layer(generator, prefix, d, hidden):
     }
 
 
-def ndt(path, generator, *, n_channels, layers, heads, hidden, trial_bins, modes, width=None):
+def ndt(path, generator, *, n_channels, layers, heads, hidden, trial_bins, modes, width=None,
+        back=0):
     """The published configuration: identity embedding, pre-norm, learnt positions; causal.
-    With a width: a linear embedding of the channels into it."""
+    With a width: a linear embedding of the channels into it. back: bins a query looks back, 0: to
+    the first."""
     d = width or n_channels
     weights = {
         "pos_encoder.pos_embedding.weight": random(generator, trial_bins, d, scale=math.sqrt(d)),
@@ -86,7 +88,7 @@ def ndt(path, generator, *, n_channels, layers, heads, hidden, trial_bins, modes
              "embed": "linear" if width else "identity", "embed_dim": 0, "max_count": 0,
              "pre_norm": True, "final_norm": "layer",
              "position": "learnt", "position_offset": False, "trial_bins": trial_bins,
-             "window_bins": trial_bins, "context_forward": 0, "context_backward": 0,
+             "window_bins": trial_bins, "context_forward": 0, "context_backward": back,
              "head_layers": 1, "lograte": True}
     return finish(path, "ndt", n_channels, modes, hyper, (d, n_channels, []), weights, n_bins=8)
 

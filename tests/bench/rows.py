@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 import random_models
+from common.model_file import write_model
 
 F32 = 4
 
@@ -28,6 +29,7 @@ class Row:
     torch: str = None
     goal: float = None
     no_peer: str = ""
+    precision: str = "f32"  # latentd's; the peers compute in float32
 
 
 def poisson(n_channels, n_bins, mean=0.2):
@@ -50,13 +52,17 @@ def n_bytes(arrays):
     return sum(array.size * F32 for array in arrays)
 
 
-def cached_bytes(model):
-    """Every weight, one row of positions, and on average half the trial's keys and values."""
-    hyper = model.hyper
-    positions = model.weights["pos_encoder.pos_embedding.weight"].size * F32
-    rows = (hyper["trial_bins"] + 1) / 2
-    cache = 2 * hyper["layers"] * rows * hyper["width"] * F32
-    return n_bytes(model.weights.values()) - positions + hyper["width"] * F32 + cache
+def cached_bytes(size):
+    """Every weight (size: bytes of one), one row of positions, and on average half the trial's keys
+    and values."""
+    def step_bytes(model):
+        hyper = model.hyper
+        positions = model.weights["pos_encoder.pos_embedding.weight"].size * F32
+        weights = (n_bytes(model.weights.values()) - positions) * size / F32
+        rows = (hyper["trial_bins"] + 1) / 2
+        cache = 2 * hyper["layers"] * rows * hyper["width"] * F32
+        return weights + hyper["width"] * F32 + cache
+    return step_bytes
 
 
 def gru_bytes(share):
@@ -67,10 +73,10 @@ def gru_bytes(share):
     return step_bytes
 
 
-def ndt_row(name, title, *, mode, n_channels, layers, trial, **rest):
+def ndt_row(name, title, *, mode, n_channels, layers, trial, back=0, **rest):
     def make(path, generator):
         return random_models.ndt(path, generator, n_channels=n_channels, layers=layers, heads=2,
-                                 hidden=128, trial_bins=trial, modes=[mode])
+                                 hidden=128, trial_bins=trial, modes=[mode], back=back)
     return Row(name, title, make, mode, trial, trial if mode == "A" else 0,
                poisson(n_channels, trial), **rest)
 
@@ -119,17 +125,26 @@ def marble_make(path, generator):
 
 ROWS = (
     ndt_row("m700-cached", "NDT m700 (202 channels, 6 layers), mode A: cached, mean of bins 0-89",
-            mode="A", n_channels=202, layers=6, trial=90, step_bytes=cached_bytes,
-            onnx=CACHED_GRAPHS, torch="cached", goal=1.5),
+            mode="A", n_channels=202, layers=6, trial=90, step_bytes=cached_bytes(4),
+            onnx=CACHED_GRAPHS, torch="cached", goal=2.0),
+    ndt_row("m700-bf16", "NDT m700, mode A in bf16; the peers in float32",
+            mode="A", n_channels=202, layers=6, trial=90, step_bytes=cached_bytes(2),
+            onnx=CACHED_GRAPHS, torch="cached", goal=4.0, precision="bf16"),
+    ndt_row("m700-int8", "NDT m700, mode A in int8; the peers in float32",
+            mode="A", n_channels=202, layers=6, trial=90, step_bytes=cached_bytes(1),
+            onnx=CACHED_GRAPHS, torch="cached", goal=12.0, precision="int8"),
     ndt_row("m700-window", "NDT m700, mode C: whole window of 90 bins, causal, newest bin answered",
             mode="C", n_channels=202, layers=6, trial=90, step_bytes=None,
-            onnx=WINDOW_GRAPHS, torch="window"),
+            onnx=WINDOW_GRAPHS, torch="window", goal=1.2),
+    ndt_row("m700-banded", "NDT m700, mode C: the same, each bin looking back at 32 at most",
+            mode="C", n_channels=202, layers=6, trial=90, back=32, step_bytes=None,
+            onnx=WINDOW_GRAPHS, torch="window", goal=1.35),
     ndt_row("mc_maze-cached", "NDT mc_maze (182 channels, 4 layers), mode A: mean of bins 0-179",
-            mode="A", n_channels=182, layers=4, trial=180, step_bytes=cached_bytes,
+            mode="A", n_channels=182, layers=4, trial=180, step_bytes=cached_bytes(4),
             onnx=CACHED_GRAPHS, torch="cached"),
     gru_row("gru-sparse", "GRU 202 -> 128 -> rates 202, 10 % of the inputs not zero", 0.1,
-            goal=1.5),
-    gru_row("gru-dense", "GRU 202 -> 128 -> rates 202, every input not zero", 1.0),
+            goal=6.0),
+    gru_row("gru-dense", "GRU 202 -> 128 -> rates 202, every input not zero", 1.0, goal=3.3),
     smc_row("smc-maze", "Low-rank RNN, 137 -> 182 channels, 36 latents, 512 units, 100 particles",
             n_channels=137, n_rates=182, n_latents=36, units=512, particles=100),
     Row("kalman", "Kalman filter, 96 channels, 5 states, steady gain, float64", kalman_make,
@@ -152,5 +167,8 @@ def prepare(row, folder, seed=700):
     path = pathlib.Path(folder) / f"{row.name}.safetensors"
     counts_path = pathlib.Path(folder) / f"{row.name}.counts"
     model = row.make(path, generator)
+    if row.precision != "f32":
+        model.config["precisions"] = [row.precision]
+        write_model(path, model)
     row.counts(generator).tofile(counts_path)
     return model, path, counts_path

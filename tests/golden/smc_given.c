@@ -116,7 +116,7 @@ int main(int argc, char **argv)
     latent_model *model;
     if (argc != 4) fail("usage", "smc_given MODEL IN OUT");
     if (latent_model_open(&model, argv[1], &err)) fail(argv[1], err.text);
-    struct run r = {.m = model->bound};
+    struct run r = {.m = model_bound(model, NULL)};
     r.in = fopen(argv[2], "rb");
     r.out = fopen(argv[3], "wb");
     if (!r.in || !r.out) fail(argv[2], "cannot be opened");

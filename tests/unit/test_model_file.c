@@ -69,7 +69,8 @@ static void test_sound_file_tells_all(void **unused)
     check_kalman_readout(info.readout);
     assert_string_equal(info.path, path);
     assert_memory_equal(info.sha256, st.sha256, sizeof st.sha256);
-    assert_int_equal(m->memory.used, m->memory.size);
+    const struct arena *memory = &m->memory[PRECISION_F32];
+    assert_int_equal(memory->used, memory->size);
     safetensors_close(&st);
     latent_model_close(m);
     latent_model_close(NULL);

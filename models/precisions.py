@@ -1,0 +1,34 @@
+#!/usr/bin/python3
+"""Write a model file again with other precisions: those it may run in, or its matrices rounded.
+
+Known answers, hyper-parameters and weights stay; latentd checks the known answers in every listed
+precision, within the tolerance of each, when it loads the file.
+"""
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from common import model_file, precision  # noqa: E402
+from common.refusal import Refusal, run_command  # noqa: E402
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("input", metavar="IN.safetensors", help="a model file of latentd")
+    parser.add_argument("output", metavar="OUT.safetensors")
+    precision.add_options(parser)
+    args = parser.parse_args()
+    model = model_file.read_model(args.input)
+    if "f32" not in model.config["precisions"] and args.quantize is None:
+        raise Refusal(f"{args.input}: its matrices are rounded already "
+                      f"({', '.join(model.config['precisions'])}); start from the float32 file")
+    precision.apply(model, args)
+    model_file.write_model(args.output, model)
+    print(f"{args.output}: {model.config['arch']}, precisions "
+          f"{', '.join(model.config['precisions'])}")
+
+
+if __name__ == "__main__":
+    run_command(main)
