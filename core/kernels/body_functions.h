@@ -3,31 +3,33 @@
 #ifndef LATENT_BODY_FUNCTIONS_H
 #define LATENT_BODY_FUNCTIONS_H
 
-/* The 16 partial sums, added pairwise in a fixed tree. */
-INLINE float lanes_sum(const float *t)
+/* The 16 partial sums, added in halves: the same tree whatever the vectors' width. */
+INLINE float lanes_sum(const vec *acc)
 {
-    float s[KERNEL_LANES];
-    memcpy(s, t, sizeof s);
-    for (int half = KERNEL_LANES / 2; half; half /= 2)
-        for (int i = 0; i < half; i++) s[i] += s[i + half];
-    return s[0];
+    vec s[WIDE];
+    float t[LANES];
+    for (int v = 0; v < WIDE; v++) s[v] = acc[v];
+    for (int half = WIDE / 2; half; half /= 2)
+        for (int v = 0; v < half; v++) s[v] += s[v + half];
+    vec_store(t, s[0]);
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) t[i] += t[i + half];
+    return t[0];
 }
 
 INLINE float dot(const float *a, const float *b, size_t n)
 {
-    vec acc[WIDE] = {0};
-    float tail_a[KERNEL_LANES] = {0}, tail_b[KERNEL_LANES] = {0}, t[KERNEL_LANES];
+    vec acc[WIDE];
     size_t i = 0;
+    for (int v = 0; v < WIDE; v++) acc[v] = (vec){0};
     for (; i + KERNEL_LANES <= n; i += KERNEL_LANES)
         for (int v = 0; v < WIDE; v++)
             acc[v] += vec_load(a + i + v * LANES) * vec_load(b + i + v * LANES);
-    memcpy(tail_a, a + i, (n - i) * sizeof *a);
-    memcpy(tail_b, b + i, (n - i) * sizeof *b);
-    for (int v = 0; v < WIDE; v++) {
-        acc[v] += vec_load(tail_a + v * LANES) * vec_load(tail_b + v * LANES);
-        vec_store(t + v * LANES, acc[v]);
+    for (int v = 0; v < WIDE && i < n; v++, i += LANES) {
+        size_t left = n - i;
+        acc[v] += vec_load_part(a + i, left, 0.0f) * vec_load_part(b + i, left, 0.0f);
     }
-    return lanes_sum(t);
+    return lanes_sum(acc);
 }
 
 static void dots(float *y, const float *x, size_t n, const float *rows, size_t stride,
@@ -39,21 +41,19 @@ static void dots(float *y, const float *x, size_t n, const float *rows, size_t s
 /* Sum over i of x[i] - mean, or of its square. */
 INLINE float sum_deviation(const float *x, size_t n, float mean, int square)
 {
-    vec acc[WIDE] = {0};
-    float tail[KERNEL_LANES], t[KERNEL_LANES];
+    vec acc[WIDE];
     size_t i = 0;
+    for (int v = 0; v < WIDE; v++) acc[v] = (vec){0};
     for (; i + KERNEL_LANES <= n; i += KERNEL_LANES)
         for (int v = 0; v < WIDE; v++) {
             vec d = vec_load(x + i + v * LANES) - mean;
             acc[v] += square ? d * d : d;
         }
-    for (size_t k = 0; k < KERNEL_LANES; k++) tail[k] = i + k < n ? x[i + k] : mean;
-    for (int v = 0; v < WIDE; v++) {
-        vec d = vec_load(tail + v * LANES) - mean;
+    for (int v = 0; v < WIDE && i < n; v++, i += LANES) {
+        vec d = vec_load_part(x + i, n - i, mean) - mean;
         acc[v] += square ? d * d : d;
-        vec_store(t + v * LANES, acc[v]);
     }
-    return lanes_sum(t);
+    return lanes_sum(acc);
 }
 
 static void layer_norm(float *y, const float *x, const float *weight, const float *bias,
@@ -135,8 +135,7 @@ static void softmax(float *x, size_t n, float scale)
         acc[v] += e;
     }
     for (size_t k = 0; i + k < n; k++) x[i + k] = t[k];
-    for (int v = 0; v < WIDE; v++) vec_store(t + v * LANES, acc[v]);
-    float inverse = 1.0f / lanes_sum(t);
+    float inverse = 1.0f / lanes_sum(acc);
     for (i = 0; i < n; i++) x[i] *= inverse;
 }
 
