@@ -85,7 +85,7 @@ static void check_required(struct conf *c, const struct conf_stream_section *s)
 /* The readout must be able to get to neutral before the lease is over. */
 static void check_lease(struct conf *c, const struct conf_stream_section *s)
 {
-    if (s->values.safe_ramp_ns <= s->values.lease_ns) return;
+    if (s->values.lease_ns == 0 || s->values.safe_ramp_ns <= s->values.lease_ns) return;
     conf_stream_problem(c, s, "safe-ramp-ms",
                         "%.12g is longer than lease-ms (%.12g), within which the ramp "
                         "must end",
@@ -320,6 +320,7 @@ void conf_resolve(struct conf_stream *s, uint32_t bin_width_us)
     if (s->budget_ns == 0) s->budget_ns = least(bin_ns / 2, 5 * ms);
     if (s->valid_for_ns == 0) s->valid_for_ns = largest(3 * bin_ns, 50 * ms);
     if (s->missing_after_ns == 0) s->missing_after_ns = largest(3 * bin_ns, 20 * ms);
+    if (s->lease_ns == 0) s->lease_ns = largest(200 * ms, s->safe_ramp_ns + 2 * bin_ns);
     if (s->max_age_ns == 0) s->max_age_ns = largest(2 * bin_ns, 20 * ms);
 }
 

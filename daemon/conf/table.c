@@ -220,8 +220,11 @@ static const struct conf_key stream_keys[] = {
     {.name = "lease-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, lease_ns),
-     .value = "200",
-     .help = "So long after the last decoded bin the readout is neutral (SAFE)."},
+     .unset = "auto",
+     .value = "auto",
+     .help =
+         "So long after the last decoded bin the readout is neutral (SAFE). auto is "
+         "200, at least the ramp and two bins."},
     {.name = "safe-ramp-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, safe_ramp_ns),

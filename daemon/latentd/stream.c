@@ -160,6 +160,22 @@ static int open_decoder(struct stream *s, struct conf *c)
     return status;
 }
 
+/* SAFE must not begin before the next bin can come. */
+static bool check_lease(struct stream *s, struct conf *c)
+{
+    const struct conf_stream *v = &s->conf->values;
+    uint64_t bin_ns = (uint64_t)s->info.bin_width_us * 1000;
+
+    if (v->lease_ns >= v->safe_ramp_ns + bin_ns) return true;
+    conf_stream_problem(c, s->conf, "lease-ms",
+                        "%.12g is too short for bins of %.12g ms: with safe-ramp-ms = "
+                        "%.12g it must be at least %.12g",
+                        (double)v->lease_ns / 1e6, (double)bin_ns / 1e6,
+                        (double)v->safe_ramp_ns / 1e6,
+                        (double)(v->safe_ramp_ns + bin_ns) / 1e6);
+    return false;
+}
+
 int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section)
 {
     int status;
@@ -170,6 +186,7 @@ int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *se
     if (open_model(s, c)) return 1;
     if (!check_requests(s, c) || !recording_check(c, s)) return 2;
     write_back(s);
+    if (!check_lease(s, c)) return 2;
     status = open_decoder(s, c);
     if (status == LATENT_E_UNSUPPORTED) return 2;
     return status ? 1 : 0;

@@ -32,7 +32,8 @@ WARMUP, GAP, FILLED, PREDICTED, LATE, HELD, SAFE, RESET = (1 << i for i in range
 AGE_UNKNOWN = 1 << 13
 NEUTRAL = (0.0, 0.5)
 # On a loaded machine nothing may depend on the time: only the tests of deadlines set them.
-PATIENT = {"budget_ms": 1000, "max_age_ms": 3600000, "on_missing": "skip", "lease_ms": 3600000}
+PATIENT = {"budget_ms": 1000, "max_age_ms": 3600000, "on_missing": "skip", "lease_ms": 3600000,
+           "missing_after_ms": 3600000, "safe_ramp_ms": "none"}
 
 M1 = np.array([[0.5, 0.0], [0.25, 0.5]])
 M0 = np.array([0.5, -1.0])
@@ -55,14 +56,15 @@ def answer(counts):
     return states, states @ W.T + B
 
 
-def write_model(path, n_channels=3):
+def write_model(path, n_channels=3, has_means=True):
     """A model file whose known answer is answer()."""
     config = model_file.build_config(
         "kalman", n_channels, BIN_US, ["causal"], {"form": "given"},
         (2, 0, [model_file.readout_entry("vx", "mm/s", NEUTRAL[0]),
                 model_file.readout_entry("grip", "N", NEUTRAL[1])]),
         licence="CC0-1.0", source="a test", checkpoint_sha256="0" * 64,
-        channels=model_file.channel_table(np.ones(n_channels), np.ones(n_channels)))
+        channels=model_file.channel_table(np.ones(n_channels), np.ones(n_channels))
+        if has_means else None)
     counts = np.arange(4 * n_channels).reshape(4, n_channels) % 3
     states, readouts = answer(counts)
     tensors = {"M1": M1, "M2": gain(n_channels), "m0": M0, "readout.weight": W, "readout.bias": B,

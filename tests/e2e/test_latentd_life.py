@@ -101,6 +101,16 @@ class LifeTest(unittest.TestCase):
             "precision: the model file has no 'f64'; it allows: f32; nearest: f32",
             "outputs: the model gives no rates"])
 
+    def test_what_the_bins_do_not_allow(self):
+        self.rig.configure({"arm": {"on_gap": "mean"}})
+        rig.write_model(self.model, has_means=False)
+        self.refused(2, "on-gap: mean needs the training mean of each channel")
+        self.rig.configure({"arm": {"lease_ms": 110, "safe_ramp_ms": 100}})
+        rig.write_model(self.model)
+        err = self.refused(2)
+        self.assertIn("lease-ms: 110 is too short for bins of 20 ms: with safe-ramp-ms = 100 it "
+                      "must be at least 120", err)
+
     def test_command_line(self):
         for arguments in ([], ["a", "b"], ["--nothing"], ["--check"]):
             code, out, err = self.rig.run_to_end(*arguments)
@@ -137,7 +147,7 @@ class LifeTest(unittest.TestCase):
     # ---- ends
 
     def check_end(self, number):
-        source, consumer = self.start_arm()
+        source, consumer = self.start_arm(safe_ramp_ms=100)
         self.send(source, 7, epoch=3)
         self.assertEqual(consumer.frames(1)[0].flags & rig.SAFE, 0)
         self.assertEqual(self.rig.stop(number), 0)
@@ -222,8 +232,8 @@ class LifeTest(unittest.TestCase):
 
     def test_silence(self):
         """Held, then SAFE within the lease, then back when bins come."""
-        source, consumer = self.start_arm(on_missing="hold-frame", lease_ms=400,
-                                          valid_for_ms=10000)
+        source, consumer = self.start_arm(on_missing="hold-frame", missing_after_ms=60,
+                                          lease_ms=400, safe_ramp_ms=100, valid_for_ms=10000)
         self.send(source, 0)
         consumer.frames(1)
         self.wait_for_neutral(consumer, rig.HELD)
@@ -232,7 +242,8 @@ class LifeTest(unittest.TestCase):
         self.assertGreater(status["sequence"]["missing"], 0)
 
     def test_silence_and_back(self):
-        source, consumer = self.start_arm(on_missing="safe", missing_after_ms=1000)
+        source, consumer = self.start_arm(on_missing="safe", missing_after_ms=1000,
+                                          safe_ramp_ms=100)
         self.send(source, 0)
         consumer.frames(1)
         self.wait_for_neutral(consumer)

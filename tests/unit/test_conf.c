@@ -38,7 +38,7 @@ static void test_defaults(void **state)
     assert_int_equal(s->on_late, ON_LATE_PUBLISH);
     assert_int_equal(s->on_missing, ON_MISSING_HOLD_FRAME);
     assert_int_equal(s->missing_after_ns, 0);
-    assert_int_equal(s->lease_ns, 200000000);
+    assert_int_equal(s->lease_ns, 0);
     assert_int_equal(s->max_age_ns, 0);
     assert_int_equal(s->publish_late, 0);
     assert_int_equal(s->safe_ramp_ns, 100000000);
@@ -99,12 +99,19 @@ static void test_resolve(void **state)
     assert_int_equal(s.valid_for_ns, 60000000);
     assert_int_equal(s.missing_after_ns, 60000000);
     assert_int_equal(s.max_age_ns, 40000000);
+    assert_int_equal(s.lease_ns, 200000000);
     s = (struct conf_stream){0};
     conf_resolve(&s, 1000);
     assert_int_equal(s.budget_ns, 500000);
     assert_int_equal(s.valid_for_ns, 50000000);
     assert_int_equal(s.missing_after_ns, 20000000);
     assert_int_equal(s.max_age_ns, 20000000);
+    s = (struct conf_stream){.safe_ramp_ns = 100000000};
+    conf_resolve(&s, 50000);
+    assert_int_equal(s.lease_ns, 200000000);
+    s = (struct conf_stream){.safe_ramp_ns = 100000000};
+    conf_resolve(&s, 100000);
+    assert_int_equal(s.lease_ns, 300000000);
     conf_resolve(&given, 1000);
     assert_int_equal(given.budget_ns, 1);
     assert_int_equal(given.valid_for_ns, 2);

@@ -83,8 +83,8 @@ static void test_safe_within_the_lease(void **state)
         world_fall_silent(&world, 0);
         end_ns = world.oracle.t_decoded_ns + world.options.policy.lease_ns;
         if (end_ns < world.t_stalled_ns) end_ns = world.t_stalled_ns;
-        if (world.oracle.heard && end_ns > world.now_ns)
-            world_fall_silent(&world, end_ns - world.now_ns);
+        if (!world.oracle.heard || end_ns < world.now_ns) end_ns = world.now_ns;
+        world_fall_silent(&world, end_ns - world.now_ns);
         for (int i = 0; i < 20 && world.oracle.heard; i++) {
             if (!oracle_is_neutral(&world.oracle, world.now_ns))
                 fail_msg("seed %d: not neutral", (int)seed);
