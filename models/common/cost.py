@@ -88,8 +88,50 @@ def marble_cost(hyper, weights, _mode, n_channels):
     return (hyper["stages"] + 1) * d * DOUBLE + DOUBLE, macs, used
 
 
-COSTS = {"dlds": dlds_cost, "gru": gru_cost, "kalman": kalman_cost, "marble": marble_cost,
-         "ndt": ndt_cost, "refit": refit_cost, "smc": smc_cost, "wiener": wiener_cost}
+def sae_cost(hyper, weights, mode, n_channels):
+    """Dense input. The window anew: both encoder cells over it, then the decoder to its end;
+    protocol past the window is one decoder step."""
+    window, e, d = hyper["window_bins"], hyper["encoder_size"], hyper["latent_dim"]
+    decoder = sum(a.size for n, a in weights.items() if n.startswith("decoder.") and a.ndim == 2)
+    evaluations = {"rk4": 4, "tsit5": 6}[hyper["solver"]] * hyper["substeps"] \
+        if hyper["decoder"] == "node" else 1
+    step = decoder * evaluations
+    readout = weights["readout.weight"].size
+    n_read = sum(a.size for a in weights.values())
+    if mode == "protocol":
+        n_decoder = sum(a.size for n, a in weights.items() if n.startswith(("decoder", "readout")))
+        return d * FLOAT, step + readout, n_decoder * FLOAT
+    macs = 6 * e * (n_channels + window * e) + 2 * e * d + window * step + readout
+    return (6 * window * e + d) * FLOAT, macs, n_read * FLOAT
+
+
+def lfads_cost(hyper, weights, mode, n_channels):
+    """Dense input. The window anew: all encoder cells over it, then controller and generator;
+    prefix past its prefix is one step of each cell that is left."""
+    window = hyper["window_bins"]
+    size = {kind: sum(a.size for n, a in weights.items()
+                      if n.startswith(kind) and n.endswith("weight_hh"))
+            for kind in ("encoder", "encoder.ci")}
+    given = {kind: sum(a.size for n, a in weights.items()
+                       if n.startswith(kind) and n.endswith("weight_ih"))
+             for kind in ("encoder", "encoder.ci")}
+    step = sum(a.size for n, a in weights.items()
+               if n.startswith("decoder.rnn") and a.ndim == 2)
+    start, readout = weights["decoder.ic_to_g0.weight"].size, weights["readout.weight"].size
+    state = hyper["gen_dim"] + hyper["con_dim"] + hyper["fac_dim"]
+    n_read = sum(a.size for a in weights.values())
+    if mode == "prefix":
+        macs = given["encoder.ci"] + size["encoder.ci"] + step + readout
+        return (state + hyper["ci_enc_dim"]) * FLOAT, macs, n_read * FLOAT
+    rows = sum(a.shape[0] for n, a in weights.items()
+               if n.startswith("encoder") and n.endswith("weight_hh"))
+    macs = given["encoder"] + window * (size["encoder"] + step) + start + readout
+    return (rows * window + state) * FLOAT, macs, n_read * FLOAT
+
+
+COSTS = {"dlds": dlds_cost, "gru": gru_cost, "kalman": kalman_cost, "lfads": lfads_cost,
+         "marble": marble_cost, "ndt": ndt_cost, "refit": refit_cost, "sae": sae_cost,
+         "smc": smc_cost, "wiener": wiener_cost}
 
 
 def stage_cost(weights):

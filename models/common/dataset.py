@@ -47,7 +47,8 @@ class Recording:
     per bin, latents [K, T, D] (both simulated only) and condition [K] or None, split: name ->
     trial indices.
     use [K, T] which bins to fit and score, or None for all (the others are decoded like any).
-    continuous: the trials are pieces of one stream, which no reset separates."""
+    continuous: the trials are pieces of one stream, which no reset separates. licence: of weights
+    trained on it, where that is ours to say."""
 
     counts: np.ndarray
     bin_ms: float
@@ -61,6 +62,7 @@ class Recording:
     source: str = ""
     use: np.ndarray = None
     continuous: bool = False
+    licence: str = ""
 
     def part(self, name, what="counts"):
         """One array for the trials of a split."""
@@ -101,7 +103,7 @@ def read_simulated(path):
             rates=f["rates"][()].astype(np.float64) * bin_ms / 1000, latents=f["latents"][()],
             condition=f["condition"][()],
             split={k: np.asarray(f["split"][k]) for k in ("train", "valid", "test")},
-            source=f"latent-sim, {Path(path).stem}")
+            source=f"latent-sim, {Path(path).stem}", licence="Apache-2.0")
 
 
 def find_simulator():
@@ -147,6 +149,13 @@ def add_recording_options(parser):
                             "spike ticks")
     group.add_argument("--bin-ms", type=float,
                        help="bin width; without --ticks: that of the counts")
+    group.add_argument("--split", metavar="/group",
+                       help="its train, valid and test are indices of trials (same file;\n"
+                       "default: the last fifth is test, the tenth before it valid)")
+    group.add_argument("--rates", metavar="/dataset",
+                       help="true rates in Hz, to score [trials, time, channels] (same file)")
+    group.add_argument("--conditions", metavar="/dataset",
+                       help="of each trial, where --rates has one row per condition (same file)")
     group.add_argument("--behaviour", metavar="FILE.h5:/dataset",
                        help="[time, dims] per bin (or per --behaviour-ticks sample)")
     group.add_argument("--names", help="names of the behaviour's columns, e.g. vx,vy")
@@ -184,8 +193,31 @@ def read_recording(args):
         counts, behaviour, use = (None if array is None else cut(array, args.blocks or 10)
                                   for array in (counts, behaviour, use))
     split = split_spread(len(counts)) if args.blocks else split_end(len(counts))
+    split = read_split(args) if args.split else split
     return Recording(counts, args.bin_ms, behaviour, names, [args.unit] * n_dims, split=split,
-                     source=Path(args.input).name, continuous=continuous, use=use)
+                     rates=read_rates(args, counts), source=Path(args.input).name,
+                     continuous=continuous, use=use)
+
+
+def read_split(args):
+    """--split of the file of --in: name -> indices of trials."""
+    path, _ = split_path(args.input)
+    return {name: read_dataset(f"{path}:{args.split}/{name}").astype(int)
+            for name in ("train", "valid", "test")}
+
+
+def read_rates(args, counts):
+    """--rates of the file of --in as expected counts per bin, one row per trial; or None."""
+    if not args.rates:
+        return None
+    path, _ = split_path(args.input)
+    rates = read_dataset(f"{path}:{args.rates}") * args.bin_ms / 1000
+    if args.conditions:
+        rates = rates[read_dataset(f"{path}:{args.conditions}").astype(int)]
+    if rates.shape != counts.shape:
+        raise Refusal(f"{path}:{args.rates}: shape {list(rates.shape)} does not go with counts "
+                      f"{list(counts.shape)}: --conditions says which row is which trial's")
+    return rates
 
 
 def cut(array, n_pieces):
@@ -223,8 +255,11 @@ def cut_trials(recording, trial_bins):
         raise Refusal(f"trials of {n_bins} bins are shorter than --trial-bins {trial_bins}")
     recording.split = {name: (index[:, None] * per_piece + range(per_piece)).reshape(-1)
                        for name, index in recording.split.items()}
-    counts = recording.counts[:, :per_piece * trial_bins]
-    recording.counts = counts.reshape(-1, trial_bins, counts.shape[-1])
+    for what in ("counts", "rates"):
+        array = getattr(recording, what)
+        if array is not None:
+            array = array[:, :per_piece * trial_bins].reshape(-1, trial_bins, array.shape[-1])
+            setattr(recording, what, array)
     return recording
 
 

@@ -131,7 +131,7 @@ def channel_statistics(args, checkpoint, n_channels):
 def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, weights,
            selftest_bins=SELFTEST_BINS, selftest_counts=None):
     """Assemble the model, compute its known answers with the reference, write, report. The answers
-    are to selftest_bins of Poisson counts, or to selftest_counts [T, C]."""
+    are to selftest_bins of Poisson counts, or to selftest_counts: [T, C], or model -> [T, C]."""
     facts, channels = own_facts(checkpoint), channel_statistics(args, checkpoint, n_channels)
     config = build_config(
         arch, n_channels, bin_width_us(args, checkpoint), modes, hyper, outputs,
@@ -139,7 +139,9 @@ def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, we
         source=args.source or facts.get("source") or checkpoint.source or "not stated",
         checkpoint_sha256=checkpoint.sha256, channels=channels)
     model = Model(config, weights)
-    model_file.run_selftest(model, run, selftest_bins, selftest_counts)
+    model_file.check_finite(weights)
+    counts = selftest_counts(model) if callable(selftest_counts) else selftest_counts
+    model_file.run_selftest(model, run, selftest_bins, counts)
     precision.apply(model, args)
     model_file.write_model(args.output, model)
     print_summary(args.output, model)

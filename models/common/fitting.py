@@ -37,7 +37,7 @@ def save_fit(path, tensors, hyper, recording):
                                        recording.behaviour_rows(recording.split["train"])),
              "channels": channel_table(flat.mean(0), flat.var(0)),
              "source": f"{command_line()}, data: {recording.source}"}
-    if recording.rates is not None:
-        facts["licence"] = "Apache-2.0"
+    if recording.licence:
+        facts["licence"] = recording.licence
     safetensors.write(path, tensors, {"latent": json.dumps(facts)})
     print(f"{path}: written")

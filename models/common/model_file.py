@@ -108,7 +108,7 @@ def run_selftest(model, run, n_bins, counts=None):
         counts = selftest_counts(model, n_bins)
     model.selftest = {"selftest.input": counts}
     for mode in model.config["modes"]:
-        limit = model.hyper["trial_bins"] if mode in TRIAL_MODES else len(counts)
+        limit = model.hyper.get("trial_bins") if mode in TRIAL_MODES else None
         answer = stage.staged(run)(model.weights, model.config, counts[:limit].astype(np.float64),
                                    mode)
         for group in GROUPS:
@@ -120,11 +120,16 @@ def run_selftest(model, run, n_bins, counts=None):
             model.selftest[f"selftest.{mode}.{group}"] = answer[group].astype(np.float32)
 
 
-def write_model(path, model):
-    """Write the file. Weights must be float32 or float64 already."""
-    for name, array in model.weights.items():
+def refuse_not_finite(weights):
+    """Such a file would not load."""
+    for name, array in weights.items():
         if not np.isfinite(array).all():
             raise Refusal(f"tensor {name} holds values that are not finite")
+
+
+def write_model(path, model):
+    """Write the file. Weights must be float32 or float64 already."""
+    refuse_not_finite(model.weights)
     text = json.dumps(model.config, allow_nan=False)
     safetensors.write(path, {**model.weights, **model.selftest}, {"latent.config": text})
 

@@ -1,4 +1,4 @@
-"""Export with known answers on counts like those a model was made for.
+"""Counts for known answers, like those a model was made for.
 
 A recurrent network far outside its training data can amplify rounding errors; a known answer there
 would test the input, not the arithmetic. Where a checkpoint has no training statistics, the counts
@@ -6,8 +6,7 @@ are drawn from rates of the model itself.
 """
 import numpy as np
 
-from common import exporting, model_file, precision
-from common.refusal import Refusal
+from common import exporting, model_file
 
 SEED = 20240229
 ROUNDS = 3
@@ -30,42 +29,18 @@ def own_counts(model, run, n_bins):
     return counts
 
 
-def fill_selftest(model, run, window_bins):
-    """Known answers of every mode, a few bins past the window where that is quick."""
-    n_bins = window_bins + 5 if window_bins <= QUICK_BINS else exporting.SELFTEST_BINS
+def window_counts(run):
+    """For exporting.export: model -> counts a few bins past its window, where that is quick."""
+    def counts(model):
+        window_bins = model.hyper["window_bins"]
+        n_bins = window_bins + 5 if window_bins <= QUICK_BINS else exporting.SELFTEST_BINS
+        return natural_counts(model, run, n_bins)
+
+    return counts
+
+
+def natural_counts(model, run, n_bins):
+    """Counts [n_bins, C] with the training means, or the model's own."""
     if "channels" in model.config or not model.config["outputs"]["rates"]:
-        counts = model_file.selftest_counts(model, n_bins)
-    else:
-        counts = own_counts(model, run, n_bins)
-    model.selftest = {"selftest.input": counts}
-    for mode in model.config["modes"]:
-        answer = run(model.weights, model.config, counts.astype(np.float64), mode)
-        for group in model_file.GROUPS:
-            if answer.get(group) is None:
-                continue
-            if not np.isfinite(answer[group]).all():
-                raise Refusal(f"the reference gives non-finite {group} in mode {mode}: "
-                              f"these weights cannot be served")
-            model.selftest[f"selftest.{mode}.{group}"] = answer[group].astype(np.float32)
-
-
-def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, weights):
-    """As exporting.export, with such known answers. hyper must hold window_bins."""
-    facts = exporting.own_facts(checkpoint)
-    channels = facts.get("channels")
-    if channels is not None and len(channels["mean"]) != n_channels:
-        raise Refusal(f"{args.input}: statistics of {len(channels['mean'])} channels, "
-                      f"but the tensors have {n_channels}")
-    config = model_file.build_config(
-        arch, n_channels, exporting.bin_width_us(args, checkpoint), modes, hyper, outputs,
-        licence=args.licence or facts.get("licence") or checkpoint.licence or "not stated",
-        source=args.source or facts.get("source") or checkpoint.source or "not stated",
-        checkpoint_sha256=checkpoint.sha256, channels=channels)
-    model = model_file.Model(config, weights)
-    for name, array in weights.items():
-        if not np.isfinite(array).all():
-            raise Refusal(f"{args.input}: tensor {name} holds values that are not finite")
-    fill_selftest(model, run, hyper["window_bins"])
-    precision.apply(model, args)
-    model_file.write_model(args.output, model)
-    exporting.print_summary(args.output, model)
+        return model_file.selftest_counts(model, n_bins)
+    return own_counts(model, run, n_bins)

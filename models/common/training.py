@@ -128,8 +128,8 @@ def save_checkpoint(args, state_dict, hyper, recording, readout, seconds):
     facts = {"bin_width_us": round(recording.bin_ms * 1000), "hyper": hyper, "readout": readout,
              "channels": channel_table(flat.mean(0), flat.var(0)),
              "source": f"{command_line()}, data: {recording.source}"}
-    if recording.rates is not None:
-        facts["licence"] = "Apache-2.0"
+    if recording.licence:
+        facts["licence"] = recording.licence
     torch.save({"state_dict": state_dict, "latent": json.dumps(facts)}, args.out)
     if os.path.exists(resume_path(args)):
         os.unlink(resume_path(args))

@@ -238,11 +238,12 @@ def main():
     gaussian = args.reconstruction == "gaussian"
     n_latents = dict(zip(LATENTS, (sizes[k] for k in ("fac_dim", "gen_dim", "con_dim", "co_dim"))))
     readout = exporting.readout_entries(args, checkpoint, sizes["n_rates"]) if gaussian else []
-    natural.export(args, checkpoint, "lfads", reference.run,
-                   n_channels=sizes["n_spikes"] + sizes["ext_input_dim"],
-                   modes=exporting.choose_modes(args, offered_modes(hyper)), hyper=hyper,
-                   outputs=(n_latents[args.latents], 0 if gaussian else sizes["n_rates"], readout),
-                   weights=weights)
+    exporting.export(args, checkpoint, "lfads", reference.run,
+                     n_channels=sizes["n_spikes"] + sizes["ext_input_dim"],
+                     modes=exporting.choose_modes(args, offered_modes(hyper)), hyper=hyper,
+                     outputs=(n_latents[args.latents], 0 if gaussian else sizes["n_rates"],
+                              readout),
+                     weights=weights, selftest_counts=natural.window_counts(reference.run))
 
 
 if __name__ == "__main__":

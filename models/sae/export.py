@@ -193,9 +193,10 @@ def main():
         tensors = drop_unused(tensors)
     weights = exporting.as_float32(take(tensors, args.input, expected_shapes(sizes)))
     hyper = build_hyper(args, sizes, stated(args, checkpoint, sizes))
-    natural.export(args, checkpoint, "sae", reference.run, n_channels=sizes["n_channels"],
-                   modes=exporting.choose_modes(args, MODES), hyper=hyper,
-                   outputs=(sizes["latent_dim"], sizes["n_rates"], []), weights=weights)
+    exporting.export(args, checkpoint, "sae", reference.run, n_channels=sizes["n_channels"],
+                     modes=exporting.choose_modes(args, MODES), hyper=hyper,
+                     outputs=(sizes["latent_dim"], sizes["n_rates"], []), weights=weights,
+                     selftest_counts=natural.window_counts(reference.run))
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ class Nested(nn.Module):
 
 
 class NodeDecoder(nn.Module):
-    """dz/ds = W2 tanh(W1 z + b1) + b2, one step of the classical Runge-Kutta method per bin."""
+    """dz/ds = W2 tanh(W1 z + b1) + b2, by steps of the classical Runge-Kutta method."""
 
-    def __init__(self, latent, hidden, step):
+    def __init__(self, latent, hidden, step, substeps):
         super().__init__()
         field = nn.Sequential(nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, latent))
         self.vf = Nested(Nested(field))
-        self.step = step
+        self.substeps, self.step = substeps, step / substeps
 
     def trajectory(self, z, n_bins):
         """z of bin 0 [B, D] -> list of n_bins states; the first is z itself."""
@@ -30,13 +30,14 @@ class NodeDecoder(nn.Module):
             hidden = torch.tanh(linear(x, first.weight, first.bias))
             return linear(hidden, second.weight, second.bias)
 
-        while len(states) < n_bins:
+        for i in range((n_bins - 1) * self.substeps):
             k1 = slope(z)
             k2 = slope(torch.add(z, k1, alpha=h / 2))
             k3 = slope(torch.add(z, k2, alpha=h / 2))
             k4 = slope(torch.add(z, k3, alpha=h))
             z = torch.add(z, torch.add(k1 + k4, k2 + k3, alpha=2), alpha=h / 6)
-            states.append(z)
+            if (i + 1) % self.substeps == 0:
+                states.append(z)
         return states
 
 
@@ -66,7 +67,7 @@ class Sae(nn.Module):
         self.encoder = nn.GRU(n_channels, size, batch_first=True, bidirectional=True)
         self.ic_linear = nn.Linear(2 * size, latent)
         self.decoder = GruDecoder(latent) if hyper["decoder"] == "gru" else \
-            NodeDecoder(latent, hyper["hidden"], hyper["step"])
+            NodeDecoder(latent, hyper["hidden"], hyper["step"], hyper["substeps"])
         self.readout = nn.Linear(latent, n_channels)
 
     def forward(self, counts, n_bins=None):

@@ -36,6 +36,8 @@ def parse():
     parser.add_argument("--step", type=float, default=0.1,
                         help="of a node: its time from bin to bin (a unit, no accuracy: the field "
                              "\nlearns best where a bin changes z by about as much)")
+    parser.add_argument("--substeps", type=int, default=1,
+                        help="of the Runge-Kutta method per bin: more for stiff systems")
     parser.add_argument("--first-bins", type=int, default=10, help="that the first step's loss "
                         "counts")
     parser.add_argument("--gradual", type=float, default=0.5, metavar="FRACTION",
@@ -56,7 +58,7 @@ def build_hyper(args, n_bins):
     hyper = {"window_bins": n_bins, "encoder_size": args.encoder_size, "latent_dim": args.latent,
              "decoder": args.decoder, "first_output": "z0" if args.decoder == "node" else "step"}
     if args.decoder == "node":
-        hyper.update(hidden=args.hidden, solver="rk4", step=args.step, substeps=1)
+        hyper.update(hidden=args.hidden, solver="rk4", step=args.step, substeps=args.substeps)
     return hyper
 
 
@@ -87,8 +89,11 @@ def score(model, recording):
     if recording.rates is None:
         return f"valid bits/spike {bits_per_spike(counts, rates):.3f}"
     r2 = r2_summary(recording.part("valid", "rates"), rates)
+    text = f"valid rate R2 {r2['mean']:.4f}, median {r2['median']:.4f}"
+    if recording.latents is None:
+        return text
     states = state_r2(recording.part("valid", "latents"), latents.numpy())
-    return f"valid rate R2 {r2['mean']:.4f}, median {r2['median']:.4f}  state R2 {states:.4f}"
+    return f"{text}  state R2 {states:.4f}"
 
 
 def main():

@@ -7,7 +7,7 @@ import golden
 import stepping
 
 from common import natural
-from common.model_file import Model, build_config, write_model
+from common.model_file import Model, build_config, run_selftest, write_model
 from lfads import export, reference
 
 SMALL = {"window_bins": 9, "trial_bins": 14, "prefix_bins": 0, "readin_dim": 0, "ic_enc_dim": 8,
@@ -33,7 +33,9 @@ class Making(stepping.Stepping):
                               (hyper[WIDTH[hyper["latents"]]], 0 if gaussian else n_rates, means),
                               licence="none", source="random", checkpoint_sha256="0" * 64)
         model = Model(config, weights)
-        natural.fill_selftest(model, reference.run, min(hyper["window_bins"], 10))
+        n_bins = min(hyper["window_bins"], 10) + 5
+        run_selftest(model, reference.run, n_bins,
+                     natural.natural_counts(model, reference.run, n_bins))
         return model
 
     def write(self, model, name="model"):

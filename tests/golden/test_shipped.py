@@ -13,14 +13,19 @@ os.environ.setdefault("LATENT_SIM", str(golden.BIN / "latent-sim"))
 
 import evaluate  # noqa: E402
 from common import dataset  # noqa: E402
-from common.metrics import r2_summary  # noqa: E402
+from common.metrics import r2_summary, state_r2  # noqa: E402
 from common.model_file import read_model  # noqa: E402
 
 MAX_BYTES = 2_000_000
 # Goals of the project for the rates; for the readouts what the cards say, less two hundredths.
 LORENZ = {("ndt", "lorenz_full", "trial"): 0.95, ("ndt", "lorenz_causal", "A"): 0.92,
           ("ndt", "lorenz_causal", "trial"): 0.92, ("gru", "lorenz", "causal"): 0.92,
-          ("smc", "lorenz", "causal"): 0.92}
+          ("smc", "lorenz", "causal"): 0.92, ("lfads", "lorenz_full", "trial"): 0.95,
+          ("lfads", "lorenz_full", "window"): 0.92, ("lfads", "lorenz_causal", "prefix"): 0.92}
+# Offline: rate R2 (mean over neurons) and state R2 on chaotic orbits. Goals of the project, which
+# Roessler's rates miss: what the card says, less two hundredths.
+SEGMENTS = {"arneodo_node": (0.90, 0.93), "rossler_node": (0.70, 0.94),
+            "lorenz_sae_node": (0.82, 0.88)}
 REACH = {("gru", "reach", "causal"): 0.92, ("wiener", "reach", "causal"): 0.88,
          ("kalman", "reach", "causal"): 0.80}
 
@@ -54,6 +59,30 @@ class Shipped(golden.Case):
             with self.subTest(f"{arch}/{name}"):
                 readout = self.stream(arch, name, mode, self.reach)["readout"]
                 self.assertGreaterEqual(r2_summary(truth, readout)["mean"], goal)
+
+    def segment_scores(self, name):
+        """Rate R2 and state R2 of sae/NAME offline; its stream ends each trial on the same."""
+        recording = simulated(name.rpartition("_")[0], self.folder)
+        offline = self.stream("sae", name, "trial", recording)
+        truth = recording.part("test", "rates"), recording.part("test", "latents")
+        recording.split["test"] = recording.split["test"][:4]
+        live = self.stream("sae", name, "window", recording)
+        self.close(live["latents"][:, -1], offline["latents"][:4, -1], 1e-6, "newest latents")
+        return r2_summary(truth[0], offline["rates"])["mean"], state_r2(truth[1],
+                                                                        offline["latents"])
+
+    def test_segments(self):
+        for name, goals in SEGMENTS.items():
+            with self.subTest(name):
+                scores = self.segment_scores(name)
+                self.assertGreaterEqual(scores[0], goals[0])
+                self.assertGreaterEqual(scores[1], goals[1])
+
+    def test_a_gru_of_three_latents_falls_short(self):
+        """So says the paper; it is no failure of the trainer, which is the same."""
+        node, gru = (self.segment_scores(f"arneodo_{decoder}") for decoder in ("node", "gru"))
+        self.assertLess(gru[0], node[0] - 0.2)
+        self.assertLess(gru[1], node[1] - 0.1)
 
     def test_every_file_is_small_and_listed(self):
         listed = {f"{arch}/{name}.safetensors" for models in evaluate.SHIPPED.values()

@@ -18,7 +18,10 @@ from common.reference_command import run_trials
 from common.refusal import Refusal
 from gru import reference as gru
 from kalman import reference as kalman
+from lfads import reference as lfads
+from lfads.network import Lfads as LfadsNetwork
 from sae import reference as sae
+from sae.network import Sae as SaeNetwork
 from smc import reference as smc
 from wiener import reference as wiener
 
@@ -161,29 +164,67 @@ def rotations(n_trials, n_bins, seed=0):
     return g.poisson(np.exp(0.2 + state @ g.normal(size=(2, 8)))).astype(np.uint8)
 
 
-class Sae(golden.Case):
-    def fit(self, decoder):
-        """A tiny model on rotations -> (bits/spike on the last fifth, its last third alone)."""
+class Sequence(golden.Case):
+    """The sequence auto-encoders: the trained networks are the references, and they learn."""
+
+    SMALL = ("--bin-ms", 10, "--trial-bins", 20, "--batch", 32, "--threads", 1)
+
+    def fit(self, arch, run, mode, *options):
+        """A tiny model on rotations -> bits/spike of the reference on the last fifth, and on its
+        last third alone."""
         counts = rotations(200, 20)
-        path, checkpoint = self.folder / "rotations.h5", self.folder / f"{decoder}.pt"
+        path, checkpoint = self.folder / "rotations.h5", self.folder / f"{arch}.pt"
         with h5py.File(path, "w") as f:
             f["counts"] = counts
-        self.run_ok(golden.PYTHON, golden.MODELS / "sae" / "train.py", "--in", f"{path}:/counts",
-                    "--bin-ms", 10, "--trial-bins", 20, "--decoder", decoder, "--hidden", 16,
-                    "--encoder-size", 16, "--steps", 250, "--batch", 32, "--lr", 0.02,
-                    "--first-bins", 4, "--threads", 1, "--out", checkpoint)
-        model = read_model(self.export("sae", checkpoint, name=decoder))
-        self.assertEqual(model.hyper["decoder"], decoder)
-        rates = np.exp(run_trials(sae.run, model, counts[160:].astype(float), "trial")["lograte"])
+        self.run_ok(golden.PYTHON, golden.MODELS / arch / "train.py", "--in", f"{path}:/counts",
+                    *self.SMALL, *options, "--out", checkpoint)
+        model = read_model(self.export(arch, checkpoint, name=arch))
+        rates = np.exp(run_trials(run, model, counts[160:].astype(float), mode)["lograte"])
         return bits_per_spike(counts[160:], rates), bits_per_spike(counts[160:, 13:], rates[:, 13:])
 
-    def test_decoders_learn_the_dynamics(self):
+    def test_sae(self):
         """Right from the first bin to the last, which only the dynamics reach."""
         for decoder in ("node", "gru"):
             with self.subTest(decoder):
-                whole, late = self.fit(decoder)
-                self.assertGreater(whole, 0.3)
-                self.assertGreater(late, 0.3)
+                scores = self.fit("sae", sae.run, "trial", "--decoder", decoder, "--hidden", 16,
+                                  "--encoder-size", 16, "--steps", 250, "--lr", 0.02,
+                                  "--first-bins", 4)
+                self.assertGreater(min(scores), 0.3)
+
+    def test_lfads(self):
+        small = ("--encoder", 16, "--controller", 12, "--inputs", 1, "--initial", 8,
+                 "--generator", 24, "--factors", 4, "--lr", 0.01)
+        for mode, options in (("trial", ()), ("prefix", ("--causal",))):
+            with self.subTest(mode):
+                _, late = self.fit("lfads", lfads.run, mode, "--steps", 180, *small, *options)
+                self.assertGreater(late, 0.2)
+
+    def close_to_reference(self, network, run, hyper, tensors, mode):
+        """Log-rates of a fresh network, in evaluation, against the reference's."""
+        counts = rotations(3, hyper["window_bins"])
+        weights = {name: t.numpy() for name, t in tensors.items()}
+        config = {"hyper": hyper, "n_channels": counts.shape[2]}
+        with torch.no_grad():
+            found = network.eval()(torch.tensor(counts, dtype=torch.float32))[0].numpy()
+        for trial, answer in zip(counts, found):
+            self.close(answer, run(weights, config, trial, mode)["lograte"], 2e-5, "log-rates")
+
+    def test_networks_are_the_references(self):
+        torch.manual_seed(0)
+        for decoder, first in (("node", "z0"), ("gru", "step")):
+            hyper = {"window_bins": 12, "encoder_size": 5, "latent_dim": 3, "decoder": decoder,
+                     "first_output": first, "hidden": 7, "solver": "rk4", "step": 0.1,
+                     "substeps": 2}
+            network = SaeNetwork(hyper, 8)
+            self.close_to_reference(network, sae.run, hyper, network.state_dict(), "trial")
+        for causal, lag in ((False, 1), (False, 2), (True, 0), (True, 1)):
+            hyper = {"window_bins": 12, "trial_bins": 12, "prefix_bins": 0, "readin_dim": 0,
+                     "ic_enc_dim": 0 if causal else 5, "ci_enc_dim": 5, "con_dim": 4, "co_dim": 2,
+                     "ic_dim": 3, "gen_dim": 7, "fac_dim": 3, "ext_input_dim": 0, "samples": 0,
+                     "ci_bidirectional": not causal, "ci_lag": lag, "cell_clip": 5.0,
+                     "reconstruction": "poisson", "latents": "factors"}
+            network = LfadsNetwork(hyper, 8)
+            self.close_to_reference(network, lfads.run, hyper, network.tensors(), "trial")
 
 
 class Resume(golden.Case):
