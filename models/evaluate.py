@@ -24,6 +24,7 @@ from common.reference_command import run_trials  # noqa: E402
 from common.refusal import run_command  # noqa: E402
 from common.stream import decode_stream, find_decoder  # noqa: E402
 from dlds import scoring as dlds_scoring, switching  # noqa: E402
+from lowrank import scoring as lowrank_scoring, task as lowrank_task  # noqa: E402
 from marble import scoring as marble_scoring  # noqa: E402
 from refit import loop, scoring as refit_scoring  # noqa: E402
 from sae import scoring as sae_scoring  # noqa: E402
@@ -40,6 +41,8 @@ SHIPPED = {"lorenz": (("ndt", "lorenz_causal", ("A", "C", "trial")),
                      ("kalman", "reach", ("causal",))),
            "switching": (("dlds", "switching", ("causal",)),),
            "loop": (("refit", "loop", ("causal",)),),
+           "rdm": tuple(("lowrank", name, ("causal",))
+                        for name in ("rdm_teacher", "rdm_driven", "rdm_filtered")),
            "animals": (("marble", "animal_a", ("causal",)), ("marble", "animal_b", ("causal",))),
            **{recipe: tuple(("sae", f"{recipe}_{decoder}", ("trial", "window"))
                             for decoder in decoders)
@@ -163,6 +166,16 @@ def switching_table():
     return rows
 
 
+def rdm_table():
+    """Random dots: the network, its LINT fit, and the spike filter on that."""
+    def run(name, channels):
+        outputs, _ = decode("lowrank", name, channels, "causal")
+        return outputs["latents"], outputs["readout"]
+    models = {name: read_model(MODELS / "lowrank" / f"{name}.safetensors")
+              for _, name, _ in SHIPPED["rdm"]}
+    return lowrank_scoring.table(lowrank_task.read_recipe(), models, run)
+
+
 def loop_table():
     """Time to target in the simulated closed loop, which runs over the float64 reference."""
     weights = read_model(MODELS / "refit" / "loop.safetensors").weights
@@ -211,7 +224,8 @@ def cost_table():
 
 TABLES = {"lorenz": lambda: rate_table(dataset.recipe_recording("lorenz")),
           "reach": lambda: readout_table(dataset.recipe_recording("reach")),
-          "switching": switching_table, "loop": loop_table, "animals": animals_table,
+          "switching": switching_table, "loop": loop_table, "rdm": rdm_table,
+          "animals": animals_table,
           "segments": segments_table, "cost": cost_table}
 
 

@@ -3,11 +3,11 @@
 
 #include "models/model.h"
 
-extern const struct model_ops dlds_ops, gru_ops, kalman_ops, lfads_ops, marble_ops,
-    ndt_ops, refit_ops, sae_ops, smc_ops, wiener_ops;
+extern const struct model_ops dlds_ops, gru_ops, kalman_ops, lfads_ops, lowrank_ops,
+    marble_ops, ndt_ops, refit_ops, sae_ops, smc_ops, wiener_ops;
 
 static const struct model_ops *const registry[] = {
-    &dlds_ops, &gru_ops,   &kalman_ops, &lfads_ops, &marble_ops,
+    &dlds_ops, &gru_ops,   &kalman_ops, &lfads_ops, &lowrank_ops, &marble_ops,
     &ndt_ops,  &refit_ops, &sae_ops,    &smc_ops,   &wiener_ops,
 };
 #define N_MODELS (sizeof registry / sizeof *registry)
@@ -21,5 +21,5 @@ const struct model_ops *model_find(const char *name)
 
 const char *model_names(void)
 {
-    return "dlds, gru, kalman, lfads, marble, ndt, refit, sae, smc, wiener";
+    return "dlds, gru, kalman, lfads, lowrank, marble, ndt, refit, sae, smc, wiener";
 }

@@ -65,6 +65,21 @@ def smc_cost(hyper, weights, _mode, n_channels):
             sum(a.size for a in weights.values()) * FLOAT)
 
 
+def lowrank_cost(hyper, weights, _mode, n_channels):
+    """h of the latents (once more to show it), the flow back, the readout; the filter forms h in
+    every pass as well, and takes the slope of flow and log-rates."""
+    (n, r), inputs = weights["m"].shape, len(weights.get("wi", ()))
+    readout = weights["wo"].size if hyper["output"] == "linear" else 0
+    macs, state = 2 * n * (r + inputs + 1) + n * r + readout, r + inputs + 2
+    if hyper["form"] == "filtered":
+        spikes, passes = n_channels - inputs, hyper["iterations"]
+        width = r + inputs if hyper["observation"] == "linear" else r
+        macs += n * r * r + (passes + 1) * (n * (r + inputs + 1) + spikes * width)
+        macs += passes * spikes * (r * r + 2 * r)
+        state += r * r
+    return state * DOUBLE, macs, sum(a.nbytes for a in weights.values())
+
+
 def refit_cost(_hyper, weights, _mode, n_channels):
     """Gain on the counts, two products of the cursor's dimensions."""
     d = len(weights["A"])
@@ -130,8 +145,8 @@ def lfads_cost(hyper, weights, mode, n_channels):
 
 
 COSTS = {"dlds": dlds_cost, "gru": gru_cost, "kalman": kalman_cost, "lfads": lfads_cost,
-         "marble": marble_cost, "ndt": ndt_cost, "refit": refit_cost, "sae": sae_cost,
-         "smc": smc_cost, "wiener": wiener_cost}
+         "lowrank": lowrank_cost, "marble": marble_cost, "ndt": ndt_cost, "refit": refit_cost,
+         "sae": sae_cost, "smc": smc_cost, "wiener": wiener_cost}
 
 
 def stage_cost(weights):

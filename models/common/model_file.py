@@ -101,9 +101,16 @@ def selftest_counts(model, n_bins, seed=20240229):
     return generator.poisson(np.broadcast_to(mean, (n_bins, len(mean)))).astype(np.float32)
 
 
+def check_finite(weights):
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise Refusal(f"tensor {name} holds values that are not finite")
+
+
 def run_selftest(model, run, n_bins, counts=None):
     """Store the reference's answer of every listed mode. run: reference.run of the architecture.
     counts: float32 [T, C] in place of n_bins of selftest_counts()."""
+    check_finite(model.weights)
     if counts is None:
         counts = selftest_counts(model, n_bins)
     model.selftest = {"selftest.input": counts}
@@ -120,16 +127,9 @@ def run_selftest(model, run, n_bins, counts=None):
             model.selftest[f"selftest.{mode}.{group}"] = answer[group].astype(np.float32)
 
 
-def refuse_not_finite(weights):
-    """Such a file would not load."""
-    for name, array in weights.items():
-        if not np.isfinite(array).all():
-            raise Refusal(f"tensor {name} holds values that are not finite")
-
-
 def write_model(path, model):
     """Write the file. Weights must be float32 or float64 already."""
-    refuse_not_finite(model.weights)
+    check_finite(model.weights)
     text = json.dumps(model.config, allow_nan=False)
     safetensors.write(path, {**model.weights, **model.selftest}, {"latent.config": text})
 

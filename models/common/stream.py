@@ -29,6 +29,13 @@ def need_decoder():
     return path
 
 
+def stored(counts):
+    """Counts in the narrowest type that holds them; inputs that are no counts as float32."""
+    if not np.array_equal(counts, np.round(counts)):
+        return counts.astype(np.float32)
+    return counts.astype(np.uint8 if counts.max(initial=0) < 256 else np.uint16)
+
+
 def decode_stream(program, path, counts, mode, bin_ms):
     """latent-decode on counts [K, T, C] -> dict of latents, rates (expected counts per bin),
     readout, each [K, T, .] or None, and flags [K, T]."""
@@ -36,7 +43,7 @@ def decode_stream(program, path, counts, mode, bin_ms):
     with tempfile.TemporaryDirectory(prefix="latent-stream-") as folder:
         source, out = Path(folder) / "in.h5", Path(folder) / "out.h5"
         with h5py.File(source, "w") as f:
-            f["counts"] = counts.astype(np.uint8 if counts.max(initial=0) < 256 else np.uint16)
+            f["counts"] = stored(counts)
             f.attrs["bin_width_ms"] = bin_ms
         command = [program, "--model", path, "--in", f"{source}:/counts", "--out", out,
                    "--mode", mode]

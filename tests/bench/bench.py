@@ -30,17 +30,15 @@ def start_workers(row, model, model_path, counts_path, folder, options):
     """-> (workers, first is latentd; {implementation: why it is missing})."""
     cpu = max(os.sched_getaffinity(0))
     workers = [Worker(LATENTD, "", latentd_command(options.bin, row, model_path, counts_path), cpu)]
-    missing = {}
-    if not row.onnx:
-        return workers, {ORT: row.no_peer, TORCH: row.no_peer}
+    missing = {name: row.no_peer for name, has in ((ORT, row.onnx), (TORCH, row.torch)) if not has}
     try:
-        if not options.ort:
+        if row.onnx and not options.ort:
             raise Absent(options.no_ort)
         for variant, stem in ort_stems(row, model, counts_path, folder):
             workers.append(Worker(ORT, variant, ort_command(options.bin, options.ort, stem), cpu))
     except Absent as absent:
         missing[ORT] = str(absent)
-    for style in ("eager", "jit"):
+    for style in ("eager", "jit") if row.torch else ():
         try:
             command = torch_command(row, style, model_path, counts_path)
             workers.append(Worker(TORCH, style, command, cpu))

@@ -121,6 +121,24 @@ class Gru(nn.Module):
         return torch.exp(self.rate(h)), h
 
 
+class LowRank(nn.Module):
+    """A driven low-rank RNN of N units and its readout."""
+
+    def __init__(self, model):
+        super().__init__()
+        weights = {name: torch.from_numpy(array) for name, array in model.weights.items()}
+        self.alpha, n_units = model.hyper["alpha"], len(weights["b"])
+        self.m, self.n = nn.Parameter(weights["m"] / n_units), nn.Parameter(weights["n"])
+        self.wi = nn.Parameter(weights["si"][:, None] * weights["wi"])
+        self.wo = nn.Parameter(weights["wo"] * weights["so"] / n_units)
+        self.b = nn.Parameter(weights["b"])
+
+    def forward(self, u: Tensor, h: Tensor):
+        flow = torch.tanh(h + self.b) @ self.n @ self.m.t() + u @ self.wi
+        h = h + self.alpha * (flow - h)
+        return torch.tanh(h) @ self.wo, h
+
+
 def compiled(module, style, methods=()):
     if style == "eager":
         return module
@@ -154,7 +172,17 @@ def gru_step(model, rows, style):
     return step
 
 
-KINDS = {"cached": cached_step, "window": window_step, "gru": gru_step}
+def lowrank_step(model, rows, style):
+    run = compiled(LowRank(model).eval(), style)
+    inputs, state = list(rows.split(1)), [torch.from_numpy(model.weights["h0"])[None]]
+
+    def step(i):
+        readout, state[0] = run(inputs[i % len(inputs)], state[0])
+        return readout
+    return step
+
+
+KINDS = {"cached": cached_step, "window": window_step, "gru": gru_step, "lowrank": lowrank_step}
 
 
 FLUSH_BYTES = 64 << 20

@@ -164,6 +164,27 @@ def dlds(path, generator, *, n_channels, n_states, n_operators):
     return finish(path, "dlds", n_channels, ["causal"], hyper, outputs, weights, n_bins=8)
 
 
+def lowrank(path, generator, *, n_units, rank, n_inputs, n_spikes=0):
+    """Driven by its inputs, or with n_spikes channels before them filtered; no bias, rest at 0."""
+    weights = {
+        "m": random(generator, n_units, rank, scale=math.sqrt(rank)),
+        "n": random(generator, n_units, rank, scale=math.sqrt(rank)),
+        "wi": random(generator, n_inputs, n_units, scale=math.sqrt(n_units)),
+        "si": np.ones(n_inputs, np.float32), "b": np.zeros(n_units, np.float32),
+        "h0": np.zeros(n_units, np.float32),
+        "wo": random(generator, n_units, 2), "so": np.ones(2, np.float32),
+    }
+    hyper = {"form": "driven", "alpha": 0.2, "output": "linear", "output_activation": "tanh"}
+    if n_spikes:
+        weights.update({"filter.Q": 0.01 * np.eye(rank), "filter.P0": np.eye(rank),
+                        "observation.gain": random(generator, n_spikes, scale=n_spikes ** 0.5),
+                        "observation.bias": np.full(n_spikes, LOG_MEAN, np.float32)})
+        hyper.update(form="filtered", observation="units", iterations=2)
+    outputs = (rank + n_inputs, n_spikes, velocity_readout())
+    return finish(path, "lowrank", n_spikes + n_inputs, ["causal"], hyper, outputs, weights,
+                  n_bins=8)
+
+
 def refit(path, generator, *, n_channels):
     weights = {
         "A": 0.9 * np.eye(2), "Q": 50 * np.eye(2), "R": np.eye(n_channels),

@@ -123,6 +123,14 @@ def marble_make(path, generator):
     return random_models.marble(path, generator, n_channels=100, n_points=5000, n_dims=5)
 
 
+def lowrank_row(name, title, *, n_spikes=0, n_inputs=2, n_bins=100, **rest):
+    def make(path, generator):
+        return random_models.lowrank(path, generator, n_units=512, rank=2, n_inputs=n_inputs,
+                                     n_spikes=n_spikes)
+    return Row(name, title, make, "causal", n_bins, 0, poisson(n_spikes + n_inputs, n_bins),
+               lambda model: n_bytes(model.weights.values()), **rest)
+
+
 ROWS = (
     ndt_row("m700-cached", "NDT m700 (202 channels, 6 layers), mode A: cached, mean of bins 0-89",
             mode="A", n_channels=202, layers=6, trial=90, step_bytes=cached_bytes(4),
@@ -147,6 +155,10 @@ ROWS = (
     gru_row("gru-dense", "GRU 202 -> 128 -> rates 202, every input not zero", 1.0, goal=3.3),
     smc_row("smc-maze", "Low-rank RNN, 137 -> 182 channels, 36 latents, 512 units, 100 particles",
             n_channels=137, n_rates=182, n_latents=36, units=512, particles=100),
+    lowrank_row("lint-driven", "Low-rank RNN (LINT), 512 units, rank 2, driven by 2 inputs",
+                torch="lowrank", no_peer=NO_NETWORK),
+    lowrank_row("lint-filtered", "the same under 100 spike channels, extended Kalman filter",
+                n_spikes=100, no_peer=NO_NETWORK),
     Row("kalman", "Kalman filter, 96 channels, 5 states, steady gain, float64", kalman_make,
         "causal", 100, 0, poisson(96, 100), None, no_peer=NO_NETWORK),
     Row("refit", "ReFIT Kalman filter, 96 channels, 2 dimensions, float64", refit_make,
