@@ -11,6 +11,7 @@
 #define VARIANCE_MIN 1e-8
 #define VARIANCE_MAX 100.0
 #define SOFTPLUS_FLOOR 1e-6f
+#define LOG_RATE_MAX 40.0f /* absurd counts must not end a filter in infinity */
 
 double particle_variance(double logarithm)
 {
@@ -131,10 +132,13 @@ static void observe(const struct particle_filter *f, struct particle_work *work,
     blas_matmul(y, n, z, f->n_latents, f->loading, n, k, n, f->n_latents);
     for (size_t p = 0; p < k; p++)
         for (size_t i = 0; i < n; i++) y[p * n + i] += f->bias[i];
-    if (f->rate == RATE_SOFTPLUS)
+    if (f->rate == RATE_SOFTPLUS) {
         softplus(y, work->exponentials, k * n);
-    else
-        kernels_get()->exp(y, k * n);
+        return;
+    }
+    for (size_t i = 0; i < k * n; i++)
+        y[i] = fminf(fmaxf(y[i], -LOG_RATE_MAX), LOG_RATE_MAX);
+    kernels_get()->exp(y, k * n);
 }
 
 /* ---- one bin ---- */

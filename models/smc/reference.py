@@ -29,7 +29,9 @@ erf = np.vectorize(math.erf)
 ACTIVATIONS = {"relu": lambda x, h: np.maximum(x - h, 0),
                "clipped_relu": lambda x, h: np.maximum(x + h, 0) - np.maximum(x, 0),
                "tanh": lambda x, h: np.tanh(x - h)}
-RATES = {"softplus": lambda y: np.logaddexp(0, y) + 1e-6, "exp": np.exp}
+LOG_RATE_MAX = 40  # absurd counts must not end a filter in infinity
+RATES = {"softplus": lambda y: np.logaddexp(0, y) + 1e-6,
+         "exp": lambda y: np.exp(np.clip(y, -LOG_RATE_MAX, LOG_RATE_MAX))}
 
 
 def gelu(x):

@@ -70,6 +70,18 @@ class Random(Smc):
         path = self.small(3)
         self.check_replay(path, golden.random_counts(3, 40, C))
 
+    def test_absurd_counts_pass(self):
+        """Every channel at 255 and at 60000 for a while: finite, and back on its track after."""
+        path, model = self.check_shipped("lorenz")
+        mean = np.array(model.config["channels"]["mean"])
+        calm = np.random.default_rng(2).poisson(mean, (160, len(mean)))
+        for value in (255, 60000):
+            storm = calm.copy()
+            storm[40:60] = value
+            found, quiet = (self.steps(path, "causal", x)["lograte"] for x in (storm, calm))
+            self.assertTrue(np.isfinite(found).all())
+            self.assertLess(np.abs(found[-40:] - quiet[-40:]).mean(), 0.3)
+
     def test_encoder_sees_its_window_only(self):
         w = reference.as_doubles(self.tensors(5))
         counts = golden.random_counts(5, 30, C).astype(np.float64)
