@@ -25,6 +25,7 @@ sys.path.insert(0, str(rig.SOURCE / "tests" / "bench"))
 import machine  # noqa: E402  (after the path)
 
 SAMPLE_S = 0.005
+STEAL_TOLD_NS = 20_000_000  # the kernel counts it in ticks
 QUANTILES = ((50, "p50"), (99, "p99"), (99.9, "p99.9"), (100, "max"))
 HOG = "while True: pass"
 
@@ -60,8 +61,8 @@ def write_recording(path, n_channels, bin_ms):
 
 
 class Waiting(threading.Thread):
-    """How long the data thread was ready to run and had no CPU, as the kernel counts it, sampled:
-    (CLOCK_MONOTONIC, ns in all)."""
+    """Why the data thread did not run, sampled: (CLOCK_MONOTONIC, ns that it was ready and had no
+    CPU, ms that the host gave our CPUs to others)."""
 
     def __init__(self, pid):
         super().__init__(daemon=True)
@@ -77,16 +78,15 @@ class Waiting(threading.Thread):
                 waited = int(self.path.read_text().split()[1])
             except OSError:
                 return
-            self.samples.append((time.monotonic_ns(), waited))
+            self.samples.append((time.monotonic_ns(), waited, stolen_ms()))
 
     def between(self, begin_ns, end_ns):
-        """Nanoseconds without a CPU in the samples around this time; None where none were taken."""
-        if not self.samples:
-            return None
-        times = [t for t, _ in self.samples]
+        """(ns without a CPU, ms stolen) in the samples around this time."""
+        times = [sample[0] for sample in self.samples]
         first = max(np.searchsorted(times, begin_ns) - 1, 0)
-        last = min(np.searchsorted(times, end_ns), len(times) - 1)
-        return self.samples[last][1] - self.samples[first][1]
+        last = min(np.searchsorted(times, end_ns + STEAL_TOLD_NS), len(times) - 1)
+        before, after = self.samples[first], self.samples[last]
+        return after[1] - before[1], after[2] - before[2]
 
 
 def stolen_ms():
@@ -114,13 +114,14 @@ def reason(i, frames, waiting, budget_ns):
     before = sum(1 for other in frames[max(0, i - 1000):i] if other[2] == t_recv)
     if before:
         return "waited behind other bins of its wake"
-    without_cpu = waiting.between(t_recv, t_publish)
-    if without_cpu is None:
+    if not waiting.samples:
         return "not known: this kernel has no schedstat"
-    excess = t_publish - t_recv - budget_ns
-    if without_cpu >= excess:
+    without_cpu, stolen = waiting.between(t_recv, t_publish)
+    if without_cpu >= t_publish - t_recv - budget_ns:
         return "the CPU was taken away: the thread was ready and waited for it"
-    return "not known: the machine itself stood still, or the step was slow"
+    if stolen:
+        return "the host of this virtual machine took the CPU (steal time)"
+    return "not known: the machine stood still unseen, or the step was slow"
 
 
 def print_quantiles(name, values_ns):

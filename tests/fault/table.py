@@ -4,6 +4,7 @@
 usage: table.py [--quick] [--seed N] [--row NAME]... [--list]"""
 import argparse
 import importlib
+import signal
 import sys
 import textwrap
 import time
@@ -89,6 +90,7 @@ def parse():
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # rows end their processes on the way out
     load()
     parser, options = parse()
     unknown = set(options.row or ()) - {r.name for r in ROWS}
