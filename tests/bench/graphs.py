@@ -278,3 +278,74 @@ def gru_step(stem, variant, model, counts_file, n_phases):
     g.op("Exp", [g.linear(h, weights["rate.weight"], weights["rate.bias"])], ["rates"])
     g.result("rates", 1, n_rates)
     g.save(stem, n_phases)
+
+
+def onnx_gates(array):
+    """Row blocks r, z, n as z, r, n."""
+    r, z, n = np.split(array, 3)
+    return np.concatenate([z, r, n])
+
+
+def gru_weights(g, weights, prefix, suffixes):
+    """The three weight inputs of a GRU operator with so many directions."""
+    def stack(*kinds):
+        return g.weight(np.stack([np.concatenate([onnx_gates(weights[prefix + kind + suffix])
+                                                  for kind in kinds]) for suffix in suffixes]))
+    return [stack("weight_ih"), stack("weight_hh"), stack("bias_ih", "bias_hh")]
+
+
+def decode_gru(g, z, weights, hyper):
+    """z [1, D] after one step of the cell per bin, by a GRU operator over silence."""
+    d, n_bins = hyper["latent_dim"], hyper["window_bins"]
+    silence = g.weight(np.zeros((n_bins, 1, 1), np.float32))
+    inputs = [silence, *gru_weights(g, weights, "decoder.cell.", ("",)), "",
+              g.op("Reshape", [z, g.sizes(1, 1, d)])]
+    g.op("GRU", inputs, ["", "end"], hidden_size=d, linear_before_reset=1)
+    return g.op("Reshape", ["end", g.sizes(1, d)])
+
+
+def decode_node(g, z, weights, hyper):
+    """z [1, D] after a step of RK4 per bin but the first, written out."""
+    dt, prefix = hyper["step"], "decoder.vf.vf.vf."
+    w1, b1, w2, b2 = (g.weight(weights[prefix + name].T)
+                      for name in ("0.weight", "0.bias", "2.weight", "2.bias"))
+    half, full, sixth, two = (g.weight(np.float32(x)) for x in (dt / 2, dt, dt / 6, 2))
+
+    def field(z):
+        return g.op("Gemm", [g.op("Tanh", [g.op("Gemm", [z, w1, b1])]), w2, b2])
+
+    def move(z, by, k):
+        return g.op("Add", [z, g.op("Mul", [by, k])])
+
+    for _ in range(hyper["window_bins"] - 1):
+        k1 = field(z)
+        k2 = field(move(z, half, k1))
+        k3 = field(move(z, half, k2))
+        k4 = field(move(z, full, k3))
+        inner = g.op("Mul", [two, g.op("Add", [k2, k3])])
+        z = move(z, sixth, g.op("Add", [g.op("Add", [k1, k4]), inner]))
+    return z
+
+
+SAE_DECODERS = {"gru": decode_gru, "node": decode_node}
+
+
+def sae_window(stem, _variant, model, counts_file, n_phases):
+    """A sequential auto-encoder: the whole window every bin, as ndt_window feeds it."""
+    weights, hyper = model.weights, model.hyper
+    c, n_bins, e = model.config["n_channels"], hyper["window_bins"], hyper["encoder_size"]
+    doubled = f"{stem}.doubled"
+    np.tile(np.fromfile(counts_file, np.float32), 2).tofile(doubled)
+    g = Graph()
+    g.buffer("counts", 2 * n_phases * c, doubled)
+    g.port("in", "counts", "counts", c, c, n_bins, c)
+    x = g.op("Reshape", ["counts", g.sizes(n_bins, 1, c)])
+    inputs = [x, *gru_weights(g, weights, "encoder.", ("_l0", "_l0_reverse"))]
+    g.op("GRU", inputs, ["", "ends"], hidden_size=e, linear_before_reset=1,
+         direction="bidirectional")
+    z = g.linear(g.op("Reshape", ["ends", g.sizes(1, 2 * e)]), weights["ic_linear.weight"],
+                 weights["ic_linear.bias"])
+    z = SAE_DECODERS[hyper["decoder"]](g, z, weights, hyper)
+    g.op("Exp", [g.linear(z, weights["readout.weight"], weights["readout.bias"])], ["rates"])
+    g.result("rates", 1, c)
+    g.save(stem, n_phases)

@@ -139,6 +139,73 @@ class LowRank(nn.Module):
         return torch.tanh(h) @ self.wo, h
 
 
+def linear(weights, name):
+    """nn.Linear with the tensors of this name."""
+    layer = nn.Linear(weights[name + ".weight"].shape[1], len(weights[name + ".bias"]))
+    layer.load_state_dict({part: weights[f"{name}.{part}"] for part in ("weight", "bias")})
+    return layer
+
+
+class Encoder(nn.Module):
+    """A bidirectional nn.GRU over the window and the affine map to z."""
+
+    def __init__(self, model, weights):
+        super().__init__()
+        self.gru = nn.GRU(model.config["n_channels"], model.hyper["encoder_size"],
+                          bidirectional=True)
+        self.gru.load_state_dict({name[len("encoder."):]: array for name, array
+                                  in weights.items() if name.startswith("encoder.")})
+        self.start = linear(weights, "ic_linear")
+
+    def forward(self, x: Tensor):
+        """x [T, C] -> z [1, D] at the window's first bin."""
+        _, h = self.gru(x.unsqueeze(1))
+        return self.start(h.reshape(1, -1))
+
+
+class SaeGru(nn.Module):
+    """The encoder, then nn.GRUCell alone, one step per bin."""
+
+    def __init__(self, model):
+        super().__init__()
+        weights = {name: torch.from_numpy(array) for name, array in model.weights.items()}
+        self.encoder, self.readout = Encoder(model, weights), linear(weights, "readout")
+        self.cell = nn.GRUCell(1, model.hyper["latent_dim"])
+        self.cell.load_state_dict({name: weights[f"decoder.cell.{name}"] for name in (
+            "weight_ih", "weight_hh", "bias_ih", "bias_hh")})
+        self.n_steps, self.silence = model.hyper["window_bins"], torch.zeros(1, 1)
+
+    def forward(self, x: Tensor):
+        z = self.encoder(x)
+        for _ in range(self.n_steps):
+            z = self.cell(self.silence, z)
+        return torch.exp(self.readout(z))
+
+
+class SaeNode(nn.Module):
+    """The encoder, then a vector field, one Runge-Kutta step of order 4 per bin."""
+
+    def __init__(self, model):
+        super().__init__()
+        weights = {name: torch.from_numpy(array) for name, array in model.weights.items()}
+        self.encoder, self.readout = Encoder(model, weights), linear(weights, "readout")
+        self.first, self.second = (linear(weights, f"decoder.vf.vf.vf.{i}") for i in (0, 2))
+        self.n_steps, self.dt = model.hyper["window_bins"] - 1, float(model.hyper["step"])
+
+    def field(self, z: Tensor):
+        return self.second(torch.tanh(self.first(z)))
+
+    def forward(self, x: Tensor):
+        z = self.encoder(x)
+        for _ in range(self.n_steps):
+            k1 = self.field(z)
+            k2 = self.field(z + self.dt / 2 * k1)
+            k3 = self.field(z + self.dt / 2 * k2)
+            k4 = self.field(z + self.dt * k3)
+            z = z + self.dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        return torch.exp(self.readout(z))
+
+
 def compiled(module, style, methods=()):
     if style == "eager":
         return module
@@ -154,9 +221,9 @@ def cached_step(model, rows, style):
     return lambda i: run(inputs[i % n_bins], cache, i % n_bins)
 
 
-def window_step(model, rows, style):
+def window_step(model, rows, style, module=Ndt):
     n_bins = model.hyper["window_bins"]
-    run = compiled(Ndt(model).eval(), style)
+    run = compiled(module(model).eval(), style)
     doubled = torch.cat([rows, rows])
     windows = [doubled[t + 1:t + 1 + n_bins] for t in range(len(rows))]
     return lambda i: run(windows[i % len(windows)])
@@ -172,6 +239,10 @@ def gru_step(model, rows, style):
     return step
 
 
+def sae_step(module):
+    return lambda model, rows, style: window_step(model, rows, style, module)
+
+
 def lowrank_step(model, rows, style):
     run = compiled(LowRank(model).eval(), style)
     inputs, state = list(rows.split(1)), [torch.from_numpy(model.weights["h0"])[None]]
@@ -182,7 +253,8 @@ def lowrank_step(model, rows, style):
     return step
 
 
-KINDS = {"cached": cached_step, "window": window_step, "gru": gru_step, "lowrank": lowrank_step}
+KINDS = {"cached": cached_step, "window": window_step, "gru": gru_step, "lowrank": lowrank_step,
+         "sae_node": sae_step(SaeNode), "sae_gru": sae_step(SaeGru)}
 
 
 FLUSH_BYTES = 64 << 20

@@ -12,6 +12,7 @@ import numpy as np
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "models"))
 from common import model_file  # noqa: E402
+from sae import export as sae_export  # noqa: E402
 from smc import export as smc_export  # noqa: E402
 
 NOTHING = "0" * 64
@@ -105,6 +106,21 @@ def gru(path, generator, *, n_channels, hidden):
     hyper = {"layers": 1, "hidden": hidden, "lograte": True}
     outputs = (hidden, n_channels, [])
     return finish(path, "gru", n_channels, ["causal"], hyper, outputs, weights, n_bins=8)
+
+
+def sae(path, generator, *, decoder, n_channels, latents, window, encoder=64, hidden=128):
+    """The published sizes: a node with RK4, one step per bin, or a GRU; mode window."""
+    sizes = {"encoder_size": encoder, "latent_dim": latents, "n_channels": n_channels,
+             "n_rates": n_channels, "decoder": decoder, "hidden": hidden}
+    weights = {name: random(generator, *shape)
+               for name, shape in sae_export.expected_shapes(sizes).items()}
+    weights["readout.bias"] = np.full(n_channels, LOG_MEAN, np.float32)
+    hyper = {"window_bins": window, "encoder_size": encoder, "latent_dim": latents,
+             "decoder": decoder, "first_output": "step"}
+    if decoder == "node":
+        hyper.update(first_output="z0", hidden=hidden, solver="rk4", step=0.1, substeps=1)
+    outputs = (latents, n_channels, [])
+    return finish(path, "sae", n_channels, ["window"], hyper, outputs, weights, n_bins=window)
 
 
 def velocity_readout():

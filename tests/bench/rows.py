@@ -88,6 +88,14 @@ def gru_row(name, title, share, *, n_channels=202, hidden=128, n_bins=100, **res
                gru_bytes(share), onnx=GRU_GRAPHS, torch="gru", **rest)
 
 
+def sae_row(name, title, *, window, n_channels, **sizes):
+    def make(path, generator):
+        return random_models.sae(path, generator, n_channels=n_channels, window=window, **sizes)
+    return Row(name, title, make, "window", window, 0, poisson(n_channels, window), None,
+               onnx=(("sae_window", "GRU operators" if sizes["decoder"] == "gru" else "unrolled"),),
+               torch=f"sae_{sizes['decoder']}")
+
+
 CACHED_GRAPHS = (("ndt_cached", "in-place cache"), ("ndt_cached", "concatenated cache"),
                  ("ndt_cached", "MultiHeadAttention"))
 WINDOW_GRAPHS = (("ndt_window", "all rows"), ("ndt_window", "last row only"))
@@ -153,6 +161,10 @@ ROWS = (
     gru_row("gru-sparse", "GRU 202 -> 128 -> rates 202, 10 % of the inputs not zero", 0.1,
             goal=6.0),
     gru_row("gru-dense", "GRU 202 -> 128 -> rates 202, every input not zero", 1.0, goal=3.3),
+    sae_row("node", "Neural-ODE autoencoder, 10 channels, window of 70 bins, 3 latents, RK4",
+            decoder="node", n_channels=10, window=70, latents=3),
+    sae_row("gru_sae", "GRU autoencoder, 10 channels, window of 70 bins, 10 latents",
+            decoder="gru", n_channels=10, window=70, latents=10),
     smc_row("smc-maze", "Low-rank RNN, 137 -> 182 channels, 36 latents, 512 units, 100 particles",
             n_channels=137, n_rates=182, n_latents=36, units=512, particles=100),
     lowrank_row("lint-driven", "Low-rank RNN (LINT), 512 units, rank 2, driven by 2 inputs",

@@ -40,6 +40,9 @@ def tiny_rows():
         rows.gru_row("gru", "", 0.3, n_channels=10, hidden=8, n_bins=10, goal=1.5),
         *(dataclasses.replace(row, n_bins=12, counts=cut(row.counts, 12)) for row in rows.ROWS
           if row.no_peer == rows.NO_NETWORK),
+        rows.sae_row("node", "", decoder="node", n_channels=6, window=8, latents=3, encoder=5,
+                     hidden=7),
+        rows.sae_row("gru_sae", "", decoder="gru", n_channels=6, window=8, latents=4, encoder=5),
         rows.smc_row("smc", "", n_bins=6, n_channels=5, n_rates=7, n_latents=3, units=9,
                      particles=8, channels=(4, 3), kernels=(3, 2, 2)),
     ]
