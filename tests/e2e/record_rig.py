@@ -7,14 +7,19 @@ import subprocess
 import daemon_rig as rig
 
 MODELS = rig.SOURCE / "models"
-# name -> (model file, mode); bin width and channels are read from the status.
-ARCHITECTURES = {
-    "ndt-causal": (MODELS / "ndt" / "lorenz_causal.safetensors", "C"),
-    "ndt-window": (MODELS / "ndt" / "lorenz_causal.safetensors", "A"),
-    "gru": (MODELS / "gru" / "reach.safetensors", None),
-    "kalman": (MODELS / "kalman" / "reach.safetensors", None),
-    "wiener": (MODELS / "wiener" / "reach.safetensors", None),
-}
+
+
+def _architectures():
+    """name -> (model file, mode): one shipped model of every architecture, ndt in both kinds."""
+    found = {"ndt-causal": (MODELS / "ndt" / "lorenz_causal.safetensors", "C"),
+             "ndt-window": (MODELS / "ndt" / "lorenz_causal.safetensors", "A")}
+    for model in sorted(MODELS.glob("*/*.safetensors"), reverse=True):
+        if model.parent.name != "ndt":
+            found[model.parent.name] = (model, None)
+    return found
+
+
+ARCHITECTURES = _architectures()
 
 
 class Traffic:
