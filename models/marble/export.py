@@ -33,6 +33,7 @@ NUMBERS = {"rho": (float, None, 0, 0.999999), "stages": (int, None, 1, 8),
            "same_point": (float, 1e-9, 1e-12, 1e9)}
 NEEDED = ("cloud.position", "cloud.velocity", "projection.weight", "projection.mean",
           "enc.lins.0.weight", "enc.lins.1.weight")
+MATRICES = ("cloud.position", "projection.weight", "enc.lins.0.weight", "enc.lins.1.weight")
 # What the checkpoint's params may say, and what is served of it.
 SERVED = {"vec_norm": (False,), "diffusion": (True,), "include_self": (True,),
           "include_positions": (False,)}
@@ -59,6 +60,10 @@ def gather(args, checkpoint):
     if missing:
         raise Refusal(f"{args.input}: tensor {missing[0]} is missing; a network without its cloud "
                       f"needs --cloud. It has {', '.join(sorted(tensors)[:6])}, ...")
+    for name in MATRICES:
+        if tensors[name].ndim != 2 or 0 in tensors[name].shape:
+            raise Refusal(f"{args.input}: tensor {name} has shape {list(tensors[name].shape)}, "
+                          "expected a matrix")
     return tensors
 
 
@@ -96,24 +101,24 @@ def build_hyper(args, checkpoint, tensors):
     return hyper
 
 
-def check_cloud(args, position, velocity, hyper):
-    if position.ndim != 2 or position.shape != velocity.shape:
-        raise Refusal(f"{args.input}: cloud.position {list(position.shape)} and cloud.velocity "
-                      f"{list(velocity.shape)} must be [points, dimensions] both")
+def check_cloud(args, position, hyper):
+    """Enough points, and none upon another."""
     if len(position) <= hyper["k"]:
-        raise Refusal(f"{args.input}: {len(position)} points are too few for {hyper['k']} "
-                      "neighbours")
+        raise Refusal(f"{args.input}: tensor cloud.position has {len(position)} points, too few "
+                      f"for {hyper['k']} neighbours")
     nearest = min(np.sort(np.linalg.norm(position - x, axis=1))[1] for x in position)
     if nearest < 2 * hyper["same_point"]:
-        raise Refusal(f"{args.input}: two points of the cloud are only {nearest:g} apart; drop "
-                      f"one, or give a smaller --same-point than {hyper['same_point']:g}")
+        raise Refusal(f"{args.input}: tensor cloud.position has points only {nearest:g} apart; "
+                      f"drop one, or give a smaller --same-point than {hyper['same_point']:g}")
 
 
 def freeze(args, tensors, hyper):
     """The cloud's tensors as the model file holds them, float64."""
-    position, velocity = (tensors.pop(f"cloud.{k}").astype(np.float64)
-                          for k in ("position", "velocity"))
-    check_cloud(args, position, velocity, hyper)
+    points = {name: tensors.pop(name) for name in ("cloud.position", "cloud.velocity")}
+    shape = points["cloud.position"].shape
+    position, velocity = (array.astype(np.float64) for array in
+                          take(points, args.input, dict.fromkeys(points, shape)).values())
+    check_cloud(args, position, hyper)
     directions = args.directions or position.shape[1]
     if not 1 <= directions <= position.shape[1]:
         raise Refusal(f"--directions {directions}: expected 1 to {position.shape[1]}")

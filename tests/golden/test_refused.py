@@ -14,6 +14,7 @@ import torch
 
 import golden
 import test_decode
+import test_marble
 import test_sae
 
 from common import safetensors
@@ -84,6 +85,12 @@ def smc(case):
                      model.hyper["rate"], "--particles", "4")
 
 
+def marble(case, **kind):
+    return test_marble.tensors(9, **kind), (
+        "--bin-width", "10", "--rho", "0.5", "--stages", "1", "--warmup-bins", "2", "--k", "6",
+        "--diffusion-time", "1")
+
+
 SOUND = {
     "ndt, table": ("ndt", lambda case: ndt(case, "table")),
     "ndt, linear": ("ndt", lambda case: ndt(case, "linear")),
@@ -92,7 +99,8 @@ SOUND = {
     "lfads": ("lfads", lfads), "lfads, Keras": ("lfads", lfads_keras),
     "sae, node": ("sae", lambda case: sae(case, "node")),
     "sae, gru": ("sae", lambda case: sae(case, "gru")),
-    "dlds": ("dlds", dlds), "smc": ("smc", smc),
+    "dlds": ("dlds", dlds), "smc": ("smc", smc), "marble": ("marble", marble),
+    "marble, agnostic": ("marble", lambda case: marble(case, inner=True)),
 }
 # The refusal names a tensor (perhaps another whose shape it decides, or by its canonical name).
 NAMES = r"tensors? \S+|no tensor|\w\.weight|F of|F has shape|ci_enc|ic_prior|external inputs|trial"
