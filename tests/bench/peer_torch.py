@@ -8,6 +8,7 @@ import math
 import pathlib
 import sys
 import time
+from typing import List
 
 import numpy as np
 
@@ -206,6 +207,75 @@ class SaeNode(nn.Module):
         return torch.exp(self.readout(z))
 
 
+class ClippedGru(nn.Module):
+    """LFADS' cell: z, r, n; reset before the product; the state clipped."""
+
+    def __init__(self, weights, prefix, clip):
+        super().__init__()
+        self.w, self.u = (nn.Parameter(weights[f"{prefix}.weight_{kind}"]) for kind in ("ih", "hh"))
+        self.b = nn.Parameter(weights[prefix + ".bias_ih"] + weights[prefix + ".bias_hh"])
+        self.size, self.clip = self.u.shape[1], float(clip)
+
+    def forward(self, given: Tensor, h: Tensor):
+        """given [1, 3H]: the input's products with the biases."""
+        size = self.size
+        gates = torch.sigmoid(given[:, :2 * size] + F.linear(h, self.u[:2 * size]))
+        z, r = gates.chunk(2, 1)
+        n = torch.tanh(given[:, 2 * size:] + F.linear(r * h, self.u[2 * size:]))
+        return (z * h + (1 - z) * n).clamp(-self.clip, self.clip)
+
+    def run(self, rows: Tensor, h: Tensor):
+        """States [T, H] after each of the rows."""
+        given = F.linear(rows, self.w, self.b)
+        states: List[Tensor] = []
+        for t in range(rows.shape[0]):
+            h = self.forward(given[t:t + 1], h)
+            states.append(h)
+        return torch.cat(states)
+
+
+class Lfads(nn.Module):
+    """Both encoders, controller and generator over a window; rates of the newest bin."""
+
+    def __init__(self, model):
+        super().__init__()
+        w = {name: torch.from_numpy(array) for name, array in model.weights.items()}
+        clip, cell = model.hyper["cell_clip"], "decoder.rnn.cell."
+        sides = [(kind, side) for kind in ("ic", "ci") for side in ("fwd", "bwd")]
+        self.ic_ahead, self.ic_back, self.ci_ahead, self.ci_back = (
+            ClippedGru(w, f"encoder.{kind}_enc.{side}_gru.cell", clip) for kind, side in sides)
+        self.ic_h0, self.ci_h0 = (nn.Parameter(w[f"encoder.{kind}_enc_h0"]) for kind in ("ic", "ci"))
+        self.con_h0 = nn.Parameter(w["decoder.con_h0"])
+        self.controller, self.generator = (ClippedGru(w, f"{cell}{kind}_cell", clip)
+                                           for kind in ("con", "gen"))
+        self.posterior, self.start, self.output, self.readout = (linear(w, name) for name in (
+            "encoder.ic_linear", "decoder.ic_to_g0", cell + "co_linear", "readout"))
+        self.fac = nn.Parameter(F.normalize(w[cell + "fac_linear.weight"]))
+        self.n_mean, self.n_out = model.hyper["ic_dim"], model.hyper["co_dim"]
+        self.nothing = torch.zeros(1, model.hyper["ci_enc_dim"])
+
+    def encode(self, x: Tensor):
+        """-> (generator's first state [1, G], input of the controller [T, 2E])."""
+        back = x.flip(0)
+        ends = torch.cat([self.ic_ahead.run(x, self.ic_h0[0])[-1:],
+                          self.ic_back.run(back, self.ic_h0[1])[-1:]], 1)
+        ahead = self.ci_ahead.run(x, self.ci_h0[0])[:-1]
+        after = self.ci_back.run(back, self.ci_h0[1]).flip(0)[1:]
+        rows = torch.cat([torch.cat([self.nothing, ahead]), torch.cat([after, self.nothing])], 1)
+        return self.start(self.posterior(ends)[:, :self.n_mean]), rows
+
+    def forward(self, x: Tensor):
+        g, rows = self.encode(x)
+        fac, con = F.linear(g, self.fac), self.con_h0
+        for t in range(x.shape[0]):
+            inputs = torch.cat([rows[t:t + 1], fac], 1)
+            con = self.controller(F.linear(inputs, self.controller.w, self.controller.b), con)
+            u = self.output(con)[:, :self.n_out]
+            g = self.generator(F.linear(u, self.generator.w, self.generator.b), g)
+            fac = F.linear(g, self.fac)
+        return torch.exp(self.readout(fac))
+
+
 def compiled(module, style, methods=()):
     if style == "eager":
         return module
@@ -254,7 +324,8 @@ def lowrank_step(model, rows, style):
 
 
 KINDS = {"cached": cached_step, "window": window_step, "gru": gru_step, "lowrank": lowrank_step,
-         "sae_node": sae_step(SaeNode), "sae_gru": sae_step(SaeGru)}
+         "sae_node": sae_step(SaeNode), "sae_gru": sae_step(SaeGru),
+         "lfads": sae_step(Lfads)}
 
 
 FLUSH_BYTES = 64 << 20

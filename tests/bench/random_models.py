@@ -12,6 +12,7 @@ import numpy as np
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "models"))
 from common import model_file  # noqa: E402
+from lfads import export as lfads_export  # noqa: E402
 from sae import export as sae_export  # noqa: E402
 from smc import export as smc_export  # noqa: E402
 
@@ -121,6 +122,22 @@ def sae(path, generator, *, decoder, n_channels, latents, window, encoder=64, hi
         hyper.update(first_output="z0", hidden=hidden, solver="rk4", step=0.1, substeps=1)
     outputs = (latents, n_channels, [])
     return finish(path, "sae", n_channels, ["window"], hyper, outputs, weights, n_bins=window)
+
+
+def lfads(path, generator, *, n_channels, n_rates, window, encoder=64, controller=64, inputs=4,
+          generator_size=200, factors=100):
+    """The published sizes of MC_Maze at 20 ms: both encoders, controller; mode window."""
+    hyper = {"window_bins": window, "trial_bins": window, "prefix_bins": 0, "readin_dim": 0,
+             "ic_enc_dim": encoder, "ci_enc_dim": encoder, "con_dim": controller,
+             "co_dim": inputs, "ic_dim": encoder, "gen_dim": generator_size, "fac_dim": factors,
+             "ext_input_dim": 0, "ci_bidirectional": True, "ci_lag": 1, "cell_clip": 5.0,
+             "reconstruction": "poisson", "latents": "factors", "samples": 0}
+    sizes = {**hyper, "n_spikes": n_channels, "n_input": n_channels, "n_read": n_rates}
+    weights = {name: random(generator, *shape)
+               for name, shape in lfads_export.expected_shapes(sizes).items()}
+    weights["readout.bias"] = np.full(n_rates, LOG_MEAN, np.float32)
+    return finish(path, "lfads", n_channels, ["window"], hyper, (factors, n_rates, []), weights,
+                  n_bins=8)
 
 
 def velocity_readout():

@@ -96,6 +96,14 @@ def sae_row(name, title, *, window, n_channels, **sizes):
                torch=f"sae_{sizes['decoder']}")
 
 
+def lfads_row(name, title, *, window, n_channels, **sizes):
+    def make(path, generator):
+        return random_models.lfads(path, generator, n_channels=n_channels, window=window, **sizes)
+    return Row(name, title, make, "window", window, 0, poisson(n_channels, window), None,
+               onnx=(("lfads_window", "encoders as operators, decoder unrolled"),), torch="lfads",
+               goal=2.5)
+
+
 CACHED_GRAPHS = (("ndt_cached", "in-place cache"), ("ndt_cached", "concatenated cache"),
                  ("ndt_cached", "MultiHeadAttention"))
 WINDOW_GRAPHS = (("ndt_window", "all rows"), ("ndt_window", "last row only"))
@@ -161,6 +169,8 @@ ROWS = (
     gru_row("gru-sparse", "GRU 202 -> 128 -> rates 202, 10 % of the inputs not zero", 0.1,
             goal=6.0),
     gru_row("gru-dense", "GRU 202 -> 128 -> rates 202, every input not zero", 1.0, goal=3.3),
+    lfads_row("lfads", "LFADS of MC_Maze at 20 ms, 137 -> 182 channels, window of 35 bins",
+              n_channels=137, n_rates=182, window=35),
     sae_row("node", "Neural-ODE autoencoder, 10 channels, window of 70 bins, 3 latents, RK4",
             decoder="node", n_channels=10, window=70, latents=3),
     sae_row("gru_sae", "GRU autoencoder, 10 channels, window of 70 bins, 10 latents",

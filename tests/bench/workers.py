@@ -71,9 +71,11 @@ def ort_stems(row, model, counts_path, folder):
     """Write each graph of the row; yields (variant, stem of its files)."""
     try:
         import graphs
+        import graphs_lfads
     except ImportError as error:
         raise Absent(f"graphs cannot be written: {error} (Debian: python3-onnx)") from error
     for number, (builder, variant) in enumerate(row.onnx):
         stem = pathlib.Path(folder) / f"{row.name}.{number}"
-        getattr(graphs, builder)(str(stem), variant, model, str(counts_path), row.n_bins)
+        build = getattr(graphs, builder, None) or getattr(graphs_lfads, builder)
+        build(str(stem), variant, model, str(counts_path), row.n_bins)
         yield variant, stem
