@@ -244,7 +244,8 @@ class Lfads(nn.Module):
         sides = [(kind, side) for kind in ("ic", "ci") for side in ("fwd", "bwd")]
         self.ic_ahead, self.ic_back, self.ci_ahead, self.ci_back = (
             ClippedGru(w, f"encoder.{kind}_enc.{side}_gru.cell", clip) for kind, side in sides)
-        self.ic_h0, self.ci_h0 = (nn.Parameter(w[f"encoder.{kind}_enc_h0"]) for kind in ("ic", "ci"))
+        self.ic_h0, self.ci_h0 = (nn.Parameter(w[f"encoder.{kind}_enc_h0"])
+                                  for kind in ("ic", "ci"))
         self.con_h0 = nn.Parameter(w["decoder.con_h0"])
         self.controller, self.generator = (ClippedGru(w, f"{cell}{kind}_cell", clip)
                                            for kind in ("con", "gen"))

@@ -108,7 +108,7 @@ class FloodTest(unittest.TestCase):
             self.assertFalse(self.readout(client).stale)
 
     def readout(self, client):
-        """Its first one: the info is in the stream now and then, and may be dropped with the rest."""
+        """Its first one: the info comes now and then, and may be dropped with the rest."""
         end = time.monotonic() + WAIT_S
         while time.monotonic() < end:
             readout = client.readout(timeout=0.1)
