@@ -4,18 +4,24 @@
 set -euo pipefail
 build=$1
 config=$(dirname "$0")/clang-tidy.yaml
-# Our own sources that the build compiles; generated ones lie in the build folder.
-list_files() {
-    /usr/bin/python3 - "$build/compile_commands.json" <<'PYTHON'
+commands=$(mktemp -d)
+trap 'rm -rf "$commands"' EXIT
+# Our own sources that the build compiles; generated ones lie in the build folder. Options that only
+# gcc knows are no business of clang's: they are left out of the commands that it gets.
+/usr/bin/python3 - "$build/compile_commands.json" "$commands" <<'PYTHON'
 import json
+import pathlib
 import sys
 
-with open(sys.argv[1], encoding="utf-8") as commands:
-    files = sorted({entry["file"] for entry in json.load(commands)})
-print("\n".join(name for name in files if "/build/" not in name))
+GCC_ONLY = {"-fno-tree-loop-distribute-patterns"}
+entries = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
+for entry in entries:
+    entry["command"] = " ".join(word for word in entry["command"].split() if word not in GCC_ONLY)
+names = sorted({entry["file"] for entry in entries if "/build/" not in entry["file"]})
+folder = pathlib.Path(sys.argv[2])
+(folder / "compile_commands.json").write_text(json.dumps(entries), encoding="utf-8")
+(folder / "files").write_text("\n".join(names) + "\n", encoding="utf-8")
 PYTHON
-}
-# gcc-only flags of the compile commands are no business of clang's.
-list_files | xargs -P "${2:-2}" -n 1 clang-tidy --quiet -p "$build" --config-file="$config" \
-    --extra-arg=-Wno-unknown-warning-option 2> >(grep -v 'warnings\? generated' >&2)
-echo "clang-tidy: $(list_files | wc -l) files checked"
+xargs -P "${2:-2}" -n 1 clang-tidy --quiet -p "$commands" --config-file="$config" \
+    --extra-arg=-Wno-unknown-warning-option <"$commands/files" 2> >(grep -v 'warnings\? generated' >&2)
+echo "clang-tidy: $(wc -l <"$commands/files") files checked"
