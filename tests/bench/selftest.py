@@ -43,6 +43,8 @@ def tiny_rows():
         rows.sae_row("node", "", decoder="node", n_channels=6, window=8, latents=3, encoder=5,
                      hidden=7),
         rows.sae_row("gru_sae", "", decoder="gru", n_channels=6, window=8, latents=4, encoder=5),
+        rows.lfads_row("lfads", "", n_channels=6, n_rates=7, window=8, encoder=5, controller=4,
+                       inputs=2, generator_size=9, factors=3),
         rows.smc_row("smc", "", n_bins=6, n_channels=5, n_rates=7, n_latents=3, units=9,
                      particles=8, channels=(4, 3), kernels=(3, 2, 2)),
     ]
@@ -51,6 +53,10 @@ def tiny_rows():
 def cut(counts, n_bins):
     """The same input, shorter."""
     return lambda generator: counts(generator)[:n_bins]
+
+
+def tiny_row(name):
+    return next(row for row in tiny_rows() if row.name == name)
 
 
 def options():
@@ -96,7 +102,7 @@ class BenchTest(unittest.TestCase):
 
     def test_round_trips(self):
         """Every bin is answered by latentd and by the bare server, over both transports."""
-        row = tiny_rows()[2]
+        row = tiny_row("gru")
         for transport in end_to_end.TRANSPORTS:
             pairs = end_to_end.measure_path(row, transport, BIN, 2, (0, ))
             self.assertEqual([pairs[0][name]["n"] for name in ("latentd", "bare")],
@@ -106,7 +112,7 @@ class BenchTest(unittest.TestCase):
 
     def test_offline(self):
         """latent-decode and PyTorch give the same rates."""
-        for row in (tiny_rows()[0], tiny_rows()[2]):
+        for row in map(tiny_row, ("cached", "gru")):
             paths = {row.name: ((), )}
             with unittest.mock.patch.dict(offline.PATHS, paths):
                 result = offline.measure_row(row, BIN, True)
