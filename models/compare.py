@@ -87,6 +87,7 @@ class Entry:
 
 SHORT = ("--threads", "1", "--report-every", "200", "--steps", "600", "--batch", "16")
 GRU = (*SHORT, "--hidden", "48", "--window", "100")
+LFADS = ("--threads", "1", "--report-every", "100", "--steps", "300", "--batch", "16")
 NDT = (*SHORT, "--width", "48", "--layers", "2", "--hidden", "96")
 SAE = (*SHORT, "--decoder", "gru", "--latent", "10", "--encoder-size", "48")
 ENTRIES = (
@@ -99,6 +100,8 @@ ENTRIES = (
     Entry("ndt, full context", "ndt", "trial", "stage", NDT, ("--modes", "trial"), True, True),
     Entry("sae, gru decoder", "sae", "window", "stage", SAE, (), True),
     Entry("sae, gru decoder", "sae", "trial", "stage", SAE, (), True, True),
+    Entry("lfads", "lfads", "window", "stage", LFADS, (), True),
+    Entry("lfads", "lfads", "trial", "stage", LFADS, (), True, True),
 )
 
 
