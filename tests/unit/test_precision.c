@@ -141,7 +141,7 @@ static void parts_free(struct model_parts *parts)
 
 static latent_model *gru_open(enum precision stored, const char *listed)
 {
-    struct stored s;
+    struct stored s = {0};
     struct model_parts parts = gru(&s, stored, listed);
     struct file_bytes file = maker_file(&parts);
     latent_model *m = NULL;
@@ -264,7 +264,7 @@ static void test_storage_is_refused_where_it_does_not_fit(void **state)
         {PRECISION_INT8, "[\"bf16\"]", {"F32 or BF16 (precision bf16)", "found I8"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct stored s;
+        struct stored s = {0};
         struct model_parts parts = gru(&s, cases[i].stored, cases[i].listed);
         check_parts_refused(&parts, LATENT_E_TENSOR, cases[i].words);
         parts_free(&parts);
@@ -274,7 +274,7 @@ static void test_storage_is_refused_where_it_does_not_fit(void **state)
 static void test_scales_are_checked(void **state)
 {
     (void)state;
-    struct stored s;
+    struct stored s = {0};
     struct model_parts parts = gru(&s, PRECISION_INT8, "[\"int8\"]"), changed = parts;
     maker_remove(&changed, "rate.weight.scale");
     check_parts_refused(&changed, LATENT_E_TENSOR,
@@ -294,7 +294,7 @@ static void test_scales_are_checked(void **state)
 static void test_scale_of_a_float_matrix_is_left_over(void **state)
 {
     (void)state;
-    struct stored s;
+    struct stored s = {0};
     struct model_parts parts = gru(&s, PRECISION_F32, "[\"int8\"]");
     maker_add(&parts, (struct file_tensor){
                           "rate.weight.scale", "F32", 1, {3}, rate_weight, 12});
@@ -306,7 +306,7 @@ static void test_scale_of_a_float_matrix_is_left_over(void **state)
 static void test_a_precision_it_cannot_afford_is_refused(void **state)
 {
     (void)state;
-    struct stored s;
+    struct stored s = {0};
     static float large[6];
     struct model_parts parts = gru(&s, PRECISION_F32, "[\"int8\"]");
     for (int i = 0; i < 6; i++) large[i] = 4096.0f;
