@@ -30,13 +30,15 @@ def draw_rows(axes, rows):
                 continue
             y = i + 0.4 - (j + 0.5) * height
             axes.barh(y, value, height, color=colour, label=kind if i == 0 else None)
-            axes.text(value * 1.07, y, f"{value:.3g}", va="center", fontsize=7)
+            axes.text(value * 1.07, y, f"{value:.0f}" if value >= 100 else f"{value:.3g}",
+                      va="center", fontsize=7)
     axes.set_yticks(range(len(rows)), [row["name"] for row in reversed(rows)])
     axes.set_xscale("log")
     axes.margins(x=0.15)
     axes.set_xlabel("a bin, microseconds (back to back, one thread)")
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
-    axes.legend(handles, COLOURS, fontsize=7, frameon=False)
+    axes.legend(handles, COLOURS, fontsize=7, frameon=False, ncol=len(COLOURS), loc="lower left",
+                bbox_to_anchor=(0, 1))
 
 
 def draw_sweep(axes, sweep, what):
