@@ -106,7 +106,7 @@ class Proxy:
 
     def __init__(self, seed, actions, send):
         self._seed = seed
-        self._actions = {int(n): todo for n, todo in actions.items()}
+        self._actions = {int(n): planned for n, planned in actions.items()}
         self._send = send
         self._n = 0
         self._later = []      # (number of the message after which, parts)
@@ -118,11 +118,11 @@ class Proxy:
     def on_message(self, parts):
         n = self._n
         self._n += 1
-        todo = self._actions.get(n, ())
-        for verb, argument in (entry for entry in todo if entry[0] in CLOCK_VERBS):
+        planned = self._actions.get(n, ())
+        for verb, argument in (entry for entry in planned if entry[0] in CLOCK_VERBS):
             setattr(self, CLOCK_VERBS[verb], getattr(self, CLOCK_VERBS[verb]) + argument)
         out = [self._on_clock(parts)]
-        for verb, *arguments in (entry for entry in todo if entry[0] not in CLOCK_VERBS):
+        for verb, *arguments in (entry for entry in planned if entry[0] not in CLOCK_VERBS):
             out = getattr(self, f"_do_{verb}")(n, out, *arguments)
         self._stalled += out
         if self._n >= self._stall_end:

@@ -79,7 +79,7 @@ class Shipped(golden.Case):
                 self.assertGreaterEqual(scores[1], goals[1])
 
     def test_a_gru_of_three_latents_falls_short(self):
-        """So says the paper; it is no failure of the trainer, which is the same."""
+        """So says the paper of such sizes. The training here is shorter than the node's."""
         node, gru = (self.segment_scores(f"arneodo_{decoder}") for decoder in ("node", "gru"))
         self.assertLess(gru[0], node[0] - 0.2)
         self.assertLess(gru[1], node[1] - 0.1)
