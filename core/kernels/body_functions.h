@@ -25,10 +25,8 @@ INLINE float dot(const float *a, const float *b, size_t n)
     for (; i + KERNEL_LANES <= n; i += KERNEL_LANES)
         for (int v = 0; v < WIDE; v++)
             acc[v] += vec_load(a + i + v * LANES) * vec_load(b + i + v * LANES);
-    for (int v = 0; v < WIDE && i < n; v++, i += LANES) {
-        size_t left = n - i;
-        acc[v] += vec_load_part(a + i, left, 0.0f) * vec_load_part(b + i, left, 0.0f);
-    }
+    for (int v = 0; v < WIDE && i < n; v++, i += LANES)
+        acc[v] += vec_load_part(a + i, n - i) * vec_load_part(b + i, n - i);
     return lanes_sum(acc);
 }
 
@@ -38,37 +36,50 @@ static void dots(float *y, const float *x, size_t n, const float *rows, size_t s
     for (size_t j = 0; j < n_rows; j++) y[j] = dot(x, rows + j * stride, n);
 }
 
-/* Sum over i of x[i] - mean, or of its square. */
-INLINE float sum_deviation(const float *x, size_t n, float mean, int square)
+struct moments {
+    float sum, squares;
+};
+
+/* Sums over i of x[i] - shift and of its square. */
+INLINE struct moments moments_about(const float *x, size_t n, float shift)
 {
-    vec acc[WIDE];
+    vec sum[WIDE], squares[WIDE];
     size_t i = 0;
-    for (int v = 0; v < WIDE; v++) acc[v] = (vec){0};
+    for (int v = 0; v < WIDE; v++) sum[v] = squares[v] = (vec){0};
     for (; i + KERNEL_LANES <= n; i += KERNEL_LANES)
         for (int v = 0; v < WIDE; v++) {
-            vec d = vec_load(x + i + v * LANES) - mean;
-            acc[v] += square ? d * d : d;
+            vec d = vec_load(x + i + v * LANES) - shift;
+            sum[v] += d;
+            squares[v] += d * d;
         }
     for (int v = 0; v < WIDE && i < n; v++, i += LANES) {
-        vec d = vec_load_part(x + i, n - i, mean) - mean;
-        acc[v] += square ? d * d : d;
+        vec d = vec_load_part(x + i, n - i) - shift;
+        d = vec_select(lanes_below(n - i), d, vec_set(0.0f));
+        sum[v] += d;
+        squares[v] += d * d;
     }
-    return lanes_sum(acc);
+    return (struct moments){lanes_sum(sum), lanes_sum(squares)};
 }
 
+/* The moments about a rough mean correct it: the variance loses nothing to
+ * cancellation. */
 static void layer_norm(float *y, const float *x, const float *weight, const float *bias,
                        size_t n)
 {
-    float mean = sum_deviation(x, n, 0.0f, 0) / (float)n;
-    mean += sum_deviation(x, n, mean, 0) / (float)n;
-    float variance = sum_deviation(x, n, mean, 1) / (float)n;
+    float rough = moments_about(x, n, 0.0f).sum / (float)n;
+    struct moments about = moments_about(x, n, rough);
+    float rest = about.sum / (float)n, mean = rough + rest;
+    float variance = about.squares / (float)n - rest * rest;
     float scale = 1.0f / sqrtf(variance + 1e-5f);
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
         vec v = (vec_load(x + i) - mean) * scale;
         vec_store(y + i, v * vec_load(weight + i) + vec_load(bias + i));
     }
-    for (; i < n; i++) y[i] = (x[i] - mean) * scale * weight[i] + bias[i];
+    if (i == n) return;
+    vec v = (vec_load_part(x + i, n - i) - mean) * scale;
+    v = v * vec_load_part(weight + i, n - i) + vec_load_part(bias + i, n - i);
+    vec_store_part(y + i, v, n - i);
 }
 
 /* e^x: x = k ln 2 + r, |r| <= ln 2 / 2; e^r by a polynomial of degree 6, then the
@@ -107,7 +118,7 @@ static float largest(const float *x, size_t n)
         vec v = vec_load(x + i);
         most = vec_select(v > most, v, most);
     }
-    vec v = vec_load_part(x + i, n - i, x[0]);
+    vec v = vec_select(lanes_below(n - i), vec_load_part(x + i, n - i), most);
     float t[LANES];
     vec_store(t, vec_select(v > most, v, most));
     for (size_t k = 1; k < LANES; k++) t[0] = t[k] > t[0] ? t[k] : t[0];
@@ -118,7 +129,6 @@ static void softmax(float *x, size_t n, float scale)
 {
     float most = largest(x, n);
     vec acc[WIDE] = {0};
-    float t[KERNEL_LANES];
     size_t i = 0;
     for (; i + KERNEL_LANES <= n; i += KERNEL_LANES)
         for (int v = 0; v < WIDE; v++) {
@@ -127,14 +137,12 @@ static void softmax(float *x, size_t n, float scale)
             vec_store(at, e);
             acc[v] += e;
         }
-    for (size_t k = 0; k < KERNEL_LANES; k++)
-        t[k] = i + k < n ? (x[i + k] - most) * scale : -INFINITY;
-    for (int v = 0; v < WIDE; v++) {
-        vec e = vec_exp(vec_load(t + v * LANES));
-        vec_store(t + v * LANES, e);
+    for (int v = 0; v < WIDE && i < n; v++, i += LANES) {
+        vec e = vec_exp((vec_load_part(x + i, n - i) - most) * scale);
+        e = vec_select(lanes_below(n - i), e, vec_set(0.0f));
+        vec_store_part(x + i, e, n - i);
         acc[v] += e;
     }
-    for (size_t k = 0; i + k < n; k++) x[i + k] = t[k];
     float inverse = 1.0f / lanes_sum(acc);
     for (i = 0; i < n; i++) x[i] *= inverse;
 }
@@ -166,8 +174,7 @@ INLINE vec vec_tanh(vec x)
         for (; i + LANES <= n; i += LANES)                                             \
             vec_store(x + i, vec_##function(vec_load(x + i)));                         \
         if (i < n)                                                                     \
-            vec_store_part(x + i, vec_##function(vec_load_part(x + i, n - i, 0.0f)),   \
-                           n - i);                                                     \
+            vec_store_part(x + i, vec_##function(vec_load_part(x + i, n - i)), n - i); \
     }
 
 IN_PLACE(exp)

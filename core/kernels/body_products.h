@@ -22,10 +22,11 @@ static void task_run(enum precision precision, const struct task *t, size_t n)
                                              size_t, size_t) = {
         tile_any_f32, tile_any_bf16, tile_any_int8};
     if (!n) return;
-    size_t spare = precision == PRECISION_BF16; /* a pair's halves take registers */
     size_t n_units = panels_padded(t->n_out) / PANEL_UNIT;
-    size_t m = group_size(n, TILE_ROWS - spare);
-    size_t most = (TILE_VECTORS - 2 * spare) / (m * UNIT_VECTORS);
+    bool is_bf16 = precision == PRECISION_BF16; /* a pair's halves take registers */
+    size_t m = group_size(n, TILE_ROWS - is_bf16);
+    size_t spare = !is_bf16 ? 0 : m > 1 ? 4 : 2;
+    size_t most = (TILE_VECTORS - spare) / (m * UNIT_VECTORS);
     if (most > MOST_UNITS) most = MOST_UNITS;
     for (size_t unit = 0, units; unit < n_units; unit += units) {
         units = group_size(n_units - unit, most);
@@ -97,7 +98,7 @@ static void task_run_int8(const struct task *whole, size_t n)
     }
 }
 
-static struct task task_of(const struct panels *w, float *y, size_t y_stride,
+INLINE struct task task_of(const struct panels *w, float *y, size_t y_stride,
                            const float *x, size_t x_stride, unsigned then)
 {
     size_t paired = w->precision != PRECISION_F32;
@@ -116,28 +117,30 @@ static struct task task_of(const struct panels *w, float *y, size_t y_stride,
                          .then = then};
 }
 
-static void panels_run(const struct panels *w, struct task t, size_t n)
+static void panels_run(const struct panels *w, struct task *t, size_t n)
 {
     if (w->precision != PRECISION_INT8) {
-        task_run(w->precision, &t, n);
+        task_run(w->precision, t, n);
         return;
     }
     for (size_t row = 0, rows; row < n; row += rows) {
         rows = group_size(n - row, TILE_ROWS);
-        task_run_int8(&t, rows);
-        t.x += rows * t.x_stride;
-        t.y += rows * t.y_stride;
+        task_run_int8(t, rows);
+        t->x += rows * t->x_stride;
+        t->y += rows * t->y_stride;
     }
 }
 
 static void matvec(float *y, const struct panels *w, const float *x)
 {
-    panels_run(w, task_of(w, y, 0, x, 0, 0), 1);
+    struct task t = task_of(w, y, 0, x, 0, 0);
+    panels_run(w, &t, 1);
 }
 
 static void matvec_add(float *y, const struct panels *w, const float *x)
 {
-    panels_run(w, task_of(w, y, 0, x, 0, PRODUCT_ADD), 1);
+    struct task t = task_of(w, y, 0, x, 0, PRODUCT_ADD);
+    panels_run(w, &t, 1);
 }
 
 static void matvec_sparse(float *y, const struct panels *w, const float *x,
@@ -146,13 +149,14 @@ static void matvec_sparse(float *y, const struct panels *w, const float *x,
     struct task t = task_of(w, y, 0, x, 0, 0);
     t.index = index;
     t.n_index = n;
-    panels_run(w, t, 1);
+    panels_run(w, &t, 1);
 }
 
 static void matmul(float *y, size_t y_stride, const struct panels *w, const float *x,
                    size_t x_stride, size_t n, unsigned then)
 {
-    panels_run(w, task_of(w, y, y_stride, x, x_stride, then), n);
+    struct task t = task_of(w, y, y_stride, x, x_stride, then);
+    panels_run(w, &t, n);
 }
 
 static void product(float *y, size_t y_stride, const struct tiles *m, const float *x,

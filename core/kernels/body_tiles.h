@@ -7,7 +7,7 @@
 #define LATENT_BODY_TILES_H
 
 #define SEGMENT 512
-#define MOST_UNITS 6 /* of a tile */
+#define MOST_UNITS 7 /* of a tile */
 
 struct task {
     float *y; /* [n, n_out] */
@@ -74,9 +74,10 @@ INLINE vec first_half(ivec w)
     return (vec)(w << 16);
 }
 
+/* Not masked: see bf16_pair. */
 INLINE vec second_half(ivec w)
 {
-    return (vec)(w & (int32_t)0xffff0000);
+    return (vec)w;
 }
 
 /* Column c alone: one half of its pair. */
@@ -150,21 +151,39 @@ INLINE void tile_int8(const int m, const int units, const int sparse, vec *acc,
     for (int s = 0; s < m * width; s++) acc[s] = __builtin_convertvector(sum[s], vec);
 }
 
-/* One vector of sums of outputs o..o + LANES - 1 of a row: scaled, with its bias, as
- * `then` says, into y. */
-INLINE void vector_finish(const struct task *t, size_t row, size_t o, vec v)
+/* Visit every output of a tile: WHOLE, or PART where fewer than LANES are left. */
+#define TILE_OUTPUTS(WHOLE, PART)                                                      \
+    for (int r = 0; r < m; r++)                                                        \
+        for (int k = 0; k < width; k++) {                                              \
+            float *at = y + (size_t)r * stride + k * LANES;                            \
+            size_t left = n > (size_t)k * LANES ? n - (size_t)k * LANES : 0;           \
+            if (left >= LANES)                                                         \
+                WHOLE;                                                                 \
+            else if (left)                                                             \
+                PART;                                                                  \
+        }
+
+/* The sums acc [m][width] of a tile, scaled, with their bias, as `then` says, into y.
+ * Rows of bias and scale are whole units; those of y may end within the tile. */
+INLINE void tile_finish(const int m, const int width, vec *acc, const struct task *t,
+                        size_t row, size_t first)
 {
-    float *y = t->y + row * t->y_stride + o;
-    size_t n = t->n_out - o;
-    if (t->scale) v = v * vec_load(t->scale + o) * t->step_size[row];
-    if (t->bias) v += vec_load(t->bias + o);
+    float *y = t->y + row * t->y_stride + first;
+    const size_t n = t->n_out - first, stride = t->y_stride;
+    for (int r = 0; t->scale && r < m; r++)
+        for (int k = 0; k < width; k++)
+            acc[r * width + k] *=
+                vec_load(t->scale + first + k * LANES) * t->step_size[row + (size_t)r];
+    for (int k = 0; t->bias && k < width; k++)
+        for (int r = 0; r < m; r++)
+            acc[r * width + k] += vec_load(t->bias + first + k * LANES);
     if (t->then & PRODUCT_ADD)
-        v += n >= LANES ? vec_load(y) : vec_load_part(y, n, 0.0f);
-    if (t->then & PRODUCT_RELU) v = vec_select(v < vec_set(0.0f), vec_set(0.0f), v);
-    if (n >= LANES)
-        vec_store(y, v);
-    else
-        vec_store_part(y, v, n);
+        TILE_OUTPUTS(acc[r * width + k] += vec_load(at),
+                     acc[r * width + k] += vec_load_part(at, left))
+    for (int s = 0; t->then & PRODUCT_RELU && s < m * width; s++)
+        acc[s] = vec_select(acc[s] < vec_set(0.0f), vec_set(0.0f), acc[s]);
+    TILE_OUTPUTS(vec_store(at, acc[r * width + k]),
+                 vec_store_part(at, acc[r * width + k], left))
 }
 
 INLINE void tile_run(enum precision precision, const int m, const int units,
@@ -175,12 +194,7 @@ INLINE void tile_run(enum precision precision, const int m, const int units,
     if (precision == PRECISION_F32) tile_f32(m, units, sparse, acc, t, row, unit);
     if (precision == PRECISION_BF16) tile_bf16(m, units, sparse, acc, t, row, unit);
     if (precision == PRECISION_INT8) tile_int8(m, units, sparse, acc, t, row, unit);
-    for (int r = 0; r < m; r++)
-        for (int k = 0; k < units * UNIT_VECTORS; k++) {
-            size_t o = unit * PANEL_UNIT + (size_t)k * LANES;
-            if (o >= t->n_out) break;
-            vector_finish(t, row + (size_t)r, o, acc[r * units * UNIT_VECTORS + k]);
-        }
+    tile_finish(m, units * UNIT_VECTORS, acc, t, row, unit * PANEL_UNIT);
 }
 
 /* The tiles that fit into the registers; others are never asked for. */
@@ -205,6 +219,7 @@ INLINE void tile_any(enum precision precision, size_t m, size_t units,
             TILE_SPARSE(4)
             TILE_SPARSE(5)
             TILE_SPARSE(6)
+            TILE_SPARSE(7)
         }
     else
         switch (m * MOST_UNITS + units) {
@@ -214,6 +229,7 @@ INLINE void tile_any(enum precision precision, size_t m, size_t units,
             TILE(1, 4)
             TILE(1, 5)
             TILE(1, 6)
+            TILE(1, 7)
             TILE(2, 1)
             TILE(2, 2)
             TILE(2, 3)

@@ -4,6 +4,7 @@
 #define LATENT_BODY_VECTORS_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -43,24 +44,46 @@ INLINE vec vec_set(float x)
     return x - (vec){0};
 }
 
+/* All ones in the first n lanes. */
+INLINE ivec lanes_below(size_t n)
+{
+    ivec lane;
+    for (int i = 0; i < LANES; i++) lane[i] = i;
+    return lane < (ivec){0} + (int32_t)(n < LANES ? n : LANES);
+}
+
+#define LANES_MASK(n) ((__mmask16)((n) < LANES ? (1u << (n)) - 1 : 0xffff))
+
 INLINE vec vec_select(ivec mask, vec yes, vec no)
 {
     return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
 }
 
-/* The first n floats of p, `rest` behind them. */
-INLINE vec vec_load_part(const float *p, size_t n, float rest)
+/* The first n floats of p, zeros behind them; no more is read. */
+INLINE vec vec_load_part(const float *p, size_t n)
 {
+#if VECTOR_BYTES == 64
+    return (vec)_mm512_maskz_loadu_ps(LANES_MASK(n), p);
+#elif VECTOR_BYTES == 32
+    return (vec)_mm256_maskload_ps(p, (__m256i)lanes_below(n));
+#else
     float t[LANES];
-    for (size_t i = 0; i < LANES; i++) t[i] = i < n ? p[i] : rest;
+    for (size_t i = 0; i < LANES; i++) t[i] = i < n ? p[i] : 0.0f;
     return vec_load(t);
+#endif
 }
 
 INLINE void vec_store_part(float *p, vec v, size_t n)
 {
+#if VECTOR_BYTES == 64
+    _mm512_mask_storeu_ps(p, LANES_MASK(n), (__m512)v);
+#elif VECTOR_BYTES == 32
+    _mm256_maskstore_ps(p, (__m256i)lanes_below(n), (__m256)v);
+#else
     float t[LANES];
     vec_store(t, v);
-    for (size_t i = 0; i < n; i++) p[i] = t[i];
+    for (size_t i = 0; i < LANES && i < n; i++) p[i] = t[i];
+#endif
 }
 
 /* Bytes widened to 16 bits. Named instructions read them straight from memory, which

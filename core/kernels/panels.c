@@ -2,6 +2,7 @@
 #include "kernels/panels.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 size_t panels_padded(size_t rows)
@@ -24,6 +25,26 @@ float bf16_float(uint16_t x)
     return value;
 }
 
+uint32_t bf16_pair(float first, float second)
+{
+    uint32_t low = bf16_round(first), high = bf16_round(second);
+    bool is_zero = (high & 0x7fff) == 0;
+    if (low > 0x7fff && !is_zero) high--;
+    return high << 16 | low;
+}
+
+float bf16_pair_first(uint32_t pair)
+{
+    return bf16_float((uint16_t)pair);
+}
+
+float bf16_pair_second(uint32_t pair)
+{
+    float value;
+    memcpy(&value, &pair, sizeof value);
+    return value;
+}
+
 /* Where column c of the first row of a unit lies, counted in elements. */
 static size_t column_offset(enum precision precision, size_t c)
 {
@@ -37,8 +58,10 @@ static void row_pack_f32(float *to, const float *row, size_t cols)
 
 static void row_pack_bf16(uint16_t *to, const float *row, size_t cols)
 {
-    for (size_t c = 0; c < cols; c++)
-        to[column_offset(PRECISION_BF16, c)] = bf16_round(row[c]);
+    for (size_t c = 0; c < cols; c += 2) {
+        uint32_t pair = bf16_pair(row[c], c + 1 < cols ? row[c + 1] : 0.0f);
+        memcpy(to + column_offset(PRECISION_BF16, c), &pair, sizeof pair);
+    }
 }
 
 /* Returns the scale of the row. */

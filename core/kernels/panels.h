@@ -15,7 +15,7 @@
  * every output in column order, and may skip columns of zeros without changing a bit.
  *
  *   f32   float  [units][cols][16]
- *   bf16  uint16 [units][cols / 2][16][2]: two columns side by side
+ *   bf16  uint16 [units][cols / 2][16][2]: two columns side by side, as in bf16_pair
  *   int8  int8   [units][cols / 2][16][2]; weight = scale[row] * stored
  *
  * An odd number of columns is filled up with zeros where they go in pairs. */
@@ -40,5 +40,11 @@ size_t panels_padded(size_t rows); /* rows, rounded up to 16 */
 /* float32 to bfloat16, the nearest, ties to even; x is finite. */
 uint16_t bf16_round(float x);
 float bf16_float(uint16_t x);
+/* Two weights in 32 bits. The first, in the low half, is read exactly. The second is
+ * read as all 32 bits of a float32: the first one's bits stand behind its own, which
+ * are chosen so that this costs at most half a step; masking them would cost time. */
+uint32_t bf16_pair(float first, float second);
+float bf16_pair_first(uint32_t pair);
+float bf16_pair_second(uint32_t pair);
 
 #endif

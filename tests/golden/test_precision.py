@@ -56,6 +56,10 @@ class Precision(golden.Case):
                 path = self.narrowed(name, "--quantize", kind)
                 model, counts = read_model(path), self.counts(path)
                 self.assertEqual(model.config["precisions"], [kind])
+                if kind == "bf16":
+                    model.weights = {key: precision.bf16_read(array)
+                                     if precision.is_matrix(key, array) else array
+                                     for key, array in model.weights.items()}
                 for mode in modes:
                     expected = run_trials(run, model, counts.astype(np.float64), mode)["latents"]
                     found = self.decode(path, counts, mode)["latents"]

@@ -40,18 +40,38 @@ struct held {
     float *bias, *seen; /* [rows], [rows, cols] */
 };
 
+/* The weight of column c of a row as its pair is read. */
+static float bf16_seen(const float *row, size_t c, size_t cols)
+{
+    size_t first = c / 2 * 2;
+    uint32_t pair = bf16_pair(row[first], first + 1 < cols ? row[first + 1] : 0.0f);
+    return c % 2 ? bf16_pair_second(pair) : bf16_pair_first(pair);
+}
+
+static float weight_seen(const struct panels *w, const float *row, size_t r, size_t c)
+{
+    switch (w->precision) {
+    case PRECISION_BF16:
+        return bf16_seen(row, c, w->cols);
+    case PRECISION_INT8:
+        return rintf(row[c] / w->scale[r]) * w->scale[r];
+    default:
+        return row[c];
+    }
+}
+
 static struct held held_new(enum precision precision, size_t rows, size_t cols)
 {
     struct held h;
     assert_int_equal(arena_new(&h.arena, (rows + 16) * (cols + 1) * 4 + 4096), 0);
+    float *weight = random_floats(rows * cols);
     h.seen = random_floats(rows * cols);
     h.bias = random_floats(rows);
-    h.panels = panels_pack_as(&h.arena, precision, rows, cols, h.seen, h.bias);
-    for (size_t i = 0; i < rows * cols; i++) {
-        float scale = precision == PRECISION_INT8 ? h.panels.scale[i / cols] : 1.0f;
-        if (precision == PRECISION_BF16) h.seen[i] = bf16_float(bf16_round(h.seen[i]));
-        if (precision == PRECISION_INT8) h.seen[i] = rintf(h.seen[i] / scale) * scale;
-    }
+    h.panels = panels_pack_as(&h.arena, precision, rows, cols, weight, h.bias);
+    for (size_t i = 0; i < rows * cols; i++)
+        h.seen[i] =
+            weight_seen(&h.panels, weight + i / cols * cols, i / cols, i % cols);
+    free(weight);
     return h;
 }
 
@@ -178,6 +198,24 @@ static void test_bf16_rounding(void **state)
         assert_int_equal(bf16_round(x), cases[i].rounded);
         assert_int_equal(bf16_round(bf16_float(cases[i].rounded)), cases[i].rounded);
     }
+}
+
+/* The first of a pair is the nearest bfloat16; the second is half a step further from
+ * its nearest one at most. */
+static void test_bf16_pairs(void **state)
+{
+    (void)state;
+    float *x = random_floats(4000);
+    x[0] = x[3] = 0.0f, x[5] = -0.0f, x[2] = -1.0f, x[7] = 1.0f;
+    for (size_t i = 0; i < 4000; i += 2) {
+        uint32_t pair = bf16_pair(x[i], x[i + 1]);
+        float nearest = bf16_float(bf16_round(x[i + 1]));
+        float second = bf16_pair_second(pair);
+        assert_true(bf16_pair_first(pair) == bf16_float(bf16_round(x[i])));
+        assert_true(fabsf(second - nearest) <= fabsf(nearest) * 0x1p-8f + 1e-40f);
+        assert_true(pair == bf16_pair(bf16_pair_first(pair), nearest));
+    }
+    free(x);
 }
 
 static void test_sparse_equals_dense(void **state)
@@ -379,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_matmul_equals_matvec),
         cmocka_unit_test(test_int8_extremes),
         cmocka_unit_test(test_bf16_rounding),
+        cmocka_unit_test(test_bf16_pairs),
         cmocka_unit_test(test_sparse_equals_dense),
         cmocka_unit_test(test_instruction_sets_agree),
         cmocka_unit_test(test_product),
