@@ -17,13 +17,14 @@ import offline
 import sweeps
 from rows import ROWS, prepare
 from situations import PLANS
-from workers import Absent, Worker, latentd_command, ort_command, ort_stems, torch_command
+from workers import (Absent, Worker, latentd_command, ort_command, ort_stems, rtneural_command,
+                     torch_command)
 
 # Of the largest value: another order of summation, or rounded weights against float32.
 AGREEMENT = {"f32": 1e-3, "bf16": 0.02, "int8": 0.05}
 PARTS = {"end-to-end": end_to_end.measure, "offline": offline.measure,
          "sweeps": sweeps.measure}
-LATENTD, ORT, TORCH = "latentd", "ONNX Runtime", "PyTorch"
+LATENTD, ORT, TORCH, RTNEURAL = "latentd", "ONNX Runtime", "PyTorch", "RTNeural"
 
 
 def start_workers(row, model, model_path, counts_path, folder, options):
@@ -44,6 +45,12 @@ def start_workers(row, model, model_path, counts_path, folder, options):
             workers.append(Worker(TORCH, style, command, cpu))
         except Absent as absent:
             missing[TORCH] = str(absent)
+    try:
+        if row.rtneural:
+            command = rtneural_command(options.rtneural, row, model, counts_path, folder)
+            workers.append(Worker(RTNEURAL, "compile-time layers", command, cpu))
+    except Absent as absent:
+        missing[RTNEURAL] = str(absent)
     return workers, missing
 
 
@@ -133,6 +140,13 @@ def limit(row, model, bandwidth, typical_us):
             "share": limit_us / typical_us}
 
 
+def verdict(results, kind, goal):
+    """How the fastest variant of an implementation compares to latentd, and with the goal."""
+    best = fastest(results, kind)
+    ratio = best["ratio"] if best else None
+    return {"ratio": ratio, "goal": goal, "met": ratio >= goal if ratio and goal else None}
+
+
 def measure_row(row, options, bandwidth):
     """Everything about one row, as it goes into the JSON."""
     plan = PLANS[options.plan]
@@ -151,12 +165,12 @@ def measure_row(row, options, bandwidth):
             others[situation.label] = [figures(row, w, times[w], times[chosen[0]]) for w in chosen]
         for worker in workers:
             worker.close()
-    ort = fastest(hot, ORT)
+    onnx = verdict(hot, ORT, row.goal)
     return {"name": row.name, "title": row.title, "hot": hot, "others": others,
             "missing": missing, "limit": limit(row, model, bandwidth, hot[0]["typical_us"]),
             "difference": {f"{w.kind} {w.variant}".strip(): d for w, d in differences.items()},
-            "ratio_onnxruntime": ort["ratio"] if ort else None,
-            "goal": row.goal, "goal_met": ort["ratio"] >= row.goal if ort and row.goal else None}
+            "ratio_onnxruntime": onnx["ratio"], "goal": onnx["goal"], "goal_met": onnx["met"],
+            "rtneural": verdict(hot, RTNEURAL, row.goal_rtneural)}
 
 
 def print_result(label, result, fast):
@@ -165,6 +179,12 @@ def print_result(label, result, fast):
         "least_us", "typical_us", "p50_us", "p99_us", "p999_us", "max_us"))
     ratios = f"{result['ratio']:>8.2f}{result['ratio_least']:>8.2f}"
     print(f"  {label:<7} {name:<33}{cells}{ratios}{'  fastest' if fast else ''}")
+
+
+def print_goal(goal, met, what):
+    if goal:
+        words = {True: "met", False: "NOT met", None: "not measured"}
+        print(f"  goal: at least {goal:.1f} x {what}: {words[met]}")
 
 
 def print_row(row):
@@ -183,9 +203,8 @@ def print_row(row):
         bound = row["limit"]
         print(f"  reads {bound['bytes'] / 1e6:.2f} MB a bin; at {bound['gb_per_s']:.0f} GB/s "
               f"{bound['limit_us']:.1f} us: {100 * bound['share']:.0f} % of the limit reached")
-    if row["goal"]:
-        met = {True: "met", False: "NOT met", None: "not measured"}[row["goal_met"]]
-        print(f"  goal: at least {row['goal']:.1f} x the fastest ONNX Runtime graph: {met}")
+    print_goal(row["goal"], row["goal_met"], "the fastest ONNX Runtime graph")
+    print_goal(row["rtneural"]["goal"], row["rtneural"]["met"], "RTNeural")
     sys.stdout.flush()
 
 
@@ -206,6 +225,7 @@ def main():
     parser.add_argument("--bin", type=pathlib.Path, required=True, help="folder of the programs")
     parser.add_argument("--ort", help="path of libonnxruntime.so.1 (without: no such peer)")
     parser.add_argument("--no-ort", default="no library given", help="why there is none")
+    parser.add_argument("--rtneural", help="folder with RTNeural/ in it (without: no such peer)")
     parser.add_argument("--json", type=pathlib.Path, help="write the figures to this file")
     parser.add_argument("--row", action="append", choices=names,
                         help="only this row or part (repeatable)")

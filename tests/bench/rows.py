@@ -15,7 +15,8 @@ class Row:
     """make(path, generator) writes the model file; counts(generator) -> [n_bins, channels] is the
     input, used round and round; trial: bins of a trial (0: no trials).
     onnx: (builder name, variant)s of graphs.py; torch: kind of peer_torch.py or None.
-    goal: wanted ratio to the fastest ONNX graph, or None. step_bytes(model): what a step reads."""
+    rtneural: whether RTNeural has such layers. goal, goal_rtneural: wanted ratio to the fastest
+    ONNX graph and to RTNeural, or None. step_bytes(model): what a step reads."""
 
     name: str
     title: str
@@ -27,7 +28,9 @@ class Row:
     step_bytes: object
     onnx: tuple = ()
     torch: str = None
+    rtneural: bool = False
     goal: float = None
+    goal_rtneural: float = None
     no_peer: str = ""
     precision: str = "f32"  # latentd's; the peers compute in float32
 
@@ -85,7 +88,7 @@ def gru_row(name, title, share, *, n_channels=202, hidden=128, n_bins=100, **res
     def make(path, generator):
         return random_models.gru(path, generator, n_channels=n_channels, hidden=hidden)
     return Row(name, title, make, "causal", n_bins, 0, non_zero(n_channels, n_bins, share),
-               gru_bytes(share), onnx=GRU_GRAPHS, torch="gru", **rest)
+               gru_bytes(share), onnx=GRU_GRAPHS, torch="gru", rtneural=True, **rest)
 
 
 def sae_row(name, title, *, window, n_channels, **sizes):
@@ -167,8 +170,11 @@ ROWS = (
             mode="A", n_channels=182, layers=4, trial=180, step_bytes=cached_bytes(4),
             onnx=CACHED_GRAPHS, torch="cached"),
     gru_row("gru-sparse", "GRU 202 -> 128 -> rates 202, 10 % of the inputs not zero", 0.1,
-            goal=6.0),
-    gru_row("gru-dense", "GRU 202 -> 128 -> rates 202, every input not zero", 1.0, goal=3.3),
+            goal=6.0, goal_rtneural=2.0),
+    gru_row("gru-dense", "GRU 202 -> 128 -> rates 202, every input not zero", 1.0, goal=3.3,
+            goal_rtneural=1.2),
+    gru_row("gru-small", "GRU 64 -> 64 -> rates 64, every input not zero", 1.0, n_channels=64,
+            hidden=64),
     lfads_row("lfads", "LFADS of MC_Maze at 20 ms, 137 -> 182 channels, window of 35 bins",
               n_channels=137, n_rates=182, window=35),
     sae_row("node", "Neural-ODE autoencoder, 10 channels, window of 70 bins, 3 latents, RK4",

@@ -9,7 +9,9 @@ case "${1:-}" in
     echo "  --quick      a look instead of a measurement (four minutes instead of about half an hour)"
     echo "  --row NAME   only this row or part, as rows.py and README.md name them (a wrong name"
     echo "               lists them)"
-    echo "Environment: LATENT_ORT_LIBRARY, a libonnxruntime.so.1 to use instead of npm's."
+    echo "Environment: LATENT_ORT_LIBRARY, a libonnxruntime.so.1 to use instead of npm's;"
+    echo "  LATENT_RTNEURAL, a checkout of RTNeural (the folder that has RTNeural/ in it): with it, its"
+    echo "  layers are built for this machine and measured, too."
     exit 0 ;;
 esac
 started_in=$PWD
@@ -46,6 +48,10 @@ install_ort() {
 echo "==> packages"
 bash tests/install.sh build client
 bash tests/install.sh test bench || echo "going on without the peers that need these packages" >&2
+if [ -n "${LATENT_RTNEURAL:-}" ]; then
+    options+=(--rtneural "$(cd "$started_in" && realpath "$LATENT_RTNEURAL")")
+    bash tests/install.sh rtneural || echo "going on without RTNeural" >&2
+fi
 echo "==> build"
 cmake --preset release >/dev/null
 cmake --build --preset release --target bench_step bench_ort bench_memory bench_wire bench_line \

@@ -18,7 +18,7 @@ import machine
 import offline
 import random_models
 import rows
-from workers import Absent, Worker, latentd_command
+from workers import Absent, Worker, latentd_command, rtneural_command
 
 BIN = pathlib.Path(os.environ["LATENT_BIN"])
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -61,7 +61,8 @@ def tiny_row(name):
 
 def options():
     library = str(LIBRARIES[0]) if LIBRARIES else None
-    return argparse.Namespace(bin=BIN, ort=library, no_ort="not installed", plan="check")
+    return argparse.Namespace(bin=BIN, ort=library, no_ort="not installed", plan="check",
+                              rtneural=os.environ.get("LATENT_RTNEURAL"))
 
 
 class BenchTest(unittest.TestCase):
@@ -78,6 +79,8 @@ class BenchTest(unittest.TestCase):
                 kinds = [entry["implementation"] for entry in result["hot"]]
                 self.assertEqual(kinds.count("ONNX Runtime"), n_onnx, result["missing"])
                 self.assertEqual(kinds.count("PyTorch"), 2 if row.torch else 0, result["missing"])
+                n_rtneural = int(row.rtneural and bool(options().rtneural))
+                self.assertEqual(kinds.count("RTNeural"), n_rtneural, result["missing"])
                 self.assertEqual(sorted(result["others"]), ["0 ms", "flushed"])
                 for entry in sum(result["others"].values(), result["hot"]):
                     self.assertEqual(entry["n_steps"] % row.n_bins, 0)
@@ -153,6 +156,23 @@ class BenchTest(unittest.TestCase):
             Worker("ONNX Runtime", "", [BIN / "bench_ort", "--library", "nowhere.so"], 0)
         with self.assertRaisesRegex(Absent, "cannot be opened|No such file|no-model"):
             Worker("latentd", "", [BIN / "bench_step", "--model", "no-model"], 0)
+
+    def test_rtneural_needs_its_headers(self):
+        row = tiny_row("gru")
+        with tempfile.TemporaryDirectory() as folder:
+            model, _, counts_path = rows.prepare(row, folder)
+            with self.assertRaisesRegex(Absent, "LATENT_RTNEURAL"):
+                rtneural_command(None, row, model, counts_path, folder)
+            with self.assertRaisesRegex(Absent, "headers of /nowhere: .*RTNeural|need g[+][+]"):
+                rtneural_command("/nowhere", row, model, counts_path, folder)
+
+    def test_verdict(self):
+        results = [{"implementation": "a", "typical_us": us, "ratio": us / 2} for us in (3.0, 4.0)]
+        self.assertEqual(bench.verdict(results, "a", 1.4), {"ratio": 1.5, "goal": 1.4, "met": True})
+        self.assertFalse(bench.verdict(results, "a", 1.6)["met"])
+        self.assertIsNone(bench.verdict(results, "a", None)["met"])
+        absent = {"ratio": None, "goal": 2.0, "met": None}
+        self.assertEqual(bench.verdict(results, "b", 2.0), absent)
 
     def test_figures(self):
         row = next(row for row in rows.ROWS if row.name == "wiener")

@@ -6,6 +6,11 @@ import subprocess
 import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
+# Eigen's widest alignment of RTNeural; its own limit forbids fixed sizes above 128 KB.
+RTNEURAL_FLAGS = ("-DRTNEURAL_USE_EIGEN=1", "-DRTNEURAL_DEFAULT_ALIGNMENT=32",
+                  "-DEIGEN_STACK_ALLOCATION_LIMIT=1048576")
+RTNEURAL_WEIGHTS = ("gru.weight_ih_l0", "gru.weight_hh_l0", "gru.bias_ih_l0", "gru.bias_hh_l0",
+                    "rate.weight", "rate.bias")
 
 
 class Absent(Exception):
@@ -65,6 +70,29 @@ def ort_command(binaries, library, stem):
 def torch_command(row, style, model_path, counts_path):
     return ["/usr/bin/python3", HERE / "peer_torch.py", "--model", model_path,
             "--counts", counts_path, "--kind", row.torch, "--style", style]
+
+
+def rtneural_command(headers, row, model, counts_path, folder):
+    """Build RTNeural's layers in the sizes of this model, for this machine; headers: the folder
+    that has RTNeural/ in it, or None."""
+    if not headers:
+        raise Absent("no headers given (LATENT_RTNEURAL=FOLDER)")
+    program, weights = (pathlib.Path(folder) / f"rtneural{end}" for end in ("", ".weights"))
+    sizes = {"N_CHANNELS": model.config["n_channels"], "HIDDEN": model.hyper["hidden"],
+             "N_RATES": len(model.weights["rate.bias"])}
+    build = ["g++", "-O3", "-march=native", "-DNDEBUG", *RTNEURAL_FLAGS,
+             *(f"-D{name}={size}" for name, size in sizes.items()), f"-I{HERE}", f"-I{headers}",
+             f"-I{headers}/modules/Eigen", "-I/usr/include/eigen3", HERE / "peer_rtneural.cpp",
+             "-x", "c", HERE / "worker.c", "-o", program]
+    try:
+        subprocess.run(build, check=True, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise Absent("its headers need g++") from error
+    except subprocess.CalledProcessError as error:
+        wrong = [line for line in error.stderr.splitlines() if "error" in line]
+        raise Absent(f"g++ with the headers of {headers}: {' '.join(wrong[:1])}") from error
+    np.concatenate([model.weights[name].ravel() for name in RTNEURAL_WEIGHTS]).tofile(weights)
+    return [program, "--weights", weights, "--counts", counts_path, "--bins", row.n_bins]
 
 
 def ort_stems(row, model, counts_path, folder):
