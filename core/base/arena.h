@@ -26,5 +26,7 @@ void *arena_copy(struct arena *a, const void *src, size_t n);
 /* Heap block of size bytes, zeroed and aligned. 0 or LATENT_E_NOMEM. */
 int arena_new(struct arena *a, size_t size);
 void arena_free(struct arena *a);
+/* Read what was handed out, once, into the caches. */
+void arena_warm(const struct arena *a);
 
 #endif

@@ -1,6 +1,5 @@
 /* One stream: what a bin means to a model, and what a frame shows of it. */
 #include <assert.h>
-#include <math.h>
 #include <sodium.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -24,7 +23,8 @@ struct decoder_state {
 
 struct latent_decoder {
     const latent_model *m;
-    const void *bound; /* the weights in this stream's precision */
+    const void *bound;           /* the weights in this stream's precision */
+    const struct arena *weights; /* where they lie */
     const struct latent_mode *mode;
     uint32_t groups, on_gap;
     uint64_t id;
@@ -139,6 +139,7 @@ int latent_decoder_new(latent_decoder **out, const latent_model *m,
     if (!d) return error_set(err, LATENT_E_NOMEM, "no memory for a decoder");
     d->m = m;
     d->bound = model_bound(m, o->precision);
+    d->weights = model_memory(m, o->precision);
     d->mode = &m->ops->modes[mode];
     d->groups = o->groups ? o->groups : groups_of(m);
     d->on_gap = o->on_gap;
@@ -165,6 +166,13 @@ void latent_decoder_free(latent_decoder *d)
 
 /* ---- stepping ---- */
 
+void latent_decoder_warm(const latent_decoder *d)
+{
+    arena_warm(d->weights);
+    arena_warm(&d->state);
+    arena_warm(&d->work);
+}
+
 void latent_decoder_reset(latent_decoder *d)
 {
     forward_reset(&d->forward);
@@ -173,11 +181,18 @@ void latent_decoder_reset(latent_decoder *d)
     *d->own = (struct decoder_state){.fresh = 1, .reset = 1};
 }
 
+/* By bits, which the compiler makes vectors of: infinity and NaN have all ones in the
+ * exponent. */
 static bool all_finite(const float *x, size_t n)
 {
-    bool finite = true;
-    for (size_t i = 0; i < n; i++) finite &= isfinite(x[i]) != 0;
-    return finite;
+    const uint32_t exponent = 0x7f800000;
+    uint32_t found = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        found |= (bits & exponent) == exponent;
+    }
+    return !found;
 }
 
 static int bin_check(const latent_decoder *d, const struct latent_bin *in)
@@ -190,7 +205,8 @@ static int bin_check(const latent_decoder *d, const struct latent_bin *in)
 /* Counts per bin to Hz. */
 static void rates_to_hz(float *rates, size_t n, double bin_s)
 {
-    for (size_t i = 0; i < n; i++) rates[i] = (float)((double)rates[i] / bin_s);
+    const float bins_per_s = (float)(1.0 / bin_s);
+    for (size_t i = 0; i < n; i++) rates[i] *= bins_per_s;
 }
 
 static void frame_show(const latent_decoder *d, struct latent_frame *out,

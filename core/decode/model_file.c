@@ -265,9 +265,20 @@ bool model_has_precision(const latent_model *m, const char *name)
     return false;
 }
 
+/* Number of a listed precision; NULL: the first. */
+static int precision_of(const latent_model *m, const char *name)
+{
+    int found = precision_find(name ? name : m->info.precisions[0]);
+    assert(found >= 0 && m->bound[found]);
+    return found;
+}
+
 const void *model_bound(const latent_model *m, const char *precision)
 {
-    int found = precision_find(precision ? precision : m->info.precisions[0]);
-    assert(found >= 0 && m->bound[found]);
-    return m->bound[found];
+    return m->bound[precision_of(m, precision)];
+}
+
+const struct arena *model_memory(const latent_model *m, const char *precision)
+{
+    return &m->memory[precision_of(m, precision)];
 }

@@ -40,5 +40,7 @@ int model_mode(const latent_model *m, const char *name);
 bool model_has_precision(const latent_model *m, const char *name);
 /* The weights in a listed precision; NULL: its first. */
 const void *model_bound(const latent_model *m, const char *precision);
+/* Where they lie. */
+const struct arena *model_memory(const latent_model *m, const char *precision);
 
 #endif

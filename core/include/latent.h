@@ -4,10 +4,10 @@
  * threads, and it must outlive its decoders. A latent_decoder is one stream: state and
  * scratch in one block of memory, used by one thread at a time.
  *
- * Real-time rule. latent_decoder_step, latent_decoder_predict and latent_decoder_reset
- * do no malloc or free, take no lock, write no log, do no file or terminal I/O, never
- * wait, and make no system call. They may be called from a SCHED_FIFO thread.
- * Everything else may allocate and belongs to start-up.
+ * Real-time rule. latent_decoder_step, latent_decoder_predict, latent_decoder_warm and
+ * latent_decoder_reset do no malloc or free, take no lock, write no log, do no file or
+ * terminal I/O, never wait, and make no system call. They may be called from a
+ * SCHED_FIFO thread. Everything else may allocate and belongs to start-up.
  *
  * Time. Nothing here reads a clock: time arrives in the bin, so replay equals live.
  *
@@ -172,6 +172,11 @@ LATENT_API int latent_decoder_step(latent_decoder *d, const struct latent_bin *i
                                    struct latent_frame *out);
 /* Advance one bin without input. */
 LATENT_API int latent_decoder_predict(latent_decoder *d, struct latent_frame *out);
+/* Read the weights and the state, one cache line after the other, so that a step that
+ * follows soon finds them in the caches: between bins other programs push them out, and
+ * a step then waits for memory. Takes about as long as the next step saves; changes
+ * nothing. For the moment before a bin is expected, in the thread of the steps. */
+LATENT_API void latent_decoder_warm(const latent_decoder *d);
 /* Back to the state of a new decoder; the next frame carries LATENT_RESET. */
 LATENT_API void latent_decoder_reset(latent_decoder *d);
 /* Whole trials, offline modes only: n_bins rows of counts in, n_bins rows out. A NULL

@@ -301,6 +301,16 @@ static const struct conf_key stream_keys[] = {
          "last) the loop does not sleep but asks its sockets again and again: no "
          "wake-up delay, for a CPU that is kept busy. Only where the loop and ZeroMQ's "
          "threads each have a CPU of their own."},
+    {.name = "warm-ms",
+     .type = &conf_milliseconds,
+     .offset = offsetof(struct conf_stream, warm_ns),
+     .unset = "none",
+     .value = "none",
+     .help =
+         "So long, at most a bin, before a bin is expected (one bin after the last) "
+         "the loop reads the stream's weights and state, which other programs have "
+         "pushed out of the caches: the step need not wait for memory. A little "
+         "longer than the slowest step is best."},
     {.name = NULL}};
 
 _Static_assert(sizeof stream_keys / sizeof stream_keys[0] - 1 <= CONF_MAX_KEYS,

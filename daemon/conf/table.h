@@ -41,6 +41,7 @@ struct conf_stream {
     uint64_t budget_ns, valid_for_ns, max_gap_ns;
     uint64_t missing_after_ns, lease_ns, max_age_ns, safe_ramp_ns;
     uint64_t spin_ns;                     /* 0: the loop sleeps until something comes */
+    uint64_t warm_ns;                     /* 0: the caches are left to themselves */
     uint32_t on_gap, on_late, on_missing; /* enums of line/policy.h */
     uint32_t publish_late;                /* 1: whatever its age */
     uint32_t safe_exit;                   /* bins; 0 = operator */

@@ -12,6 +12,7 @@
 #include "latentd/clock.h"
 #include "latentd/spin.h"
 #include "latentd/stream.h"
+#include "latentd/warm.h"
 #include "tool/error.h"
 
 #define INFO_PERIOD_MS 1000
@@ -41,15 +42,24 @@ static uint64_t next_tick_ns(const struct data_loop *l)
     return next_ns;
 }
 
+/* The next tick, busy polling or warming. */
+static uint64_t next_due_ns(const struct data_loop *l)
+{
+    uint64_t now_ns = clock_now_ns(), next_ns = next_tick_ns(l);
+    uint64_t spin_ns = spin_next_ns(l->streams, l->n_streams, now_ns);
+    uint64_t warm_ns = warm_next_ns(l->streams, l->n_streams, now_ns);
+
+    if (spin_ns < next_ns) next_ns = spin_ns;
+    return warm_ns < next_ns ? warm_ns : next_ns;
+}
+
 /* A timer that is armed too early is left alone: it fires, finds
  * nothing due, and is armed for what is due then. So bins that come in time cost one
  * call in each missing-after, not one each. */
 static void arm_timer(struct data_loop *l)
 {
     const uint64_t second = 1000000000u;
-    uint64_t tick_ns = next_tick_ns(l);
-    uint64_t spin_ns = spin_next_ns(l->streams, l->n_streams, clock_now_ns());
-    uint64_t next_ns = tick_ns < spin_ns ? tick_ns : spin_ns;
+    uint64_t next_ns = next_due_ns(l);
     struct itimerspec at = {.it_value = {.tv_sec = (time_t)(next_ns / second),
                                          .tv_nsec = (long)(next_ns % second)}};
 
@@ -78,6 +88,7 @@ static void spin(struct data_loop *l)
 
     while (spin_is_due(l->streams, l->n_streams, now_ns) && next_tick_ns(l) > now_ns) {
         if (take_any(l)) return;
+        warm_streams(l->streams, l->n_streams, now_ns);
         now_ns = clock_now_ns();
     }
 }
@@ -127,6 +138,7 @@ static void on_timer(uv_poll_t *poll, int status, int events)
         struct pipeline *p = l->streams[i]->pipeline;
         if (pipeline_next_tick_ns(p) <= now_ns) pipeline_on_tick(p, now_ns);
     }
+    warm_streams(l->streams, l->n_streams, now_ns);
 }
 
 /* ---- what the control thread wants ---- */

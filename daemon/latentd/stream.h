@@ -32,6 +32,7 @@ struct stream {
     struct output *output;
     char topic_bins[PIPELINE_MAX_TOPIC], topic_info[PIPELINE_MAX_TOPIC];
     uint64_t recv_ns;   /* of its last message; 0: none; the data loop's own */
+    uint64_t warmed_ns; /* recv_ns of the message after which it was warmed */
     void *info_payload; /* packed NAME/info */
     size_t n_info_payload;
     /* Set by the control thread, taken by the data loop. */

@@ -172,6 +172,27 @@ static void test_snapshots(void **state)
     }
 }
 
+/* Warming between bins changes nothing. */
+static void test_warming_leaves_no_trace(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_SHIPPED; i++) {
+        latent_model *m = model_open(shipped[i].file);
+        latent_decoder *d = decoder_new(m, shipped[i].mode);
+        size_t n = channels_of(m), size = latent_decoder_size(d);
+        float *counts = counts_new(20, n, 5);
+        unsigned char *before = malloc(size), *after = malloc(size);
+        struct run run = run_bins(d, counts, n, 0, 20);
+        assert_int_equal(latent_decoder_save(d, before, size), 0);
+        latent_decoder_warm(d);
+        assert_int_equal(latent_decoder_save(d, after, size), 0);
+        assert_memory_equal(before, after, size);
+        free(before), free(after), free(counts), free(run.bytes);
+        latent_decoder_free(d);
+        latent_model_close(m);
+    }
+}
+
 static void test_snapshot_of_another(void **state)
 {
     (void)state;
@@ -462,6 +483,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reset_equals_new),
         cmocka_unit_test(test_snapshots),
+        cmocka_unit_test(test_warming_leaves_no_trace),
         cmocka_unit_test(test_snapshot_of_another),
         cmocka_unit_test(test_bad_bins_leave_no_trace),
         cmocka_unit_test(test_predict_is_finite_and_flagged),
