@@ -13,10 +13,11 @@ import numpy as np
 
 import end_to_end
 import machine
+import memory
 import offline
 import sweeps
 from rows import ROWS, prepare
-from situations import PLANS
+from situations import FLUSHED, PLANS
 from workers import (Absent, Worker, latentd_command, ort_command, ort_stems, rtneural_command,
                      torch_command)
 
@@ -129,15 +130,25 @@ def fastest(results, kind):
     return min(ours, key=lambda result: result["typical_us"], default=None)
 
 
-def limit(row, model, bandwidth, typical_us):
-    """The time in which one core can read what the step must read."""
-    if row.step_bytes is None:
-        return None
-    n_bytes = row.step_bytes(model)
-    gb_s = machine.bandwidth_at(bandwidth, n_bytes)
-    limit_us = n_bytes / gb_s / 1e3
-    return {"bytes": n_bytes, "gb_per_s": gb_s, "limit_us": limit_us,
-            "share": limit_us / typical_us}
+def measure_others(row, hot, workers, readers, plan):
+    """{situation: figures of the fastest of each kind and of the readers}; cold and paced: latentd
+    and the reader that is faster on flushed memory."""
+    chosen = [worker for worker, result in zip(workers, hot)
+              if result is fastest(hot, worker.kind)] + readers
+    others = {}
+
+    def measure(situation, some):
+        times = measure_other(row, some, plan, situation)
+        others[situation.label] = [figures(row, w, times[w], times[some[0]]) for w in some]
+
+    for situation in plan.others:
+        measure(situation, chosen)
+    if readers:
+        variant = fastest(others[FLUSHED.label], memory.KIND)["variant"]
+        reader = next(reader for reader in readers if reader.variant == variant)
+        for situation in plan.cold:
+            measure(situation, [workers[0], reader])
+    return others
 
 
 def verdict(results, kind, goal):
@@ -147,7 +158,13 @@ def verdict(results, kind, goal):
     return {"ratio": ratio, "goal": goal, "met": ratio >= goal if ratio and goal else None}
 
 
-def measure_row(row, options, bandwidth):
+def limits(n_bytes, hot, others, plan):
+    """The two entries of the JSON that tell how near latentd is to reading memory alone."""
+    flushed = [s.label for s in (*plan.others, *plan.cold) if s.flush]
+    return {"limit": memory.limit(n_bytes, hot), "cold": memory.cold(n_bytes, others, flushed)}
+
+
+def measure_row(row, options):
     """Everything about one row, as it goes into the JSON."""
     plan = PLANS[options.plan]
     with tempfile.TemporaryDirectory(prefix="latent-bench.") as folder:
@@ -155,19 +172,18 @@ def measure_row(row, options, bandwidth):
         workers, missing = start_workers(row, model, model_path, counts_path, folder, options)
         differences = disagreement(row, workers)
         workers = drop_strangers(row, workers, differences, missing)
-        hot_times = measure_hot(row, workers, plan)
-        hot = [figures(row, worker, hot_times[worker], hot_times[workers[0]]) for worker in workers]
-        chosen = [worker for worker, result in zip(workers, hot)
-                  if result is fastest(hot, worker.kind)]
-        others = {}
-        for situation in plan.others:
-            times = measure_other(row, chosen, plan, situation)
-            others[situation.label] = [figures(row, w, times[w], times[chosen[0]]) for w in chosen]
-        for worker in workers:
+        n_bytes = row.step_bytes(model) if row.step_bytes else None
+        readers = memory.start(options.bin, n_bytes) if n_bytes else []
+        hot_times = measure_hot(row, workers + readers, plan)
+        hot = [figures(row, worker, times, hot_times[workers[0]])
+               for worker, times in hot_times.items()]
+        others = measure_others(row, hot, workers, readers, plan)
+        for worker in workers + readers:
             worker.close()
     onnx = verdict(hot, ORT, row.goal)
     return {"name": row.name, "title": row.title, "hot": hot, "others": others,
-            "missing": missing, "limit": limit(row, model, bandwidth, hot[0]["typical_us"]),
+            "missing": missing, "limit": None, "cold": None,
+            **(limits(n_bytes, hot, others, plan) if readers else {}),
             "difference": {f"{w.kind} {w.variant}".strip(): d for w, d in differences.items()},
             "ratio_onnxruntime": onnx["ratio"], "goal": onnx["goal"], "goal_met": onnx["met"],
             "rtneural": verdict(hot, RTNEURAL, row.goal_rtneural)}
@@ -178,7 +194,7 @@ def print_result(label, result, fast):
     cells = "".join(f"{result[key]:>10.2f}" for key in (
         "least_us", "typical_us", "p50_us", "p99_us", "p999_us", "max_us"))
     ratios = f"{result['ratio']:>8.2f}{result['ratio_least']:>8.2f}"
-    print(f"  {label:<7} {name:<33}{cells}{ratios}{'  fastest' if fast else ''}")
+    print(f"  {label:<14} {name:<33}{cells}{ratios}{'  fastest' if fast else ''}")
 
 
 def print_goal(goal, met, what):
@@ -190,7 +206,7 @@ def print_goal(goal, met, what):
 def print_row(row):
     print(f"\n{row['title']}")
     names = ("least", "typical", "p50", "p99", "p99.9", "max us")
-    print(f"  {'':<41}" + "".join(f"{name:>10}" for name in names) + f"{'ratio':>8}{'of least':>9}")
+    print(f"  {'':<48}" + "".join(f"{name:>10}" for name in names) + f"{'ratio':>8}{'of least':>9}")
     for result in row["hot"]:
         best = fastest(row["hot"], result["implementation"])
         print_result("hot", result, result is best and result["implementation"] != LATENTD)
@@ -200,9 +216,7 @@ def print_row(row):
     for name, reason in row["missing"].items():
         print(f"  -      {name}: {reason}")
     if row["limit"]:
-        bound = row["limit"]
-        print(f"  reads {bound['bytes'] / 1e6:.2f} MB a bin; at {bound['gb_per_s']:.0f} GB/s "
-              f"{bound['limit_us']:.1f} us: {100 * bound['share']:.0f} % of the limit reached")
+        memory.print_limits(row["limit"], row["cold"])
     print_goal(row["goal"], row["goal_met"], "the fastest ONNX Runtime graph")
     print_goal(row["rtneural"]["goal"], row["rtneural"]["met"], "RTNeural")
     sys.stdout.flush()
@@ -213,9 +227,10 @@ def print_machine(report):
         print(f"{key:<18} {value}")
     if machine.is_busy():
         print("NOTE: other work runs on this machine; ratios are less sure, p99 and above not ours")
-    print("\nread bandwidth of one core")
+    print("\nread bandwidth of one core: again and again; flushed")
     for entry in report["bandwidth"]:
-        print(f"  {entry['bytes'] / 2**20:>7.3f} MB {entry['gb_per_s']:>7.1f} GB/s")
+        print(f"  {entry['bytes'] / 2**20:>7.3f} MB {entry['gb_per_s']:>7.1f} GB/s"
+              f"{entry['cold_gb_per_s']:>7.1f} GB/s")
     sys.stdout.flush()
 
 
@@ -232,12 +247,12 @@ def main():
     parser.add_argument("--plan", choices=sorted(PLANS), default="full",
                         help="how much is measured (full: about half an hour)")
     options = parser.parse_args()
-    report = {"machine": machine.describe(), "bandwidth": machine.bandwidth(options.bin),
+    report = {"machine": machine.describe(), "bandwidth": memory.bandwidth(options.bin),
               "rows": []}
     print_machine(report)
     for row in ROWS:
         if not options.row or row.name in options.row:
-            report["rows"].append(measure_row(row, options, report["bandwidth"]))
+            report["rows"].append(measure_row(row, options))
             print_row(report["rows"][-1])
     for name, measure in PARTS.items():
         if not options.row or name in options.row:

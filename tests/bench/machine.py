@@ -1,11 +1,8 @@
-"""What machine this is, and how fast one of its cores reads memory."""
+"""What machine this is."""
 import os
 import pathlib
 import platform
-import subprocess
 import time
-
-import numpy as np
 
 
 def first_line(path, default="unknown"):
@@ -65,20 +62,3 @@ def describe():
         "kernel": platform.release(),
         "load at the start": load(),
     }
-
-
-def bandwidth(binaries):
-    """[{bytes, gb_per_s}] for buffers of growing size, read over and over by one core."""
-    cpu = max(os.sched_getaffinity(0))
-    done = subprocess.run([str(pathlib.Path(binaries) / "bench_memory")], check=True, text=True,
-                          stdout=subprocess.PIPE,
-                          preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
-    pairs = [map(float, line.split()) for line in done.stdout.splitlines()]
-    return [{"bytes": size, "gb_per_s": size / took_ns} for size, took_ns in pairs]
-
-
-def bandwidth_at(table, n_bytes):
-    """Bandwidth for a working set of n_bytes, interpolated over the logarithm of the size."""
-    sizes = np.log([entry["bytes"] for entry in table])
-    speeds = [entry["gb_per_s"] for entry in table]
-    return float(np.interp(np.log(n_bytes), sizes, speeds))

@@ -14,7 +14,7 @@ import numpy as np
 
 import bench
 import end_to_end
-import machine
+import memory
 import offline
 import random_models
 import rows
@@ -69,10 +69,9 @@ class BenchTest(unittest.TestCase):
     """What is timed is the right function, and what is reported is what was timed."""
 
     def test_rows(self):
-        table = [{"bytes": 1, "gb_per_s": 10.0}, {"bytes": 1e9, "gb_per_s": 10.0}]
         for row in tiny_rows():
             with self.subTest(row=row.name):
-                result = bench.measure_row(row, options(), table)
+                result = bench.measure_row(row, options())
                 self.assertEqual(result["hot"][0]["implementation"], "latentd")
                 self.assertEqual(result["hot"][0]["ratio"], 1.0)
                 n_onnx = len(row.onnx) if LIBRARIES else 0
@@ -81,7 +80,11 @@ class BenchTest(unittest.TestCase):
                 self.assertEqual(kinds.count("PyTorch"), 2 if row.torch else 0, result["missing"])
                 n_rtneural = int(row.rtneural and bool(options().rtneural))
                 self.assertEqual(kinds.count("RTNeural"), n_rtneural, result["missing"])
-                self.assertEqual(sorted(result["others"]), ["0 ms", "flushed"])
+                cold = ["flushed", "flushed 0 ms"] if row.step_bytes else []
+                self.assertEqual(sorted(result["others"]), sorted({"0 ms", "flushed", *cold}))
+                self.assertEqual([entry["situation"] for entry in result["cold"]["situations"]]
+                                 if cold else [], cold)
+                self.assertEqual(result["limit"] is not None, row.step_bytes is not None)
                 for entry in sum(result["others"].values(), result["hot"]):
                     self.assertEqual(entry["n_steps"] % row.n_bins, 0)
                     self.assertLessEqual(entry["p50_us"], entry["max_us"])
@@ -185,10 +188,39 @@ class BenchTest(unittest.TestCase):
         self.assertEqual((result["least_us"], result["ratio_least"]), (3.0, 1.5))
         self.assertEqual((result["p50_us"], result["max_us"]), (6.0, 12.0))
 
-    def test_bandwidth(self):
-        table = machine.bandwidth(BIN)
-        self.assertGreater(min(entry["gb_per_s"] for entry in table), 0)
-        self.assertEqual(machine.bandwidth_at(table, table[3]["bytes"]), table[3]["gb_per_s"])
+    def test_memory(self):
+        """Every number is read once, in both ways, and the table has a figure for each size."""
+        for reader in memory.start(BIN, 5 * 384 + 1):
+            reader.run(1, 0, True)
+            self.assertEqual(reader.values()[0], 6 * 384 / 4)
+            self.assertGreaterEqual(reader.flush(), 6 * 384)
+            reader.close()
+        with unittest.mock.patch.object(memory, "SIZES_MB", (0.125, 0.25)):
+            table = memory.bandwidth(BIN, 3, 1)
+        self.assertEqual([entry["bytes"] for entry in table], [2 ** 17, 2 ** 18])
+        for entry in table:
+            self.assertGreater(min(entry["gb_per_s"], entry["cold_gb_per_s"]), 0)
+
+    def test_flush_reaches_the_weights(self):
+        """What is evicted is at least the weights and the decoder's state."""
+        row = next(row for row in rows.ROWS if row.name == "gru-dense")
+        with tempfile.TemporaryDirectory() as folder:
+            model, path, counts_path = rows.prepare(row, folder)
+            worker = Worker("latentd", "", latentd_command(BIN, row, path, counts_path), 0)
+            self.assertGreater(worker.flush(), rows.n_bytes(model.weights.values()))
+            worker.close()
+
+    def test_limits(self):
+        def results(ours, *readers):
+            return [{"implementation": "latentd", "typical_us": ours}] + [
+                {"implementation": "memory", "typical_us": reader} for reader in readers]
+        self.assertEqual(memory.limit(3e6, results(40.0, 50.0, 30.0)),
+                         {"bytes": 3e6, "gb_per_s": 100.0, "limit_us": 30.0, "share": 0.75})
+        others = {"flushed": results(120.0, 100.0, 200.0), "flushed 1 ms": results(130.0, 110.0)}
+        cold = memory.cold(1e6, others, ["flushed", "flushed 1 ms"])
+        self.assertEqual([(entry["times"], entry["met"]) for entry in cold["situations"]],
+                         [(1.2, True), (1.3, False)])
+        self.assertEqual((cold["gb_per_s"], cold["limit_us"]), (10.0, 100.0))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ MS = 1_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Situation:
-    """pace_ns 0: back to back. flush: the caches are filled with other memory before each step."""
+    """pace_ns 0: back to back. flush: the caches are emptied after each step, before the wait for
+    the next."""
 
     label: str
     pace_ns: int = 0
@@ -21,17 +22,23 @@ def paced(ms):
     return Situation(f"{ms} ms", ms * MS)
 
 
+def cold(ms):
+    return Situation(f"flushed {ms} ms", ms * MS, flush=True)
+
+
 class Plan:
     """hot_rounds turns of hot_seconds; then one input per turn, `rounds` times, of each other
-    situation."""
+    situation, and of each cold one latentd alone beside reading memory."""
 
-    def __init__(self, hot_rounds, hot_seconds, rounds, others):
+    def __init__(self, hot_rounds, hot_seconds, rounds, others, cold_ones):
         self.hot_rounds, self.hot_seconds = hot_rounds, hot_seconds
-        self.rounds, self.others = rounds, others
+        self.rounds, self.others, self.cold = rounds, others, cold_ones
 
 
 PLANS = {
-    "full": Plan(25, 0.05, 3, (FLUSHED, paced(1), paced(5), paced(10), paced(20))),
-    "quick": Plan(5, 0.02, 1, (paced(10), )),
-    "check": Plan(1, 0.0, 1, (FLUSHED, Situation("0 ms", 1000))),
+    "full": Plan(25, 0.05, 3, (FLUSHED, paced(1), paced(5), paced(10), paced(20)),
+                 (cold(1), cold(5), cold(10), cold(20))),
+    "quick": Plan(5, 0.02, 1, (FLUSHED, paced(10)), (cold(10), )),
+    "check": Plan(1, 0.0, 1, (FLUSHED, Situation("0 ms", 1000)),
+                  (Situation("flushed 0 ms", 1000, True), )),
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#define FLUSH_BYTES (64u << 20) /* twice the largest cache that we have met */
+#include "flush.h"
 
 uint64_t worker_now_ns(void)
 {
@@ -67,26 +67,21 @@ static void wait_until(uint64_t t_ns)
     }
 }
 
-/* Fill the caches with something that no step uses. Writing keeps the compiler from
- * leaving it out, and reading the pages from being all one page of zeros. */
-static void flush_caches(void)
-{
-    static unsigned char *other;
-    if (!other) other = worker_alloc(FLUSH_BYTES);
-    for (size_t i = 0; i < FLUSH_BYTES; i += 64) other[i]++;
-}
-
 /* Time n steps, one every pace_ns (0: back to back), and print the nanoseconds of each.
- */
+ * With flushing, which takes longer than some paces, the core sleeps for all of pace_ns
+ * after it. */
 static void run_steps(const struct worker *w, size_t *next, size_t n, uint64_t pace_ns,
                       int flush)
 {
     uint64_t *took_ns = worker_alloc(n * sizeof *took_ns);
     uint64_t due_ns = worker_now_ns();
     for (size_t i = 0; i < n; i++) {
+        if (flush) {
+            flush_caches();
+            due_ns = worker_now_ns();
+        }
         due_ns += pace_ns;
         if (pace_ns) wait_until(due_ns);
-        if (flush) flush_caches();
         uint64_t start_ns = worker_now_ns();
         w->step(w->context, (*next)++);
         took_ns[i] = worker_now_ns() - start_ns;
@@ -121,6 +116,8 @@ void worker_run(const struct worker *w, const char *text)
             run_steps(w, &next, n, pace_ns, flush != 0);
         } else if (!strncmp(line, "values", 6)) {
             print_values(w);
+        } else if (!strncmp(line, "flush", 5)) {
+            printf("flushed %zu\n", flush_caches());
         } else {
             printf("unknown command: %s", line);
         }

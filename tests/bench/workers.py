@@ -51,6 +51,10 @@ class Worker:
         """Expected counts per bin (or readout) of the last step."""
         return np.array(self.ask("values", "values").split(), np.float64)
 
+    def flush(self):
+        """Bytes that flushing the caches evicts."""
+        return int(self.ask("flush", "flushed"))
+
     def close(self):
         self.process.stdin.close()
         self.process.wait(timeout=20)
@@ -60,6 +64,10 @@ class Worker:
 def latentd_command(binaries, row, model_path, counts_path):
     return [binaries / "bench_step", "--model", model_path, "--mode", row.mode,
             "--bins", row.n_bins, "--trial", row.trial, "--counts", counts_path]
+
+
+def memory_command(binaries, n_bytes, n_streams):
+    return [binaries / "bench_memory", "--bytes", int(n_bytes), "--streams", n_streams]
 
 
 def ort_command(binaries, library, stem):
