@@ -15,7 +15,10 @@ import end_to_end
 import machine
 import memory
 import offline
+import pair
+import start
 import sweeps
+import tail
 from rows import ROWS, prepare
 from situations import FLUSHED, PLANS
 from workers import (Absent, Worker, latentd_command, ort_command, ort_stems, rtneural_command,
@@ -23,8 +26,9 @@ from workers import (Absent, Worker, latentd_command, ort_command, ort_stems, rt
 
 # Of the largest value: another order of summation, or rounded weights against float32.
 AGREEMENT = {"f32": 1e-3, "bf16": 0.02, "int8": 0.05}
-PARTS = {"end-to-end": end_to_end.measure, "offline": offline.measure,
-         "sweeps": sweeps.measure}
+PARTS = {"end-to-end": end_to_end.measure, "tail": tail.measure,
+         "pair": pair.measure, "start": start.measure,
+         "offline": offline.measure, "sweeps": sweeps.measure}
 LATENTD, ORT, TORCH, RTNEURAL = "latentd", "ONNX Runtime", "PyTorch", "RTNeural"
 
 
@@ -131,10 +135,10 @@ def fastest(results, kind):
 
 
 def measure_others(row, hot, workers, readers, plan):
-    """{situation: figures of the fastest of each kind and of the readers}; cold and paced: latentd
-    and the reader that is faster on flushed memory."""
+    """{situation: figures of the fastest of each kind}, and of the readers when flushed; cold and
+    paced: latentd and the reader that is faster on flushed memory."""
     chosen = [worker for worker, result in zip(workers, hot)
-              if result is fastest(hot, worker.kind)] + readers
+              if result is fastest(hot, worker.kind)]
     others = {}
 
     def measure(situation, some):
@@ -142,7 +146,7 @@ def measure_others(row, hot, workers, readers, plan):
         others[situation.label] = [figures(row, w, times[w], times[some[0]]) for w in some]
 
     for situation in plan.others:
-        measure(situation, chosen)
+        measure(situation, chosen + (readers if situation.flush else []))
     if readers:
         variant = fastest(others[FLUSHED.label], memory.KIND)["variant"]
         reader = next(reader for reader in readers if reader.variant == variant)
@@ -245,7 +249,7 @@ def main():
     parser.add_argument("--row", action="append", choices=names,
                         help="only this row or part (repeatable)")
     parser.add_argument("--plan", choices=sorted(PLANS), default="full",
-                        help="how much is measured (full: about half an hour)")
+                        help="how much is measured (full: about three quarters of an hour)")
     options = parser.parse_args()
     report = {"machine": machine.describe(), "bandwidth": memory.bandwidth(options.bin),
               "rows": []}

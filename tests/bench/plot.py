@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  (after the backend)
 
+LIMIT = "reading alone"
 COLOURS = {"latentd": "#1b6ca8", "ONNX Runtime": "#e08e0b", "PyTorch": "#c0392b"}
 
 
@@ -21,7 +22,8 @@ def best(results, kind):
 
 
 def draw_rows(axes, rows):
-    """One group of bars per row: a step of each implementation, back to back."""
+    """One group of bars per row: a step of each implementation, back to back; a stroke: the time
+    in which one core reads what the step must."""
     height = 0.8 / len(COLOURS)
     for i, row in enumerate(reversed(rows)):
         for j, (kind, colour) in enumerate(COLOURS.items()):
@@ -32,13 +34,16 @@ def draw_rows(axes, rows):
             axes.barh(y, value, height, color=colour, label=kind if i == 0 else None)
             axes.text(value * 1.07, y, f"{value:.0f}" if value >= 100 else f"{value:.3g}",
                       va="center", fontsize=7)
+        if row["limit"]:
+            axes.vlines(row["limit"]["limit_us"], i - 0.42, i + 0.42, color="black", linewidth=1)
     axes.set_yticks(range(len(rows)), [row["name"] for row in reversed(rows)])
     axes.set_xscale("log")
     axes.margins(x=0.15)
     axes.set_xlabel("a bin, microseconds (back to back, one thread)")
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
-    axes.legend(handles, COLOURS, fontsize=7, frameon=False, ncol=len(COLOURS), loc="lower left",
-                bbox_to_anchor=(0, 1))
+    handles.append(plt.Line2D([], [], color="black", linewidth=1))
+    axes.legend(handles, [*COLOURS, LIMIT], fontsize=7, frameon=False, ncol=len(handles),
+                loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def draw_sweep(axes, sweep, what):

@@ -68,10 +68,10 @@ def ndt_layer(generator, prefix, d, hidden):
 
 
 def ndt(path, generator, *, n_channels, layers, heads, hidden, trial_bins, modes, width=None,
-        back=0):
+        back=0, answer_bins=8):
     """The published configuration: identity embedding, pre-norm, learnt positions; causal.
     With a width: a linear embedding of the channels into it. back: bins a query looks back, 0: to
-    the first."""
+    the first. answer_bins: of the known answer."""
     d = width or n_channels
     weights = {
         "pos_encoder.pos_embedding.weight": random(generator, trial_bins, d, scale=math.sqrt(d)),
@@ -92,7 +92,8 @@ def ndt(path, generator, *, n_channels, layers, heads, hidden, trial_bins, modes
              "position": "learnt", "position_offset": False, "trial_bins": trial_bins,
              "window_bins": trial_bins, "context_forward": 0, "context_backward": back,
              "head_layers": 1, "lograte": True}
-    return finish(path, "ndt", n_channels, modes, hyper, (d, n_channels, []), weights, n_bins=8)
+    return finish(path, "ndt", n_channels, modes, hyper, (d, n_channels, []), weights,
+                  n_bins=answer_bins)
 
 
 def gru(path, generator, *, n_channels, hidden):

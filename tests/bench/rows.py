@@ -68,11 +68,11 @@ def cached_bytes(size):
     return step_bytes
 
 
-def gru_bytes(share):
+def gru_bytes(share, size):
     """Recurrent and readout weights whole, of the input weights the non-zero channels' columns."""
     def step_bytes(model):
         inputs = model.weights["gru.weight_ih_l0"].size * F32
-        return n_bytes(model.weights.values()) - (1 - share) * inputs
+        return (n_bytes(model.weights.values()) - (1 - share) * inputs) * size / F32
     return step_bytes
 
 
@@ -84,11 +84,11 @@ def ndt_row(name, title, *, mode, n_channels, layers, trial, back=0, **rest):
                poisson(n_channels, trial), **rest)
 
 
-def gru_row(name, title, share, *, n_channels=202, hidden=128, n_bins=100, **rest):
+def gru_row(name, title, share, *, n_channels=202, hidden=128, n_bins=100, size=F32, **rest):
     def make(path, generator):
         return random_models.gru(path, generator, n_channels=n_channels, hidden=hidden)
     return Row(name, title, make, "causal", n_bins, 0, non_zero(n_channels, n_bins, share),
-               gru_bytes(share), onnx=GRU_GRAPHS, torch="gru", rtneural=True, **rest)
+               gru_bytes(share, size), onnx=GRU_GRAPHS, torch="gru", rtneural=True, **rest)
 
 
 def sae_row(name, title, *, window, n_channels, **sizes):
@@ -150,6 +150,8 @@ def lowrank_row(name, title, *, n_spikes=0, n_inputs=2, n_bins=100, **rest):
                lambda model: n_bytes(model.weights.values()), **rest)
 
 
+LFADS_ROW = lfads_row("lfads", "LFADS of MC_Maze at 20 ms, 137 -> 182 channels, window of 35 bins",
+                      n_channels=137, n_rates=182, window=35)
 ROWS = (
     ndt_row("m700-cached", "NDT m700 (202 channels, 6 layers), mode A: cached, mean of bins 0-89",
             mode="A", n_channels=202, layers=6, trial=90, step_bytes=cached_bytes(4),
@@ -175,8 +177,11 @@ ROWS = (
             goal_rtneural=1.2),
     gru_row("gru-small", "GRU 64 -> 64 -> rates 64, every input not zero", 1.0, n_channels=64,
             hidden=64),
-    lfads_row("lfads", "LFADS of MC_Maze at 20 ms, 137 -> 182 channels, window of 35 bins",
-              n_channels=137, n_rates=182, window=35),
+    gru_row("gru-bf16", "GRU 202 -> 128 -> rates 202, 10 % of the inputs not zero, in bf16; the "
+            "peers in float32", 0.1, size=2, precision="bf16"),
+    LFADS_ROW,
+    dataclasses.replace(LFADS_ROW, name="lfads-bf16", goal=4.0, precision="bf16",
+                        title="the same in bf16; the peers in float32"),
     sae_row("node", "Neural-ODE autoencoder, 10 channels, window of 70 bins, 3 latents, RK4",
             decoder="node", n_channels=10, window=70, latents=3),
     sae_row("gru_sae", "GRU autoencoder, 10 channels, window of 70 bins, 10 latents",

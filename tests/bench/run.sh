@@ -6,7 +6,7 @@ case "${1:-}" in
 -h | --help)
     echo "Usage: tests/bench/run.sh [--json FILE] [--quick] [--row NAME]..."
     echo "  --json FILE  also write the figures as JSON"
-    echo "  --quick      a look instead of a measurement (four minutes instead of about half an hour)"
+    echo "  --quick      a look instead of a measurement (eight minutes instead of three quarters of an hour)"
     echo "  --row NAME   only this row or part, as rows.py and README.md name them (a wrong name"
     echo "               lists them)"
     echo "Environment: LATENT_ORT_LIBRARY, a libonnxruntime.so.1 to use instead of npm's;"
@@ -55,7 +55,7 @@ fi
 echo "==> build"
 cmake --preset release >/dev/null
 cmake --build --preset release --target bench_step bench_ort bench_memory bench_wire bench_line \
-    latentd latentctl latent-decode
+    bench_pair latentd latentctl latent-decode latent-replay
 ort=${LATENT_ORT_LIBRARY:-$(find_ort)}
 if [ -z "$ort" ]; then
     echo "==> onnxruntime-node $ort_version from npm"

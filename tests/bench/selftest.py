@@ -16,8 +16,12 @@ import bench
 import end_to_end
 import memory
 import offline
+import pair
 import random_models
 import rows
+import start
+import sweeps
+import tail
 from workers import Absent, Worker, latentd_command, rtneural_command
 
 BIN = pathlib.Path(os.environ["LATENT_BIN"])
@@ -116,6 +120,49 @@ class BenchTest(unittest.TestCase):
         lines = end_to_end.measure_line(row, BIN, 2)
         self.assertEqual(lines["line"]["n"], 20 * row.n_bins)
 
+    def test_tail(self):
+        """The daemon is asked for its priority, and every bin is answered."""
+        with tempfile.TemporaryDirectory() as folder:
+            config = end_to_end.write_config(folder, "one", "model", ("ipc://in", "ipc://out"), 1)
+            tail.raise_priority(config, 50)
+            done = subprocess.run([BIN / "latentd", "--print-config", config], text=True,
+                                  capture_output=True, check=True)
+        self.assertRegex(done.stdout, r"realtime-priority = 50\n")
+        if tail.may_raise():
+            pairs = tail.measure_path(tiny_row("gru"), "ipc", BIN, 2, {0: 10})
+            self.assertEqual([pairs[0][name]["n"] for name in tail.DAEMONS], [20] * 2)
+
+    def test_pair(self):
+        """Every message becomes a frame, in trials, too; two at twice the speed of one are 2."""
+        if len(os.sched_getaffinity(0)) > 1:
+            for row in map(tiny_row, ("gru", "cached")):
+                result = pair.measure_row(row, BIN, 2, 20)
+                self.assertGreater(result["messages"]["two_per_s"], 0)
+        rounds = [[10, 20, 15], [30, 20, 30], [20, 50, 20]]
+        self.assertEqual(pair.gain(rounds, np.median), 2.0)
+        figures = pair.figures(np.array(rounds) * 1e9, 100)
+        self.assertEqual((figures["one_per_s"], figures["two_per_s"]), (5.0, 10.0))
+
+    def test_start(self):
+        """latentd comes up with the files, and decodes what is sent."""
+        row = tiny_row("gru")
+        took = start.measure_start(start.m700(["A"]), BIN, 1)
+        self.assertGreater(min(took.values()), 0)
+        memory_mb = start.measure_resident(row, BIN, 2)
+        self.assertEqual(memory_mb["n_bins"], 2 * start.TRIAL_BINS)
+        self.assertGreaterEqual(memory_mb["peak_mb"], memory_mb["after_mb"])
+        n_weights = 24 * (10 + 8 + 2) + 10 * (8 + 1)
+        self.assertAlmostEqual(memory_mb["weights_mb"], 4 * n_weights / 2 ** 20)
+
+    def test_growth(self):
+        """Linear is an exponent of 1, and reading is told beside it."""
+        np.testing.assert_allclose(sweeps.exponents([1, 2, 4], [1, 2, 8]), [1.0, 2.0])
+        with unittest.mock.patch.object(sweeps.memory, "read_us", lambda _, n: n / 2):
+            total = sweeps.growth([1, 2, 4, 8], [5, 5, 10, 20], [10, 20, 40, 80], BIN)
+        self.assertAlmostEqual(total["exponent"], 1.0)
+        self.assertEqual((total["from"], total["to"], total["per_channel"]), (4, 8, 1.0))
+        self.assertEqual(total["reading_per_channel"], 1.0)
+
     def test_offline(self):
         """latent-decode and PyTorch give the same rates."""
         for row in map(tiny_row, ("cached", "gru")):
@@ -128,7 +175,7 @@ class BenchTest(unittest.TestCase):
         """A picture of what a run wrote, the same bytes each time."""
         us = {"implementation": "latentd", "typical_us": 2.0}
         report = {"machine": {"processor": "p", "vector sets": "v", "date": "d"},
-                  "rows": [{"name": "r", "ratio_onnxruntime": 2.0,
+                  "rows": [{"name": "r", "ratio_onnxruntime": 2.0, "limit": {"limit_us": 1.0},
                             "hot": [us, {"implementation": "ONNX Runtime", "typical_us": 4.0}]}],
                   "sweeps": {"channels": {"sizes": [96, 192], "us": {"gru": [1.0, 2.0]}}}}
         with tempfile.TemporaryDirectory() as folder:
@@ -212,8 +259,8 @@ class BenchTest(unittest.TestCase):
 
     def test_limits(self):
         def results(ours, *readers):
-            return [{"implementation": "latentd", "typical_us": ours}] + [
-                {"implementation": "memory", "typical_us": reader} for reader in readers]
+            times = [("latentd", ours)] + [("memory", reader) for reader in readers]
+            return [{"implementation": kind, "typical_us": us, "p50_us": us} for kind, us in times]
         self.assertEqual(memory.limit(3e6, results(40.0, 50.0, 30.0)),
                          {"bytes": 3e6, "gb_per_s": 100.0, "limit_us": 30.0, "share": 0.75})
         others = {"flushed": results(120.0, 100.0, 200.0), "flushed 1 ms": results(130.0, 110.0)}

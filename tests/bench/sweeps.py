@@ -5,6 +5,7 @@ import tempfile
 
 import numpy as np
 
+import memory
 import random_models
 from rows import Row, poisson, prepare
 from workers import Worker, latentd_command
@@ -52,33 +53,76 @@ SWEEPS = {
 
 
 def median_step_us(name, make, mode, trial, n_channels, binaries, n_rounds):
-    """Median time of a step, microseconds, back to back after one pass to warm up."""
+    """(median time of a step, microseconds, back to back after one pass to warm up; bytes of the
+    weights)."""
     n_bins = max(N_BINS, trial)
     row = Row(name, "", make, mode, n_bins, trial, poisson(n_channels, n_bins), None)
     with tempfile.TemporaryDirectory(prefix="latent-bench.") as folder:
-        _, model_path, counts_path = prepare(row, folder)
+        model, model_path, counts_path = prepare(row, folder)
         command = latentd_command(pathlib.Path(binaries), row, model_path, counts_path)
         worker = Worker("latentd", "", command, max(os.sched_getaffinity(0)))
         worker.run(n_bins)
         times = np.array([worker.run(n_bins) for _ in range(n_rounds)])
         worker.close()
-    return float(np.median(times, axis=0).mean()) / 1e3
+    return (float(np.median(times, axis=0).mean()) / 1e3,
+            sum(array.nbytes for array in model.weights.values()))
+
+
+def exponents(sizes, times):
+    """Growth between neighbours: the time goes with this power of the size; 1 is linear."""
+    return list(np.diff(np.log(times)) / np.diff(np.log(sizes)))
+
+
+def growth(sizes, times, n_bytes, binaries):
+    """Over the upper half of the sizes, where a step is more than its fixed costs: the exponent by
+    least squares; time per channel at the end in multiples of that at the start; and the same
+    multiple for reading all weights and nothing else, which grows when they outgrow a cache."""
+    half = len(sizes) // 2
+    exponent = np.polyfit(np.log(sizes[half:]), np.log(times[half:]), 1)[0]
+    first_us, last_us = (memory.read_us(binaries, n_bytes[i]) for i in (half, -1))
+    ratio = sizes[half] / sizes[-1]
+    return {"from": sizes[half], "to": sizes[-1], "exponent": float(exponent),
+            "per_channel": times[-1] / times[half] * ratio,
+            "reading_per_channel": last_us / first_us * ratio,
+            "from_bytes": n_bytes[half], "to_bytes": n_bytes[-1]}
+
+
+def print_growth(name, steps, total):
+    print(f"  {name}: exponent of each step {' '.join(f'{value:.2f}' for value in steps)}; from "
+          f"{total['from']} to {total['to']} {total['exponent']:.2f}, time per channel x "
+          f"{total['per_channel']:.2f}; of reading the weights ({total['from_bytes'] / 1e6:.1f} to "
+          f"{total['to_bytes'] / 1e6:.1f} MB) x {total['reading_per_channel']:.2f}", flush=True)
 
 
 def measure_sweep(what, binaries, n_rounds):
-    """{model: [us for each size]}, printed as a table."""
+    """{"us": {model: [us for each size]}}, printed as a table."""
     about, sizes, models = SWEEPS[what]
-    table = {}
+    table, n_bytes = {}, {}
     print(f"\ncost of a step against {what} (us): {about}")
     print(f"  {what:<10}" + "".join(f"{name:>26}" for name in models(sizes[0])), flush=True)
     for size in sizes:
         n_channels = size if what == "channels" else 202
         row = []
         for name, (make, mode, trial) in models(size).items():
-            row.append(median_step_us(what, make, mode, trial, n_channels, binaries, n_rounds))
-            table.setdefault(name, []).append(row[-1])
+            took_us, size_bytes = median_step_us(what, make, mode, trial, n_channels, binaries,
+                                                 n_rounds)
+            row.append(took_us)
+            table.setdefault(name, []).append(took_us)
+            n_bytes.setdefault(name, []).append(size_bytes)
         print(f"  {size:<10}" + "".join(f"{value:>26.2f}" for value in row), flush=True)
-    return {"sizes": list(sizes), "us": table}
+    result = {"sizes": list(sizes), "us": table}
+    if what == "channels":
+        result["growth"] = measure_growth(sizes, table, n_bytes, binaries)
+    return result
+
+
+def measure_growth(sizes, table, n_bytes, binaries):
+    """{model: growth}, printed: how far from linear, and whether the caches are why."""
+    report = {}
+    for name, times in table.items():
+        report[name] = growth(sizes, times, n_bytes[name], binaries)
+        print_growth(name, exponents(sizes, times), report[name])
+    return report
 
 
 def measure(options, quick):

@@ -17,15 +17,23 @@ class Absent(Exception):
     """This implementation cannot be measured here; the text says why."""
 
 
-class Worker:
-    """A process that speaks the protocol of README.md. about: what it said of itself."""
+def schedule(cpu, priority=0):
+    """Put this process on one CPU, under SCHED_FIFO if a priority is given."""
+    os.sched_setaffinity(0, {cpu})
+    if priority:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
 
-    def __init__(self, kind, variant, command, cpu):
+
+class Worker:
+    """A process that speaks the protocol of README.md. about: what it said of itself. priority:
+    of SCHED_FIFO, 0: ordinary scheduling."""
+
+    def __init__(self, kind, variant, command, cpu, priority=0):
         self.kind, self.variant = kind, variant
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, env=environment, preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+            text=True, env=environment, preexec_fn=lambda: schedule(cpu, priority))
         self.about = self.answer("ready")
 
     def answer(self, word):
@@ -64,6 +72,12 @@ class Worker:
 def latentd_command(binaries, row, model_path, counts_path):
     return [binaries / "bench_step", "--model", model_path, "--mode", row.mode,
             "--bins", row.n_bins, "--trial", row.trial, "--counts", counts_path]
+
+
+def pair_command(binaries, row, model_path, counts_path, cpus, n_rounds, n_messages):
+    """Two lines on two processors, n_messages a turn."""
+    return [binaries / "bench_pair", *latentd_command(binaries, row, model_path, counts_path)[1:],
+            "--cpu-a", cpus[0], "--cpu-b", cpus[1], "--rounds", n_rounds, "--messages", n_messages]
 
 
 def memory_command(binaries, n_bytes, n_streams):
