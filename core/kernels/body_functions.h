@@ -82,30 +82,45 @@ static void layer_norm(float *y, const float *x, const float *weight, const floa
     vec_store_part(y + i, v, n - i);
 }
 
-/* e^x: x = k ln 2 + r, |r| <= ln 2 / 2; e^r by a polynomial of degree 6, then the
- * exponent is added. Beyond float range: infinity or zero; NaN stays NaN. */
-INLINE vec vec_exp(vec x)
+/* x = k ln 2 + r, |r| <= ln 2 / 2: returns r, *k_bits = k above zero bits that any
+ * shift by 23 drops. Adding 1.5 * 2^23 rounds to the nearest whole number and leaves it
+ * in the low bits. |x| is at most 105. */
+INLINE vec exp_reduce(vec x, ivec *k_bits)
 {
-    const vec most = vec_set(88.7228f), least = vec_set(-87.3365f);
-    ivec above = x > most, below = x < least;
-    vec c = vec_select(above, most, vec_select(below, least, x));
-    vec shift =
-        vec_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to the nearest integer */
-    vec k = (c * 1.44269504088896341f + shift) - shift;
-    vec r = c - k * 0.693359375f;
-    r = r - k * -2.12194440e-4f;
+    const vec shift = vec_set(12582912.0f);
+    vec shifted = x * 1.44269504088896341f + shift;
+    vec k = shifted - shift;
+    *k_bits = (ivec)shifted;
+    vec r = x - k * 0.693359375f;
+    return r - k * -2.12194440e-4f;
+}
+
+/* (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2. */
+INLINE vec exp_rest(vec r)
+{
     vec p = vec_set(1.9875691500e-4f);
     p = p * r + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
+    return p * r + 5.0000001201e-1f;
+}
+
+/* 2^k for k from -126; 128 gives infinity. */
+INLINE vec exp_scale(ivec k_bits)
+{
+    return (vec)((k_bits << 23) + (127 << 23));
+}
+
+/* Beyond float range: infinity or zero; NaN stays NaN. */
+INLINE vec vec_exp(vec x)
+{
+    ivec k_bits, below = x < vec_set(-87.3365f);
+    vec r = exp_reduce(vec_clamp(x, -88.0f, 89.0f), &k_bits);
+    vec p = exp_rest(r) * r * r + r + 1.0f;
     /* 2^k in two steps, since k may be 128. */
-    ivec ki = __builtin_convertvector(vec_select(x == x, k, vec_set(0.0f)), ivec);
-    ivec k1 = ki >> 1, k2 = ki - k1;
-    vec y = p * (vec)((k1 + 127) << 23) * (vec)((k2 + 127) << 23);
-    y = vec_select(above, vec_set(INFINITY), y);
+    ivec k = k_bits - 0x4b400000, k1 = k >> 1, k2 = k - k1;
+    vec y = p * exp_scale(k1) * exp_scale(k2);
     return vec_select(below, vec_set(0.0f), y);
 }
 
@@ -147,24 +162,24 @@ static void softmax(float *x, size_t n, float scale)
     for (i = 0; i < n; i++) x[i] *= inverse;
 }
 
+/* Zero where e^-x is beyond float range. */
 INLINE vec vec_sigmoid(vec x)
 {
-    return 1.0f / (1.0f + vec_exp(-x));
+    ivec k_bits;
+    vec r = exp_reduce(vec_clamp(-x, -87.0f, 89.0f), &k_bits);
+    vec p = exp_rest(r) * r * r + r + 1.0f;
+    return 1.0f / (p * exp_scale(k_bits) + 1.0f);
 }
 
-/* tanh: an odd polynomial below 0.625, 1 - 2 / (e^2x + 1) above. */
+/* m / (m + 2) with m = e^2x - 1 = 2^k (e^r - 1) + (2^k - 1), which keeps small numbers
+ * exact; from 10 on one to the last bit. */
 INLINE vec vec_tanh(vec x)
 {
-    vec s = x * x;
-    vec p = vec_set(-5.70498872745e-3f);
-    p = p * s + 2.06390887954e-2f;
-    p = p * s - 5.37397155531e-2f;
-    p = p * s + 1.33314422036e-1f;
-    p = p * s - 3.33332819422e-1f;
-    vec small = p * s * x + x;
-    vec large = 1.0f - 2.0f / (vec_exp(x + x) + 1.0f);
-    ivec is_small = (x < vec_set(0.625f)) & (x > vec_set(-0.625f));
-    return vec_select(is_small, small, large);
+    ivec k_bits;
+    vec r = exp_reduce(vec_clamp(x + x, -20.0f, 20.0f), &k_bits);
+    vec scale = exp_scale(k_bits);
+    vec m = (exp_rest(r) * r * r + r) * scale + (scale - 1.0f);
+    return m / (m + 2.0f);
 }
 
 #define IN_PLACE(function)                                                             \

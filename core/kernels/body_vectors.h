@@ -59,6 +59,21 @@ INLINE vec vec_select(ivec mask, vec yes, vec no)
     return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
 }
 
+/* x within [least, most]; NaN stays NaN. */
+INLINE vec vec_clamp(vec x, float least, float most)
+{
+#if VECTOR_BYTES == 64
+    __m512 low = _mm512_min_ps(_mm512_set1_ps(most), (__m512)x);
+    return (vec)_mm512_max_ps(_mm512_set1_ps(least), low);
+#elif VECTOR_BYTES == 32
+    __m256 low = _mm256_min_ps(_mm256_set1_ps(most), (__m256)x);
+    return (vec)_mm256_max_ps(_mm256_set1_ps(least), low);
+#else
+    vec low = vec_select(x > vec_set(most), vec_set(most), x);
+    return vec_select(low < vec_set(least), vec_set(least), low);
+#endif
+}
+
 /* The first n floats of p, zeros behind them; no more is read. */
 INLINE vec vec_load_part(const float *p, size_t n)
 {
@@ -73,16 +88,24 @@ INLINE vec vec_load_part(const float *p, size_t n)
 #endif
 }
 
+/* The first n lanes. AVX2's masked store is slow on some processors. */
 INLINE void vec_store_part(float *p, vec v, size_t n)
 {
 #if VECTOR_BYTES == 64
     _mm512_mask_storeu_ps(p, LANES_MASK(n), (__m512)v);
-#elif VECTOR_BYTES == 32
-    _mm256_maskstore_ps(p, (__m256i)lanes_below(n), (__m256)v);
 #else
     float t[LANES];
+    size_t at = 0;
+    if (n >= LANES) {
+        vec_store(p, v);
+        return;
+    }
     vec_store(t, v);
-    for (size_t i = 0; i < LANES && i < n; i++) p[i] = t[i];
+    for (size_t part = LANES / 2; part; part /= 2)
+        if (n & part) {
+            memcpy(p + at, t + at, part * sizeof *p);
+            at += part;
+        }
 #endif
 }
 
