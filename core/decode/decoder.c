@@ -181,18 +181,9 @@ void latent_decoder_reset(latent_decoder *d)
     *d->own = (struct decoder_state){.fresh = 1, .reset = 1};
 }
 
-/* By bits, which the compiler makes vectors of: infinity and NaN have all ones in the
- * exponent. */
 static bool all_finite(const float *x, size_t n)
 {
-    const uint32_t exponent = 0x7f800000;
-    uint32_t found = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, x + i, sizeof bits);
-        found |= (bits & exponent) == exponent;
-    }
-    return !found;
+    return kernels_get()->finite(x, n);
 }
 
 static int bin_check(const latent_decoder *d, const struct latent_bin *in)
@@ -205,8 +196,7 @@ static int bin_check(const latent_decoder *d, const struct latent_bin *in)
 /* Counts per bin to Hz. */
 static void rates_to_hz(float *rates, size_t n, double bin_s)
 {
-    const float bins_per_s = (float)(1.0 / bin_s);
-    for (size_t i = 0; i < n; i++) rates[i] *= bins_per_s;
+    kernels_get()->scale(rates, n, (float)(1.0 / bin_s));
 }
 
 static void frame_show(const latent_decoder *d, struct latent_frame *out,

@@ -7,14 +7,18 @@
 INLINE float lanes_sum(const vec *acc)
 {
     vec s[WIDE];
-    float t[LANES];
+    union {
+        vec all;
+        quad parts[LANES / QUAD];
+    } t;
     for (int v = 0; v < WIDE; v++) s[v] = acc[v];
     for (int half = WIDE / 2; half; half /= 2)
         for (int v = 0; v < half; v++) s[v] += s[v + half];
-    vec_store(t, s[0]);
-    for (int half = LANES / 2; half; half /= 2)
-        for (int i = 0; i < half; i++) t[i] += t[i + half];
-    return t[0];
+    t.all = s[0];
+    for (int half = LANES / QUAD / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) t.parts[i] += t.parts[i + half];
+    quad q = t.parts[0];
+    return (q[0] + q[2]) + (q[1] + q[3]);
 }
 
 INLINE float dot(const float *a, const float *b, size_t n)
@@ -82,28 +86,31 @@ static void layer_norm(float *y, const float *x, const float *weight, const floa
     vec_store_part(y + i, v, n - i);
 }
 
-/* x = k ln 2 + r, |r| <= ln 2 / 2: returns r, *k_bits = k above zero bits that any
- * shift by 23 drops. Adding 1.5 * 2^23 rounds to the nearest whole number and leaves it
- * in the low bits. |x| is at most 105. */
-INLINE vec exp_reduce(vec x, ivec *k_bits)
+/* x / ln 2 to the nearest whole number k, which adding 1.5 * 2^23 leaves in the low
+ * bits of *k_bits. |x| is at most 105. */
+INLINE vec exp_steps(vec x, ivec *k_bits)
 {
     const vec shift = vec_set(12582912.0f);
     vec shifted = x * 1.44269504088896341f + shift;
-    vec k = shifted - shift;
     *k_bits = (ivec)shifted;
-    vec r = x - k * 0.693359375f;
-    return r - k * -2.12194440e-4f;
+    return shifted - shift;
 }
 
-/* (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2. */
-INLINE vec exp_rest(vec r)
+/* x - k ln 2 */
+INLINE vec exp_reduce(vec x, vec k)
 {
-    vec p = vec_set(1.9875691500e-4f);
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    return p * r + 5.0000001201e-1f;
+    return x - k * 0.693359375f - k * -2.12194440e-4f;
+}
+
+/* e^r - 1 for |r| <= ln 2 / 2, by a polynomial of degree 7 in pairs of terms, so that
+ * few of them wait for one another. */
+INLINE vec exp_less_one(vec r)
+{
+    vec r2 = r * r;
+    vec high = 1.9875691500e-4f * r + 1.3981999507e-3f;
+    vec middle = 8.3334519073e-3f * r + 4.1665795894e-2f;
+    vec low = 1.6666665459e-1f * r + 5.0000001201e-1f;
+    return ((high * r2 + middle) * r2 + low) * r2 + r;
 }
 
 /* 2^k for k from -126; 128 gives infinity. */
@@ -116,11 +123,11 @@ INLINE vec exp_scale(ivec k_bits)
 INLINE vec vec_exp(vec x)
 {
     ivec k_bits, below = x < vec_set(-87.3365f);
-    vec r = exp_reduce(vec_clamp(x, -88.0f, 89.0f), &k_bits);
-    vec p = exp_rest(r) * r * r + r + 1.0f;
+    vec c = vec_clamp(x, -88.0f, 89.0f);
+    vec r = exp_reduce(c, exp_steps(c, &k_bits));
     /* 2^k in two steps, since k may be 128. */
     ivec k = k_bits - 0x4b400000, k1 = k >> 1, k2 = k - k1;
-    vec y = p * exp_scale(k1) * exp_scale(k2);
+    vec y = (exp_less_one(r) + 1.0f) * exp_scale(k1) * exp_scale(k2);
     return vec_select(below, vec_set(0.0f), y);
 }
 
@@ -166,19 +173,21 @@ static void softmax(float *x, size_t n, float scale)
 INLINE vec vec_sigmoid(vec x)
 {
     ivec k_bits;
-    vec r = exp_reduce(vec_clamp(-x, -87.0f, 89.0f), &k_bits);
-    vec p = exp_rest(r) * r * r + r + 1.0f;
-    return 1.0f / (p * exp_scale(k_bits) + 1.0f);
+    vec c = vec_clamp(x, -89.0f, 87.0f);
+    vec r = exp_reduce(-c, exp_steps(-c, &k_bits));
+    return 1.0f / ((exp_less_one(r) + 1.0f) * exp_scale(k_bits) + 1.0f);
 }
 
 /* m / (m + 2) with m = e^2x - 1 = 2^k (e^r - 1) + (2^k - 1), which keeps small numbers
- * exact; from 10 on one to the last bit. */
+ * exact; from 10 on one to the last bit. What the remainder of k ln 2 lacks in digits
+ * is too little to be seen. */
 INLINE vec vec_tanh(vec x)
 {
     ivec k_bits;
-    vec r = exp_reduce(vec_clamp(x + x, -20.0f, 20.0f), &k_bits);
+    vec c = vec_clamp(x + x, -20.0f, 20.0f);
+    vec r = c - exp_steps(c, &k_bits) * 0.69314718f;
     vec scale = exp_scale(k_bits);
-    vec m = (exp_rest(r) * r * r + r) * scale + (scale - 1.0f);
+    vec m = exp_less_one(r) * scale + (scale - 1.0f);
     return m / (m + 2.0f);
 }
 

@@ -16,10 +16,13 @@
 
 #define LANES (VECTOR_BYTES / 4)
 #define WIDE (KERNEL_LANES / LANES) /* vectors of a dot product's partial sums */
+#define QUAD 4                      /* floats of the shortest vectors */
 #define UNIT_VECTORS (PANEL_UNIT / LANES)
 
 typedef float vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef float vec_any __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
+typedef float quad __attribute__((vector_size(4 * QUAD)));
+typedef float quad_any __attribute__((vector_size(4 * QUAD), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(VECTOR_BYTES)));
 typedef int32_t ivec_any
     __attribute__((vector_size(VECTOR_BYTES), aligned(2), may_alias));
@@ -37,6 +40,16 @@ INLINE vec vec_load(const float *p)
 INLINE void vec_store(float *p, vec v)
 {
     *(vec_any *)p = v;
+}
+
+INLINE quad quad_load(const float *p)
+{
+    return *(const quad_any *)p;
+}
+
+INLINE void quad_store(float *p, quad v)
+{
+    *(quad_any *)p = v;
 }
 
 INLINE vec vec_set(float x)
@@ -107,6 +120,14 @@ INLINE void vec_store_part(float *p, vec v, size_t n)
             at += part;
         }
 #endif
+}
+
+/* Is every lane of a mask set? */
+INLINE bool lanes_all(ivec mask)
+{
+    int32_t all = -1;
+    for (int i = 0; i < LANES; i++) all &= mask[i];
+    return all;
 }
 
 /* Bytes widened to 16 bits. Named instructions read them straight from memory, which

@@ -53,11 +53,14 @@ const struct kernels *kernels_get(void)
 
 size_t nonzero_index(uint32_t *index, const float *x, size_t n)
 {
+    return chosen->nonzero(index, x, n);
+}
+
+size_t naive_nonzero(uint32_t *index, const float *x, size_t n)
+{
     size_t count = 0;
-    for (size_t i = 0; i < n; i++) {
-        index[count] = (uint32_t)i;
-        count += x[i] != 0.0f;
-    }
+    for (size_t i = 0; i < n; i++)
+        if (x[i] != 0.0f) index[count++] = (uint32_t)i;
     return count;
 }
 

@@ -9,6 +9,7 @@
 #ifndef LATENT_KERNELS_H
 #define LATENT_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,16 @@ enum product_then {
 struct tiles {
     const float *data;
     size_t unit_stride, column_stride, n_out, n_in;
+};
+
+/* W2 f(W1 x + b1) + b2 with few outputs, in float32: f is tanh, or cuts off what is
+ * below zero. */
+struct field {
+    struct panels first;      /* W1 and b1, float32 */
+    size_t n_out;             /* rows of W2 */
+    const float *second;      /* W2 [n_out, hidden], rounded up to [4, 16] by zeros */
+    const float *second_bias; /* b2 [n_out, rounded up to 4] */
+    bool relu;
 };
 
 struct kernels {
@@ -61,6 +72,30 @@ struct kernels {
     void (*exp)(float *x, size_t n);
     void (*tanh)(float *x, size_t n);
     void (*sigmoid)(float *x, size_t n);
+    /* Is every number finite? */
+    bool (*finite)(const float *x, size_t n);
+    /* x times a factor. */
+    void (*scale)(float *x, size_t n, float factor);
+    size_t (*nonzero)(uint32_t *index, const float *x, size_t n); /* nonzero_index */
+    /* A step of a GRU from h to next [n], n a multiple of 16, with u = U, c [3 n, any
+     * number of columns up to n], given [3 n], scratch [3 n]: of the parts of n numbers
+     *   r, z = sigmoid(given + U h + c), new = tanh(given + r (U h + c)),
+     *   next = (1 - z) new + z h
+     * backward: reads the weights in the opposite order, with the same result; a chain
+     * that alternates finds half of a small matrix in the first cache. */
+    void (*gru_step)(float *next, const struct panels *u, const float *h,
+                     const float *given, bool backward, float *scratch);
+    /* y = sigmoid(y) x */
+    void (*sigmoid_times)(float *y, const float *x, size_t n);
+    /* h = (1 - z) tanh(n) + z h with z = sigmoid(update), cut off at most and -most */
+    void (*blend)(float *h, const float *update, const float *n, float most,
+                  size_t size);
+    /* y [n_out, rounded up to 4] of a field at x; hidden: [rounded up to 16] scratch */
+    void (*field)(float *y, const struct field *f, const float *x, float *hidden);
+    /* y = z + sum of n_slopes rows of slopes, each times its coefficient; n is a
+     * multiple of 4. y may be z. */
+    void (*move)(float *y, const float *z, const float *slopes, size_t stride,
+                 const float *coefficients, size_t n_slopes, size_t n);
 };
 
 /* The table in use. LATENT_KERNELS=plain in the environment forces the portable one. */
@@ -68,7 +103,8 @@ const struct kernels *kernels_get(void);
 /* All tables this machine can run, for tests; NULL past the last. */
 const struct kernels *kernels_at(size_t i);
 
-/* Indices of non-zero elements, ascending; returns their number. index: [n]. */
+/* Indices of non-zero elements, ascending; returns their number. index: [n], of which
+ * what is behind them may be written over. */
 size_t nonzero_index(uint32_t *index, const float *x, size_t n);
 
 /* The naive twins: what each fast kernel is checked against. */
@@ -77,6 +113,7 @@ void naive_matvec(float *y, const float *weight, const float *bias, const float 
 void naive_layer_norm(float *y, const float *x, const float *weight, const float *bias,
                       size_t n);
 void naive_softmax(float *x, size_t n, float scale);
+size_t naive_nonzero(uint32_t *index, const float *x, size_t n);
 
 extern const struct kernels kernels_plain;
 #if defined(__x86_64__)

@@ -12,6 +12,10 @@
 
 #include "kernels/body_functions.h"
 
+#include "kernels/body_arrays.h"
+
+#include "kernels/body_recurrent.h"
+
 const struct kernels KERNELS_TABLE = {
     .name = KERNELS_NAME,
     .matvec = matvec,
@@ -25,4 +29,12 @@ const struct kernels KERNELS_TABLE = {
     .exp = exp_array,
     .tanh = tanh_array,
     .sigmoid = sigmoid_array,
+    .finite = finite_array,
+    .scale = scale_array,
+    .nonzero = nonzero_array,
+    .gru_step = gru_step,
+    .sigmoid_times = sigmoid_times,
+    .blend = blend,
+    .field = field,
+    .move = move,
 };

@@ -39,16 +39,10 @@ void clipped_gru_forward(const struct clipped_gru *l, float *h, const float *giv
     const struct kernels *k = kernels_get();
     size_t hidden = l->hidden;
     float *z = scratch, *r = z + hidden, *n = r + hidden; /* [hidden] each */
-    float *kept = n + hidden;                             /* [hidden]: r h */
 
     memcpy(scratch, given, 3 * hidden * sizeof *given);
     k->matvec_add(z, &l->gates, h);
-    k->sigmoid(z, 2 * hidden);
-    for (size_t i = 0; i < hidden; i++) kept[i] = r[i] * h[i];
-    k->matvec_add(n, &l->reset, kept);
-    k->tanh(n, hidden);
-    for (size_t i = 0; i < hidden; i++) {
-        float next = (1.0f - z[i]) * n[i] + z[i] * h[i];
-        h[i] = next > l->clip ? l->clip : next < -l->clip ? -l->clip : next;
-    }
+    k->sigmoid_times(r, h, hidden);
+    k->matvec_add(n, &l->reset, r);
+    k->blend(h, z, n, l->clip, hidden);
 }

@@ -27,7 +27,7 @@ void clipped_gru_load(struct clipped_gru *l, struct weights *w, size_t n_in,
 struct panels clipped_gru_input(const struct clipped_gru *l, struct weights *w,
                                 size_t first, size_t n, const float *bias);
 
-#define CLIPPED_GRU_SCRATCH(hidden) (4 * (hidden))
+#define CLIPPED_GRU_SCRATCH(hidden) (3 * (hidden))
 /* One step: h [hidden] is replaced, given = W x + b [3 hidden]. */
 void clipped_gru_forward(const struct clipped_gru *l, float *h, const float *given,
                          float *scratch);

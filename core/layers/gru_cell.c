@@ -3,33 +3,52 @@
 
 #include <string.h>
 
+#define N_GATES 3
+
+/* [3 hidden, n] as [3 size, n] with zeros (of the arena) below each gate. */
+static const float *gates_spread(struct weights *w, const struct gru_cell *l, size_t n,
+                                 const float *rows)
+{
+    float *spread = weights_raw(w, N_GATES * l->size * n);
+    if (!spread || !rows) return NULL;
+    for (size_t g = 0; g < N_GATES; g++)
+        memcpy(spread + g * l->size * n, rows + g * l->hidden * n,
+               l->hidden * n * sizeof *rows);
+    return spread;
+}
+
+static struct panels gates_load(struct weights *w, const struct gru_cell *l, size_t n,
+                                const float *rows, const float *bias)
+{
+    return panels_load(w, N_GATES * l->size, n, gates_spread(w, l, n, rows),
+                       gates_spread(w, l, 1, bias));
+}
+
 void gru_cell_load(struct gru_cell *l, struct weights *w, size_t n_in, size_t hidden,
                    const char *prefix, const char *suffix)
 {
-    size_t n = 3 * hidden;
+    size_t n = N_GATES * hidden;
     const float *ih = weights_matrix(w, n, n_in, "%s.weight_ih%s", prefix, suffix);
     const float *hh = weights_matrix(w, n, hidden, "%s.weight_hh%s", prefix, suffix);
     const float *b_ih = weights_floats(w, SHAPE(n), "%s.bias_ih%s", prefix, suffix);
     const float *b_hh = weights_floats(w, SHAPE(n), "%s.bias_hh%s", prefix, suffix);
     l->n_in = n_in;
     l->hidden = hidden;
-    l->input = panels_load(w, n, n_in, ih, b_ih);
-    l->recurrent = panels_load(w, n, hidden, hh, b_hh);
+    l->size = panels_padded(hidden);
+    l->input = gates_load(w, l, n_in, ih, b_ih);
+    l->recurrent = gates_load(w, l, hidden, hh, b_hh);
+}
+
+void gru_cell_follow(const struct gru_cell *l, size_t i, float *h, const float *given,
+                     float *scratch)
+{
+    float *next = scratch, *sums = next + l->size; /* [size], [3 size] */
+    kernels_get()->gru_step(next, &l->recurrent, h, given, i % 2, sums);
+    memcpy(h, next, l->size * sizeof *h);
 }
 
 void gru_cell_forward(const struct gru_cell *l, float *h, const float *given,
                       float *scratch)
 {
-    const struct kernels *k = kernels_get();
-    size_t hidden = l->hidden;
-    float *r = scratch, *z = r + hidden, *n = z + hidden; /* [hidden] each */
-    float *back = n + hidden;                             /* [3 hidden] */
-
-    memcpy(scratch, given, 3 * hidden * sizeof *given);
-    k->matvec(back, &l->recurrent, h);
-    add(r, back, 2 * hidden);
-    k->sigmoid(r, 2 * hidden);
-    for (size_t i = 0; i < hidden; i++) n[i] += r[i] * back[2 * hidden + i];
-    k->tanh(n, hidden);
-    for (size_t i = 0; i < hidden; i++) h[i] = (1.0f - z[i]) * n[i] + z[i] * h[i];
+    gru_cell_follow(l, 0, h, given, scratch);
 }

@@ -1,17 +1,21 @@
-/* Torch's GRU cell with its input product apart, so that a window can keep products.
+/* Torch's GRU cell (and a layer of its nn.GRU) with the input product apart, so that a
+ * window can keep products.
  *
  *   r, z = sigmoid(given + U h + c)
  *   n = tanh(given + r (U h + c))
- *   h = (1 - z) n + z h */
+ *   h = (1 - z) n + z h
+ *
+ * Every gate and the state are filled up with zeros to whole units of 16 (size), so
+ * that a unit of each gate belongs to the same part of the state. */
 #ifndef LATENT_GRU_CELL_H
 #define LATENT_GRU_CELL_H
 
 #include "layers/layers.h"
 
 struct gru_cell {
-    size_t n_in, hidden;
-    struct panels input;     /* W x + b [3 hidden, n_in]: r, z, n */
-    struct panels recurrent; /* U h + c [3 hidden, hidden] */
+    size_t n_in, hidden, size; /* size: hidden, rounded up to 16 */
+    struct panels input;       /* W x + b [3 size, n_in]: r, z, n */
+    struct panels recurrent;   /* U h + c [3 size, hidden] */
 };
 
 /* Takes <prefix>.weight_ih<suffix>, .weight_hh<suffix>, .bias_ih<suffix>,
@@ -19,9 +23,12 @@ struct gru_cell {
 void gru_cell_load(struct gru_cell *l, struct weights *w, size_t n_in, size_t hidden,
                    const char *prefix, const char *suffix);
 
-#define GRU_CELL_SCRATCH(hidden) (6 * (hidden))
-/* One step: h [hidden] is replaced, given = W x + b [3 hidden]. */
+#define GRU_CELL_SCRATCH(size) (4 * (size))
+/* One step: h [size] is replaced, given = W x + b [3 size]. */
 void gru_cell_forward(const struct gru_cell *l, float *h, const float *given,
                       float *scratch);
+/* Step number i of a chain of steps: the same, only faster. */
+void gru_cell_follow(const struct gru_cell *l, size_t i, float *h, const float *given,
+                     float *scratch);
 
 #endif

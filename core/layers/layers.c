@@ -1,4 +1,4 @@
-/* Linear, norm and GRU layers. */
+/* Linear and norm layers. */
 #include "layers/layers.h"
 
 #include <stdio.h>
@@ -59,43 +59,6 @@ void norm_load(struct norm *l, struct weights *w, size_t width, const char *name
 void norm_forward(const struct norm *l, float *y, const float *x)
 {
     kernels_get()->layer_norm(y, x, l->weight, l->bias, l->width);
-}
-
-void gru_layer_load(struct gru_layer *l, struct weights *w, size_t n_in, size_t hidden,
-                    int k)
-{
-    const float *ih = weights_matrix(w, 3 * hidden, n_in, "gru.weight_ih_l%d", k);
-    const float *hh = weights_matrix(w, 3 * hidden, hidden, "gru.weight_hh_l%d", k);
-    const float *b_ih = weights_floats(w, SHAPE(3 * hidden), "gru.bias_ih_l%d", k);
-    const float *b_hh = weights_floats(w, SHAPE(3 * hidden), "gru.bias_hh_l%d", k);
-    l->n_in = n_in;
-    l->hidden = hidden;
-    l->input = panels_load(w, 3 * hidden, n_in, ih, b_ih);
-    l->recurrent = panels_load(w, 3 * hidden, hidden, hh, b_hh);
-}
-
-/* r = sigma(gi_r + gh_r), z = sigma(gi_z + gh_z), n = tanh(gi_n + r * gh_n), h = (1 -
- * z) n + z h */
-void gru_layer_forward(const struct gru_layer *l, float *h, const float *x,
-                       float *scratch, uint32_t *index)
-{
-    const struct kernels *k = kernels_get();
-    size_t hidden = l->hidden;
-    float *gi = scratch, *gh = scratch + 3 * hidden; /* [3 hidden] each: r, z, n */
-    if (index)
-        k->matvec_sparse(gi, &l->input, x, index, nonzero_index(index, x, l->n_in));
-    else
-        k->matvec(gi, &l->input, x);
-    k->matvec(gh, &l->recurrent, h);
-
-    add(gi, gh, 2 * hidden);
-    k->sigmoid(gi, 2 * hidden);
-    const float *r = gi, *z = gi + hidden;
-    float *n = gi + 2 * hidden;
-    const float *gh_n = gh + 2 * hidden;
-    for (size_t i = 0; i < hidden; i++) n[i] += r[i] * gh_n[i];
-    k->tanh(n, hidden);
-    for (size_t i = 0; i < hidden; i++) h[i] = (1.0f - z[i]) * n[i] + z[i] * h[i];
 }
 
 void relu(float *x, size_t n)

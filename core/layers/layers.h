@@ -43,22 +43,6 @@ struct norm {
 void norm_load(struct norm *l, struct weights *w, size_t width, const char *name);
 void norm_forward(const struct norm *l, float *y, const float *x); /* y may be x */
 
-/* One layer of torch's nn.GRU: gates r, z, n; the reset gate after the product
- * (models.md 0.1). */
-struct gru_layer {
-    size_t n_in, hidden;
-    struct panels input, recurrent; /* [3 hidden, n_in], [3 hidden, hidden] */
-};
-
-/* Takes gru.weight_ih_l<k>, gru.weight_hh_l<k>, gru.bias_ih_l<k>, gru.bias_hh_l<k>. */
-void gru_layer_load(struct gru_layer *l, struct weights *w, size_t n_in, size_t hidden,
-                    int k);
-#define GRU_SCRATCH(hidden) (6 * (hidden))
-/* h [hidden] is replaced. index [n_in] is scratch for a sparse x, or NULL when x is
- * dense. */
-void gru_layer_forward(const struct gru_layer *l, float *h, const float *x,
-                       float *scratch, uint32_t *index);
-
 void relu(float *x, size_t n);
 /* y += x */
 void add(float *y, const float *x, size_t n);

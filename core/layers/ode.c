@@ -4,9 +4,35 @@
 #include <string.h>
 
 #define MAX_STAGES 6
-/* Up to this many outputs the dot products of the rows are faster than panels, whose
- * sums each wait for the one before. */
+/* Up to this many outputs a field is faster than panels, whose sums each wait for the
+ * one before. */
 #define FEW_OUTPUTS 16
+#define FIELD_OUTPUTS 4 /* of which a field computes as many at a time */
+
+static size_t field_padded(size_t n)
+{
+    return (n + FIELD_OUTPUTS - 1) / FIELD_OUTPUTS * FIELD_OUTPUTS;
+}
+
+static struct field field_load(struct weights *w, const struct perceptron *l,
+                               const float *w1, const float *b1, const float *w2,
+                               const float *b2)
+{
+    size_t n = field_padded(l->n);
+    size_t hidden = panels_padded(l->hidden);
+    float *second = arena_floats(w->arena, n * hidden);
+    float *bias = arena_floats(w->arena, n);
+    for (size_t o = 0; second && w2 && o < l->n; o++)
+        memcpy(second + o * hidden, w2 + o * l->hidden, l->hidden * sizeof *w2);
+    if (bias && b2) memcpy(bias, b2, l->n * sizeof *b2);
+    return (struct field){
+        .first = panels_pack(w->arena, l->hidden, l->n, w1, b1),
+        .n_out = l->n,
+        .second = second,
+        .second_bias = bias,
+        .relu = l->activation == PERCEPTRON_RELU,
+    };
+}
 
 void perceptron_load(struct perceptron *l, struct weights *w, size_t n_unused, size_t n,
                      size_t hidden, const char *prefix)
@@ -14,6 +40,7 @@ void perceptron_load(struct perceptron *l, struct weights *w, size_t n_unused, s
     size_t n_in = n_unused + n;
     l->n = n;
     l->hidden = hidden;
+    l->is_field = n <= FEW_OUTPUTS;
     const float *w1 = weights_matrix(w, hidden, n_in, "%s.0.weight", prefix);
     const float *b1 = weights_floats(w, SHAPE(hidden), "%s.0.bias", prefix);
     const float *w2 = weights_matrix(w, n, hidden, "%s.2.weight", prefix);
@@ -21,26 +48,28 @@ void perceptron_load(struct perceptron *l, struct weights *w, size_t n_unused, s
     float *used = weights_raw(w, hidden * n);
     for (size_t i = 0; used && w1 && i < hidden; i++)
         memcpy(used + i * n, w1 + i * n_in + n_unused, n * sizeof *used);
+    if (l->is_field) {
+        l->field = field_load(w, l, used, b1, w2, b2);
+        return;
+    }
     l->first = panels_load(w, hidden, n, used, b1);
     l->second = panels_load(w, n, hidden, w2, b2);
-    l->second_weight = arena_copy(w->arena, w2, n * hidden * sizeof *w2);
 }
 
 void perceptron_forward(const struct perceptron *l, float *y, const float *x,
                         float *scratch)
 {
     const struct kernels *k = kernels_get();
+    if (l->is_field) {
+        k->field(y, &l->field, x, scratch);
+        return;
+    }
     k->matvec(scratch, &l->first, x);
     if (l->activation == PERCEPTRON_TANH)
         k->tanh(scratch, l->hidden);
     else
         relu(scratch, l->hidden);
-    if (l->n > FEW_OUTPUTS) {
-        k->matvec(y, &l->second, scratch);
-        return;
-    }
-    k->dots(y, scratch, l->hidden, l->second_weight, l->hidden, l->n);
-    add(y, l->second.bias, l->n);
+    k->matvec(y, &l->second, scratch);
 }
 
 /* Row i of a: which slopes lead to the point where slope i is taken; b: to the end. */
@@ -71,29 +100,27 @@ static const struct tableau {
         },
 };
 
-/* y = z + dt * sum of n slopes, each times its coefficient */
-static void move(float *y, const float *z, float dt, const float *slopes,
-                 const float *coefficients, int n_slopes, size_t n)
+/* y = z + dt times the sum of the slopes so far, each times its coefficient. */
+static void slopes_follow(float *y, const float *z, float dt, const float *slopes,
+                          const float *coefficients, int n_slopes, size_t size)
 {
-    memmove(y, z, n * sizeof *y);
-    for (int s = 0; s < n_slopes; s++) {
-        float c = dt * coefficients[s];
-        for (size_t i = 0; i < n; i++) y[i] += c * slopes[(size_t)s * n + i];
-    }
+    float steps[MAX_STAGES];
+    for (int s = 0; s < n_slopes; s++) steps[s] = dt * coefficients[s];
+    kernels_get()->move(y, z, slopes, size, steps, (size_t)n_slopes, size);
 }
 
 void ode_step(enum ode_solver solver, const struct perceptron *field, float *z,
               float dt, float *scratch)
 {
     const struct tableau *t = &tableaus[solver];
-    size_t n = field->n;
-    float *slopes = scratch;                /* [stages, n] */
-    float *point = slopes + MAX_STAGES * n; /* [n] */
-    float *hidden = point + n;
+    size_t size = field_padded(field->n);
+    float *slopes = scratch;                   /* [stages, size] */
+    float *point = slopes + MAX_STAGES * size; /* [size] */
+    float *hidden = point + size;
 
     for (int s = 0; s < t->n_stages; s++) {
-        move(point, z, dt, slopes, t->a[s], s, n);
-        perceptron_forward(field, slopes + (size_t)s * n, point, hidden);
+        slopes_follow(point, z, dt, slopes, t->a[s], s, size);
+        perceptron_forward(field, slopes + (size_t)s * size, point, hidden);
     }
-    move(z, z, dt, slopes, t->b, t->n_stages, n);
+    slopes_follow(z, z, dt, slopes, t->b, t->n_stages, size);
 }

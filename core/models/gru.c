@@ -5,10 +5,11 @@
  * non-zero channels; 6 H^2 for each further one; H (N + O) for the readouts. predict:
  * feeds its own previous expected counts back as input when it has a rate for each
  * channel, else the training mean. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "layers/layers.h"
+#include "layers/gru_cell.h"
 #include "models/model.h"
 
 #define GRU_MAX_LAYERS 8
@@ -17,16 +18,18 @@ static const struct latent_mode gru_modes[] = {{.name = "causal"}, {0}};
 
 struct gru {
     size_t n_channels, n_layers, hidden, n_rates, n_readout; /* C, -, H, N, O */
+    size_t size;                                             /* H, rounded up to 16 */
     bool lograte;
     const float *channel_mean; /* [C] or NULL */
-    struct gru_layer layers[GRU_MAX_LAYERS];
+    struct gru_cell layers[GRU_MAX_LAYERS];
     struct linear rate, readout;
 };
 
 struct gru_state {
     const struct gru *m;
-    float *h;        /* [layers, H] */
+    float *h;        /* [layers, size] */
     float *expected; /* [C] counts expected in the next bin */
+    float *given;    /* [3 size] */
     float *scratch;
     uint32_t *index; /* [C] */
 };
@@ -45,8 +48,13 @@ static void *gru_load(struct weights *w, struct config *c, struct model_dims *di
     m.hidden = (size_t)config_int(c, "hidden", 1, 16384);
     m.lograte = config_bool(c, "lograte");
     if (c->status) return NULL;
-    for (size_t k = 0; k < m.n_layers; k++)
-        gru_layer_load(&m.layers[k], w, k ? m.hidden : m.n_channels, m.hidden, (int)k);
+    for (size_t k = 0; k < m.n_layers; k++) {
+        char suffix[16];
+        snprintf(suffix, sizeof suffix, "_l%u", (unsigned)k);
+        gru_cell_load(&m.layers[k], w, k ? m.hidden : m.n_channels, m.hidden, "gru",
+                      suffix);
+    }
+    m.size = m.layers[0].size;
     m.n_rates = rows_of(w, "rate.weight");
     m.n_readout = rows_of(w, "readout.weight");
     if (m.n_rates) linear_load(&m.rate, w, m.n_rates, m.hidden, "rate");
@@ -76,9 +84,10 @@ static void *gru_init(const void *model, int mode, struct model_memory *mem)
     const struct gru *m = model;
     struct gru_state s = {.m = m};
     (void)mode;
-    s.h = arena_floats(mem->state, m->n_layers * m->hidden);
+    s.h = arena_floats(mem->state, m->n_layers * m->size);
     s.expected = arena_floats(mem->state, m->n_channels);
-    s.scratch = arena_floats(mem->work, GRU_SCRATCH(m->hidden));
+    s.given = arena_floats(mem->work, 3 * m->size);
+    s.scratch = arena_floats(mem->work, GRU_CELL_SCRATCH(m->size));
     s.index = arena_take(mem->work, m->n_channels * sizeof *s.index);
     return arena_copy(mem->work, &s, sizeof s);
 }
@@ -87,7 +96,7 @@ static void gru_reset(void *state)
 {
     struct gru_state *s = state;
     const struct gru *m = s->m;
-    memset(s->h, 0, m->n_layers * m->hidden * sizeof *s->h);
+    memset(s->h, 0, m->n_layers * m->size * sizeof *s->h);
     if (m->channel_mean)
         memcpy(s->expected, m->channel_mean, m->n_channels * sizeof *s->expected);
     else
@@ -98,12 +107,18 @@ static void gru_step(void *state, const float *counts, struct model_out *out)
 {
     struct gru_state *s = state;
     const struct gru *m = s->m;
-    float *top = s->h + (m->n_layers - 1) * m->hidden;
+    float *top = s->h + (m->n_layers - 1) * m->size;
+    size_t n = nonzero_index(s->index, counts, m->n_channels);
 
-    gru_layer_forward(&m->layers[0], s->h, counts, s->scratch, s->index);
-    for (size_t k = 1; k < m->n_layers; k++)
-        gru_layer_forward(&m->layers[k], s->h + k * m->hidden,
-                          s->h + (k - 1) * m->hidden, s->scratch, NULL);
+    for (size_t k = 0; k < m->n_layers; k++) {
+        const struct gru_cell *cell = &m->layers[k];
+        float *h = s->h + k * m->size;
+        if (k)
+            kernels_get()->matvec(s->given, &cell->input, h - m->size);
+        else
+            kernels_get()->matvec_sparse(s->given, &cell->input, counts, s->index, n);
+        gru_cell_forward(cell, h, s->given, s->scratch);
+    }
     memcpy(out->latents, top, m->hidden * sizeof *top);
     if (m->n_rates) {
         linear_forward(&m->rate, out->rates, top);

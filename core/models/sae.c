@@ -13,8 +13,8 @@
  *
  * Before T bins were seen the window holds those there are (WARMUP).
  *
- * State: 6 T E floats and z; the products of the input with both directions' weights
- * do not depend on the window, so each is made once.
+ * State: 6 T E floats (E rounded up to 16) and z; the products of the input with both
+ * directions' weights do not depend on the window, so each is made once.
  *
  * Multiply-adds per bin: 6 E (C' + T E), C' the channels that fired, then T decoder
  * steps: node 2 D F times 6 (tsit5) or 4 (rk4) times substeps; gru 3 D^2; mlp 2 D F. In
@@ -134,9 +134,9 @@ struct sae_state {
     const struct sae *m;
     enum sae_mode mode;
     uint64_t *n_bins;                /* since the reset */
-    struct window forward, backward; /* [T, 3 E] input products */
-    float *z;                        /* [D] at the newest bin */
-    float *h;                        /* [2 E] forward, backward */
+    struct window forward, backward; /* [T, 3 size] input products */
+    float *z;                        /* [D, rounded up to 16] at the newest bin */
+    float *h, *ends; /* [2, size of the cells], [2 E]: forward, backward */
     float *scratch;
     float *zeros;    /* [C] */
     uint32_t *index; /* [C] */
@@ -149,8 +149,8 @@ static size_t max_size(size_t a, size_t b)
 
 static size_t scratch_size(const struct sae *m)
 {
-    size_t encoder = GRU_CELL_SCRATCH(m->encoder_size);
-    size_t cell = GRU_CELL_SCRATCH(m->n_latents);
+    size_t encoder = GRU_CELL_SCRATCH(m->forward.size);
+    size_t cell = GRU_CELL_SCRATCH(m->cell.size);
     size_t node = ODE_SCRATCH(m->n_latents, m->perceptron.hidden);
     return max_size(encoder, max_size(cell, node));
 }
@@ -160,10 +160,11 @@ static void *sae_init(const void *model, int mode, struct model_memory *mem)
     const struct sae *m = model;
     struct sae_state s = {.m = m, .mode = (enum sae_mode)mode};
     s.n_bins = arena_take(mem->state, sizeof *s.n_bins);
-    window_init(&s.forward, m->window_bins, 3 * m->encoder_size, mem->state);
-    window_init(&s.backward, m->window_bins, 3 * m->encoder_size, mem->state);
-    s.z = arena_floats(mem->state, m->n_latents);
-    s.h = arena_floats(mem->work, 2 * m->encoder_size);
+    window_init(&s.forward, m->window_bins, 3 * m->forward.size, mem->state);
+    window_init(&s.backward, m->window_bins, 3 * m->backward.size, mem->state);
+    s.z = arena_floats(mem->state, panels_padded(m->n_latents));
+    s.h = arena_floats(mem->work, m->forward.size + m->backward.size);
+    s.ends = arena_floats(mem->work, 2 * m->encoder_size);
     s.scratch = arena_floats(mem->work, scratch_size(m));
     s.zeros = arena_floats(mem->work, m->n_channels);
     s.index = arena_take(mem->work, m->n_channels * sizeof *s.index);
@@ -194,15 +195,18 @@ static void remember(struct sae_state *s, uint64_t t, const float *counts)
 static void encode(struct sae_state *s, uint64_t first, size_t n)
 {
     const struct sae *m = s->m;
-    float *ahead = s->h, *back = s->h + m->encoder_size;
-    memset(s->h, 0, 2 * m->encoder_size * sizeof *s->h);
+    size_t n_bytes = m->encoder_size * sizeof *s->h;
+    float *ahead = s->h, *back = s->h + m->forward.size;
+    memset(s->h, 0, (m->forward.size + m->backward.size) * sizeof *s->h);
     for (size_t i = 0; i < n; i++)
-        gru_cell_forward(&m->forward, ahead, window_row(&s->forward, first + i),
-                         s->scratch);
+        gru_cell_follow(&m->forward, i, ahead, window_row(&s->forward, first + i),
+                        s->scratch);
     for (size_t i = n; i-- > 0;)
-        gru_cell_forward(&m->backward, back, window_row(&s->backward, first + i),
-                         s->scratch);
-    linear_forward(&m->start, s->z, s->h);
+        gru_cell_follow(&m->backward, i, back, window_row(&s->backward, first + i),
+                        s->scratch);
+    memcpy(s->ends, ahead, n_bytes);
+    memcpy(s->ends + m->encoder_size, back, n_bytes);
+    linear_forward(&m->start, s->z, s->ends);
 }
 
 static void step_node(struct sae_state *s)
@@ -221,8 +225,9 @@ static void step_cell(struct sae_state *s)
 static void step_mlp(struct sae_state *s)
 {
     const struct sae *m = s->m;
-    float *update = s->scratch; /* [D] */
-    perceptron_forward(&m->perceptron, update, s->z, update + m->n_latents);
+    float *update = s->scratch; /* [D, rounded up to 16] */
+    perceptron_forward(&m->perceptron, update, s->z,
+                       update + panels_padded(m->n_latents));
     for (size_t i = 0; i < m->n_latents; i++)
         s->z[i] = m->replaces ? update[i] : s->z[i] + m->step * update[i];
 }

@@ -34,17 +34,22 @@ def missing_tools():
 class Kernels(unittest.TestCase):
     library = None
 
-    @unittest.skipIf(missing_tools(), "no cross compiler or emulator")
-    def test_neon_under_the_emulator(self):
-        """Every check of the unit test, on the plain and the NEON table."""
+    def output_under_the_emulator(self, test):
         with tempfile.TemporaryDirectory(prefix="latent-cross-") as folder:
-            program = Path(folder) / "test_kernels"
+            program = Path(folder) / test
             subprocess.run([COMPILER, *OPTIONS, f"-I{HERE}", f"-I{CORE}", f"-I{CORE}/include",
-                            UNIT / "test_kernels.c", *SOURCES, "-lm", "-o", program], check=True)
+                            UNIT / f"{test}.c", *SOURCES, "-lm", "-o", program], check=True)
             result = subprocess.run([EMULATOR, program], capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        return result.stdout
+
+    @unittest.skipIf(missing_tools(), "no cross compiler or emulator")
+    def test_neon_under_the_emulator(self):
+        """Every check of the unit tests, on the plain and the NEON table."""
+        output = self.output_under_the_emulator("test_kernels")
         for table in ("plain", "neon"):
-            self.assertRegex(result.stdout, rf"{table}: largest relative error")
+            self.assertRegex(output, rf"{table}: largest relative error")
+        self.assertIn("OK test_nonzero", self.output_under_the_emulator("test_recurrent"))
 
     @unittest.skipIf(platform.machine() != "x86_64", "tables of x86-64")
     def test_tables_hold_their_own_instructions(self):
