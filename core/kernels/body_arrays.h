@@ -5,7 +5,7 @@
 
 INLINE vec vec_load_some(const float *p, size_t left)
 {
-    return left < LANES ? vec_load_part(p, left, 0.0f) : vec_load(p);
+    return left < LANES ? vec_load_part(p, left) : vec_load(p);
 }
 
 INLINE void vec_store_some(float *p, vec v, size_t left)
