@@ -107,7 +107,8 @@ def measure_other(row, workers, plan, situation):
     times = {worker: [] for worker in workers}
     for _ in range(plan.rounds):
         for worker in workers:
-            times[worker].append(worker.run(row.n_bins, situation.pace_ns, situation.flush))
+            times[worker].append(worker.run(row.n_bins, situation.pace_ns, situation.flush,
+                                            situation.warm_ns))
     return times
 
 
@@ -152,6 +153,8 @@ def measure_others(row, hot, workers, readers, plan):
         reader = next(reader for reader in readers if reader.variant == variant)
         for situation in plan.cold:
             measure(situation, [workers[0], reader])
+    for situation in plan.warm:
+        measure(situation, workers[:1])
     return others
 
 

@@ -21,7 +21,7 @@ static size_t line_values(void *context, float *out, size_t cap)
 int main(int argc, char **argv)
 {
     struct feed *f = feed_open(argc, argv);
-    struct worker w = {f, line_step, line_values};
+    struct worker w = {f, line_step, line_values, NULL};
     worker_run(&w, "the line, without sockets");
     feed_close(f);
     return 0;

@@ -63,7 +63,7 @@ int main(int argc, char **argv)
         .step = beside ? LINE_LANES : N_SUMS,
         .stride = beside ? n_rows * LINE_LANES : LINE_LANES,
     };
-    struct worker w = {&m, memory_step, memory_values};
+    struct worker w = {&m, memory_step, memory_values, NULL};
     worker_run(&w, beside ? "reads in six streams" : "reads in one stream");
     free((void *)m.data);
     return 0;

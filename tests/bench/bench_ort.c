@@ -208,7 +208,7 @@ int main(int argc, char **argv)
 
     char text[128];
     snprintf(text, sizeof text, "ONNX Runtime %s, native session call", ort_version());
-    struct worker w = {&b, bench_step, bench_values};
+    struct worker w = {&b, bench_step, bench_values, NULL};
     worker_run(&w, text);
     return 0;
 }

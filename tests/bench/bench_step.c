@@ -29,6 +29,12 @@ static void bench_step(void *context, size_t i)
     if (status) worker_absent("step %zu: %s", i, latent_strerror(status));
 }
 
+static void bench_warm(void *context)
+{
+    const struct bench *b = context;
+    latent_decoder_warm(b->decoder);
+}
+
 static size_t bench_values(void *context, float *out, size_t cap)
 {
     struct bench *b = context;
@@ -63,7 +69,7 @@ int main(int argc, char **argv)
     char text[256];
     snprintf(text, sizeof text, "latentd %s (%s); weights %zu", latent_version(),
              latent_kernels(), info.weight_bytes);
-    struct worker w = {&b, bench_step, bench_values};
+    struct worker w = {&b, bench_step, bench_values, bench_warm};
     worker_run(&w, text);
 
     latent_decoder_free(b.decoder);

@@ -127,7 +127,7 @@ static void ping_run(int argc, char **argv, const char *in, const char *out)
     p.cap = wire_bins_bound(1, p.head.n_channels);
     p.buf = worker_alloc(p.cap);
     ping_find_server(&p);
-    struct worker w = {&p, ping_step, ping_values};
+    struct worker w = {&p, ping_step, ping_values, NULL};
     worker_run(&w, "round trip");
     zmq_close(p.sender);
     zmq_close(p.receiver);

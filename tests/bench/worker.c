@@ -2,6 +2,7 @@
 #include "worker.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,21 +68,47 @@ static void wait_until(uint64_t t_ns)
     }
 }
 
-/* Time n steps, one every pace_ns (0: back to back), and print the nanoseconds of each.
- * With flushing, which takes longer than some paces, the core sleeps for all of pace_ns
- * after it. */
-static void run_steps(const struct worker *w, size_t *next, size_t n, uint64_t pace_ns,
-                      int flush)
+/* How n steps are timed: one every pace_ns (0: back to back); flushed: with caches
+ * emptied before each wait; warmed warm_ns before each is due (0: not). */
+struct situation {
+    size_t n;
+    uint64_t pace_ns, warm_ns;
+    bool flush;
+};
+
+static struct situation situation_read(char *text)
 {
+    struct situation s = {.n = strtoul(text, &text, 10)};
+    s.pace_ns = strtoull(text, &text, 10);
+    s.flush = strtol(text, &text, 10) != 0;
+    s.warm_ns = strtoull(text, NULL, 10);
+    return s;
+}
+
+static void wait_for_step(const struct worker *w, const struct situation *s,
+                          uint64_t due_ns)
+{
+    if (w->warm && s->warm_ns) {
+        wait_until(due_ns - s->warm_ns);
+        w->warm(w->context);
+    }
+    if (s->pace_ns) wait_until(due_ns);
+}
+
+/* Time the steps, and print the nanoseconds of each. With flushing, which takes longer
+ * than some paces, the core sleeps for all of pace_ns after it. */
+static void run_steps(const struct worker *w, size_t *next, const struct situation *s)
+{
+    size_t n = s->n;
     uint64_t *took_ns = worker_alloc(n * sizeof *took_ns);
     uint64_t due_ns = worker_now_ns();
     for (size_t i = 0; i < n; i++) {
-        if (flush) {
+        if (s->flush) {
             flush_caches();
             due_ns = worker_now_ns();
         }
-        due_ns += pace_ns;
-        if (pace_ns) wait_until(due_ns);
+        due_ns += s->pace_ns;
+        wait_for_step(w, s, due_ns);
         uint64_t start_ns = worker_now_ns();
         w->step(w->context, (*next)++);
         took_ns[i] = worker_now_ns() - start_ns;
@@ -108,12 +135,9 @@ void worker_run(const struct worker *w, const char *text)
     printf("ready %s\n", text);
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
-        char *end = line + 4;
         if (!strncmp(line, "run ", 4)) {
-            size_t n = strtoul(line + 4, &end, 10);
-            uint64_t pace_ns = strtoull(end, &end, 10);
-            long flush = strtol(end, NULL, 10);
-            run_steps(w, &next, n, pace_ns, flush != 0);
+            struct situation s = situation_read(line + 4);
+            run_steps(w, &next, &s);
         } else if (!strncmp(line, "values", 6)) {
             print_values(w);
         } else if (!strncmp(line, "flush", 5)) {

@@ -14,6 +14,8 @@ struct worker {
     /* Copy the values of the last step (expected counts per bin, or readout); returns
      * how many. */
     size_t (*values)(void *context, float *out, size_t cap);
+    /* Read what a step reads into the caches; NULL: it has no such call. */
+    void (*warm)(void *context);
 };
 
 #define WORKER_MAX_VALUES 4096

@@ -50,9 +50,9 @@ class Worker:
         self.process.stdin.flush()
         return self.answer(word)
 
-    def run(self, n_steps, pace_ns=0, flush=False):
+    def run(self, n_steps, pace_ns=0, flush=False, warm_ns=0):
         """Nanoseconds of each of the next n_steps [n_steps]."""
-        command = f"run {n_steps} {pace_ns} {flush:d}"
+        command = f"run {n_steps} {pace_ns} {flush:d}" + (f" {warm_ns}" if warm_ns else "")
         return np.array(self.ask(command, "times").split(), np.float64)
 
     def values(self):
