@@ -42,7 +42,7 @@ def cold(n_bytes, others, flushed):
         times = p50_us / limit_us
         situations.append({"situation": label, "p50_us": p50_us, "times": times,
                            "read_here_us": least_us(others[label], "p50_us"),
-                           "met": times <= COLD_GOAL})
+                           "met": bool(times <= COLD_GOAL)})
     return {"gb_per_s": n_bytes / limit_us / 1e3, "limit_us": limit_us, "situations": situations}
 
 

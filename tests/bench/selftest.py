@@ -76,6 +76,7 @@ class BenchTest(unittest.TestCase):
         for row in tiny_rows():
             with self.subTest(row=row.name):
                 result = bench.measure_row(row, options())
+                json.dumps(result)
                 self.assertEqual(result["hot"][0]["implementation"], "latentd")
                 self.assertEqual(result["hot"][0]["ratio"], 1.0)
                 n_onnx = len(row.onnx) if LIBRARIES else 0
@@ -131,6 +132,7 @@ class BenchTest(unittest.TestCase):
         if tail.may_raise():
             pairs = tail.measure_path(tiny_row("gru"), "ipc", BIN, 2, {0: 10})
             self.assertEqual([pairs[0][name]["n"] for name in tail.DAEMONS], [20] * 2)
+            json.dumps(pairs)
 
     def test_pair(self):
         """Every message becomes a frame, in trials, too; two at twice the speed of one are 2."""
@@ -138,6 +140,7 @@ class BenchTest(unittest.TestCase):
             for row in map(tiny_row, ("gru", "cached")):
                 result = pair.measure_row(row, BIN, 2, 20)
                 self.assertGreater(result["messages"]["two_per_s"], 0)
+                json.dumps(result)
         rounds = [[10, 20, 15], [30, 20, 30], [20, 50, 20]]
         self.assertEqual(pair.gain(rounds, np.median), 2.0)
         figures = pair.figures(np.array(rounds) * 1e9, 100)
@@ -149,6 +152,7 @@ class BenchTest(unittest.TestCase):
         took = start.measure_start(start.m700(["A"]), BIN, 1)
         self.assertGreater(min(took.values()), 0)
         memory_mb = start.measure_resident(row, BIN, 2)
+        json.dumps([took, memory_mb])
         self.assertEqual(memory_mb["n_bins"], 2 * start.TRIAL_BINS)
         self.assertGreaterEqual(memory_mb["peak_mb"], memory_mb["after_mb"])
         n_weights = 24 * (10 + 8 + 2) + 10 * (8 + 1)
