@@ -18,22 +18,31 @@ INLINE vec gru_vector(const float *given, size_t gate_stride, const vec back[3],
     return (1.0f - z) * n + z * h;
 }
 
+/* sums [n_blocks * UNIT_VECTORS][n_gates] of the rows of u, which are those of n_gates
+ * gates one below the other, from unit `block` of each on: u x. */
+INLINE void gates_sum(const int n_gates, const int n_blocks, vec *sums,
+                      const struct panels *u, const float *x, size_t block)
+{
+    size_t unit_stride = u->cols * PANEL_UNIT;
+    size_t gate_stride = u->rows / (size_t)n_gates / PANEL_UNIT * unit_stride;
+    const float *column = (const float *)u->data + block * unit_stride;
+    for (int s = 0; s < n_blocks * n_gates * UNIT_VECTORS; s++) sums[s] = (vec){0};
+    for (size_t c = 0; c < u->cols; c++, column += PANEL_UNIT)
+        for (int b = 0; b < n_blocks; b++)
+            for (int v = 0; v < UNIT_VECTORS; v++)
+                for (int g = 0; g < n_gates; g++)
+                    sums[(b * UNIT_VECTORS + v) * n_gates + g] +=
+                        x[c] * vec_load(column + (size_t)b * unit_stride +
+                                        (size_t)g * gate_stride + v * LANES);
+}
+
 /* Outputs block * 16 .. (block + n_blocks) * 16 - 1 of a step in float32. */
 INLINE void gru_blocks(const int n_blocks, float *next, const struct panels *u,
                        const float *h, const float *given, size_t block)
 {
     vec sums[GATE_BLOCKS * 3 * UNIT_VECTORS];
-    size_t n = u->rows / 3, unit_stride = u->cols * PANEL_UNIT;
-    size_t gate_stride = n / PANEL_UNIT * unit_stride;
-    const float *column = (const float *)u->data + block * unit_stride;
-    for (int s = 0; s < n_blocks * 3 * UNIT_VECTORS; s++) sums[s] = (vec){0};
-    for (size_t c = 0; c < u->cols; c++, column += PANEL_UNIT)
-        for (int b = 0; b < n_blocks; b++)
-            for (int v = 0; v < UNIT_VECTORS; v++)
-                for (int g = 0; g < 3; g++)
-                    sums[(b * UNIT_VECTORS + v) * 3 + g] +=
-                        h[c] * vec_load(column + (size_t)b * unit_stride +
-                                        (size_t)g * gate_stride + v * LANES);
+    size_t n = u->rows / 3;
+    gates_sum(3, n_blocks, sums, u, h, block);
     for (int i = 0; i < n_blocks * UNIT_VECTORS; i++) {
         size_t o = block * PANEL_UNIT + (size_t)i * LANES;
         vec back[3];
@@ -75,24 +84,92 @@ static void gru_step(float *next, const struct panels *u, const float *h,
     }
 }
 
-static void sigmoid_times(float *y, const float *x, size_t n)
+struct clipped_task {
+    const struct clipped_gates *w;
+    float *h, *update, *kept; /* state, z, r h [n] each */
+    const float *given;       /* [3 n]: z, r, n */
+    size_t n;
+};
+
+INLINE vec clipped_blend(const struct clipped_task *t, size_t o, vec new)
 {
-    for (size_t i = 0; i < n; i += LANES) {
-        vec gate = vec_sigmoid(vec_load_some(y + i, n - i));
-        vec_store_some(y + i, gate * vec_load_some(x + i, n - i), n - i);
+    vec z = vec_load(t->update + o), h = vec_load(t->h + o);
+    return vec_clamp((1.0f - z) * new + z *h, -t->w->most, t->w->most);
+}
+
+/* Both gates, and what the reset gate keeps of the state. */
+INLINE void clipped_gates_run(const int n_blocks, const struct clipped_task *t,
+                              size_t block)
+{
+    vec sums[TILE_VECTORS];
+    gates_sum(2, n_blocks, sums, &t->w->gates, t->h, block);
+    for (int i = 0; i < n_blocks * UNIT_VECTORS; i++) {
+        size_t o = block * PANEL_UNIT + (size_t)i * LANES;
+        vec r = vec_sigmoid(vec_load(t->given + t->n + o) + sums[2 * i + 1]);
+        vec_store(t->update + o, vec_sigmoid(vec_load(t->given + o) + sums[2 * i]));
+        vec_store(t->kept + o, r * vec_load(t->h + o));
     }
 }
 
-static void blend(float *h, const float *update, const float *n, float most,
-                  size_t size)
+INLINE void clipped_reset_run(const int n_blocks, const struct clipped_task *t,
+                              size_t block)
 {
-    for (size_t i = 0; i < size; i += LANES) {
-        size_t left = size - i;
-        vec z = vec_sigmoid(vec_load_some(update + i, left));
-        vec new = (1.0f - z) * vec_tanh(vec_load_some(n + i, left)) +
-                  z *vec_load_some(h + i, left);
-        vec_store_some(h + i, vec_clamp(new, -most, most), left);
+    vec sums[TILE_VECTORS];
+    gates_sum(1, n_blocks, sums, &t->w->reset, t->kept, block);
+    for (int i = 0; i < n_blocks * UNIT_VECTORS; i++) {
+        size_t o = block * PANEL_UNIT + (size_t)i * LANES;
+        vec new = vec_tanh(vec_load(t->given + 2 * t->n + o) + sums[i]);
+        vec_store(t->h + o, clipped_blend(t, o, new));
     }
+}
+
+#define CLIPPED_CASE(run, n_gates, n_blocks)                                           \
+    case n_blocks:                                                                     \
+        if ((n_gates) * (n_blocks)*UNIT_VECTORS <= TILE_VECTORS) run(n_blocks, t, at); \
+        break;
+
+/* All blocks, as many at a time as have room in registers, alike in number. */
+#define CLIPPED_ALL(run, n_gates)                                                      \
+    for (size_t at = 0, m; at < n_blocks; at += m) {                                   \
+        m = group_size(n_blocks - at, TILE_VECTORS / ((n_gates)*UNIT_VECTORS) < 6      \
+                                          ? TILE_VECTORS / ((n_gates)*UNIT_VECTORS)    \
+                                          : 6);                                        \
+        switch (m) {                                                                   \
+            CLIPPED_CASE(run, n_gates, 1)                                              \
+            CLIPPED_CASE(run, n_gates, 2)                                              \
+            CLIPPED_CASE(run, n_gates, 3)                                              \
+            CLIPPED_CASE(run, n_gates, 4)                                              \
+            CLIPPED_CASE(run, n_gates, 5)                                              \
+            CLIPPED_CASE(run, n_gates, 6)                                              \
+        }                                                                              \
+    }
+
+static void clipped_fused(const struct clipped_task *t)
+{
+    size_t n_blocks = t->n / PANEL_UNIT;
+    CLIPPED_ALL(clipped_gates_run, 2)
+    CLIPPED_ALL(clipped_reset_run, 1)
+}
+
+static void clipped_step(float *h, const struct clipped_gates *w, const float *given,
+                         float *scratch)
+{
+    size_t n = w->reset.rows;
+    const struct clipped_task t = {w, h, scratch, scratch + n, given, n};
+    if (w->gates.precision == PRECISION_F32) {
+        clipped_fused(&t);
+        return;
+    }
+    float *new = scratch + 2 * n;
+    memcpy(scratch, given, 3 * n * sizeof *given);
+    matvec_add(t.update, &w->gates, h);
+    for (size_t o = 0; o < 2 * n; o += LANES) {
+        vec gate = vec_sigmoid(vec_load(scratch + o));
+        vec_store(scratch + o, o < n ? gate : gate * vec_load(h + o - n));
+    }
+    matvec_add(new, &w->reset, t.kept);
+    for (size_t o = 0; o < n; o += LANES)
+        vec_store(h + o, clipped_blend(&t, o, vec_tanh(vec_load(new + o))));
 }
 
 enum field_hidden { FIELD_TANH, FIELD_RELU, FIELD_KEPT };

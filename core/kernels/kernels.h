@@ -41,6 +41,13 @@ struct field {
     bool relu;
 };
 
+/* Of a GRU whose reset gate comes before the product; the state is cut off at most. */
+struct clipped_gates {
+    struct panels gates; /* z above r [2 n, any number of columns up to n], no bias */
+    struct panels reset; /* [n, as many], no bias */
+    float most;
+};
+
 struct kernels {
     const char *name;
     /* y = bias + W x */
@@ -85,11 +92,12 @@ struct kernels {
      * that alternates finds half of a small matrix in the first cache. */
     void (*gru_step)(float *next, const struct panels *u, const float *h,
                      const float *given, bool backward, float *scratch);
-    /* y = sigmoid(y) x */
-    void (*sigmoid_times)(float *y, const float *x, size_t n);
-    /* h = (1 - z) tanh(n) + z h with z = sigmoid(update), cut off at most and -most */
-    void (*blend)(float *h, const float *update, const float *n, float most,
-                  size_t size);
+    /* A step of LFADS' GRU [n], n a multiple of 16, given [3 n], scratch [3 n]: of the
+     * parts of n numbers
+     *   z, r = sigmoid(given + gates h), new = tanh(given + reset (r h)),
+     *   h = (1 - z) new + z h, cut off at most and -most */
+    void (*clipped_step)(float *h, const struct clipped_gates *w, const float *given,
+                         float *scratch);
     /* y [n_out, rounded up to 4] of a field at x; hidden: [rounded up to 16] scratch */
     void (*field)(float *y, const struct field *f, const float *x, float *hidden);
     /* y = z + sum of n_slopes rows of slopes, each times its coefficient; n is a

@@ -33,8 +33,7 @@ const struct kernels KERNELS_TABLE = {
     .scale = scale_array,
     .nonzero = nonzero_array,
     .gru_step = gru_step,
-    .sigmoid_times = sigmoid_times,
-    .blend = blend,
+    .clipped_step = clipped_step,
     .field = field,
     .move = move,
 };

@@ -32,7 +32,7 @@ void encoder_window_init(struct encoder_window *e, const struct clipped_encoder 
                          size_t n_rows, struct arena *state)
 {
     for (size_t d = 0; d < l->n_directions; d++)
-        window_init(&e->products[d], n_rows, 3 * l->hidden, state);
+        window_init(&e->products[d], n_rows, 3 * l->cell[d].size, state);
 }
 
 void encoder_window_push(struct encoder_window *e, const struct clipped_encoder *l,

@@ -12,7 +12,7 @@ struct clipped_encoder {
     size_t n_in, hidden; /* hidden 0: there is none */
     size_t n_directions; /* 1: forward only */
     struct clipped_gru cell[2];
-    struct panels input[2]; /* W x + b [3 hidden, n_in] */
+    struct panels input[2]; /* W x + b [3 size, n_in] */
     const float *start;     /* [n_directions, hidden] */
 };
 
@@ -26,7 +26,7 @@ const float *clipped_encoder_start(const struct clipped_encoder *l,
 
 /* Products of the newest bins, per direction. */
 struct encoder_window {
-    struct window products[2]; /* [n_rows, 3 hidden] */
+    struct window products[2]; /* [n_rows, 3 size] */
 };
 
 void encoder_window_init(struct encoder_window *e, const struct clipped_encoder *l,
@@ -35,8 +35,9 @@ void encoder_window_init(struct encoder_window *e, const struct clipped_encoder 
 void encoder_window_push(struct encoder_window *e, const struct clipped_encoder *l,
                          uint64_t t, const float *x, const uint32_t *index, size_t n);
 /* From the start over the n bins from `first` on, or backward from the last of them: h
- * [hidden] becomes the last state. states: NULL, or gets the state at bin first + i in
- * row i, with row stride. scratch: CLIPPED_GRU_SCRATCH(hidden). */
+ * [size of the cell] becomes the last state. states: NULL, or gets the
+ * state [hidden] at bin first + i in row i, with row stride. scratch:
+ * CLIPPED_GRU_SCRATCH(size). */
 void encoder_window_run(const struct encoder_window *e, const struct clipped_encoder *l,
                         enum encoder_direction d, uint64_t first, size_t n, float *h,
                         float *states, size_t stride, float *scratch);

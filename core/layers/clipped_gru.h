@@ -4,7 +4,8 @@
  *   z, r = sigmoid(W x + b + U h), n = tanh(W x + b + U (r h)), h = (1 - z) n + z h
  *
  * W x + b does not depend on the state: callers compute it for whole windows, or once
- * per bin and keep it. */
+ * per bin and keep it. Every gate and the state are filled up with zeros to whole units
+ * of 16 (size). */
 #ifndef LATENT_CLIPPED_GRU_H
 #define LATENT_CLIPPED_GRU_H
 
@@ -12,12 +13,10 @@
 #include "layers/window.h"
 
 struct clipped_gru {
-    size_t n_in, hidden;
-    float clip;          /* |h| <= clip */
-    const float *weight; /* W [3 hidden, n_in]: z, r, n; during load only */
-    const float *bias;   /* b [3 hidden], the recurrent bias included */
-    struct panels gates; /* U of z and r [2 hidden, hidden] */
-    struct panels reset; /* U of n [hidden, hidden], applied to r h */
+    size_t n_in, hidden, size;  /* size: hidden, rounded up to 16 */
+    const float *weight;        /* W [3 size, n_in]: z, r, n; during load only */
+    const float *bias;          /* b [3 size], the recurrent bias included */
+    struct clipped_gates gates; /* U [2 size and size, hidden]; |h| <= clip */
 };
 
 /* Takes <prefix>.weight_ih, .weight_hh, .bias_ih, .bias_hh. */
@@ -27,8 +26,8 @@ void clipped_gru_load(struct clipped_gru *l, struct weights *w, size_t n_in,
 struct panels clipped_gru_input(const struct clipped_gru *l, struct weights *w,
                                 size_t first, size_t n, const float *bias);
 
-#define CLIPPED_GRU_SCRATCH(hidden) (3 * (hidden))
-/* One step: h [hidden] is replaced, given = W x + b [3 hidden]. */
+#define CLIPPED_GRU_SCRATCH(size) (3 * (size))
+/* One step: h [size] is replaced, given = W x + b [3 size]. */
 void clipped_gru_forward(const struct clipped_gru *l, float *h, const float *given,
                          float *scratch);
 

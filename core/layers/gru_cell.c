@@ -5,23 +5,12 @@
 
 #define N_GATES 3
 
-/* [3 hidden, n] as [3 size, n] with zeros (of the arena) below each gate. */
-static const float *gates_spread(struct weights *w, const struct gru_cell *l, size_t n,
-                                 const float *rows)
-{
-    float *spread = weights_raw(w, N_GATES * l->size * n);
-    if (!spread || !rows) return NULL;
-    for (size_t g = 0; g < N_GATES; g++)
-        memcpy(spread + g * l->size * n, rows + g * l->hidden * n,
-               l->hidden * n * sizeof *rows);
-    return spread;
-}
-
 static struct panels gates_load(struct weights *w, const struct gru_cell *l, size_t n,
                                 const float *rows, const float *bias)
 {
-    return panels_load(w, N_GATES * l->size, n, gates_spread(w, l, n, rows),
-                       gates_spread(w, l, 1, bias));
+    return panels_load(w, N_GATES * l->size, n,
+                       gates_spread(w, N_GATES, l->hidden, n, rows),
+                       gates_spread(w, N_GATES, l->hidden, 1, bias));
 }
 
 void gru_cell_load(struct gru_cell *l, struct weights *w, size_t n_in, size_t hidden,

@@ -2,11 +2,23 @@
 #include "layers/layers.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct panels panels_load(struct weights *w, size_t rows, size_t cols,
                           const float *weight, const float *bias)
 {
     return panels_pack_as(w->arena, w->precision, rows, cols, weight, bias);
+}
+
+const float *gates_spread(struct weights *w, size_t n_gates, size_t hidden, size_t n,
+                          const float *rows)
+{
+    size_t size = panels_padded(hidden);
+    float *spread = weights_raw(w, n_gates * size * n); /* zeros of the arena */
+    if (!spread || !rows) return NULL;
+    for (size_t g = 0; g < n_gates; g++)
+        memcpy(spread + g * size * n, rows + g * hidden * n, hidden * n * sizeof *rows);
+    return spread;
 }
 
 void linear_load_named(struct linear *l, struct weights *w, size_t n_out, size_t n_in,

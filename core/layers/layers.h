@@ -11,6 +11,11 @@
 struct panels panels_load(struct weights *w, size_t rows, size_t cols,
                           const float *weight, const float *bias);
 
+/* The rows [n_gates, hidden, n] of gates one below the other with zeros below each, so
+ * that every gate fills whole units of 16; in w->raw. */
+const float *gates_spread(struct weights *w, size_t n_gates, size_t hidden, size_t n,
+                          const float *rows);
+
 /* y = W x + b */
 struct linear {
     size_t n_out, n_in;

@@ -16,6 +16,8 @@
  *
  * Before W (or P) bins were seen: the bins there are (WARMUP).
  *
+ * States and gates of a cell are rounded up to whole units of 16.
+ *
  * State: the products of W (prefix: P) bins with the encoders' input weights, which do
  * not depend on the window, 6 W (I + E) floats, and the decoder's G + S + K.
  *
@@ -68,7 +70,7 @@ struct lfads_state {
     struct window ahead;          /* [lag + 1, E] forward states of the newest bins */
     float *generator, *factors, *controller; /* [G], [K], [S] at the newest bin */
     float *drive;                            /* [U + X] */
-    float *given, *scratch;                  /* [3 G, 3 S or 3 E], ... */
+    float *given, *h, *scratch;              /* [3 G, 3 S or 3 E], [I or E], ... */
     float *ends, *initial;                   /* [2 I], [D0] */
     float *ci_rows, *ci_given;               /* [W, E or 2 E], [W, 3 S] */
     float *input, *expected;                 /* [N'], [C] */
@@ -83,15 +85,16 @@ static size_t max_size(size_t a, size_t b)
 static void scratch_init(struct lfads_state *s, size_t rows, struct arena *work)
 {
     const struct lfads *m = s->m;
-    size_t widest = max_size(max_size(m->n_generator, m->n_controller),
-                             max_size(m->ic.hidden, m->ci.hidden));
+    size_t widest = panels_padded(max_size(max_size(m->n_generator, m->n_controller),
+                                           max_size(m->ic.hidden, m->ci.hidden)));
     s->drive = arena_floats(work, m->n_inputs + m->n_external);
     s->given = arena_floats(work, 3 * widest);
+    s->h = arena_floats(work, widest);
     s->scratch = arena_floats(work, CLIPPED_GRU_SCRATCH(widest));
     s->ends = arena_floats(work, 2 * m->ic.hidden);
     s->initial = arena_floats(work, m->n_initial);
     s->ci_rows = arena_floats(work, rows * m->ci.n_directions * m->ci.hidden);
-    s->ci_given = arena_floats(work, rows * 3 * m->n_controller);
+    s->ci_given = arena_floats(work, rows * 3 * m->controller.size);
     s->input = arena_floats(work, m->n_input);
     s->expected = arena_floats(work, m->n_channels);
     s->index = arena_take(work, m->n_input * sizeof *s->index);
@@ -107,10 +110,10 @@ static void *lfads_init(const void *model, int mode, struct model_memory *mem)
     if (m->n_controller && mode != MODE_PREFIX)
         encoder_window_init(&s.ci, &m->ci, rows, mem->state);
     window_init(&s.external, rows, m->n_external, mem->state);
-    window_init(&s.ahead, m->lag + 1, m->ci.hidden, mem->state);
-    s.generator = arena_floats(mem->state, m->n_generator);
+    window_init(&s.ahead, m->lag + 1, panels_padded(m->ci.hidden), mem->state);
+    s.generator = arena_floats(mem->state, m->generator.size);
     s.factors = arena_floats(mem->state, m->n_factors);
-    s.controller = arena_floats(mem->state, m->n_controller);
+    s.controller = arena_floats(mem->state, m->controller.size);
     scratch_init(&s, rows, mem->work);
     return arena_copy(mem->work, &s, sizeof s);
 }
@@ -155,11 +158,12 @@ static void begin(struct lfads_state *s, uint64_t first, size_t n)
     const struct lfads *m = s->m;
     const float *initial = m->constant;
     if (!initial) {
-        float *ahead = s->ends, *back = s->ends + m->ic.hidden;
-        encoder_window_run(&s->ic, &m->ic, ENCODER_FORWARD, first, n, ahead, NULL, 0,
-                           s->scratch);
-        encoder_window_run(&s->ic, &m->ic, ENCODER_BACKWARD, first, n, back, NULL, 0,
-                           s->scratch);
+        for (int d = ENCODER_FORWARD; d <= ENCODER_BACKWARD; d++) {
+            encoder_window_run(&s->ic, &m->ic, (enum encoder_direction)d, first, n,
+                               s->h, NULL, 0, s->scratch);
+            memcpy(s->ends + (size_t)d * m->ic.hidden, s->h,
+                   m->ic.hidden * sizeof *s->h);
+        }
         kernels_get()->matvec(s->initial, &m->initial, s->ends);
         initial = s->initial;
     }
@@ -178,7 +182,7 @@ static void encode(struct lfads_state *s, uint64_t first, size_t n)
     const struct lfads *m = s->m;
     size_t size = m->ci.hidden, width = m->ci.n_directions * size;
     size_t n_known = n > m->lag ? n - m->lag : 0;
-    float *rows = s->ci_rows, *h = s->given;
+    float *rows = s->ci_rows, *h = s->h;
     memset(rows, 0, n * width * sizeof *rows);
     if (n_known)
         encoder_window_run(&s->ci, &m->ci, ENCODER_FORWARD, first, n_known, h,
@@ -186,7 +190,7 @@ static void encode(struct lfads_state *s, uint64_t first, size_t n)
     if (n_known && m->ci.n_directions == 2)
         encoder_window_run(&s->ci, &m->ci, ENCODER_BACKWARD, first + m->lag, n_known, h,
                            rows + size, width, s->scratch);
-    kernels_get()->matmul(s->ci_given, 3 * m->n_controller, &m->from_encoder, rows,
+    kernels_get()->matmul(s->ci_given, 3 * m->controller.size, &m->from_encoder, rows,
                           width, n, 0);
 }
 
@@ -196,8 +200,9 @@ static void advance(struct lfads_state *s, const float *ci_given, const float *e
     const struct kernels *k = kernels_get();
     const struct lfads *m = s->m;
     if (m->n_controller) {
-        memcpy(s->given, m->controller.bias, 3 * m->n_controller * sizeof *s->given);
-        if (ci_given) add(s->given, ci_given, 3 * m->n_controller);
+        size_t n_given = 3 * m->controller.size;
+        memcpy(s->given, m->controller.bias, n_given * sizeof *s->given);
+        if (ci_given) add(s->given, ci_given, n_given);
         k->matvec_add(s->given, &m->from_factors, s->factors);
         clipped_gru_forward(&m->controller, s->controller, s->given, s->scratch);
         k->matvec(s->drive, &m->inputs, s->controller);
@@ -239,7 +244,7 @@ static void settle(struct lfads_state *s, uint64_t first, size_t n,
     if (m->n_controller && prefix < n) encode(s, first + prefix, n - prefix);
     for (size_t i = 0; i < n; i++) {
         bool has_ci = m->n_controller && i >= prefix;
-        advance(s, has_ci ? s->ci_given + (i - prefix) * 3 * m->n_controller : NULL,
+        advance(s, has_ci ? s->ci_given + (i - prefix) * 3 * m->controller.size : NULL,
                 window_row(&s->external, first + i));
         if (all) publish(s, out, i);
     }
