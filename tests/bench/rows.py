@@ -99,12 +99,12 @@ def sae_row(name, title, *, window, n_channels, **sizes):
                torch=f"sae_{sizes['decoder']}")
 
 
-def lfads_row(name, title, *, window, n_channels, goal=2.5, precision="f32", **sizes):
+def lfads_row(name, title, *, window, n_channels, **sizes):
     def make(path, generator):
         return random_models.lfads(path, generator, n_channels=n_channels, window=window, **sizes)
     return Row(name, title, make, "window", window, 0, poisson(n_channels, window), None,
                onnx=(("lfads_window", "encoders as operators, decoder unrolled"),), torch="lfads",
-               goal=goal, precision=precision)
+               goal=2.5)
 
 
 CACHED_GRAPHS = (("ndt_cached", "in-place cache"), ("ndt_cached", "concatenated cache"),
