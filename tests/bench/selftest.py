@@ -86,7 +86,8 @@ class BenchTest(unittest.TestCase):
                 n_rtneural = int(row.rtneural and bool(options().rtneural))
                 self.assertEqual(kinds.count("RTNeural"), n_rtneural, result["missing"])
                 cold = ["flushed", "flushed 0 ms"] if row.step_bytes else []
-                self.assertEqual(sorted(result["others"]), sorted({"0 ms", "0 ms warm", "flushed", *cold}))
+                self.assertEqual(sorted(result["others"]),
+                                 sorted({"0 ms", "0 ms warm", "flushed", *cold}))
                 self.assertEqual([entry["situation"] for entry in result["cold"]["situations"]]
                                  if cold else [], cold)
                 self.assertEqual(result["limit"] is not None, row.step_bytes is not None)
