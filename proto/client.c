@@ -89,7 +89,23 @@ static int open_memory(latent_client *c)
     return 0;
 }
 
-static int open_socket(latent_client *c, const char *endpoint)
+/* The three in the order in which libzmq wants them; it takes nothing but letters of
+ * Z85. */
+static int set_keys(void *socket, const struct latent_client_keys *keys)
+{
+    const size_t n = 40;
+
+    if (strlen(keys->server_public) != n || strlen(keys->own_public) != n ||
+        strlen(keys->own_secret) != n ||
+        zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, keys->server_public, n + 1) ||
+        zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, keys->own_public, n + 1))
+        return -1;
+    return zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keys->own_secret, n + 1);
+}
+
+/* keys NULL: plaintext. 1: a key is none. */
+static int open_socket(latent_client *c, const char *endpoint,
+                       const struct latent_client_keys *keys)
 {
     const int64_t max_bytes = MAX_MESSAGE_BYTES;
     const int queue = QUEUE_FRAMES, linger = 0;
@@ -97,6 +113,7 @@ static int open_socket(latent_client *c, const char *endpoint)
     c->context = zmq_ctx_new();
     c->socket = c->context ? zmq_socket(c->context, ZMQ_SUB) : NULL;
     if (!c->socket) return -1;
+    if (keys && set_keys(c->socket, keys)) return 1;
     zmq_setsockopt(c->socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes);
     zmq_setsockopt(c->socket, ZMQ_RCVHWM, &queue, sizeof queue);
     zmq_setsockopt(c->socket, ZMQ_LINGER, &linger, sizeof linger);
@@ -106,8 +123,10 @@ static int open_socket(latent_client *c, const char *endpoint)
 }
 
 static int open_all(latent_client *c, const char *endpoint, const char *stream,
-                    struct latent_error *err)
+                    const struct latent_client_keys *keys, struct latent_error *err)
 {
+    int status;
+
     if (open_memory(c)) return open_failed(err, "client of %s: out of memory", stream);
     if (strlen(stream) + sizeof "/frame" > TOPIC_BYTES)
         return open_failed(err, "stream name of %zu characters; expected at most %zu",
@@ -115,28 +134,48 @@ static int open_all(latent_client *c, const char *endpoint, const char *stream,
     snprintf(c->frame_topic, TOPIC_BYTES, "%s/frame", stream);
     snprintf(c->info_topic, TOPIC_BYTES, "%s/info", stream);
     c->clock_id = wire_clock_id();
-    if (!open_socket(c, endpoint)) return 0;
+    status = open_socket(c, endpoint, keys);
+    if (status == 0) return 0;
+    if (status > 0)
+        return open_failed(err,
+                           "client of %s: a key is damaged; expected 40 letters of "
+                           "Z85 each",
+                           stream);
     return open_failed(err,
                        "%s: cannot connect: %s; expected an endpoint such as "
                        "tcp://127.0.0.1:5571",
                        endpoint, zmq_strerror(errno));
 }
 
-int latent_client_open(latent_client **out, const char *endpoint, const char *stream,
-                       struct latent_error *err)
+static int open_client(latent_client **out, const char *endpoint, const char *stream,
+                       const struct latent_client_keys *keys, struct latent_error *err)
 {
     latent_client *c = calloc(1, sizeof *c);
     int status;
 
     *out = NULL;
     if (!c) return open_failed(err, "client of %s: out of memory", stream);
-    status = open_all(c, endpoint, stream, err);
+    status = open_all(c, endpoint, stream, keys, err);
     if (status) {
         latent_client_close(c);
         return status;
     }
     *out = c;
     return 0;
+}
+
+int latent_client_open(latent_client **out, const char *endpoint, const char *stream,
+                       struct latent_error *err)
+{
+    return open_client(out, endpoint, stream, NULL, err);
+}
+
+int latent_client_open_encrypted(latent_client **out, const char *endpoint,
+                                 const char *stream,
+                                 const struct latent_client_keys *keys,
+                                 struct latent_error *err)
+{
+    return open_client(out, endpoint, stream, keys, err);
 }
 
 static void info_free(struct info_slot *slot)

@@ -26,10 +26,23 @@ struct latent_client_readout {
     const char *reason;  /* NULL: fresh. Otherwise why the values are neutral */
 };
 
+/* For an output that is encrypted (CURVE): texts of 40 letters, as key files hold them.
+ * They are not kept. */
+struct latent_client_keys {
+    const char *server_public;           /* nobody else is listened to */
+    const char *own_public, *own_secret; /* what latentd knows us by */
+};
+
 /* Connect to an endpoint such as "tcp://127.0.0.1:5571". On error *out is NULL and err
  * (may be NULL) says what was wrong. */
 int latent_client_open(latent_client **out, const char *endpoint, const char *stream,
                        struct latent_error *err);
+/* The same to an encrypted output. Whether latentd lets us in shows in that frames
+ * come. */
+int latent_client_open_encrypted(latent_client **out, const char *endpoint,
+                                 const char *stream,
+                                 const struct latent_client_keys *keys,
+                                 struct latent_error *err);
 /* Wait up to timeout_ms (-1: for ever) for a frame, take all that were published until
  * then, give the newest: 1, or 0 when there was none. It returns however fast a
  * publisher pours: after the first frame that is newer than the call's last wait. Its

@@ -21,12 +21,20 @@ struct conf_stream_section {
     struct conf_lines lines;
 };
 
+struct conf_client_section {
+    char name[CONF_MAX_NAME + 1];
+    struct conf_client values;
+    struct conf_lines lines;
+};
+
 struct conf {
     char *path, *folder; /* of the file; relative model paths start at folder */
     struct conf_daemon daemon;
     struct conf_lines daemon_lines;
     struct conf_stream_section *streams;
     size_t n_streams;
+    struct conf_client_section *clients;
+    size_t n_clients;
     char **problems;   /* "FILE:LINE: KEY: text", in the order they were found */
     size_t n_problems; /* up to CONF_MAX_PROBLEMS: there are as many or more */
 };
@@ -42,6 +50,9 @@ void conf_free(struct conf *c);
 /* Add a problem. key may be NULL, line 0 means the whole file. */
 void conf_problem(struct conf *c, unsigned line, const char *key, const char *format,
                   ...) __attribute__((format(printf, 4, 5)));
+/* Line of a key that was given, else of the section's heading; 0: neither was. */
+unsigned conf_line(const struct conf_lines *lines, enum conf_section section,
+                   const char *key);
 /* Add a problem of a stream, at the line of this key or else of the section's heading.
  */
 void conf_stream_problem(struct conf *c, const struct conf_stream_section *s,

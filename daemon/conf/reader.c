@@ -49,28 +49,30 @@ static void open_daemon(struct reader *r)
     r->lines = &c->daemon_lines;
 }
 
-static bool stream_name_is_good(struct reader *r, const char *name)
+/* A name for the next section of its kind; n are there, at most n_max. */
+static bool name_is_good(struct reader *r, enum conf_section section, const char *name,
+                         size_t n, size_t n_max)
 {
-    struct conf *c = r->conf;
-    size_t n = strlen(name);
+    const char *kind = section == CONF_STREAM ? "stream" : "client";
+    size_t n_letters = strlen(name);
 
-    if (n == 0 || n > CONF_MAX_NAME || strspn(name, CONF_NAME_LETTERS) != n) {
-        conf_problem(c, r->line, NULL,
-                     "'%s' is no name of a stream; 1 to %d letters, digits, - and _",
-                     name, CONF_MAX_NAME);
+    if (n_letters == 0 || n_letters > CONF_MAX_NAME ||
+        strspn(name, CONF_NAME_LETTERS) != n_letters) {
+        conf_problem(r->conf, r->line, NULL,
+                     "'%s' is no name of a %s; 1 to %d letters, digits, - and _", name,
+                     kind, CONF_MAX_NAME);
         return false;
     }
-    if (c->n_streams == CONF_MAX_STREAMS) {
-        conf_problem(c, r->line, NULL, "more than %d streams", CONF_MAX_STREAMS);
-        return false;
-    }
-    for (size_t i = 0; i < c->n_streams; i++) {
-        if (strcmp(c->streams[i].name, name) != 0) continue;
-        conf_problem(c, r->line, NULL, "[stream %s] is given twice (first in line %u)",
-                     name, c->streams[i].lines.section);
-        return false;
-    }
-    return true;
+    if (n < n_max) return true;
+    conf_problem(r->conf, r->line, NULL, "more than %zu %ss", n_max, kind);
+    return false;
+}
+
+static void refuse_twice(struct reader *r, const char *kind, const char *name,
+                         unsigned first_line)
+{
+    conf_problem(r->conf, r->line, NULL, "[%s %s] is given twice (first in line %u)",
+                 kind, name, first_line);
 }
 
 static void open_stream(struct reader *r, const char *name)
@@ -78,7 +80,12 @@ static void open_stream(struct reader *r, const char *name)
     struct conf *c = r->conf;
     struct conf_stream_section *s;
 
-    if (!stream_name_is_good(r, name)) return;
+    if (!name_is_good(r, CONF_STREAM, name, c->n_streams, CONF_MAX_STREAMS)) return;
+    for (size_t i = 0; i < c->n_streams; i++)
+        if (strcmp(c->streams[i].name, name) == 0) {
+            refuse_twice(r, "stream", name, c->streams[i].lines.section);
+            return;
+        }
     c->streams = realloc(c->streams, (c->n_streams + 1) * sizeof *c->streams);
     assert(c->streams);
     s = &c->streams[c->n_streams++];
@@ -90,17 +97,49 @@ static void open_stream(struct reader *r, const char *name)
     r->lines = &s->lines;
 }
 
+static void open_client(struct reader *r, const char *name)
+{
+    struct conf *c = r->conf;
+    struct conf_client_section *s;
+
+    if (!name_is_good(r, CONF_CLIENT, name, c->n_clients, CONF_MAX_CLIENTS)) return;
+    for (size_t i = 0; i < c->n_clients; i++)
+        if (strcmp(c->clients[i].name, name) == 0) {
+            refuse_twice(r, "client", name, c->clients[i].lines.section);
+            return;
+        }
+    c->clients = realloc(c->clients, (c->n_clients + 1) * sizeof *c->clients);
+    assert(c->clients);
+    s = &c->clients[c->n_clients++];
+    *s = (struct conf_client_section){.lines.section = r->line};
+    snprintf(s->name, sizeof s->name, "%s", name);
+    r->section = CONF_CLIENT;
+    r->values = &s->values;
+    r->lines = &s->lines;
+}
+
 static void explain_heading(struct reader *r, const char *name)
 {
-    static const char *const known[] = {"latentd", "stream", NULL};
+    static const char *const known[] = {"latentd", "stream", "client", NULL};
     char first[CONF_MAX_NAME + 1];
     const char *nearest;
 
     snprintf(first, sizeof first, "%.*s", (int)strcspn(name, " \t"), name);
     nearest = word_nearest(first, known);
     conf_problem(r->conf, r->line, NULL,
-                 "[%s] is not known; allowed: [latentd], [stream NAME]%s%s", name,
-                 nearest ? "; nearest: " : "", nearest ? nearest : "");
+                 "[%s] is not known; allowed: [latentd], [stream NAME], [client "
+                 "NAME]%s%s",
+                 name, nearest ? "; nearest: " : "", nearest ? nearest : "");
+}
+
+/* The name in "KIND NAME"; NULL: it is of another kind. */
+static const char *name_in(const char *heading, const char *kind)
+{
+    size_t n = strlen(kind);
+
+    if (strncmp(heading, kind, n) != 0) return NULL;
+    if (heading[n] != '\0' && heading[n] != ' ') return NULL;
+    return heading + n + strspn(heading + n, " \t");
 }
 
 static void on_heading(struct reader *r, char *heading)
@@ -119,8 +158,10 @@ static void on_heading(struct reader *r, char *heading)
     while (end > name && isspace((unsigned char)end[-1])) *--end = '\0';
     if (strcmp(name, "latentd") == 0)
         open_daemon(r);
-    else if (strcmp(name, "stream") == 0 || strncmp(name, "stream ", 7) == 0)
-        open_stream(r, name + 6 + strspn(name + 6, " \t"));
+    else if (name_in(name, "stream"))
+        open_stream(r, name_in(name, "stream"));
+    else if (name_in(name, "client"))
+        open_client(r, name_in(name, "client"));
     else
         explain_heading(r, name);
 }

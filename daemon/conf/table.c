@@ -19,6 +19,11 @@ _Static_assert(LATENT_GROUP_LATENTS == 1 && LATENT_GROUP_RATES == 2 &&
                    LATENT_GROUP_READOUT == 4,
                "words_outputs stand in the order of enum latent_group");
 static const char *const words_outputs[] = {"latents", "rates", "readout", NULL};
+_Static_assert(CONF_SOURCE == 1 && CONF_CONSUMER == 2 && CONF_MONITOR == 4 &&
+                   CONF_OPERATOR == 8,
+               "words_roles stand in the order of enum conf_role");
+static const char *const words_roles[] = {"source", "consumer", "monitor", "operator",
+                                          NULL};
 static const char *const words_on_gap[] = {
     [ON_GAP_PREDICT] = "predict",       [ON_GAP_ZERO] = "zero",
     [ON_GAP_HOLD_INPUT] = "hold-input", [ON_GAP_MEAN] = "mean",
@@ -55,7 +60,18 @@ static const struct conf_key daemon_keys[] = {
      .words = words_plaintext,
      .value = "loopback",
      .help = "Where unencrypted TCP is allowed. With loopback, any other address is "
-             "refused at start: whoever reaches it could feed a stream or read it."},
+             "refused at start: whoever reaches it could feed a stream or read it. "
+             "With secret-key, TCP is encrypted."},
+    {.name = "secret-key",
+     .type = &conf_path,
+     .offset = offsetof(struct conf_daemon, secret_key),
+     .unset = "none",
+     .value = "none",
+     .help =
+         "latentd's own secret key file, made by latentctl keys. All TCP sockets that "
+         "are bound here are then encrypted (CURVE) and open to the keys of [client "
+         "NAME] only, each as its roles say; ipc stays as it is. A relative path "
+         "starts at the folder of the configuration file."},
     {.name = "realtime-priority",
      .type = &conf_count,
      .offset = offsetof(struct conf_daemon, realtime_priority),
@@ -119,6 +135,14 @@ static const struct conf_key stream_keys[] = {
      .words = words_attach,
      .value = "bind",
      .help = "bind: sources connect here. connect: the source is bound there."},
+    {.name = "input-server-key",
+     .type = &conf_path,
+     .offset = offsetof(struct conf_stream, input_server_key),
+     .unset = "none",
+     .value = "none",
+     .help = "With input-attach = connect: the public key file of the source. The "
+             "connection is then encrypted, latentd presents its own key (secret-key), "
+             "and nobody else can take that place."},
     {.name = "output",
      .type = &conf_endpoint,
      .offset = offsetof(struct conf_stream, output),
@@ -132,6 +156,14 @@ static const struct conf_key stream_keys[] = {
      .words = words_attach,
      .value = "bind",
      .help = "bind: consumers connect here. connect: one consumer is bound there."},
+    {.name = "output-server-key",
+     .type = &conf_path,
+     .offset = offsetof(struct conf_stream, output_server_key),
+     .unset = "none",
+     .value = "none",
+     .help = "With output-attach = connect: the public key file of the consumer. The "
+             "connection is then encrypted, latentd presents its own key (secret-key), "
+             "and nobody else can take that place."},
     {.name = "outputs",
      .type = &conf_set,
      .offset = offsetof(struct conf_stream, outputs),
@@ -313,6 +345,21 @@ static const struct conf_key stream_keys[] = {
          "longer than the slowest step is best."},
     {.name = NULL}};
 
+static const struct conf_key client_keys[] = {
+    {.name = "public-key",
+     .type = &conf_path,
+     .offset = offsetof(struct conf_client, public_key),
+     .help = "The client's public key file. A relative path starts at the folder of "
+             "the configuration file."},
+    {.name = "roles",
+     .type = &conf_set,
+     .offset = offsetof(struct conf_client, roles),
+     .words = words_roles,
+     .help = "What the owner of the key may do, several words. source: send bins. "
+             "consumer: receive frames. monitor: receive frames and ask for the "
+             "status. operator: everything that latentctl can."},
+    {.name = NULL}};
+
 _Static_assert(sizeof stream_keys / sizeof stream_keys[0] - 1 <= CONF_MAX_KEYS,
                "CONF_MAX_KEYS is too small");
 
@@ -322,6 +369,7 @@ static const struct {
 } sections[CONF_N_SECTIONS] = {
     [CONF_DAEMON] = {daemon_keys, "latentd"},
     [CONF_STREAM] = {stream_keys, "stream NAME"},
+    [CONF_CLIENT] = {client_keys, "client NAME"},
 };
 
 const struct conf_key *conf_keys(enum conf_section section)

@@ -13,6 +13,7 @@
 #define CONF_MAX_NAME 32 /* letters of a stream's name */
 #define CONF_MAX_LOOP 10 /* letters of a loop's name: data-LOOP is a thread's name */
 #define CONF_MAX_STREAMS 256
+#define CONF_MAX_CLIENTS 256
 #define CONF_ANY_CPU UINT32_MAX
 #define CONF_MAX_VALUE 512 /* bytes of a value as text */
 
@@ -21,9 +22,18 @@ enum conf_attach { CONF_BIND, CONF_CONNECT };
 enum conf_admission { CONF_ADMISSION_WARN, CONF_ADMISSION_REFUSE };
 enum conf_plaintext { CONF_PLAINTEXT_LOOPBACK, CONF_PLAINTEXT_ANYWHERE };
 
+/* What the owner of a key may do, a bit each. */
+enum conf_role {
+    CONF_SOURCE = 1,   /* send bins */
+    CONF_CONSUMER = 2, /* receive frames */
+    CONF_MONITOR = 4,  /* receive frames, ask for the status */
+    CONF_OPERATOR = 8, /* everything on the control socket */
+};
+
 /* [latentd] */
 struct conf_daemon {
     char *control;
+    char *secret_key; /* or NULL: nothing is encrypted */
     uint32_t lock_memory;
     uint32_t plaintext;         /* enum conf_plaintext */
     uint32_t realtime_priority; /* of SCHED_FIFO; 0 = none */
@@ -35,9 +45,10 @@ struct conf_daemon {
 struct conf_stream {
     char *model, *mode, *precision;
     char *input, *output;
-    uint32_t input_socket;                /* enum conf_socket */
-    uint32_t input_attach, output_attach; /* enum conf_attach */
-    uint32_t outputs;                     /* enum latent_group, bit set; 0 = all */
+    char *input_server_key, *output_server_key; /* or NULL */
+    uint32_t input_socket;                      /* enum conf_socket */
+    uint32_t input_attach, output_attach;       /* enum conf_attach */
+    uint32_t outputs; /* enum latent_group, bit set; 0 = all */
     uint64_t budget_ns, valid_for_ns, max_gap_ns;
     uint64_t missing_after_ns, lease_ns, max_age_ns, safe_ramp_ns;
     uint64_t spin_ns;                     /* 0: the loop sleeps until something comes */
@@ -54,7 +65,13 @@ struct conf_stream {
     uint32_t cpu; /* of the loop; or CONF_ANY_CPU */
 };
 
-enum conf_section { CONF_DAEMON, CONF_STREAM, CONF_N_SECTIONS };
+/* [client NAME] */
+struct conf_client {
+    char *public_key;
+    uint32_t roles; /* enum conf_role, bit set; 0: not given */
+};
+
+enum conf_section { CONF_DAEMON, CONF_STREAM, CONF_CLIENT, CONF_N_SECTIONS };
 
 struct conf_key;
 

@@ -45,9 +45,16 @@ static void print_stream(const struct conf_stream_section *s, FILE *out)
     print_section(CONF_STREAM, &s->values, out);
 }
 
+static void print_client(const struct conf_client_section *s, FILE *out)
+{
+    fprintf(out, "\n[client %s]\n", s->name);
+    print_section(CONF_CLIENT, &s->values, out);
+}
+
 void conf_print(const struct conf *c, FILE *out)
 {
     print_daemon(c, out);
+    for (size_t i = 0; i < c->n_clients; i++) print_client(&c->clients[i], out);
     for (size_t i = 0; i < c->n_streams; i++) print_stream(&c->streams[i], out);
 }
 
@@ -151,9 +158,10 @@ static const char man_head[] =
     "models,\n"
     "and prints the configuration as it would be in force.\n"
     ".PP\n"
-    "There is one section [latentd], which may be left out, and one section [stream "
-    "NAME]\n"
-    "for each stream, at least one. NAME is letters, digits, \\- and _, at most 32.\n";
+    "There is one section [latentd], which may be left out, one section [stream NAME]\n"
+    "for each stream, at least one, and one section [client NAME] for each key that "
+    "may\n"
+    "connect. NAME is letters, digits, \\- and _, at most 32.\n";
 
 static const char man_tail[] = ".SH EXAMPLE\n"
                                ".nf\n"

@@ -214,8 +214,8 @@ static bool set_words(const struct conf_key *key, void *at, const char *value,
     }
     if (set == 0) list_words(key->words, words, sizeof words);
     if (set == 0)
-        snprintf(text, n_text, "is empty; allowed: %s, or several of %s", key->unset,
-                 words);
+        snprintf(text, n_text, "is empty; allowed: %s%sseveral of %s",
+                 key->unset ? key->unset : "", key->unset ? ", or " : "", words);
     *(uint32_t *)at = set;
     return set != 0;
 }
@@ -226,7 +226,7 @@ static void print_words(const struct conf_key *key, const void *at, char *text,
     uint32_t set = *(const uint32_t *)at;
     size_t used = 0;
 
-    snprintf(text, n_text, "%s", key->unset);
+    snprintf(text, n_text, "%s", key->unset ? key->unset : "");
     for (uint32_t i = 0; key->words[i] && used < n_text; i++) {
         if (!(set & 1u << i)) continue;
         used += (size_t)snprintf(text + used, n_text - used, "%s%s", used ? " " : "",

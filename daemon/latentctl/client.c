@@ -5,10 +5,24 @@
 #include <stdlib.h>
 #include <zmq.h>
 
+#include "keys/curve.h"
 #include "tool/error.h"
 
-static void *open_socket(void *context, const char *endpoint, int timeout_ms,
-                         struct latent_error *err)
+static int attach(void *socket, const struct client_server *server,
+                  struct latent_error *err)
+{
+    int status =
+        curve_connect_files(socket, server->own_key_path, server->server_key_path, err);
+
+    if (status || zmq_connect(socket, server->endpoint) == 0) return status;
+    return tool_error(
+        err, LATENT_E_IO,
+        "%s: cannot connect: %s; expected --control ipc://PATH or tcp://HOST:PORT",
+        server->endpoint, zmq_strerror(errno));
+}
+
+static void *open_socket(void *context, const struct client_server *server,
+                         int timeout_ms, struct latent_error *err)
 {
     void *socket = zmq_socket(context, ZMQ_REQ);
     int linger_ms = 0;
@@ -20,11 +34,7 @@ static void *open_socket(void *context, const char *endpoint, int timeout_ms,
     zmq_setsockopt(socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
     zmq_setsockopt(socket, ZMQ_SNDTIMEO, &timeout_ms, sizeof timeout_ms);
     zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout_ms, sizeof timeout_ms);
-    if (zmq_connect(socket, endpoint) == 0) return socket;
-    tool_error(
-        err, LATENT_E_IO,
-        "%s: cannot connect: %s; expected --control ipc://PATH or tcp://HOST:PORT",
-        endpoint, zmq_strerror(errno));
+    if (attach(socket, server, err) == 0) return socket;
     zmq_close(socket);
     return NULL;
 }
@@ -42,7 +52,8 @@ static int send_request(void *socket, const Latent__V1__Request *request)
     return status;
 }
 
-static Latent__V1__Reply *receive_reply(void *socket, const char *endpoint,
+static Latent__V1__Reply *receive_reply(void *socket,
+                                        const struct client_server *server,
                                         struct latent_error *err)
 {
     Latent__V1__Reply *reply;
@@ -54,28 +65,33 @@ static Latent__V1__Reply *receive_reply(void *socket, const char *endpoint,
         tool_error(
             err, LATENT_E_IO,
             "no answer at %s; is latentd running, and does its [latentd] control "
-            "name this endpoint? (latentctl --control ENDPOINT)",
-            endpoint);
+            "name this endpoint? (latentctl --control ENDPOINT)%s",
+            server->endpoint,
+            server->own_key_path ? " Is --server-key its key, and does a [client NAME] "
+                                   "of it have ours?"
+                                 : "");
         return NULL;
     }
     reply =
         latent__v1__reply__unpack(NULL, zmq_msg_size(&message), zmq_msg_data(&message));
     zmq_msg_close(&message);
     if (!reply)
-        tool_error(err, LATENT_E_FORMAT, "the answer at %s is not latentd's", endpoint);
+        tool_error(err, LATENT_E_FORMAT, "the answer at %s is not latentd's",
+                   server->endpoint);
     return reply;
 }
 
-Latent__V1__Reply *client_ask(const char *endpoint, const Latent__V1__Request *request,
-                              int timeout_ms, struct latent_error *err)
+Latent__V1__Reply *client_ask(const struct client_server *server,
+                              const Latent__V1__Request *request, int timeout_ms,
+                              struct latent_error *err)
 {
     void *context = zmq_ctx_new();
-    void *socket = open_socket(context, endpoint, timeout_ms, err);
+    void *socket = open_socket(context, server, timeout_ms, err);
     Latent__V1__Reply *reply = NULL;
 
     if (socket) {
         send_request(socket, request); /* what could not be sent is not answered */
-        reply = receive_reply(socket, endpoint, err);
+        reply = receive_reply(socket, server, err);
         zmq_close(socket);
     }
     zmq_ctx_term(context);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "keys/key_file.h"
 #include "latentctl/client.h"
 #include "latentctl/export.h"
 #include "latentctl/json.h"
@@ -26,6 +27,7 @@ static const char usage[] =
     "       latentctl [OPTION...] record start STREAM FILE\n"
     "       latentctl [OPTION...] record stop STREAM\n"
     "       latentctl export RECORD OUT.h5\n"
+    "       latentctl keys FILE\n"
     "\n"
     "  status              streams, ledgers, times\n"
     "  model STREAM        the model that decodes a stream\n"
@@ -42,8 +44,16 @@ static const char usage[] =
     "                      a record as HDF5: bins, frames, outcomes, actions; needs "
     "no\n"
     "                      latentd\n"
+    "  keys FILE           make a pair of keys: FILE for everybody, FILE_secret for "
+    "its "
+    "owner\n"
+    "                      alone; needs no latentd\n"
     "\n"
     "  --control ENDPOINT  where latentd listens (default: " DEFAULT_CONTROL ")\n"
+    "  --key FILE          one's own FILE_secret, for a control endpoint that is "
+    "encrypted\n"
+    "  --server-key FILE   latentd's public key: nobody else is asked; goes with "
+    "--key\n"
     "  --json              for programs\n"
     "  --dry-run           check and answer, change nothing\n"
     "  --timeout SECONDS   wait this long for an answer (default: 2)\n"
@@ -53,7 +63,8 @@ static const char usage[] =
     "line.\n";
 
 struct arguments {
-    const char *control, *command, *stream, *file, *out;
+    struct client_server server;
+    const char *command, *stream, *file, *out;
     bool json, dry_run, help, version;
     double timeout_s;
 };
@@ -62,9 +73,9 @@ struct command {
     const char *name, *action,
         *word; /* action: the next word, word: the last; or NULL */
     Latent__V1__Operation operation;
-    bool needs_stream, needs_file;
+    bool needs_stream, needs_file, needs_out;
     void (*print)(const Latent__V1__Status *status, FILE *out);
-    int (*without_daemon)(const struct arguments *a); /* takes file and out */
+    int (*without_daemon)(const struct arguments *a);
 };
 
 static int export(const struct arguments *a)
@@ -76,39 +87,74 @@ static int export(const struct arguments *a)
     return 1;
 }
 
+static int make_keys(const struct arguments *a)
+{
+    struct latent_error err = {0};
+
+    if (key_file_make(a->file, &err) == 0)
+        return printf("%s: public, for those who are to know its owner\n"
+                      "%s_secret: for its owner alone\n",
+                      a->file, a->file) < 0;
+    fprintf(stderr, "latentctl: %s\n", printable(err.text));
+    return 1;
+}
+
 static const struct command commands[] = {
-    {"status", NULL, NULL, LATENT__V1__OPERATION__STATUS, false, false, table_print,
-     NULL},
-    {"model", NULL, NULL, LATENT__V1__OPERATION__MODEL, true, false, table_print_model,
-     NULL},
-    {"reset", NULL, NULL, LATENT__V1__OPERATION__RESET, true, false, NULL, NULL},
-    {"safe", NULL, "on", LATENT__V1__OPERATION__SAFE_ON, true, false, NULL, NULL},
-    {"safe", NULL, "off", LATENT__V1__OPERATION__SAFE_OFF, true, false, NULL, NULL},
-    {"record", "start", NULL, LATENT__V1__OPERATION__RECORD_START, true, true, NULL,
-     NULL},
-    {"record", "stop", NULL, LATENT__V1__OPERATION__RECORD_STOP, true, false, NULL,
-     NULL},
-    {"export", NULL, NULL, LATENT__V1__OPERATION__OPERATION_NONE, false, true, NULL,
-     export},
+    {.name = "status",
+     .operation = LATENT__V1__OPERATION__STATUS,
+     .print = table_print},
+    {.name = "model",
+     .operation = LATENT__V1__OPERATION__MODEL,
+     .needs_stream = true,
+     .print = table_print_model},
+    {.name = "reset", .operation = LATENT__V1__OPERATION__RESET, .needs_stream = true},
+    {.name = "safe",
+     .word = "on",
+     .operation = LATENT__V1__OPERATION__SAFE_ON,
+     .needs_stream = true},
+    {.name = "safe",
+     .word = "off",
+     .operation = LATENT__V1__OPERATION__SAFE_OFF,
+     .needs_stream = true},
+    {.name = "record",
+     .action = "start",
+     .operation = LATENT__V1__OPERATION__RECORD_START,
+     .needs_stream = true,
+     .needs_file = true},
+    {.name = "record",
+     .action = "stop",
+     .operation = LATENT__V1__OPERATION__RECORD_STOP,
+     .needs_stream = true},
+    {.name = "export", .needs_file = true, .needs_out = true, .without_daemon = export},
+    {.name = "keys", .needs_file = true, .without_daemon = make_keys},
 };
 
 /* ---- command line ---- */
 
 static bool parse_options(int argc, char **argv, struct arguments *a)
 {
-    static const struct option options[] = {{"control", required_argument, NULL, 'c'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"dry-run", no_argument, NULL, 'd'},
-                                            {"timeout", required_argument, NULL, 't'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, 'v'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"control", required_argument, NULL, 'c'},
+        {"key", required_argument, NULL, 'k'},
+        {"server-key", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},
+        {"dry-run", no_argument, NULL, 'd'},
+        {"timeout", required_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
         case 'c':
-            a->control = optarg;
+            a->server.endpoint = optarg;
+            break;
+        case 'k':
+            a->server.own_key_path = optarg;
+            break;
+        case 's':
+            a->server.server_key_path = optarg;
             break;
         case 'j':
             a->json = true;
@@ -139,13 +185,12 @@ static bool matches(const struct command *c, int n, char **word, struct argument
 
     if (strcmp(c->name, word[0]) != 0) return false;
     if (c->action && (at >= n || strcmp(c->action, word[at++]) != 0)) return false;
-    if (n - at != c->needs_stream + c->needs_file + (c->word != NULL) +
-                      (c->without_daemon != NULL))
+    if (n - at != c->needs_stream + c->needs_file + c->needs_out + (c->word != NULL))
         return false;
     if (c->word && strcmp(c->word, word[n - 1]) != 0) return false;
     if (c->needs_stream) a->stream = word[at++];
     if (c->needs_file) a->file = word[at++];
-    if (c->without_daemon) a->out = word[at];
+    if (c->needs_out) a->out = word[at];
     return true;
 }
 
@@ -198,7 +243,7 @@ static int run(const struct command *command, const struct arguments *a)
     if (command->needs_stream) request.stream = (char *)(uintptr_t)a->stream;
     if (command->needs_file) request.path = whole_path(a->file, path, sizeof path);
     request.dry_run = a->dry_run;
-    reply = client_ask(a->control, &request, (int)lrint(a->timeout_s * 1e3), &err);
+    reply = client_ask(&a->server, &request, (int)lrint(a->timeout_s * 1e3), &err);
     if (!reply) {
         fprintf(stderr, "latentctl: %s\n", err.text);
         return 1;
@@ -210,7 +255,7 @@ static int run(const struct command *command, const struct arguments *a)
 
 int main(int argc, char **argv)
 {
-    struct arguments a = {.control = DEFAULT_CONTROL, .timeout_s = 2.0};
+    struct arguments a = {.server.endpoint = DEFAULT_CONTROL, .timeout_s = 2.0};
     bool good = parse_options(argc, argv, &a);
     const struct command *command = good ? find_command(argc, argv, &a) : NULL;
 

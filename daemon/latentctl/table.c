@@ -112,6 +112,9 @@ void table_print(const Latent__V1__Status *status, FILE *out)
     for (size_t i = 0; i < status->n_inputs; i++)
         fprintf(out, "%s %" PRIu64 "\n", status->inputs[i]->name,
                 status->inputs[i]->value);
+    for (size_t i = 0; i < status->n_keys; i++)
+        fprintf(out, "keys %s %" PRIu64 "\n", status->keys[i]->name,
+                status->keys[i]->value);
 }
 
 /* ---- the model ---- */

@@ -55,6 +55,20 @@ static void exchange_close(struct exchange *x)
     for (size_t i = 0; i < x->n_parts; i++) zmq_msg_close(&x->part[i]);
 }
 
+/* Whoever reaches a socket of the file system, or of loopback in plaintext, has been
+ * let in by its owner. On an encrypted one libzmq puts down the name that our handler
+ * gave; there no peer can set it. */
+static bool may_change(const struct control *c, zmq_msg_t *part)
+{
+    const struct access_client *client;
+    const char *name;
+
+    if (!c->is_guarded) return true;
+    name = zmq_msg_gets(part, "User-Id");
+    client = name ? access_find_name(&c->daemon->access, name) : NULL;
+    return client && (client->roles & CONF_OPERATOR) != 0;
+}
+
 static void serve_one(struct control *c)
 {
     struct exchange x;
@@ -65,7 +79,8 @@ static void serve_one(struct control *c)
     exchange_receive(&x, c->socket);
     if (x.n_parts >= 2) {
         last = &x.part[x.n_parts - 1];
-        reply = request_answer(c->daemon, x.too_many ? NULL : zmq_msg_data(last),
+        reply = request_answer(c->daemon, may_change(c, last),
+                               x.too_many ? NULL : zmq_msg_data(last),
                                x.too_many ? 0 : zmq_msg_size(last), &n);
         if (reply) exchange_reply(&x, c->socket, reply, n);
         free(reply);
@@ -103,15 +118,26 @@ static void on_watch(uv_timer_t *timer)
 
 /* ---- life ---- */
 
+/* The handler of keys before the socket that it guards. */
+static int open_guarded(struct control *c, struct latent_error *err)
+{
+    struct socket_end end = {.bind = true, .endpoint = c->daemon->conf.daemon.control};
+
+    access_secure(&c->daemon->access, ACCESS_CONTROL, NULL, &end);
+    c->is_guarded = end.own != NULL;
+    if (c->is_guarded && zap_open(&c->zap, c->context, &c->daemon->access, err))
+        return err->status;
+    c->socket = socket_open(c->context, SOCKET_CONTROL, &end, c->bound, err);
+    return c->socket ? 0 : err->status;
+}
+
 static int open_socket(struct control *c, struct latent_error *err)
 {
     char text[LATENT_ERROR_TEXT];
 
     c->context = zmq_ctx_new();
     if (!c->context) return tool_error(err, LATENT_E_NOMEM, "control: out of memory");
-    c->socket = socket_open(c->context, SOCKET_CONTROL, true,
-                            c->daemon->conf.daemon.control, c->bound, err);
-    if (c->socket) return 0;
+    if (open_guarded(c, err) == 0) return 0;
     snprintf(text, sizeof text, "%s", err->text);
     return tool_error(err, err->status, "control: %.*s", LATENT_ERROR_TEXT - 32, text);
 }
@@ -171,7 +197,8 @@ void control_close(struct control *c)
         uv_run(&c->loop, UV_RUN_DEFAULT);
         uv_loop_close(&c->loop);
     }
-    if (c->socket) zmq_close(c->socket);
+    if (c->socket) socket_close(c->context, c->socket);
+    zap_close(&c->zap);
     if (c->context) zmq_ctx_term(c->context);
     *c = (struct control){0};
 }

@@ -16,6 +16,8 @@ struct control {
     void *context; /* ZeroMQ, apart from that of the data: nobody who asks can slow it
                       down */
     void *socket;
+    struct zap zap;  /* of that context */
+    bool is_guarded; /* who asks has shown a key; its client's name is on the request */
     char bound[SOCKET_MAX_ENDPOINT];
     bool loop_is_open;
 };

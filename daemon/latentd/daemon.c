@@ -32,8 +32,8 @@ static int open_streams(struct daemon *d)
     if (!d->streams) return out_of_memory();
     d->n_streams = d->conf.n_streams;
     for (size_t i = 0; i < d->n_streams; i++)
-        status =
-            worse(status, stream_open(&d->streams[i], &d->conf, &d->conf.streams[i]));
+        status = worse(status, stream_open(&d->streams[i], &d->conf,
+                                           &d->conf.streams[i], &d->access));
     return status;
 }
 
@@ -51,7 +51,8 @@ int daemon_configure(struct daemon *d, const char *path)
     if (conf_read(&d->conf, path))
         status = DAEMON_MISCONFIGURED;
     else
-        status = open_streams(d);
+        status = worse(access_open(&d->access, &d->conf) ? DAEMON_FAILED : DAEMON_OK,
+                       open_streams(d));
     print_problems(&d->conf);
     return status;
 }
@@ -144,6 +145,9 @@ int daemon_open(struct daemon *d)
         d->by_loop[i] = &d->streams[i];
         if (admit(d, &d->streams[i])) return DAEMON_FAILED;
     }
+    /* Before the sockets that it guards. */
+    if (d->access.encrypts && zap_open(&d->zap, d->data_context, &d->access, &err))
+        return failed(&err);
     if (open_loops(d, &err)) return failed(&err);
     wish_for_loops(d);
     return DAEMON_OK;
@@ -187,11 +191,18 @@ void daemon_stop(struct daemon *d)
 void daemon_close(struct daemon *d)
 {
     for (size_t i = 0; i < d->n_loops; i++) data_loop_close(&d->loops[i]);
+    zap_close(&d->zap);
     if (d->data_context) zmq_ctx_term(d->data_context);
     for (size_t i = 0; i < d->n_streams; i++) stream_close(&d->streams[i]);
     free(d->streams);
     free(d->by_loop);
     free(d->loops);
+    d->n_streams = d->n_loops = 0;
+}
+
+void daemon_free(struct daemon *d)
+{
+    access_close(&d->access);
     conf_free(&d->conf);
 }
 

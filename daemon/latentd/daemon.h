@@ -7,17 +7,20 @@
 #include "latentd/data_loop.h"
 #include "latentd/notes.h"
 #include "latentd/stream.h"
+#include "latentd/zap.h"
 
 enum daemon_exit { DAEMON_OK = 0, DAEMON_FAILED = 1, DAEMON_MISCONFIGURED = 2 };
 
 struct daemon {
     struct conf conf;
+    struct access access;
     struct stream *streams; /* [n_streams] */
     size_t n_streams;
     struct stream **by_loop; /* [n_streams], grouped by data loop */
     struct data_loop *loops; /* [n_loops] */
     size_t n_loops;
     void *data_context; /* ZeroMQ */
+    struct zap zap;     /* of that context */
     struct notes notes;
     uint64_t t_start_ns;
 };
@@ -31,7 +34,9 @@ int daemon_open(struct daemon *d);
 int daemon_start(struct daemon *d);
 /* Stop the data threads; what they counted goes to stderr, a line per stream. */
 void daemon_stop(struct daemon *d);
+/* Everything but the configuration and the keys, which control may still need. */
 void daemon_close(struct daemon *d);
+void daemon_free(struct daemon *d); /* the rest */
 
 struct stream *daemon_find_stream(struct daemon *d, const char *name);
 

@@ -199,10 +199,14 @@ int input_open(struct input *in, void *context, const struct stream *s,
 {
     const struct conf_stream *v = &s->conf->values;
     enum socket_kind kind = v->input_socket == CONF_PULL ? SOCKET_PULL : SOCKET_SUB;
+    struct socket_end end = {.bind = v->input_attach == CONF_BIND,
+                             .endpoint = v->input};
 
+    in->context = context;
     snprintf(in->endpoint, sizeof in->endpoint, "%s", v->input);
-    in->socket = socket_open(context, kind, v->input_attach == CONF_BIND, v->input,
-                             in->bound, err);
+    access_secure(s->access, ACCESS_INPUT, v->input_server_key ? s->input_server : NULL,
+                  &end);
+    in->socket = socket_open(context, kind, &end, in->bound, err);
     if (!in->socket) return err->status;
     if (monitor_open(in, context) == 0) return 0;
     snprintf(err->text, sizeof err->text, "%s: no monitor: %s", v->input,
@@ -229,7 +233,7 @@ void input_close(struct input *in)
 {
     if (in->socket) {
         zmq_socket_monitor(in->socket, NULL, 0);
-        zmq_close(in->socket);
+        socket_close(in->context, in->socket);
     }
     if (in->monitor) zmq_close(in->monitor);
     free(in->streams);

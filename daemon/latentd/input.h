@@ -10,7 +10,7 @@
 struct stream;
 
 struct input {
-    void *socket;
+    void *context, *socket;
     char endpoint[SOCKET_MAX_ENDPOINT]; /* as configured: what streams share it by */
     char bound[SOCKET_MAX_ENDPOINT];
     struct stream **streams; /* [n_streams] */

@@ -87,6 +87,7 @@ static int check(const char *path)
 
     if (status == DAEMON_OK) conf_print(&d.conf, stdout);
     daemon_close(&d);
+    daemon_free(&d);
     return status;
 }
 
@@ -138,6 +139,8 @@ static int run(const char *path)
     daemon_close(
         &d); /* lingers for the SAFE frames, while control still takes signals */
     control_close(&control);
+    if (atomic_load(&d.access.handler_failed)) status = DAEMON_FAILED;
+    daemon_free(&d);
     return status;
 }
 

@@ -11,10 +11,14 @@ int output_open(struct output *o, void *context, const struct stream *s,
                 struct latent_error *err)
 {
     const struct conf_stream *v = &s->conf->values;
+    struct socket_end end = {.bind = v->output_attach == CONF_BIND,
+                             .endpoint = v->output};
 
+    o->context = context;
     snprintf(o->endpoint, sizeof o->endpoint, "%s", v->output);
-    o->socket = socket_open(context, SOCKET_PUB, v->output_attach == CONF_BIND,
-                            v->output, o->bound, err);
+    access_secure(s->access, ACCESS_OUTPUT,
+                  v->output_server_key ? s->output_server : NULL, &end);
+    o->socket = socket_open(context, SOCKET_PUB, &end, o->bound, err);
     return o->socket ? 0 : err->status;
 }
 
@@ -37,6 +41,6 @@ struct pipeline_sink output_sink(struct output *o)
 
 void output_close(struct output *o)
 {
-    if (o->socket) zmq_close(o->socket);
+    if (o->socket) socket_close(o->context, o->socket);
     o->socket = NULL;
 }

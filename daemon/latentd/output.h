@@ -8,7 +8,7 @@
 struct stream;
 
 struct output {
-    void *socket;
+    void *context, *socket;
     char endpoint[SOCKET_MAX_ENDPOINT]; /* as configured: what streams share it by */
     char bound[SOCKET_MAX_ENDPOINT];
 };

@@ -115,17 +115,18 @@ static void on_record_stop(struct daemon *d, const Latent__V1__Request *request,
     say(a, status ? REQUEST_REFUSED : REQUEST_DONE, "%s", err.text);
 }
 
+/* only_tells: for monitors too. What is not marked so is for operators. */
 static const struct {
     operation_fn *run;
-    bool needs_stream;
+    bool needs_stream, only_tells;
 } operations[] = {
-    [LATENT__V1__OPERATION__STATUS] = {on_status, false},
-    [LATENT__V1__OPERATION__RESET] = {on_reset, true},
-    [LATENT__V1__OPERATION__MODEL] = {on_model, true},
-    [LATENT__V1__OPERATION__SAFE_ON] = {on_safe, true},
-    [LATENT__V1__OPERATION__SAFE_OFF] = {on_safe, true},
-    [LATENT__V1__OPERATION__RECORD_START] = {on_record_start, true},
-    [LATENT__V1__OPERATION__RECORD_STOP] = {on_record_stop, true},
+    [LATENT__V1__OPERATION__STATUS] = {on_status, false, true},
+    [LATENT__V1__OPERATION__RESET] = {on_reset, true, false},
+    [LATENT__V1__OPERATION__MODEL] = {on_model, true, true},
+    [LATENT__V1__OPERATION__SAFE_ON] = {on_safe, true, false},
+    [LATENT__V1__OPERATION__SAFE_OFF] = {on_safe, true, false},
+    [LATENT__V1__OPERATION__RECORD_START] = {on_record_start, true, false},
+    [LATENT__V1__OPERATION__RECORD_STOP] = {on_record_stop, true, false},
 };
 #define N_OPERATIONS (sizeof operations / sizeof operations[0])
 
@@ -150,7 +151,8 @@ static void explain_stream(struct daemon *d, const char *name, struct answer *a)
     free(known);
 }
 
-static void run(struct daemon *d, const Latent__V1__Request *request, struct answer *a)
+static void run(struct daemon *d, bool may_change, const Latent__V1__Request *request,
+                struct answer *a)
 {
     struct stream *s = daemon_find_stream(d, request->stream);
     unsigned operation = (unsigned)request->operation;
@@ -158,6 +160,10 @@ static void run(struct daemon *d, const Latent__V1__Request *request, struct ans
     if (operation >= N_OPERATIONS || !operations[operation].run)
         say(a, REQUEST_UNKNOWN_OPERATION,
             "operation %u is not known to this version of latentd", operation);
+    else if (!may_change && !operations[operation].only_tells)
+        say(a, REQUEST_REFUSED,
+            "this key may look, not change: it lacks the role operator in its [client "
+            "NAME]");
     else if (operations[operation].needs_stream && !s)
         explain_stream(d, request->stream, a);
     else
@@ -175,8 +181,8 @@ static void *pack(struct answer *a, size_t *n_reply)
     return bytes;
 }
 
-void *request_answer(struct daemon *d, const void *bytes, size_t n_bytes,
-                     size_t *n_reply)
+void *request_answer(struct daemon *d, bool may_change, const void *bytes,
+                     size_t n_bytes, size_t *n_reply)
 {
     Latent__V1__Request *request =
         bytes ? latent__v1__request__unpack(NULL, n_bytes, bytes) : NULL;
@@ -184,7 +190,7 @@ void *request_answer(struct daemon *d, const void *bytes, size_t n_bytes,
     void *reply;
 
     if (request)
-        run(d, request, &a);
+        run(d, may_change, request, &a);
     else
         say(&a, REQUEST_UNREADABLE, "not a Request of latent.proto; use latentctl");
     reply = pack(&a, n_reply);

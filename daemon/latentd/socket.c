@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "keys/curve.h"
 #include "tool/error.h"
 
 /* High-water marks count messages per peer. 1,000 bins are a second at 1 ms and 20 s at
@@ -24,6 +25,7 @@
 #define LINGER_MS 200
 #define HANDSHAKE_MS 3000
 #define RECONNECT_MAX_MS 1000
+#define GONE_MS 5000 /* a socket that was closed is gone long before, lingering too */
 
 static const struct {
     int type, queue, linger_ms;
@@ -91,21 +93,39 @@ static const char *advice(int error)
     }
 }
 
-static int attach(void *socket, bool bind, const char *endpoint,
-                  struct latent_error *err)
+static int secure(void *socket, const struct socket_end *end)
+{
+    if (!end->own) return 0;
+    return end->bind ? curve_serve(socket, end->own, end->zap_domain)
+                     : curve_connect(socket, end->own, end->server_key);
+}
+
+static int attach(void *socket, const struct socket_end *end, struct latent_error *err)
 {
     int error = 0;
 
-    if (bind && somebody_listens(endpoint))
+    if (end->bind && somebody_listens(end->endpoint))
         error = EADDRINUSE;
-    else if ((bind ? zmq_bind : zmq_connect)(socket, endpoint))
+    else if ((end->bind ? zmq_bind : zmq_connect)(socket, end->endpoint))
         error = errno;
     if (error == 0) return 0;
-    return tool_error(err, LATENT_E_IO, "%s: cannot %s: %s; %s", endpoint,
-                      bind ? "bind" : "connect", zmq_strerror(error), advice(error));
+    return tool_error(err, LATENT_E_IO, "%s: cannot %s: %s; %s", end->endpoint,
+                      end->bind ? "bind" : "connect", zmq_strerror(error),
+                      advice(error));
 }
 
-void *socket_open(void *context, enum socket_kind kind, bool bind, const char *endpoint,
+/* Keys before the endpoint: no peer may ever see the socket without them. */
+static int prepare(void *socket, enum socket_kind kind, const struct socket_end *end,
+                   struct latent_error *err)
+{
+    set_options(socket, kind);
+    if (secure(socket, end))
+        return tool_error(err, LATENT_E_IO, "%s: cannot encrypt: %s", end->endpoint,
+                          zmq_strerror(errno));
+    return attach(socket, end, err);
+}
+
+void *socket_open(void *context, enum socket_kind kind, const struct socket_end *end,
                   char bound[SOCKET_MAX_ENDPOINT], struct latent_error *err)
 {
     size_t n = SOCKET_MAX_ENDPOINT;
@@ -114,18 +134,57 @@ void *socket_open(void *context, enum socket_kind kind, bool bind, const char *e
     assert(kind < SOCKET_N_KINDS);
     socket = zmq_socket(context, kinds[kind].type);
     if (!socket) {
-        tool_error(err, LATENT_E_IO, "%s: no socket: %s", endpoint,
+        tool_error(err, LATENT_E_IO, "%s: no socket: %s", end->endpoint,
                    zmq_strerror(errno));
         return NULL;
     }
-    set_options(socket, kind);
-    if (attach(socket, bind, endpoint, err)) {
+    if (prepare(socket, kind, end, err)) {
         zmq_close(socket);
         return NULL;
     }
     if (zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, bound, &n))
-        snprintf(bound, SOCKET_MAX_ENDPOINT, "%s", endpoint);
+        snprintf(bound, SOCKET_MAX_ENDPOINT, "%s", end->endpoint);
     return socket;
+}
+
+/* ---- the end ---- */
+
+static bool asks_for_keys(void *socket)
+{
+    size_t n = sizeof(int);
+    int is_server = 0;
+
+    return zmq_getsockopt(socket, ZMQ_CURVE_SERVER, &is_server, &n) == 0 && is_server;
+}
+
+/* Tells when libzmq has taken the socket apart, which it does in its own threads after
+ * zmq_close. NULL: cannot be told. */
+static void *watch_end(void *context, void *socket)
+{
+    void *watch = zmq_socket(context, ZMQ_PAIR);
+    char address[64];
+
+    if (!watch) return NULL;
+    snprintf(address, sizeof address, "inproc://end-%p", socket);
+    set_int(watch, ZMQ_RCVTIMEO, GONE_MS);
+    set_int(watch, ZMQ_LINGER, 0);
+    if (zmq_socket_monitor(socket, address, ZMQ_EVENT_MONITOR_STOPPED) == 0 &&
+        zmq_connect(watch, address) == 0)
+        return watch;
+    zmq_close(watch);
+    return NULL;
+}
+
+void socket_close(void *context, void *socket)
+{
+    void *watch = asks_for_keys(socket) ? watch_end(context, socket) : NULL;
+    uint16_t event; /* the only one asked for; its value comes in a part of its own */
+
+    zmq_close(socket);
+    if (!watch) return;
+    if (zmq_recv(watch, &event, sizeof event, 0) < 0)
+        fprintf(stderr, "latentd: an encrypted socket takes long to close\n");
+    zmq_close(watch);
 }
 
 int socket_descriptor(void *socket)

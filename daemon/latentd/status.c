@@ -165,6 +165,34 @@ static int fill_inputs(struct status *st, struct daemon *d)
     return 0;
 }
 
+/* ---- keys ---- */
+
+static void fill_key(struct status *st, size_t i, enum access_door door,
+                     const char *what, uint64_t value)
+{
+    Latent__V1__Counter *c = &st->key_counter[i];
+
+    snprintf(st->key_name[i], sizeof st->key_name[i], "%s.%s", access_door_name(door),
+             what);
+    latent__v1__counter__init(c);
+    c->name = st->key_name[i];
+    c->value = value;
+    st->keys[i] = c;
+}
+
+static void fill_keys(struct status *st, struct access *a)
+{
+    if (!a->encrypts) return;
+    for (enum access_door door = 0; door < ACCESS_N_DOORS; door++) {
+        fill_key(st, 2 * door, door, "accepted",
+                 atomic_load_explicit(&a->n_accepted[door], memory_order_relaxed));
+        fill_key(st, 2 * door + 1, door, "refused",
+                 atomic_load_explicit(&a->n_refused[door], memory_order_relaxed));
+    }
+    st->message.n_keys = STATUS_N_KEYS;
+    st->message.keys = st->keys;
+}
+
 /* ---- the whole ---- */
 
 int status_build(struct status *st, struct daemon *d, struct stream *only)
@@ -178,6 +206,7 @@ int status_build(struct status *st, struct daemon *d, struct stream *only)
     for (size_t i = 0; i < d->notes.n; i++) st->notes[i] = d->notes.text[i];
     st->message.n_notes = d->notes.n;
     st->message.notes = st->notes;
+    fill_keys(st, &d->access);
     if (fill_streams(st, d, only)) return -1;
     return fill_inputs(st, d);
 }

@@ -8,6 +8,8 @@
 struct stream_box;
 struct input_box;
 
+#define STATUS_N_KEYS (2 * ACCESS_N_DOORS) /* accepted and refused, each door */
+
 /* A message with the memory that it points to; strings stay the daemon's. */
 struct status {
     Latent__V1__Status message;
@@ -16,6 +18,9 @@ struct status {
     Latent__V1__StreamStatus **streams;
     Latent__V1__Counter **inputs;
     char *notes[NOTES_MAX];
+    Latent__V1__Counter key_counter[STATUS_N_KEYS];
+    Latent__V1__Counter *keys[STATUS_N_KEYS];
+    char key_name[STATUS_N_KEYS][32];
     size_t n_boxes;
 };
 

@@ -176,13 +176,42 @@ static bool check_lease(struct stream *s, struct conf *c)
     return false;
 }
 
-int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section)
+/* path NULL: latentd does not connect there, or in plaintext. */
+static int read_server_key(struct stream *s, struct conf *c, const char *name,
+                           const char *path, uint8_t key[KEY_BYTES])
+{
+    struct latent_error err = {0};
+    char *whole;
+    int status;
+
+    if (!path) return 0;
+    whole = conf_path_of(c, path);
+    status = key_file_read_public(whole, key, &err);
+    free(whole);
+    if (status) conf_stream_problem(c, s->conf, name, "%s", err.text);
+    return status;
+}
+
+static int read_server_keys(struct stream *s, struct conf *c)
+{
+    const struct conf_stream *v = &s->conf->values;
+    int input =
+        read_server_key(s, c, "input-server-key", v->input_server_key, s->input_server);
+    int output = read_server_key(s, c, "output-server-key", v->output_server_key,
+                                 s->output_server);
+
+    return input ? input : output;
+}
+
+int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section,
+                const struct access *access)
 {
     int status;
 
-    *s = (struct stream){.whole_conf = c, .conf = section};
+    *s = (struct stream){.whole_conf = c, .conf = section, .access = access};
     snprintf(s->topic_bins, sizeof s->topic_bins, "%s/bins", section->name);
     snprintf(s->topic_info, sizeof s->topic_info, "%s/info", section->name);
+    if (read_server_keys(s, c)) return 1;
     if (open_model(s, c)) return 1;
     if (!check_requests(s, c) || !recording_check(c, s)) return 2;
     write_back(s);

@@ -7,6 +7,7 @@
 
 #include "conf/conf.h"
 #include "latent.h"
+#include "latentd/access.h"
 #include "latentd/notes.h"
 #include "latentd/recording.h"
 #include "line/pipeline.h"
@@ -20,6 +21,8 @@ enum stream_safe { STREAM_SAFE_AS_IT_IS, STREAM_SAFE_ON, STREAM_SAFE_OFF };
 struct stream {
     const struct conf *whole_conf;
     struct conf_stream_section *conf;
+    const struct access *access;
+    uint8_t input_server[KEY_BYTES], output_server[KEY_BYTES]; /* where it connects */
     latent_model *model;
     struct latent_info info;
     latent_decoder *decoder;
@@ -43,7 +46,8 @@ struct stream {
 /* Open model and decoder as section says, and write the values that the model decides
  * back into it. Mistakes become problems of c. 0; 1: the model cannot be used; 2: the
  * configuration asks for what the model does not have. */
-int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section);
+int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section,
+                const struct access *access);
 enum stream_admission { STREAM_ADMITTED, STREAM_REFUSED, STREAM_NO_MEMORY };
 /* Run the decoder on silence, at most 300 bins or 300 ms, and note when the slowest
  * step exceeds the budget: then refused, if the configuration says so. Its state is as

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "keys/curve.h"
 #include "tool/error.h"
 #include "tool/pace.h"
 #include "tool/stop.h"
@@ -86,6 +87,9 @@ static int socket_open(struct source *s, int is_pub, int bind, struct latent_err
                           zmq_strerror(errno));
     /* Nothing is queued for a receiver that is not there. */
     zmq_setsockopt(s->socket, ZMQ_IMMEDIATE, &only_to_peers, sizeof only_to_peers);
+    int status =
+        curve_connect_files(s->socket, s->options.key, s->options.server_key, err);
+    if (status) return status;
     return source_attach(s->socket, s->options.program, s->topic, s->options.endpoint,
                          bind, err);
 }
@@ -131,6 +135,10 @@ static int source_prepare(struct source *s, struct latent_error *err)
         status = choice("socket", s->options.socket, "push", "pub", &is_pub, err);
     if (!status)
         status = choice("attach", s->options.attach, "connect", "bind", &bind, err);
+    if (!status && s->options.key && bind)
+        status = tool_error(err, LATENT_E_CONFIG,
+                            "--key goes with --attach connect: who may connect to a "
+                            "socket that is bound here could not be said");
     snprintf(s->topic, sizeof s->topic, "%.100s/bins", s->options.stream);
     if (!status) status = buffers_new(s, err);
     if (!status) status = socket_open(s, is_pub, bind, err);

@@ -16,12 +16,23 @@ struct source_options {
     const char *endpoint; /* of ZeroMQ */
     const char *socket;   /* "push" or "pub" */
     const char *attach;   /* "connect" or "bind" */
+    /* Files of the own secret key and of latentd's public one; both NULL: plaintext. */
+    const char *key, *server_key;
     uint32_t n_channels, bin_width_us;
     uint64_t batch; /* bins per message, at least 1 */
     int full_speed;
     int after_subscriber; /* the first bin waits for a receiver */
     double stop_after_s;  /* since the first bin's begin; 0: no limit */
 };
+
+/* The rows of a command line for the keys; o: struct source_options *. */
+#define SOURCE_KEY_ROWS(o)                                                             \
+    {"key", "FILE", OPTION_TEXT, &(o)->key,                                            \
+     "one's own secret key file: the bins go encrypted (latentctl keys)"},             \
+    {                                                                                  \
+        "server-key", "FILE", OPTION_TEXT, &(o)->server_key,                           \
+            "latentd's public key file: nobody else gets them; goes with --key"        \
+    }
 
 struct source_status {
     uint64_t epoch, start_ns; /* wall clock; monotonic */

@@ -22,6 +22,7 @@ sys.path.insert(0, str(SOURCE / "models"))
 
 import numpy as np  # noqa: E402  (after the path)
 import zmq  # noqa: E402
+import zmq.auth  # noqa: E402
 
 from common import model_file, safetensors  # noqa: E402
 from latentd import latent_pb2 as pb  # noqa: E402
@@ -88,15 +89,23 @@ def pack_bins(seq, counts, epoch=1, bin_width_us=BIN_US, n_channels=None, encodi
     return message.SerializeToString()
 
 
+def set_keys(socket, keys):
+    """Make a socket a CURVE client. keys: (own secret key file, public key file of the server)."""
+    socket.curve_publickey, socket.curve_secretkey = zmq.auth.load_certificate(keys[0])
+    socket.curve_serverkey, _ = zmq.auth.load_certificate(keys[1])
+
+
 class Consumer:
     """Subscriber of one stream; made, it is sure to be heard: an info has come through it."""
 
-    def __init__(self, context, stream, endpoint):
+    def __init__(self, context, stream, endpoint, keys=None):
         self.stream = stream
         self.info = None
         self.socket = context.socket(zmq.SUB)
         self.socket.rcvhwm = 0
         self.socket.linger = 0
+        if keys:
+            set_keys(self.socket, keys)
         self.socket.connect(endpoint)
         self.socket.subscribe(f"{stream}/frame")
         self.socket.subscribe(f"{stream}/info")
@@ -139,11 +148,15 @@ class Rig:
         self.process = None
         self.endpoints = {}
 
-    def configure(self, streams, **daemon_keys):
-        """streams: name -> {key: value}. Input by PULL over ipc and one output, unless given."""
+    def configure(self, streams, clients=None, **daemon_keys):
+        """streams: name -> {key: value}. Input by PULL over ipc and one output, unless given.
+
+        clients: name -> (public key file, roles)."""
         lines = ["[latentd]"]
         for key, value in {"control": self.control, **daemon_keys}.items():
             lines.append(f"{key.replace('_', '-')} = {value}")
+        for name, (public_key, roles) in (clients or {}).items():
+            lines += [f"[client {name}]", f"public-key = {public_key}", f"roles = {roles}"]
         for name, keys in streams.items():
             lines.append(f"[stream {name}]")
             defaults = {"model": "model.safetensors", "input": f"ipc://{self.folder}/in",
@@ -193,15 +206,17 @@ class Rig:
 
     # ---- sockets
 
-    def source(self, endpoint=None, kind=zmq.PUSH):
+    def source(self, endpoint=None, kind=zmq.PUSH, keys=None):
         socket = self.context.socket(kind)
         socket.linger = 1000
+        if keys:
+            set_keys(socket, keys)
         socket.connect(endpoint or f"ipc://{self.folder}/in")
         self.sockets.append(socket)
         return socket
 
-    def consumer(self, stream, endpoint=None):
-        consumer = Consumer(self.context, stream, endpoint or f"ipc://{self.folder}/out")
+    def consumer(self, stream, endpoint=None, keys=None):
+        consumer = Consumer(self.context, stream, endpoint or f"ipc://{self.folder}/out", keys)
         self.sockets.append(consumer.socket)
         return consumer
 

@@ -14,6 +14,7 @@ import sys
 import time
 import unittest
 
+import curve_rig
 import daemon_rig as rig
 
 ALLOWED = {"epoll_wait", "epoll_pwait", "poll", "getpid", "read", "write", "timerfd_settime"}
@@ -129,6 +130,18 @@ class SyscallTest(unittest.TestCase):
     def check_waits(self, names):
         """Without spinning, most wakes come from epoll."""
         self.assertGreater(names["epoll_wait"] + names["epoll_pwait"], N_BINS / 10)
+
+
+class CurveTest(SyscallTest):
+    """The same over encrypted sockets: the work on keys is that of other threads."""
+
+    def setUp(self):
+        self.rig = curve_rig.CurveRig()
+        self.addCleanup(self.rig.close)
+        ends = self.rig.start_encrypted({"record": "arm.record", **IMPATIENT})
+        self.source = self.rig.source(ends["arm.input"], keys=self.rig.keys("rig"))
+        self.consumer = self.rig.consumer("arm", ends["arm.output"], keys=self.rig.keys("screen"))
+        self.seq, self.epoch = 0, 1
 
 
 class SpinTest(SyscallTest):

@@ -213,7 +213,7 @@ static void test_example(void **state)
     file = fopen(path, "r");
     assert_non_null(file);
     while (fgets(line, sizeof line, file)) {
-        bool is_key = strncmp(line, "#", 1) == 0 && line[1] != ' ' && strchr(line, '=');
+        bool is_key = line[0] == '#' && line[1] != ' ' && strpbrk(line, "=[");
         n_keys += is_key;
         used += (size_t)snprintf(text + used, sizeof text - used, "%s", line + is_key);
         assert_true(used < sizeof text);
@@ -221,11 +221,14 @@ static void test_example(void **state)
     fclose(file);
     read_text(&r, text);
     for (size_t i = 0; i < r.conf.n_problems; i++) fail_msg("%s", problem_at(&r, i));
+    assert_int_equal(r.conf.n_clients, 1);
     for (enum conf_section s = 0; s < CONF_N_SECTIONS; s++) {
-        const unsigned *lines =
-            s == CONF_DAEMON ? r.conf.daemon_lines.key : r.conf.streams[0].lines.key;
+        const unsigned *lines[] = {[CONF_DAEMON] = r.conf.daemon_lines.key,
+                                   [CONF_STREAM] = r.conf.streams[0].lines.key,
+                                   [CONF_CLIENT] = r.conf.clients[0].lines.key};
         for (const struct conf_key *key = conf_keys(s); key->name; key++)
-            if (!lines[key - conf_keys(s)]) fail_msg("the example lacks %s", key->name);
+            if (!lines[s][key - conf_keys(s)])
+                fail_msg("the example lacks %s", key->name);
     }
     assert_true(n_keys > 0);
     conf_free(&r.conf);

@@ -33,11 +33,11 @@ static void test_unknown_names(void **state)
                   ":5: zzzzzzzz: not a key of [stream NAME]; "
                   "see latentd --help-config");
     check_problem("[lantentd]\nx = 1\n" STREAM,
-                  ":1: [lantentd] is not known; allowed: [latentd], [stream NAME]; "
-                  "nearest: latentd");
+                  ":1: [lantentd] is not known; allowed: [latentd], [stream NAME], "
+                  "[client NAME]; nearest: latentd");
     check_problem("[streem arm]\n" STREAM,
-                  ":1: [streem arm] is not known; allowed: [latentd], [stream NAME]; "
-                  "nearest: stream");
+                  ":1: [streem arm] is not known; allowed: [latentd], [stream NAME], "
+                  "[client NAME]; nearest: stream");
 }
 
 static void test_policies(void **state)

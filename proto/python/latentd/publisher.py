@@ -7,6 +7,7 @@ import zmq
 
 from . import latent_pb2 as pb
 from .encoding import as_bins, encode
+from .keys import curve_options
 
 _LINGER_MS = 1000
 
@@ -19,11 +20,15 @@ class Publisher:
     """
 
     def __init__(self, endpoint, stream, bin_width_us, bind=False, kind="pub", epoch=None,
-                 context=None):
-        """epoch: any number that differs from the last start of this source; default: time_ns()."""
+                 context=None, keys=None):
+        """epoch: any number that differs from the last start of this source; default: time_ns().
+
+        keys: for an encrypted input, (own secret key file, latentd's public key file).
+        """
         kinds = {"pub": zmq.XPUB, "push": zmq.PUSH}  # XPUB: a PUB that knows of its subscribers
         if kind not in kinds:
             raise ValueError(f"kind is {kind!r}; expected one of {sorted(kinds)}")
+        options = curve_options(keys, bind)
         self.stream = stream
         self.bin_width_us = bin_width_us
         self.epoch = time.time_ns() if epoch is None else epoch
@@ -32,6 +37,8 @@ class Publisher:
         self._kind = kind
         self._socket = (context or zmq.Context.instance()).socket(kinds[kind])
         self._socket.linger = _LINGER_MS
+        for name, value in options.items():
+            setattr(self._socket, name, value)
         (self._socket.bind if bind else self._socket.connect)(endpoint)
         self.endpoint = self._socket.last_endpoint.decode().rstrip("\0")
 

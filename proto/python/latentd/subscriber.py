@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from .clock import FrameAge, clock_id
 from .frames import Frame, Info, Readout
+from .keys import curve_options
 
 _MAX_MESSAGE_BYTES = 1 << 20
 _MAX_SKIPPED = 1000  # messages that are no frames, taken in one go after the time is over
@@ -22,7 +23,10 @@ class Subscriber:
     pub_seq).
     """
 
-    def __init__(self, endpoint, stream, bind=False, queue_frames=1000, context=None):
+    def __init__(self, endpoint, stream, bind=False, queue_frames=1000, context=None,
+                 keys=None):
+        """keys: for an encrypted output, (own secret key file, latentd's public key file)."""
+        options = curve_options(keys, bind)
         self.stream = stream
         self.info = None   # the newest Info; None until it came (once a second)
         self.received = 0  # frames
@@ -40,6 +44,8 @@ class Subscriber:
         self._socket.maxmsgsize = _MAX_MESSAGE_BYTES
         for topic in self._handlers:
             self._socket.subscribe(topic)
+        for name, value in options.items():
+            setattr(self._socket, name, value)
         (self._socket.bind if bind else self._socket.connect)(endpoint)
         self.endpoint = self._socket.last_endpoint.decode().rstrip("\0")
 

@@ -1,0 +1,258 @@
+/* Sections and keys that must fit each other. */
+#include "conf/check.h"
+
+#include <string.h>
+
+#include "conf/types.h"
+
+static void check_required(struct conf *c, const struct conf_stream_section *s)
+{
+    if (s->values.model) return;
+    conf_stream_problem(c, s, "model",
+                        "missing in [stream %s]; write the path of a model file",
+                        s->name);
+}
+
+/* The readout must be able to get to neutral before the lease is over. */
+static void check_lease(struct conf *c, const struct conf_stream_section *s)
+{
+    if (s->values.lease_ns == 0 || s->values.safe_ramp_ns <= s->values.lease_ns) return;
+    conf_stream_problem(c, s, "safe-ramp-ms",
+                        "%.12g is longer than lease-ms (%.12g), within which the ramp "
+                        "must end",
+                        (double)s->values.safe_ramp_ns / 1e6,
+                        (double)s->values.lease_ns / 1e6);
+}
+
+/* encrypting: the key that would do it, for the text. */
+static void check_plaintext(struct conf *c, unsigned line, const char *key,
+                            const char *endpoint, const char *encrypting)
+{
+    if (c->daemon.plaintext == CONF_PLAINTEXT_ANYWHERE) return;
+    if (endpoint_is_local(endpoint)) return;
+    conf_problem(
+        c, line, key,
+        "%s can be reached from other machines, unencrypted; use an address of "
+        "127.0.0.0/8 or ipc://, set %s, or set [latentd] plaintext = anywhere",
+        endpoint, encrypting);
+}
+
+/* One socket of a stream: what is bound is encrypted by our own key, what connects by
+ * that of the peer. */
+struct end {
+    const char *key, *endpoint, *server_key_key, *server_key;
+    uint32_t attach; /* enum conf_attach */
+};
+
+static void check_server_key(struct conf *c, const struct conf_stream_section *s,
+                             const struct end *e)
+{
+    if (!e->server_key) return;
+    if (e->attach == CONF_BIND)
+        conf_stream_problem(c, s, e->server_key_key,
+                            "is for %s-attach = connect; who may connect to a socket "
+                            "that is bound is said by [client NAME] sections",
+                            e->key);
+    else if (!c->daemon.secret_key)
+        conf_stream_problem(c, s, e->server_key_key,
+                            "needs [latentd] secret-key, the key that latentd presents "
+                            "there");
+}
+
+static void check_end(struct conf *c, const struct conf_stream_section *s,
+                      const struct end *e)
+{
+    bool binds = e->attach == CONF_BIND;
+
+    if (!(binds ? c->daemon.secret_key : e->server_key))
+        check_plaintext(c, conf_line(&s->lines, CONF_STREAM, e->key), e->key,
+                        e->endpoint,
+                        binds ? "[latentd] secret-key" : e->server_key_key);
+    check_server_key(c, s, e);
+    if (!binds && endpoint_is_wildcard(e->endpoint))
+        conf_stream_problem(c, s, e->key, "%s: connect needs a port number",
+                            e->endpoint);
+}
+
+static void check_endpoints(struct conf *c, const struct conf_stream_section *s)
+{
+    const struct conf_stream *v = &s->values;
+    const struct end input = {"input", v->input, "input-server-key",
+                              v->input_server_key, v->input_attach};
+    const struct end output = {"output", v->output, "output-server-key",
+                               v->output_server_key, v->output_attach};
+
+    check_end(c, s, &input);
+    check_end(c, s, &output);
+}
+
+/* What the daemon binds, for the texts: an endpoint, and what is bound there. */
+struct binding {
+    const char *key, *endpoint;
+    const struct conf_stream_section *section; /* NULL: [latentd] */
+};
+
+static size_t bindings_of(const struct conf_stream_section *s, struct binding out[2])
+{
+    size_t n = 0;
+
+    if (s->values.input_attach == CONF_BIND)
+        out[n++] = (struct binding){"input", s->values.input, s};
+    if (s->values.output_attach == CONF_BIND)
+        out[n++] = (struct binding){"output", s->values.output, s};
+    return n;
+}
+
+/* The same key with the same text is one socket, shared. */
+static void check_clash(struct conf *c, const struct binding *a,
+                        const struct binding *b)
+{
+    bool is_shared =
+        strcmp(a->key, b->key) == 0 && strcmp(a->endpoint, b->endpoint) == 0;
+
+    if (is_shared || !endpoints_clash(a->endpoint, b->endpoint)) return;
+    conf_stream_problem(c, a->section, a->key,
+                        "%s cannot be bound twice: it is also %s of [%s%s]; choose "
+                        "another endpoint",
+                        a->endpoint, b->key, b->section ? "stream " : "latentd",
+                        b->section ? b->section->name : "");
+}
+
+static void check_clashes(struct conf *c, size_t i)
+{
+    const struct binding control = {"control", c->daemon.control, NULL};
+    struct binding own[2], other[2];
+    size_t n_own = bindings_of(&c->streams[i], own);
+
+    for (size_t k = 0; k < n_own; k++) {
+        check_clash(c, &own[k], &control);
+        for (size_t j = 0; j < i; j++) {
+            size_t n_other = bindings_of(&c->streams[j], other);
+
+            for (size_t m = 0; m < n_other; m++) check_clash(c, &own[k], &other[m]);
+        }
+    }
+    if (n_own == 2) check_clash(c, &own[1], &own[0]);
+}
+
+/* A socket belongs to one thread and is of one kind: streams that name it must agree.
+ */
+static void check_shared(struct conf *c, const struct conf_stream_section *s,
+                         const struct conf_stream_section *other, const char *key,
+                         bool agree)
+{
+    if (agree) return;
+    conf_stream_problem(
+        c, s, key,
+        "differs from [stream %s], which uses the same socket; make them "
+        "equal, or give the streams different endpoints",
+        other->name);
+}
+
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static void check_pair(struct conf *c, const struct conf_stream_section *s,
+                       const struct conf_stream_section *other)
+{
+    const struct conf_stream *a = &s->values, *b = &other->values;
+    bool same_input = strcmp(a->input, b->input) == 0;
+    bool same_output = strcmp(a->output, b->output) == 0;
+    bool same_loop = strcmp(a->loop, b->loop) == 0;
+
+    if (same_input) {
+        check_shared(c, s, other, "input-socket", a->input_socket == b->input_socket);
+        check_shared(c, s, other, "input-attach", a->input_attach == b->input_attach);
+        check_shared(c, s, other, "input-server-key",
+                     is_same_text(a->input_server_key, b->input_server_key));
+    }
+    if (same_output) {
+        check_shared(c, s, other, "output-attach",
+                     a->output_attach == b->output_attach);
+        check_shared(c, s, other, "output-server-key",
+                     is_same_text(a->output_server_key, b->output_server_key));
+    }
+    if (same_input || same_output) check_shared(c, s, other, "loop", same_loop);
+}
+
+/* Each stream against the first that shares a socket with it: one disagreement, one
+ * text. */
+static void check_sharing(struct conf *c, size_t i)
+{
+    const struct conf_stream_section *s = &c->streams[i];
+
+    for (size_t k = 0; k < i; k++) {
+        const struct conf_stream_section *other = &c->streams[k];
+
+        if (strcmp(s->values.input, other->values.input) != 0 &&
+            strcmp(s->values.output, other->values.output) != 0)
+            continue;
+        check_pair(c, s, other);
+        return;
+    }
+}
+
+/* A loop is one thread: its streams agree on where it runs. */
+static void check_cpu(struct conf *c, size_t i)
+{
+    const struct conf_stream_section *s = &c->streams[i];
+
+    for (size_t k = 0; k < i; k++) {
+        const struct conf_stream_section *other = &c->streams[k];
+
+        if (strcmp(s->values.loop, other->values.loop) != 0) continue;
+        if (s->values.cpu != other->values.cpu)
+            conf_stream_problem(c, s, "cpu",
+                                "differs from [stream %s], which runs in the same "
+                                "loop; make them equal, or give them different loops",
+                                other->name);
+        return;
+    }
+}
+
+static void check_control(struct conf *c)
+{
+    unsigned line = conf_line(&c->daemon_lines, CONF_DAEMON, "control");
+
+    if (c->daemon.secret_key) return;
+    check_plaintext(c, line, "control", c->daemon.control, "[latentd] secret-key");
+}
+
+static void check_given(struct conf *c, const struct conf_client_section *s,
+                        const char *key)
+{
+    const struct conf_key *row = conf_find(CONF_CLIENT, key);
+
+    if (s->lines.key[row - conf_keys(CONF_CLIENT)]) return;
+    conf_problem(c, s->lines.section, key, "missing in [client %s]", s->name);
+}
+
+/* Roles that nothing holds would be worse than none. */
+static void check_client(struct conf *c, const struct conf_client_section *s)
+{
+    check_given(c, s, "public-key");
+    check_given(c, s, "roles");
+    if (c->daemon.secret_key) return;
+    conf_problem(c, s->lines.section, NULL,
+                 "[client %s] means nothing without [latentd] secret-key: nothing is "
+                 "encrypted, and whoever can connect may do everything",
+                 s->name);
+}
+
+void conf_check(struct conf *c)
+{
+    check_control(c);
+    if (c->n_streams == 0)
+        conf_problem(c, 0, NULL, "no stream; add a section [stream NAME] with a model");
+    for (size_t i = 0; i < c->n_streams; i++) {
+        check_required(c, &c->streams[i]);
+        check_endpoints(c, &c->streams[i]);
+        check_lease(c, &c->streams[i]);
+        check_sharing(c, i);
+        check_clashes(c, i);
+        check_cpu(c, i);
+    }
+    for (size_t i = 0; i < c->n_clients; i++) check_client(c, &c->clients[i]);
+}

@@ -1,0 +1,287 @@
+/* The handler of keys, asked directly: who is let in where, requests that no libzmq
+ * sends, and its failure, after which nobody may be let in. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <zmq.h>
+
+#include "keys/curve.h"
+#include "latentd/zap.h"
+
+#define WAIT_MS 30000 /* ends a test that would hang */
+#define N_REQUEST 7
+#define N_REPLY 6
+
+struct fixture {
+    void *context, *asker;
+    struct access access;
+    struct access_client clients[3];
+    struct zap zap;
+};
+
+static volatile sig_atomic_t n_terms;
+
+static void on_term(int number)
+{
+    (void)number;
+    n_terms++;
+}
+
+static void name_client(struct access_client *c, const char *name, uint32_t roles,
+                        char letter)
+{
+    *c = (struct access_client){.name = name, .roles = roles};
+    memset(c->key, letter, KEY_BYTES);
+}
+
+static int open_fixture(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    struct latent_error err;
+    int wait_ms = WAIT_MS, no_linger = 0;
+
+    signal(SIGTERM, on_term);
+    n_terms = 0;
+    name_client(&f->clients[0], "rig", CONF_SOURCE, 'r');
+    name_client(&f->clients[1], "screen", CONF_MONITOR, 's');
+    name_client(&f->clients[2], "desk", CONF_OPERATOR | CONF_CONSUMER, 'd');
+    f->access.clients = f->clients;
+    f->access.n_clients = 3;
+    f->access.encrypts = true;
+    f->context = zmq_ctx_new();
+    assert_int_equal(zap_open(&f->zap, f->context, &f->access, &err), 0);
+    f->asker = zmq_socket(f->context, ZMQ_REQ);
+    zmq_setsockopt(f->asker, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
+    zmq_setsockopt(f->asker, ZMQ_LINGER, &no_linger, sizeof no_linger);
+    assert_int_equal(zmq_connect(f->asker, "inproc://zeromq.zap.01"), 0);
+    *state = f;
+    return 0;
+}
+
+static int close_fixture(void **state)
+{
+    struct fixture *f = *state;
+    zmq_close(f->asker);
+    zap_close(&f->zap);
+    zmq_ctx_term(f->context);
+    free(f);
+    return 0;
+}
+
+struct part {
+    const void *bytes;
+    size_t n;
+};
+
+#define TEXT(t)                                                                        \
+    {                                                                                  \
+        (t), sizeof(t) - 1                                                             \
+    }
+
+/* Status and user id of the answer. */
+static void ask(struct fixture *f, const struct part *parts, size_t n, char status[4],
+                char user[64])
+{
+    for (size_t i = 0; i < n; i++)
+        assert_true(zmq_send(f->asker, parts[i].bytes, parts[i].n,
+                             i + 1 < n ? ZMQ_SNDMORE : 0) >= 0);
+    for (size_t i = 0; i < N_REPLY; i++) {
+        char bytes[64] = "";
+        int more = 0, got = zmq_recv(f->asker, bytes, sizeof bytes - 1, 0);
+        size_t n_more = sizeof more;
+
+        assert_in_range(got, 0, sizeof bytes - 1);
+        if (i == 0) assert_string_equal(bytes, "1.0");
+        if (i == 2) snprintf(status, 4, "%.3s", bytes);
+        if (i == 4) snprintf(user, 64, "%s", bytes);
+        zmq_getsockopt(f->asker, ZMQ_RCVMORE, &more, &n_more);
+        assert_int_equal(more, i + 1 < N_REPLY);
+    }
+}
+
+/* As libzmq asks, for a key of 32 times this letter. */
+static void ask_for(struct fixture *f, const char *door, char letter, char status[4],
+                    char user[64])
+{
+    char key[KEY_BYTES];
+    const struct part parts[N_REQUEST] = {
+        TEXT("1.0"), TEXT("1"),     {door, strlen(door)}, TEXT("127.0.0.1"),
+        TEXT(""),    TEXT("CURVE"), {key, sizeof key}};
+
+    memset(key, letter, sizeof key);
+    ask(f, parts, N_REQUEST, status, user);
+}
+
+/* Every key at every door. */
+static void test_roles(void **state)
+{
+    static const struct {
+        char letter;
+        const char *door, *user; /* NULL: refused */
+    } rows[] = {
+        {'r', "input", "rig"}, {'r', "output", NULL},     {'r', "control", NULL},
+        {'s', "input", NULL},  {'s', "output", "screen"}, {'s', "control", "screen"},
+        {'d', "input", NULL},  {'d', "output", "desk"},   {'d', "control", "desk"},
+        {'x', "input", NULL},  {'x', "output", NULL},     {'x', "control", NULL},
+        {'r', "inputs", NULL}, {'r', "", NULL},           {'d', "Output", NULL}};
+    struct fixture *f = *state;
+    char status[4], user[64];
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ask_for(f, rows[i].door, rows[i].letter, status, user);
+        assert_string_equal(status, rows[i].user ? "200" : "400");
+        assert_string_equal(user, rows[i].user ? rows[i].user : "");
+    }
+    assert_int_equal(atomic_load(&f->access.n_accepted[ACCESS_INPUT]), 1);
+    assert_int_equal(atomic_load(&f->access.n_refused[ACCESS_INPUT]), 3);
+    assert_int_equal(atomic_load(&f->access.n_accepted[ACCESS_OUTPUT]), 2);
+    assert_int_equal(atomic_load(&f->access.n_refused[ACCESS_OUTPUT]), 2);
+    assert_int_equal(atomic_load(&f->access.n_accepted[ACCESS_CONTROL]), 2);
+    assert_int_equal(atomic_load(&f->access.n_refused[ACCESS_CONTROL]), 2);
+    assert_int_equal(n_terms, 0);
+}
+
+/* A key that begins or ends like one that is known is another key. */
+static void test_near_keys(void **state)
+{
+    struct fixture *f = *state;
+    char status[4], user[64], key[KEY_BYTES];
+    struct part parts[N_REQUEST] = {TEXT("1.0"),       TEXT("1"), TEXT("input"),
+                                    TEXT("127.0.0.1"), TEXT(""),  TEXT("CURVE"),
+                                    {key, sizeof key}};
+
+    for (size_t i = 0; i < KEY_BYTES; i++) {
+        memset(key, 'r', sizeof key);
+        key[i] ^= 1;
+        ask(f, parts, N_REQUEST, status, user);
+        assert_string_equal(status, "400");
+    }
+}
+
+static void test_bad_requests(void **state)
+{
+    struct fixture *f = *state;
+    char status[4], user[64], key[KEY_BYTES], longer[1000] = {0};
+    const struct part good[N_REQUEST + 1] = {
+        TEXT("1.0"), TEXT("1"),     TEXT("input"),     TEXT("127.0.0.1"),
+        TEXT(""),    TEXT("CURVE"), {key, sizeof key}, TEXT("x")};
+    const struct {
+        size_t at;
+        struct part with;
+    } changes[] = {{0, TEXT("1.1")},
+                   {0, TEXT("")},
+                   {2, {longer, sizeof longer}},
+                   {5, TEXT("PLAIN")},
+                   {5, TEXT("NULL")},
+                   {6, {key, 31}},
+                   {6, TEXT("")},
+                   {6, {longer, sizeof longer}},
+                   {4, {longer, sizeof longer}}};
+
+    memset(key, 'r', sizeof key);
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        struct part parts[N_REQUEST];
+        memcpy(parts, good, sizeof parts);
+        parts[changes[i].at] = changes[i].with;
+        ask(f, parts, N_REQUEST, status, user);
+        assert_string_equal(status, "400");
+    }
+    for (size_t n = 1; n < N_REQUEST; n++) {
+        ask(f, good, n, status, user);
+        assert_string_equal(status, "400");
+    }
+    ask(f, good, N_REQUEST + 1, status, user);
+    assert_string_equal(status, "400");
+    ask(f, good, N_REQUEST, status, user);
+    assert_string_equal(status, "200");
+}
+
+/* A real CURVE server of the same context, and a client of another: sent = let in? */
+static bool is_let_in(struct fixture *f, void *clients, const char *door)
+{
+    struct key_pair server_keys, client_keys;
+    struct latent_error err;
+    void *server = zmq_socket(f->context, ZMQ_PULL),
+         *client = zmq_socket(clients, ZMQ_PUSH), *monitor;
+    char path[] = "/tmp/test-zap.XXXXXX", file[64], endpoint[128];
+    size_t n = sizeof endpoint;
+    int wait_ms = WAIT_MS, no_linger = 0;
+    uint16_t event = 0;
+    bool let_in;
+
+    assert_non_null(mkdtemp(path));
+    for (int i = 0; i < 2; i++) {
+        snprintf(file, sizeof file, "%s/k", path);
+        assert_int_equal(key_file_make(file, &err), 0);
+        unlink(file);
+        snprintf(file, sizeof file, "%s/k_secret", path);
+        assert_int_equal(
+            key_file_read_pair(file, i ? &client_keys : &server_keys, &err), 0);
+        unlink(file);
+    }
+    rmdir(path);
+    memcpy(f->clients[0].key, client_keys.public, KEY_BYTES);
+    assert_int_equal(curve_serve(server, &server_keys, door), 0);
+    assert_int_equal(zmq_bind(server, "tcp://127.0.0.1:*"), 0);
+    zmq_getsockopt(server, ZMQ_LAST_ENDPOINT, endpoint, &n);
+    assert_int_equal(curve_connect(client, &client_keys, server_keys.public), 0);
+    zmq_setsockopt(client, ZMQ_LINGER, &no_linger, sizeof no_linger);
+    zmq_setsockopt(server, ZMQ_LINGER, &no_linger, sizeof no_linger);
+    zmq_socket_monitor(client, "inproc://monitor",
+                       ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                           ZMQ_EVENT_DISCONNECTED);
+    monitor = zmq_socket(clients, ZMQ_PAIR);
+    zmq_setsockopt(monitor, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
+    zmq_connect(monitor, "inproc://monitor");
+    assert_int_equal(zmq_connect(client, endpoint), 0);
+    assert_true(zmq_recv(monitor, &event, sizeof event, 0) >= 0);
+    let_in = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+    zmq_socket_monitor(client, NULL, 0);
+    zmq_close(monitor);
+    zmq_close(client);
+    zmq_close(server);
+    return let_in;
+}
+
+static void test_real_handshake(void **state)
+{
+    struct fixture *f = *state;
+    void *clients = zmq_ctx_new();
+
+    assert_true(is_let_in(f, clients, "input"));
+    assert_false(is_let_in(f, clients, "control"));
+    zmq_ctx_term(clients);
+}
+
+/* When its socket cannot be used any more, the process is asked to end; and the reason
+ * is kept for its exit code. */
+static void test_failure(void **state)
+{
+    struct fixture *f = *state;
+
+    zmq_ctx_shutdown(f->context);
+    pthread_join(f->zap.thread, NULL);
+    f->zap.is_running = false;
+    assert_true(atomic_load(&f->access.handler_failed));
+    assert_int_equal(n_terms, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_roles, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_near_keys, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_bad_requests, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_real_handshake, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(test_failure, open_fixture, close_fixture),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
