@@ -6,6 +6,7 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "keys/curve.h"
 #include "wire.h"
 #include "worker.h"
 
@@ -15,25 +16,58 @@
 #define FIRST_WAIT_MS 50 /* for an answer, until the sockets have found each other */
 #define FIRST_TRIES 600
 
-static void *socket_new(void *context, int kind, const char *endpoint, int bind)
+struct place {
+    const char *endpoint;
+    int bind;
+    const char *key, *server_key; /* files; key "none": plaintext */
+};
+
+static struct place place_of(int argc, char **argv, const char *end, int bind)
+{
+    return (struct place){worker_option(argc, argv, end), bind,
+                          worker_option(argc, argv, "key"),
+                          worker_option(argc, argv, "server-key")};
+}
+
+/* The server that is bound here has no handler of keys: it lets everybody in. */
+static void encrypt(void *socket, const struct place *place)
+{
+    struct latent_error err = {0};
+    struct key_pair own;
+    int status;
+    if (strcmp(place->key, "none") == 0) return;
+    if (!place->bind) {
+        status = curve_connect_files(socket, place->key, place->server_key, &err);
+    } else {
+        status = key_file_read_pair(place->key, &own, &err);
+        if (!status) status = curve_serve(socket, &own, "bench");
+    }
+    if (status) worker_absent("no keys: %s", err.text);
+}
+
+static void *socket_new(void *context, int kind, const struct place *place)
 {
     void *socket = zmq_socket(context, kind);
     int no_linger = 0;
     if (!socket) worker_absent("no socket: %s", zmq_strerror(zmq_errno()));
     zmq_setsockopt(socket, ZMQ_LINGER, &no_linger, sizeof no_linger);
-    if ((bind ? zmq_bind : zmq_connect)(socket, endpoint))
-        worker_absent("%s: %s", endpoint, zmq_strerror(zmq_errno()));
+    encrypt(socket, place);
+    if ((place->bind ? zmq_bind : zmq_connect)(socket, place->endpoint))
+        worker_absent("%s: %s", place->endpoint, zmq_strerror(zmq_errno()));
     return socket;
 }
 
 /* ---- the bare server ---- */
 
 /* Answers each message with n_reply bytes until its parent kills it. */
-static void echo_run(const char *in, const char *out, size_t n_reply)
+static void echo_run(int argc, char **argv)
 {
+    const struct place in = place_of(argc, argv, "in", 1),
+                       out = place_of(argc, argv, "out", 1);
+    size_t n_reply = worker_size(argc, argv, "reply-bytes");
     void *context = zmq_ctx_new();
-    void *receiver = socket_new(context, ZMQ_PULL, in, 1);
-    void *sender = socket_new(context, ZMQ_PUB, out, 1);
+    void *receiver = socket_new(context, ZMQ_PULL, &in);
+    void *sender = socket_new(context, ZMQ_PUB, &out);
     char *reply = worker_alloc(n_reply);
     zmq_msg_t part;
     zmq_msg_init(&part);
@@ -109,12 +143,14 @@ static size_t ping_values(void *context, float *out, size_t cap)
     return 1;
 }
 
-static void ping_run(int argc, char **argv, const char *in, const char *out)
+static void ping_run(int argc, char **argv)
 {
+    const struct place in = place_of(argc, argv, "in", 0),
+                       out = place_of(argc, argv, "out", 0);
     void *context = zmq_ctx_new();
     struct ping p = {
-        .sender = socket_new(context, ZMQ_PUSH, in, 0),
-        .receiver = socket_new(context, ZMQ_SUB, out, 0),
+        .sender = socket_new(context, ZMQ_PUSH, &in),
+        .receiver = socket_new(context, ZMQ_SUB, &out),
         .n_bins = worker_size(argc, argv, "bins"),
         .head = {.epoch = 1,
                  .n_bins = 1,
@@ -136,11 +172,9 @@ static void ping_run(int argc, char **argv, const char *in, const char *out)
 
 int main(int argc, char **argv)
 {
-    const char *in = worker_option(argc, argv, "in"),
-               *out = worker_option(argc, argv, "out");
     if (strcmp(worker_option(argc, argv, "role"), "echo") == 0)
-        echo_run(in, out, worker_size(argc, argv, "reply-bytes"));
+        echo_run(argc, argv);
     else
-        ping_run(argc, argv, in, out);
+        ping_run(argc, argv);
     return 0;
 }

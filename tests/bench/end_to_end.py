@@ -1,5 +1,5 @@
 """A bin from a client through latentd and its frame back, beside bare ZeroMQ with the same
-messages: round trips over ipc and tcp on this machine."""
+messages: round trips over ipc, tcp and tcp with CURVE on this machine."""
 import contextlib
 import json
 import os
@@ -14,7 +14,7 @@ from rows import ROWS, prepare
 from workers import Absent, Worker, latentd_command
 
 PATHS = ("gru-sparse", "kalman")  # rows whose models latentd runs here
-TRANSPORTS = ("ipc", "tcp")
+TRANSPORTS = ("ipc", "tcp", "curve")
 BIN_US = 10000
 DAEMONS = {"latentd": "none", "spinning": 1}  # name: spin-ms; it spins at the pace of the bins only
 
@@ -54,11 +54,34 @@ def endpoints(folder, transport, name):
     return tuple(f"tcp://127.0.0.1:{port}" for port in ports)
 
 
-def write_config(folder, name, model_path, ends, spin_ms):
+def make_keys(binaries, folder):
+    """Key files of a server and of a client of it, for CURVE."""
+    keys = {name: pathlib.Path(folder) / f"{name}.key" for name in ("server", "client")}
+    for path in keys.values():
+        subprocess.run([binaries / "latentctl", "keys", path], check=True, capture_output=True)
+    return keys
+
+
+def key_lines(keys):
+    """Of latentd's configuration, before the streams."""
+    if not keys:
+        return ""
+    return (f"secret-key = {keys['server']}_secret\n"
+            f"[client ping]\npublic-key = {keys['client']}\nroles = source consumer\n")
+
+
+def key_options(keys, name):
+    """Of bench_wire, as this one."""
+    if not keys:
+        return ["--key", "none", "--server-key", "none"]
+    return ["--key", f"{keys[name]}_secret", "--server-key", keys["server"]]
+
+
+def write_config(folder, name, model_path, ends, spin_ms, keys=None):
     path = pathlib.Path(folder) / f"{name}.conf"
     path.write_text(f"""[latentd]
 control = ipc://{folder}/{name}.control
-[stream wire]
+{key_lines(keys)}[stream wire]
 model = {model_path}
 input = {ends[0]}
 input-socket = pull
@@ -71,15 +94,15 @@ lease-ms = 60000
     return path
 
 
-def ping_command(binaries, row, model, counts_path, ends):
+def ping_command(binaries, row, model, counts_path, ends, keys=None):
     return [binaries / "bench_wire", "--role", "ping", "--in", ends[0], "--out", ends[1],
             "--bins", row.n_bins, "--channels", model.config["n_channels"], "--bin-us", BIN_US,
-            "--counts", counts_path]
+            "--counts", counts_path, *key_options(keys, "client")]
 
 
-def echo_command(binaries, ends, reply_bytes):
+def echo_command(binaries, ends, reply_bytes, keys):
     return [binaries / "bench_wire", "--role", "echo", "--in", ends[0], "--out", ends[1],
-            "--reply-bytes", reply_bytes]
+            "--reply-bytes", reply_bytes, *key_options(keys, "server")]
 
 
 def stream_times(binaries, folder, name):
@@ -110,11 +133,12 @@ def measure_path(row, transport, binaries, n_rounds, paces_ns):
     with tempfile.TemporaryDirectory(prefix="latent-wire.") as folder, \
             contextlib.ExitStack() as stack:
         model, model_path, counts_path = prepare(row, folder)
+        keys = make_keys(binaries, folder) if transport == "curve" else None
         def client(name, command, ends):
             """The worker that asks the server of this command."""
             stack.enter_context(server(command, theirs))
-            worker = Worker(name, "", ping_command(binaries, row, model, counts_path, ends),
-                            min(mine))
+            worker = Worker(name, "",
+                            ping_command(binaries, row, model, counts_path, ends, keys), min(mine))
             stack.callback(worker.close)
             worker.run(1)
             return worker
@@ -122,11 +146,12 @@ def measure_path(row, transport, binaries, n_rounds, paces_ns):
         workers = {}
         for name, spin_ms in DAEMONS.items():
             ends = endpoints(folder, transport, name)
-            config = write_config(folder, name, model_path, ends, spin_ms)
+            config = write_config(folder, name, model_path, ends, spin_ms, keys)
             workers[name] = client(name, [binaries / "latentd", config], ends)
         reply_bytes = int(workers["latentd"].values()[0])
         ends = endpoints(folder, transport, "bare")
-        workers["bare"] = client("bare", echo_command(binaries, ends, reply_bytes), ends)
+        workers["bare"] = client("bare", echo_command(binaries, ends, reply_bytes, keys),
+                                 ends)
         result = {}
         for pace_ns in paces_ns:
             at_bins = pace_ns == BIN_US * 1000

@@ -113,7 +113,7 @@ class BenchTest(unittest.TestCase):
                 worker.close()
 
     def test_round_trips(self):
-        """Every bin is answered by latentd and by the bare server, over both transports."""
+        """Every bin is answered by latentd and by the bare server, over each transport."""
         row = tiny_row("gru")
         for transport in end_to_end.TRANSPORTS:
             pairs = end_to_end.measure_path(row, transport, BIN, 2, (0, ))

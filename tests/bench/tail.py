@@ -3,11 +3,12 @@ import contextlib
 import os
 import tempfile
 
-from end_to_end import (TRANSPORTS, endpoints, measure_pair, ping_command, server, split_cpus,
+from end_to_end import (endpoints, measure_pair, ping_command, server, split_cpus,
                         write_config)
 from rows import ROWS, prepare
 from workers import Worker
 
+PLAIN_TRANSPORTS = ("ipc", "tcp")  # keys are work of the same threads: end_to_end.py has them
 PRIORITY = 50
 GOAL = 3  # p99.9 in multiples of p50
 DAEMONS = {"SCHED_FIFO": PRIORITY, "ordinary": 0}
@@ -68,7 +69,7 @@ def measure(options, quick):
     print(f"  {'':<35}{'p50':>10}{'p99':>10}{'p99.9':>10}{'max':>10}{'times':>10}")
     row = next(row for row in ROWS if row.name == "gru-sparse")
     report = []
-    for transport in TRANSPORTS:
+    for transport in PLAIN_TRANSPORTS:
         pairs = measure_path(row, transport, options.bin, 2 if quick else 10, PACES_NS)
         for pace_ns, pair in pairs.items():
             label = f"{pace_ns // 1_000_000} ms"
