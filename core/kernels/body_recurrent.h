@@ -23,17 +23,19 @@ INLINE vec gru_vector(const float *given, size_t gate_stride, const vec back[3],
 INLINE void gates_sum(const int n_gates, const int n_blocks, vec *sums,
                       const struct panels *u, const float *x, size_t block)
 {
-    size_t unit_stride = u->cols * PANEL_UNIT;
+    size_t n_in = u->cols, unit_stride = n_in * PANEL_UNIT;
     size_t gate_stride = u->rows / (size_t)n_gates / PANEL_UNIT * unit_stride;
     const float *column = (const float *)u->data + block * unit_stride;
-    for (int s = 0; s < n_blocks * n_gates * UNIT_VECTORS; s++) sums[s] = (vec){0};
-    for (size_t c = 0; c < u->cols; c++, column += PANEL_UNIT)
+    vec own[TILE_VECTORS]; /* of this function alone, so that they stay in registers */
+    for (int s = 0; s < n_blocks * n_gates * UNIT_VECTORS; s++) own[s] = (vec){0};
+    for (size_t c = 0; c < n_in; c++, column += PANEL_UNIT)
         for (int b = 0; b < n_blocks; b++)
             for (int v = 0; v < UNIT_VECTORS; v++)
                 for (int g = 0; g < n_gates; g++)
-                    sums[(b * UNIT_VECTORS + v) * n_gates + g] +=
+                    own[(b * UNIT_VECTORS + v) * n_gates + g] +=
                         x[c] * vec_load(column + (size_t)b * unit_stride +
                                         (size_t)g * gate_stride + v * LANES);
+    for (int s = 0; s < n_blocks * n_gates * UNIT_VECTORS; s++) sums[s] = own[s];
 }
 
 /* Outputs block * 16 .. (block + n_blocks) * 16 - 1 of a step in float32. */
