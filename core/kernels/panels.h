@@ -42,7 +42,8 @@ uint16_t bf16_round(float x);
 float bf16_float(uint16_t x);
 /* Two weights in 32 bits. The first, in the low half, is read exactly. The second is
  * read as all 32 bits of a float32: the first one's bits stand behind its own, which
- * are chosen so that this costs at most half a step; masking them would cost time. */
+ * are chosen so that this is at most half a step from the nearest bfloat16 (which a
+ * file that stores bfloat16 holds); masking them would cost time. */
 uint32_t bf16_pair(float first, float second);
 float bf16_pair_first(uint32_t pair);
 float bf16_pair_second(uint32_t pair);

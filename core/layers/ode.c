@@ -70,6 +70,7 @@ void perceptron_forward(const struct perceptron *l, float *y, const float *x,
     else
         relu(scratch, l->hidden);
     k->matvec(y, &l->second, scratch);
+    memset(y + l->n, 0, (panels_padded(l->n) - l->n) * sizeof *y);
 }
 
 /* Row i of a: which slopes lead to the point where slope i is taken; b: to the end. */

@@ -20,7 +20,8 @@ struct perceptron {
  * first n_unused columns belong to inputs that are always zero. */
 void perceptron_load(struct perceptron *l, struct weights *w, size_t n_unused, size_t n,
                      size_t hidden, const char *prefix);
-/* y [n, rounded up to 16], scratch [hidden, rounded up to 16] */
+/* y [n, rounded up to 16] (behind n: the same whatever was there), scratch [hidden,
+ * rounded up to 16] */
 void perceptron_forward(const struct perceptron *l, float *y, const float *x,
                         float *scratch);
 

@@ -342,7 +342,9 @@ static const struct conf_key stream_keys[] = {
          "So long, at most a bin, before a bin is expected (one bin after the last) "
          "the loop reads the stream's weights and state, which other programs have "
          "pushed out of the caches: the step need not wait for memory. A little "
-         "longer than the slowest step is best."},
+         "longer than the slowest step is best, and a loop of its own: other streams "
+         "of "
+         "the loop wait meanwhile."},
     {.name = NULL}};
 
 static const struct conf_key client_keys[] = {

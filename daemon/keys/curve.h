@@ -6,8 +6,8 @@
 #include "keys/key_file.h"
 
 /* Before zmq_bind. In the socket's context a ZAP handler must answer already: without
- * one libzmq lets everybody in. domain: what the handler is told, not empty. 0, or -1
- * and errno. */
+ * one some builds of libzmq let everybody in. domain: what the handler is told, not
+ * empty. 0, or -1 and errno. */
 int curve_serve(void *socket, const struct key_pair *own, const char *domain);
 /* Before zmq_connect: present own, and talk to nobody but the owner of server. 0, or -1
  * and errno. */

@@ -197,18 +197,20 @@ static int write_text(const char *path, mode_t mode, const char *text,
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
     size_t n = strlen(text);
-    bool written;
+    int error = 0;
 
     if (fd < 0)
         return tool_error(err, LATENT_E_IO, "%s: cannot make it: %s%s", path,
                           strerror(errno),
                           errno == EEXIST ? "; a key is never replaced" : "");
     /* fchmod: the umask may have left less, and nobody could read it. */
-    written =
-        fchmod(fd, mode) == 0 && write(fd, text, n) == (ssize_t)n && fsync(fd) == 0;
-    if (close(fd) == 0 && written) return 0;
+    errno = ENOSPC; /* of a write that is short, which says nothing itself */
+    if (fchmod(fd, mode) || write(fd, text, n) != (ssize_t)n || fsync(fd))
+        error = errno;
+    if (close(fd) && !error) error = errno;
+    if (!error) return 0;
     unlink(path);
-    return tool_error(err, LATENT_E_IO, "%s: cannot write: %s", path, strerror(errno));
+    return tool_error(err, LATENT_E_IO, "%s: cannot write: %s", path, strerror(error));
 }
 
 static int write_secret(const char *path, const char *public, const char *secret,

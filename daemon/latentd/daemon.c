@@ -50,9 +50,10 @@ int daemon_configure(struct daemon *d, const char *path)
     *d = (struct daemon){.t_start_ns = clock_now_ns()};
     if (conf_read(&d->conf, path))
         status = DAEMON_MISCONFIGURED;
-    else
-        status = worse(access_open(&d->access, &d->conf) ? DAEMON_FAILED : DAEMON_OK,
-                       open_streams(d));
+    else {
+        status = access_open(&d->access, &d->conf) ? DAEMON_FAILED : DAEMON_OK;
+        status = worse(status, open_streams(d));
+    }
     print_problems(&d->conf);
     return status;
 }

@@ -1,9 +1,9 @@
 /* The ZAP handler of a ZeroMQ context: says who may connect to its CURVE sockets.
  *
- * Without one libzmq lets everybody in. It is therefore opened before the first such
- * socket and closed after the last; should it fail, its socket stays, so that nobody
- * gets an answer, and latentd ends. It is a thread of its own: nobody who knocks takes
- * time from a stream. */
+ * Without one some builds of libzmq let everybody in (curve.c). It is therefore opened
+ * before the first such socket and closed after the last; should it fail, its socket
+ * stays, so that nobody gets an answer, and latentd ends. It is a thread of its own:
+ * nobody who knocks takes time from a stream. */
 #ifndef LATENTD_ZAP_H
 #define LATENTD_ZAP_H
 

@@ -34,7 +34,7 @@ def bf16_bits(array):
 def bf16_read(array):
     """A matrix of bfloat16 numbers as latentd reads it [rows, cols] float32: the second column of
     each pair has the bits of the first behind its own, which are lowered by one where that is
-    nearer: at most half a step away."""
+    nearer: at most half a step from the nearest bfloat16."""
     own = bf16_bits(array)
     low, high = own[:, 0:-1:2], own[:, 1::2]
     lowered = high - ((low > 0x7fff) & (high & 0x7fff > 0)).astype(np.uint16)

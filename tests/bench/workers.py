@@ -105,7 +105,7 @@ def rtneural_command(headers, row, model, counts_path, folder):
     build = ["g++", "-O3", "-march=native", "-DNDEBUG", *RTNEURAL_FLAGS,
              *(f"-D{name}={size}" for name, size in sizes.items()), f"-I{HERE}", f"-I{headers}",
              f"-I{headers}/modules/Eigen", "-I/usr/include/eigen3", HERE / "peer_rtneural.cpp",
-             "-x", "c", HERE / "worker.c", "-o", program]
+             "-x", "c", HERE / "worker.c", "-x", "c", HERE / "flush.c", "-o", program]
     try:
         subprocess.run(build, check=True, capture_output=True, text=True)
     except FileNotFoundError as error:

@@ -134,7 +134,7 @@ class RolesTest(CurveCase):
         log = self.rig.log.read_text()
         self.assertRegex(log, r"latentd: input: refused key \S{40} of client \w+ from 127.0.0.1: "
                               r"its roles do not allow it")
-        self.assertLess(log.count("refused key"), 10)  # rate-limited: peers try again and again
+        self.assertLessEqual(log.count("refused key"), 4)  # rate-limited: peers try again and again
 
     def test_control(self):
         """A monitor looks, an operator changes, others get no answer."""

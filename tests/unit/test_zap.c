@@ -263,6 +263,17 @@ static void test_real_handshake(void **state)
     zmq_ctx_term(clients);
 }
 
+/* Nobody, not everybody, where libzmq knows the option. */
+static void test_no_handler(void **state)
+{
+    struct fixture *f = *state;
+    void *clients = zmq_ctx_new();
+
+    zap_close(&f->zap);
+    assert_false(is_let_in(f, clients, "input"));
+    zmq_ctx_term(clients);
+}
+
 /* When its socket cannot be used any more, the process is asked to end; and the reason
  * is kept for its exit code. */
 static void test_failure(void **state)
@@ -286,6 +297,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_requests, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_real_handshake, open_fixture,
                                         close_fixture),
+        cmocka_unit_test_setup_teardown(test_no_handler, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_failure, open_fixture, close_fixture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
