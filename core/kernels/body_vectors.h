@@ -60,7 +60,7 @@ INLINE vec vec_set(float x)
 /* All ones in the first n lanes. */
 INLINE ivec lanes_below(size_t n)
 {
-    ivec lane;
+    ivec lane = {0};
     for (int i = 0; i < LANES; i++) lane[i] = i;
     return lane < (ivec){0} + (int32_t)(n < LANES ? n : LANES);
 }

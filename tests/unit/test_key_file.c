@@ -26,7 +26,10 @@ static int place_open(void **state)
 {
     struct place *p = calloc(1, sizeof *p);
     snprintf(p->folder, sizeof p->folder, "/tmp/test-key-file.XXXXXX");
-    if (!mkdtemp(p->folder)) return -1;
+    if (!mkdtemp(p->folder)) {
+        free(p);
+        return -1;
+    }
     snprintf(p->path, sizeof p->path, "%s/k", p->folder);
     snprintf(p->secret_path, sizeof p->secret_path, "%s/k_secret", p->folder);
     *state = p;
