@@ -35,3 +35,22 @@ const char *problem_at(const struct read *r, size_t i)
     assert_int_equal(strncmp(r->conf.problems[i], r->path, n), 0);
     return r->conf.problems[i] + n;
 }
+
+void check_good(const char *text)
+{
+    struct read r;
+    read_text(&r, text);
+    for (size_t i = 0; i < r.conf.n_problems; i++) fail_msg("%s", problem_at(&r, i));
+    assert_int_equal(r.status, 0);
+    conf_free(&r.conf);
+}
+
+void check_problem(const char *text, const char *expected)
+{
+    struct read r;
+    read_text(&r, text);
+    assert_int_equal(r.status, -1);
+    assert_string_equal(problem_at(&r, 0), expected);
+    assert_int_equal(r.conf.n_problems, 1);
+    conf_free(&r.conf);
+}

@@ -18,4 +18,9 @@ struct conf *read_text(struct read *r, const char *text);
 /* The i-th problem, without the file's name. */
 const char *problem_at(const struct read *r, size_t i);
 
+/* The text has no mistake. */
+void check_good(const char *text);
+/* The text has exactly this one mistake. */
+void check_problem(const char *text, const char *expected);
+
 #endif

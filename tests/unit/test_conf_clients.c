@@ -13,24 +13,6 @@
 #define KEY "[latentd]\nsecret-key = d.key_secret\n"
 #define CLIENT "[client rig]\npublic-key = rig.key\nroles = source\n"
 
-static void check_good(const char *text)
-{
-    struct read r;
-    read_text(&r, text);
-    for (size_t i = 0; i < r.conf.n_problems; i++) fail_msg("%s", problem_at(&r, i));
-    conf_free(&r.conf);
-}
-
-static void check_problem(const char *text, const char *expected)
-{
-    struct read r;
-    read_text(&r, text);
-    assert_int_equal(r.status, -1);
-    assert_string_equal(problem_at(&r, 0), expected);
-    assert_int_equal(r.conf.n_problems, 1);
-    conf_free(&r.conf);
-}
-
 static void test_read(void **state)
 {
     struct read r;

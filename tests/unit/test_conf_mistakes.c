@@ -11,17 +11,6 @@
 #include "conf/types.h"
 #include "conf_fixture.h"
 
-/* The text has exactly this one mistake. */
-static void check_problem(const char *text, const char *expected)
-{
-    struct read r;
-    read_text(&r, text);
-    assert_int_equal(r.status, -1);
-    assert_string_equal(problem_at(&r, 0), expected);
-    assert_int_equal(r.conf.n_problems, 1);
-    conf_free(&r.conf);
-}
-
 static void test_unknown_names(void **state)
 {
     (void)state;

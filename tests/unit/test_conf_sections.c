@@ -12,24 +12,6 @@
 #include "conf/types.h"
 #include "conf_fixture.h"
 
-static void check_good(const char *text)
-{
-    struct read r;
-    read_text(&r, text);
-    assert_int_equal(r.status, 0);
-    conf_free(&r.conf);
-}
-
-static void check_problem(const char *text, const char *expected)
-{
-    struct read r;
-    read_text(&r, text);
-    assert_int_equal(r.status, -1);
-    assert_string_equal(problem_at(&r, 0), expected);
-    assert_int_equal(r.conf.n_problems, 1);
-    conf_free(&r.conf);
-}
-
 static void test_clashing_endpoints(void **state)
 {
     static const char *const clashing[][2] = {
