@@ -8,14 +8,6 @@ INLINE vec vec_load_some(const float *p, size_t left)
     return left < LANES ? vec_load_part(p, left) : vec_load(p);
 }
 
-INLINE void vec_store_some(float *p, vec v, size_t left)
-{
-    if (left < LANES)
-        vec_store_part(p, v, left);
-    else
-        vec_store(p, v);
-}
-
 static bool finite_array(const float *x, size_t n)
 {
     vec zero = {0}; /* what is not finite, less itself, is NaN */
@@ -29,7 +21,7 @@ static bool finite_array(const float *x, size_t n)
 static void scale_array(float *x, size_t n, float factor)
 {
     for (size_t i = 0; i < n; i += LANES)
-        vec_store_some(x + i, vec_load_some(x + i, n - i) * factor, n - i);
+        vec_store_part(x + i, vec_load_some(x + i, n - i) * factor, n - i);
 }
 
 /* Four at a time: those that are not zero, moved together. What lies behind them is
