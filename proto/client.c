@@ -137,13 +137,10 @@ static int open_all(latent_client *c, const char *endpoint, const char *stream,
     status = open_socket(c, endpoint, keys);
     if (status == 0) return 0;
     if (status > 0)
-        return open_failed(err,
-                           "client of %s: a key is damaged; expected 40 letters of "
-                           "Z85 each",
+        return open_failed(err, "client of %s: a key is damaged; expected 40 letters of Z85 each",
                            stream);
     return open_failed(err,
-                       "%s: cannot connect: %s; expected an endpoint such as "
-                       "tcp://127.0.0.1:5571",
+                       "%s: cannot connect: %s; expected an endpoint such as tcp://127.0.0.1:5571",
                        endpoint, zmq_strerror(errno));
 }
 
@@ -170,10 +167,8 @@ int latent_client_open(latent_client **out, const char *endpoint, const char *st
     return open_client(out, endpoint, stream, NULL, err);
 }
 
-int latent_client_open_encrypted(latent_client **out, const char *endpoint,
-                                 const char *stream,
-                                 const struct latent_client_keys *keys,
-                                 struct latent_error *err)
+int latent_client_open_encrypted(latent_client **out, const char *endpoint, const char *stream,
+                                 const struct latent_client_keys *keys, struct latent_error *err)
 {
     return open_client(out, endpoint, stream, keys, err);
 }
@@ -215,8 +210,8 @@ static int info_load(struct info_slot *slot, const void *payload, size_t n)
     for (size_t i = 0; i < m->n_readout; i++) {
         const Latent__V1__ReadoutInfo *r = m->readout[i];
 
-        slot->fields[i] = (struct latent_readout){r->name, r->unit, r->neutral,
-                                                  r->min,  r->max,  r->slew};
+        slot->fields[i] =
+            (struct latent_readout){r->name, r->unit, r->neutral, r->min, r->max, r->slew};
         slot->neutral[i] = r->neutral;
     }
     return 0;
@@ -227,8 +222,7 @@ static int on_info(latent_client *c, const void *payload, size_t n)
     struct info_slot slot = {0};
 
     if (info_load(&slot, payload, n)) return -1;
-    if (c->infos[0].message &&
-        c->infos[0].message->decoder_id == slot.message->decoder_id) {
+    if (c->infos[0].message && c->infos[0].message->decoder_id == slot.message->decoder_id) {
         info_free(&c->infos[0]);
     } else {
         info_free(&c->infos[1]);
@@ -289,14 +283,12 @@ static bool topic_is(zmq_msg_t *part, const char *topic)
  * else. */
 static int dispatch(latent_client *c, zmq_msg_t *topic, zmq_msg_t *payload)
 {
-    bool is_frame = topic_is(topic, c->frame_topic),
-         is_info = topic_is(topic, c->info_topic);
+    bool is_frame = topic_is(topic, c->frame_topic), is_info = topic_is(topic, c->info_topic);
     int status = -1;
 
     if (!is_frame && !is_info) return 0;
     if (zmq_msg_size(payload) > 0)
-        status = (is_frame ? on_frame : on_info)(c, zmq_msg_data(payload),
-                                                 zmq_msg_size(payload));
+        status = (is_frame ? on_frame : on_info)(c, zmq_msg_data(payload), zmq_msg_size(payload));
     if (status) c->counts.refused++;
     return is_frame && !status;
 }
@@ -332,8 +324,7 @@ static int receive(latent_client *c)
 
 static int64_t age_at(const latent_client *c, int64_t now)
 {
-    uint64_t offset =
-        is_local(c, &c->frame) ? 0 : (uint64_t)c->foreign.smallest_offset_ns;
+    uint64_t offset = is_local(c, &c->frame) ? 0 : (uint64_t)c->foreign.smallest_offset_ns;
 
     return difference_ns(now, c->frame.t_publish_ns + offset);
 }
@@ -393,12 +384,10 @@ static const char *unfit(latent_client *c, const Latent__V1__Info *info)
         return "the decoder changed and its info has not come yet";
     if (values->n_readout != info->n_readout)
         return "the frame carries another number of readout values than its info names";
-    if (!all_finite(values->readout, values->n_readout))
-        return "the readout is not finite";
+    if (!all_finite(values->readout, values->n_readout)) return "the readout is not finite";
     age_ns = age_at(c, now_ns());
     if (age_ns < 0)
-        return "published in the future: the clocks of publisher and subscriber "
-               "disagree";
+        return "published in the future: the clocks of publisher and subscriber disagree";
     if ((uint64_t)age_ns < c->frame.valid_for_ns) return NULL;
     snprintf(c->reason, sizeof c->reason, "expired: %.1f ms old, valid for %.1f ms",
              (double)age_ns / 1e6, (double)c->frame.valid_for_ns / 1e6);
@@ -411,8 +400,7 @@ static const struct info_slot *info_of_frame(const latent_client *c)
 {
     const struct info_slot *other = &c->infos[1];
 
-    if (c->has_frame && other->message &&
-        other->message->decoder_id == c->frame.decoder_id)
+    if (c->has_frame && other->message && other->message->decoder_id == c->frame.decoder_id)
         return other;
     return &c->infos[0];
 }

@@ -13,7 +13,7 @@ typedef struct latent_client latent_client;
 
 struct latent_client_counts {
     uint64_t received; /* frames */
-    uint64_t lost; /* frames the publisher sent and we did not get: holes in pub_seq */
+    uint64_t lost;     /* frames the publisher sent and we did not get: holes in pub_seq */
     uint64_t restarts; /* times pub_seq started again */
     uint64_t refused;  /* messages that were no Frame or Info */
 };
@@ -22,8 +22,8 @@ struct latent_client_counts {
 struct latent_client_readout {
     uint32_t n;
     const struct latent_readout *fields; /* [n] names, units, neutral values, limits */
-    const float *values; /* [n] of the newest frame; neutral when reason is set */
-    const char *reason;  /* NULL: fresh. Otherwise why the values are neutral */
+    const float *values;                 /* [n] of the newest frame; neutral when reason is set */
+    const char *reason;                  /* NULL: fresh. Otherwise why the values are neutral */
 };
 
 /* For an output that is encrypted (CURVE): texts of 40 letters, as key files hold them.
@@ -39,10 +39,8 @@ int latent_client_open(latent_client **out, const char *endpoint, const char *st
                        struct latent_error *err);
 /* The same to an encrypted output. Whether latentd lets us in shows in that frames
  * come. */
-int latent_client_open_encrypted(latent_client **out, const char *endpoint,
-                                 const char *stream,
-                                 const struct latent_client_keys *keys,
-                                 struct latent_error *err);
+int latent_client_open_encrypted(latent_client **out, const char *endpoint, const char *stream,
+                                 const struct latent_client_keys *keys, struct latent_error *err);
 /* Wait up to timeout_ms (-1: for ever) for a frame, take all that were published until
  * then, give the newest: 1, or 0 when there was none. It returns however fast a
  * publisher pours: after the first frame that is newer than the call's last wait. Its

@@ -14,13 +14,13 @@
 /* Why a message or bin was refused; the ledgers count each by name. */
 enum wire_refusal {
     WIRE_OK = 0,
-    WIRE_REFUSED_LENGTH, /* empty, above the stream's bound, or not two parts */
-    WIRE_REFUSED_FORMAT, /* not a Bins message, no bins or more than WIRE_MAX_BINS,
+    WIRE_REFUSED_LENGTH,   /* empty, above the stream's bound, or not two parts */
+    WIRE_REFUSED_FORMAT,   /* not a Bins message, no bins or more than WIRE_MAX_BINS,
                           * unknown encoding, unpack arena exhausted */
-    WIRE_REFUSED_SHAPE,  /* channel count, bin width, or bytes of counts do not fit the
+    WIRE_REFUSED_SHAPE,    /* channel count, bin width, or bytes of counts do not fit the
                             model */
     WIRE_REFUSED_SEQUENCE, /* reserved for epoch, sequence, time */
-    WIRE_REFUSED_VALUE, /* non-finite, or channel index out of range or not ascending */
+    WIRE_REFUSED_VALUE,    /* non-finite, or channel index out of range or not ascending */
 };
 #define WIRE_N_REFUSALS 6
 const char *wire_refusal_name(enum wire_refusal r); /* "length", "format", ... */
@@ -57,14 +57,13 @@ struct wire_bin {
  * next use. LENGTH for an empty payload, SHAPE for no or more than WIRE_MAX_CHANNELS
  * channels; whether the channels and the bin width are the model's is for the caller to
  * check before wire_bin_counts. */
-enum wire_refusal wire_unpack_bins(struct wire_arena *arena, const void *payload,
-                                   size_t n, struct wire_bins *out);
+enum wire_refusal wire_unpack_bins(struct wire_arena *arena, const void *payload, size_t n,
+                                   struct wire_bins *out);
 void wire_bin_at(const struct wire_bins *bins, size_t i, struct wire_bin *out);
 /* Bytes of bin i as float counts [bins->n_channels]: WIRE_REFUSED_SHAPE when the bytes
  * do not fit n_channels, WIRE_REFUSED_VALUE for non-finite floats or a channel index
  * out of range or not ascending (counts then hold nothing of use). */
-enum wire_refusal wire_bin_counts(const struct wire_bins *bins, size_t i,
-                                  float *counts);
+enum wire_refusal wire_bin_counts(const struct wire_bins *bins, size_t i, float *counts);
 
 /* Pack counts [head->n_bins][head->n_channels] with the narrowest encoding that holds
  * all of them exactly; counts that are negative, not whole or above 65535 travel as
@@ -72,9 +71,8 @@ enum wire_refusal wire_bin_counts(const struct wire_bins *bins, size_t i,
  * cap is too small (wire_bins_bound tells) or n_bins or n_channels is 0 or above its
  * bound. marks, event_ids may be NULL. */
 size_t wire_bins_bound(size_t n_bins, size_t n_channels);
-size_t wire_pack_bins(const struct wire_bins *head, const float *counts,
-                      const uint32_t *marks, const uint64_t *event_ids, uint8_t *buf,
-                      size_t cap);
+size_t wire_pack_bins(const struct wire_bins *head, const float *counts, const uint32_t *marks,
+                      const uint64_t *event_ids, uint8_t *buf, size_t cap);
 
 struct wire_frame {
     uint64_t epoch, seq, pub_seq;

@@ -14,8 +14,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "counts are little-end
 
 /* ---- unpacking ---- */
 
-enum wire_refusal wire_unpack_bins(struct wire_arena *arena, const void *payload,
-                                   size_t n, struct wire_bins *out)
+enum wire_refusal wire_unpack_bins(struct wire_arena *arena, const void *payload, size_t n,
+                                   struct wire_bins *out)
 {
     ProtobufCAllocator allocator = wire_arena_allocator(arena);
     const Latent__V1__Bins *m;
@@ -24,8 +24,7 @@ enum wire_refusal wire_unpack_bins(struct wire_arena *arena, const void *payload
     m = latent__v1__bins__unpack(&allocator, n, payload);
     if (!m || m->n_bins == 0 || m->n_bins > WIRE_MAX_BINS) return WIRE_REFUSED_FORMAT;
     if ((unsigned)m->encoding >= N_ENCODINGS) return WIRE_REFUSED_FORMAT;
-    if (m->n_channels == 0 || m->n_channels > WIRE_MAX_CHANNELS)
-        return WIRE_REFUSED_SHAPE;
+    if (m->n_channels == 0 || m->n_channels > WIRE_MAX_CHANNELS) return WIRE_REFUSED_SHAPE;
     out->epoch = m->epoch;
     out->seq = m->seq;
     out->t_source_ns = m->t_source_ns;
@@ -50,11 +49,9 @@ void wire_bin_at(const struct wire_bins *bins, size_t i, struct wire_bin *out)
     out->event_id = bin->event_id;
 }
 
-typedef enum wire_refusal decode_fn(const struct wire_bin *bin, size_t n_channels,
-                                    float *counts);
+typedef enum wire_refusal decode_fn(const struct wire_bin *bin, size_t n_channels, float *counts);
 
-static enum wire_refusal decode_u8(const struct wire_bin *bin, size_t n_channels,
-                                   float *counts)
+static enum wire_refusal decode_u8(const struct wire_bin *bin, size_t n_channels, float *counts)
 {
     if (bin->n_bytes != n_channels) return WIRE_REFUSED_SHAPE;
     for (size_t c = 0; c < n_channels; c++) counts[c] = (float)bin->counts[c];
@@ -66,23 +63,19 @@ static unsigned u16_at(const uint8_t *p)
     return p[0] | (unsigned)p[1] << 8;
 }
 
-static enum wire_refusal decode_u16(const struct wire_bin *bin, size_t n_channels,
-                                    float *counts)
+static enum wire_refusal decode_u16(const struct wire_bin *bin, size_t n_channels, float *counts)
 {
     if (bin->n_bytes != 2 * n_channels) return WIRE_REFUSED_SHAPE;
-    for (size_t c = 0; c < n_channels; c++)
-        counts[c] = (float)u16_at(bin->counts + 2 * c);
+    for (size_t c = 0; c < n_channels; c++) counts[c] = (float)u16_at(bin->counts + 2 * c);
     return WIRE_OK;
 }
 
-static enum wire_refusal decode_pairs(const struct wire_bin *bin, size_t n_channels,
-                                      float *counts)
+static enum wire_refusal decode_pairs(const struct wire_bin *bin, size_t n_channels, float *counts)
 {
     size_t n_pairs = bin->n_bytes / PAIR_BYTES;
     size_t lowest = 0; /* that the next channel may be */
 
-    if (bin->n_bytes % PAIR_BYTES != 0 || n_pairs > n_channels)
-        return WIRE_REFUSED_SHAPE;
+    if (bin->n_bytes % PAIR_BYTES != 0 || n_pairs > n_channels) return WIRE_REFUSED_SHAPE;
     memset(counts, 0, n_channels * sizeof *counts);
     for (size_t i = 0; i < n_pairs; i++) {
         const uint8_t *pair = bin->counts + PAIR_BYTES * i;
@@ -95,8 +88,7 @@ static enum wire_refusal decode_pairs(const struct wire_bin *bin, size_t n_chann
     return WIRE_OK;
 }
 
-static enum wire_refusal decode_f32(const struct wire_bin *bin, size_t n_channels,
-                                    float *counts)
+static enum wire_refusal decode_f32(const struct wire_bin *bin, size_t n_channels, float *counts)
 {
     if (bin->n_bytes != n_channels * sizeof *counts) return WIRE_REFUSED_SHAPE;
     memcpy(counts, bin->counts, bin->n_bytes);
@@ -138,8 +130,7 @@ static uint32_t encoding_narrowest(const float *counts, size_t n)
     for (size_t c = 0; c < n; c++) {
         /* The range first: converting a float outside of it is undefined. NaN fails it
          * too. */
-        if (!(counts[c] >= 0.0f && counts[c] <= 65535.0f))
-            return LATENT__V1__ENCODING__F32;
+        if (!(counts[c] >= 0.0f && counts[c] <= 65535.0f)) return LATENT__V1__ENCODING__F32;
         if (counts[c] != (float)(unsigned)counts[c]) return LATENT__V1__ENCODING__F32;
         if (counts[c] > largest) largest = counts[c];
     }
@@ -271,8 +262,7 @@ static size_t put_bin(uint32_t encoding, const float *counts, size_t n_channels,
 }
 
 /* Everything of Bins but its bins; the bytes written, or 0 when they do not fit. */
-static size_t put_head(const struct wire_bins *head, uint32_t encoding, uint8_t *buf,
-                       size_t cap)
+static size_t put_head(const struct wire_bins *head, uint32_t encoding, uint8_t *buf, size_t cap)
 {
     Latent__V1__Bins m = LATENT__V1__BINS__INIT;
 
@@ -293,9 +283,8 @@ size_t wire_bins_bound(size_t n_bins, size_t n_channels)
     return head_bytes + n_bins * (bin_overhead + n_channels * sizeof(float));
 }
 
-size_t wire_pack_bins(const struct wire_bins *head, const float *counts,
-                      const uint32_t *marks, const uint64_t *event_ids, uint8_t *buf,
-                      size_t cap)
+size_t wire_pack_bins(const struct wire_bins *head, const float *counts, const uint32_t *marks,
+                      const uint64_t *event_ids, uint8_t *buf, size_t cap)
 {
     size_t n_channels = head->n_channels, used;
     uint32_t encoding;
@@ -308,8 +297,7 @@ size_t wire_pack_bins(const struct wire_bins *head, const float *counts,
         const struct wire_bin bin = {.marks = marks ? marks[i] : 0,
                                      .event_id = event_ids ? event_ids[i] : 0};
 
-        used = put_bin(encoding, counts + i * n_channels, n_channels, &bin, buf, used,
-                       cap);
+        used = put_bin(encoding, counts + i * n_channels, n_channels, &bin, buf, used, cap);
     }
     return used;
 }

@@ -90,6 +90,7 @@ runner=(env)
 
 stage_lint() {
     step lint style /usr/bin/python3 tests/lint/style.py "$source_dir"
+    step lint format /usr/bin/python3 tests/lint/format.py "$source_dir"
     step lint layering /usr/bin/python3 tests/lint/layering.py "$source_dir"
 }
 

@@ -12,9 +12,8 @@
  * LATENT_E_NOMEM. */
 static size_t size_round_up(size_t n)
 {
-    return n > SIZE_MAX - ARENA_ALIGN
-               ? SIZE_MAX
-               : (n + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+    return n > SIZE_MAX - ARENA_ALIGN ? SIZE_MAX
+                                      : (n + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
 }
 
 static size_t size_add(size_t a, size_t b)

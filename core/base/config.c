@@ -12,14 +12,12 @@
 #define FOUND_TEXT 64 /* bytes of a value shown in an error */
 #define NEAR_KEY 48   /* longest key compared for nearness */
 
-void config_init(struct config *c, json_t *object, const char *where,
-                 struct latent_error *err)
+void config_init(struct config *c, json_t *object, const char *where, struct latent_error *err)
 {
     *c = (struct config){.object = object, .where = where, .err = err};
 }
 
-/* Differing characters between two short words: insert, delete, replace (Levenshtein).
- */
+/* Differing characters between two short words: insert, delete, replace (Levenshtein). */
 static size_t word_distance(const char *a, const char *b)
 {
     size_t row[NEAR_KEY + 1], n_b = strlen(b);
@@ -41,10 +39,8 @@ static size_t word_distance(const char *a, const char *b)
 /* Near enough to be a slip of the pen: two letters, or a third of the word. */
 static bool word_is_near(const char *a, const char *b, size_t *nearest)
 {
-    size_t distance = word_distance(a, b),
-           allowed = strlen(a) / 3 > 2 ? strlen(a) / 3 : 2;
-    if (distance > allowed || distance >= strlen(a) || distance >= *nearest)
-        return false;
+    size_t distance = word_distance(a, b), allowed = strlen(a) / 3 > 2 ? strlen(a) / 3 : 2;
+    if (distance > allowed || distance >= strlen(a) || distance >= *nearest) return false;
     *nearest = distance;
     return true;
 }
@@ -66,8 +62,7 @@ static void config_mark_read(struct config *c, const char *key)
     memcpy(c->seen + used + n, "\n", 2);
 }
 
-int config_refuse(struct config *c, int status, const char *key, const char *format,
-                  ...)
+int config_refuse(struct config *c, int status, const char *key, const char *format, ...)
 {
     if (c->status) return c->status;
     char text[LATENT_ERROR_TEXT];
@@ -93,20 +88,17 @@ static void config_refuse_value(struct config *c, const char *key, const json_t 
 }
 
 /* A missing key is often a misspelt one: name the unread key that is nearest. */
-static void config_refuse_missing(struct config *c, const char *key,
-                                  const char *expected)
+static void config_refuse_missing(struct config *c, const char *key, const char *expected)
 {
     const char *near = NULL, *other;
     size_t nearest = NEAR_KEY;
     json_t *value;
     json_object_foreach(c->object, other, value)
     {
-        if (!config_was_read(c, other) && word_is_near(key, other, &nearest))
-            near = other;
+        if (!config_was_read(c, other) && word_is_near(key, other, &nearest)) near = other;
     }
     config_refuse(c, LATENT_E_CONFIG, key, "is missing: expected %s%s%s%s", expected,
-                  near ? ", found \"" : "", near ? near : "",
-                  near ? "\" (misspelt?)" : "");
+                  near ? ", found \"" : "", near ? near : "", near ? "\" (misspelt?)" : "");
 }
 
 json_t *config_value(struct config *c, const char *key)
@@ -146,8 +138,7 @@ long long config_int(struct config *c, const char *key, long long min, long long
 bool config_bool(struct config *c, const char *key)
 {
     json_t *value = config_required(c, key, "true or false");
-    if (value && !json_is_boolean(value))
-        config_refuse_value(c, key, value, "true or false");
+    if (value && !json_is_boolean(value)) config_refuse_value(c, key, value, "true or false");
     return json_is_true(value);
 }
 
@@ -174,8 +165,8 @@ const char *config_string(struct config *c, const char *key)
 const char *config_text(struct config *c, const char *key, size_t max_bytes)
 {
     char expected[96];
-    snprintf(expected, sizeof expected,
-             "a string of 1 to %zu bytes without control characters", max_bytes);
+    snprintf(expected, sizeof expected, "a string of 1 to %zu bytes without control characters",
+             max_bytes);
     json_t *value = config_required(c, key, expected);
     if (!value) return "";
     size_t n = json_string_length(value);
@@ -185,12 +176,10 @@ const char *config_text(struct config *c, const char *key, size_t max_bytes)
     return "";
 }
 
-json_t *config_array(struct config *c, const char *key, size_t min_items,
-                     size_t max_items)
+json_t *config_array(struct config *c, const char *key, size_t min_items, size_t max_items)
 {
     char expected[96];
-    snprintf(expected, sizeof expected, "a list of %zu to %zu items", min_items,
-             max_items);
+    snprintf(expected, sizeof expected, "a list of %zu to %zu items", min_items, max_items);
     if (min_items == max_items)
         snprintf(expected, sizeof expected, "a list of %zu items", min_items);
     json_t *value = config_required(c, key, expected);
@@ -216,8 +205,7 @@ int config_choice(struct config *c, const char *key, const char *const *words)
     char expected[256] = "one of";
     for (size_t i = 0; words[i]; i++) {
         size_t used = strlen(expected);
-        snprintf(expected + used, sizeof expected - used, "%s \"%s\"", i ? "," : "",
-                 words[i]);
+        snprintf(expected + used, sizeof expected - used, "%s \"%s\"", i ? "," : "", words[i]);
     }
     json_t *value = config_required(c, key, expected);
     for (int i = 0; json_is_string(value) && words[i]; i++)
@@ -227,8 +215,8 @@ int config_choice(struct config *c, const char *key, const char *const *words)
 }
 
 /* The key read that is nearest to an unknown one; NULL when none is near. */
-static const char *config_nearest(const struct config *c, const char *unknown,
-                                  char *near, size_t size)
+static const char *config_nearest(const struct config *c, const char *unknown, char *near,
+                                  size_t size)
 {
     size_t nearest = NEAR_KEY;
     bool found = false;
@@ -255,8 +243,8 @@ int config_finish(struct config *c)
         char near[NEAR_KEY + 1];
         const char *known = config_nearest(c, key, near, sizeof near);
         config_refuse(c, LATENT_E_CONFIG, NULL, "unknown key \"%.80s\": %s%s%s", key,
-                      known ? "nearest known key \"" : "expected no such key",
-                      known ? known : "", known ? "\"" : "");
+                      known ? "nearest known key \"" : "expected no such key", known ? known : "",
+                      known ? "\"" : "");
     }
     return c->status;
 }

@@ -34,14 +34,13 @@ const char *tensor_type_name(enum tensor_type type)
     return types[type].name;
 }
 
-const char *tensor_shape_text(char text[TENSOR_SHAPE_TEXT], size_t n_dims,
-                              const size_t *shape)
+const char *tensor_shape_text(char text[TENSOR_SHAPE_TEXT], size_t n_dims, const size_t *shape)
 {
     size_t used = 0;
     text[used++] = '[';
     for (size_t i = 0; i < n_dims; i++)
-        used += (size_t)snprintf(text + used, TENSOR_SHAPE_TEXT - used,
-                                 i ? ",%zu" : "%zu", shape[i]);
+        used +=
+            (size_t)snprintf(text + used, TENSOR_SHAPE_TEXT - used, i ? ",%zu" : "%zu", shape[i]);
     memcpy(text + used, "]", 2);
     return text;
 }
@@ -51,17 +50,16 @@ static int read_type(struct tensor *t, const json_t *value, struct latent_error 
 {
     const char *found = json_string_value(value);
     if (!found)
-        return error_set(err, LATENT_E_FORMAT,
-                         "tensor \"%s\": expected \"dtype\" to be a string", t->name);
+        return error_set(err, LATENT_E_FORMAT, "tensor \"%s\": expected \"dtype\" to be a string",
+                         t->name);
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (strcmp(found, types[i].name) != 0) continue;
         t->type = (enum tensor_type)i;
         return 0;
     }
-    return error_set(
-        err, LATENT_E_TENSOR,
-        "tensor \"%s\": expected type F32, F64, BF16 or I8, found \"%.40s\"", t->name,
-        found);
+    return error_set(err, LATENT_E_TENSOR,
+                     "tensor \"%s\": expected type F32, F64, BF16 or I8, found \"%.40s\"", t->name,
+                     found);
 }
 
 /* A whole number that fits size_t. */
@@ -75,14 +73,13 @@ static bool size_from_json(size_t *out, const json_t *value)
 static int read_shape(struct tensor *t, const json_t *value, struct latent_error *err)
 {
     if (!json_is_array(value))
-        return error_set(
-            err, LATENT_E_FORMAT,
-            "tensor \"%s\": expected \"shape\" to be a list, found another value",
-            t->name);
+        return error_set(err, LATENT_E_FORMAT,
+                         "tensor \"%s\": expected \"shape\" to be a list, found another value",
+                         t->name);
     if (json_array_size(value) > SAFETENSORS_MAX_DIMS)
         return error_set(err, LATENT_E_FORMAT,
-                         "tensor \"%s\": expected at most %d dimensions, found %zu",
-                         t->name, SAFETENSORS_MAX_DIMS, json_array_size(value));
+                         "tensor \"%s\": expected at most %d dimensions, found %zu", t->name,
+                         SAFETENSORS_MAX_DIMS, json_array_size(value));
     t->n_dims = json_array_size(value);
     t->n_elements = 1;
     bool fits = true;
@@ -91,64 +88,56 @@ static int read_shape(struct tensor *t, const json_t *value, struct latent_error
         if (!size_from_json(&t->shape[i], json_array_get(value, i)))
             return error_set(err, LATENT_E_FORMAT,
                              "tensor \"%s\": expected shape[%zu] to be a whole number, "
-                             "found another "
-                             "value",
+                             "found another value",
                              t->name, i);
         fits &= !__builtin_mul_overflow(t->n_elements, t->shape[i], &t->n_elements);
     }
     fits &= !__builtin_mul_overflow(t->n_elements, types[t->type].size, &t->n_bytes);
     char text[TENSOR_SHAPE_TEXT];
     if (!fits)
-        return error_set(
-            err, LATENT_E_FORMAT,
-            "tensor \"%s\": expected a size that fits memory, found shape %s", t->name,
-            tensor_shape_text(text, t->n_dims, t->shape));
+        return error_set(err, LATENT_E_FORMAT,
+                         "tensor \"%s\": expected a size that fits memory, found shape %s", t->name,
+                         tensor_shape_text(text, t->n_dims, t->shape));
     return 0;
 }
 
 /* [begin, end) must lie inside the data and hold exactly the tensor. */
-static int read_offsets(struct tensor *t, const json_t *value,
-                        const unsigned char *data, size_t n_data,
-                        struct latent_error *err)
+static int read_offsets(struct tensor *t, const json_t *value, const unsigned char *data,
+                        size_t n_data, struct latent_error *err)
 {
     size_t begin, end;
-    if (json_array_size(value) != 2 ||
-        !size_from_json(&begin, json_array_get(value, 0)) ||
+    if (json_array_size(value) != 2 || !size_from_json(&begin, json_array_get(value, 0)) ||
         !size_from_json(&end, json_array_get(value, 1)))
-        return error_set(
-            err, LATENT_E_FORMAT,
-            "tensor \"%s\": expected \"data_offsets\" to be two whole numbers",
-            t->name);
+        return error_set(err, LATENT_E_FORMAT,
+                         "tensor \"%s\": expected \"data_offsets\" to be two whole numbers",
+                         t->name);
     if (begin > end || end > n_data)
-        return error_set(
-            err, LATENT_E_FORMAT,
-            "tensor \"%s\": expected data_offsets inside the %zu bytes of data, found "
-            "[%zu,%zu]: the file is cut or damaged",
-            t->name, n_data, begin, end);
+        return error_set(err, LATENT_E_FORMAT,
+                         "tensor \"%s\": expected data_offsets inside the %zu bytes of data, found "
+                         "[%zu,%zu]: the file is cut or damaged",
+                         t->name, n_data, begin, end);
     char text[TENSOR_SHAPE_TEXT];
     if (end - begin != t->n_bytes)
         return error_set(
             err, LATENT_E_FORMAT,
-            "tensor \"%s\": expected %zu bytes for %s %s, found data_offsets [%zu,%zu]",
-            t->name, t->n_bytes, types[t->type].name,
-            tensor_shape_text(text, t->n_dims, t->shape), begin, end);
+            "tensor \"%s\": expected %zu bytes for %s %s, found data_offsets [%zu,%zu]", t->name,
+            t->n_bytes, types[t->type].name, tensor_shape_text(text, t->n_dims, t->shape), begin,
+            end);
     t->data = data + begin;
     return 0;
 }
 
-static int read_tensor(struct tensor *t, const json_t *object,
-                       const unsigned char *data, size_t n_data,
-                       struct latent_error *err)
+static int read_tensor(struct tensor *t, const json_t *object, const unsigned char *data,
+                       size_t n_data, struct latent_error *err)
 {
     const json_t *type = json_object_get(object, "dtype");
     const json_t *shape = json_object_get(object, "shape");
     const json_t *offsets = json_object_get(object, "data_offsets");
     if (json_object_size(object) != 3 || !type || !shape || !offsets)
-        return error_set(
-            err, LATENT_E_FORMAT,
-            "tensor \"%s\": expected an object of dtype, shape, data_offsets and no "
-            "other key",
-            t->name);
+        return error_set(err, LATENT_E_FORMAT,
+                         "tensor \"%s\": expected an object of dtype, shape, data_offsets and no "
+                         "other key",
+                         t->name);
     int status = read_type(t, type, err);
     if (!status) status = read_shape(t, shape, err);
     if (!status) status = read_offsets(t, offsets, data, n_data, err);
@@ -156,42 +145,36 @@ static int read_tensor(struct tensor *t, const json_t *object,
 }
 
 /* "__metadata__": strings only; latent.config is kept. */
-static int read_metadata(struct safetensors *st, json_t *object,
-                         struct latent_error *err)
+static int read_metadata(struct safetensors *st, json_t *object, struct latent_error *err)
 {
     if (!json_is_object(object))
-        return error_set(err, LATENT_E_FORMAT,
-                         "__metadata__: expected an object of strings");
+        return error_set(err, LATENT_E_FORMAT, "__metadata__: expected an object of strings");
     const char *key;
     json_t *value;
     json_object_foreach(object, key, value)
     {
         if (!json_is_string(value))
-            return error_set(
-                err, LATENT_E_FORMAT,
-                "__metadata__: expected \"%.80s\" to be a string, found another value",
-                key);
+            return error_set(err, LATENT_E_FORMAT,
+                             "__metadata__: expected \"%.80s\" to be a string, found another value",
+                             key);
     }
     const char *config = json_string_value(json_object_get(object, "latent.config"));
     if (!config) return 0;
     st->config = strdup(config);
-    return st->config ? 0
-                      : error_set(err, LATENT_E_NOMEM, "latent.config: out of memory");
+    return st->config ? 0 : error_set(err, LATENT_E_NOMEM, "latent.config: out of memory");
 }
 
 static int check_name(const char *name, struct latent_error *err)
 {
-    if (name[0] && strlen(name) <= SAFETENSORS_MAX_NAME && text_is_clean(name))
-        return 0;
+    if (name[0] && strlen(name) <= SAFETENSORS_MAX_NAME && text_is_clean(name)) return 0;
     return error_set(
         err, LATENT_E_FORMAT,
-        "tensor \"%.80s\": expected a name of 1 to %u bytes without control characters",
-        name, SAFETENSORS_MAX_NAME);
+        "tensor \"%.80s\": expected a name of 1 to %u bytes without control characters", name,
+        SAFETENSORS_MAX_NAME);
 }
 
 /* One block holds the tensors and, behind them, their names. */
-static int allocate_tensors(struct safetensors *st, json_t *root,
-                            struct latent_error *err)
+static int allocate_tensors(struct safetensors *st, json_t *root, struct latent_error *err)
 {
     size_t n_tensors = 0, n_name_bytes = 0;
     const char *key;
@@ -206,8 +189,7 @@ static int allocate_tensors(struct safetensors *st, json_t *root,
     }
     st->tensors = calloc(1, n_tensors * sizeof *st->tensors + n_name_bytes + 1);
     if (!st->tensors)
-        return error_set(err, LATENT_E_NOMEM, "header: out of memory for %zu tensors",
-                         n_tensors);
+        return error_set(err, LATENT_E_NOMEM, "header: out of memory for %zu tensors", n_tensors);
     st->n_tensors = n_tensors;
     return 0;
 }
@@ -252,8 +234,8 @@ static int compare_names(const void *a, const void *b)
 
 /* Laid end to end the tensors must be the data: no gap, no overlap, nothing behind the
  * last. */
-static int check_tiling(struct safetensors *st, const unsigned char *data,
-                        size_t n_data, struct latent_error *err)
+static int check_tiling(struct safetensors *st, const unsigned char *data, size_t n_data,
+                        struct latent_error *err)
 {
     qsort(st->tensors, st->n_tensors, sizeof *st->tensors, compare_places);
     size_t end = 0;
@@ -266,16 +248,14 @@ static int check_tiling(struct safetensors *st, const unsigned char *data,
                              "tensor \"%s\": expected to begin at byte %zu of the "
                              "data, where \"%s\" "
                              "ends, found %zu: %s",
-                             t->name, end, last, begin,
-                             begin < end ? "they overlap" : "a gap");
+                             t->name, end, last, begin, begin < end ? "they overlap" : "a gap");
         end = begin + t->n_bytes;
         last = t->name;
     }
     if (end != n_data)
         return error_set(err, LATENT_E_FORMAT,
                          "expected the file to end with tensor \"%s\" at byte %zu of "
-                         "the data, found "
-                         "%zu bytes more",
+                         "the data, found %zu bytes more",
                          last, end, n_data - end);
     qsort(st->tensors, st->n_tensors, sizeof *st->tensors, compare_names);
     return 0;
@@ -283,8 +263,7 @@ static int check_tiling(struct safetensors *st, const unsigned char *data,
 
 /* Length of the header: bounded by the format and by the file, and a JSON object
  * follows. */
-static int check_length(const struct safetensors *st, size_t *n_header,
-                        struct latent_error *err)
+static int check_length(const struct safetensors *st, size_t *n_header, struct latent_error *err)
 {
     if (st->n_bytes < LENGTH_BYTES + 2)
         return error_set(err, LATENT_E_FORMAT,
@@ -296,10 +275,8 @@ static int check_length(const struct safetensors *st, size_t *n_header,
     if (length < 2 || length > SAFETENSORS_MAX_HEADER || length > room)
         return error_set(err, LATENT_E_FORMAT,
                          "header: expected a length of 2 to %zu bytes, found %llu: not "
-                         "a safetensors "
-                         "file, or cut",
-                         room < SAFETENSORS_MAX_HEADER ? room
-                                                       : (size_t)SAFETENSORS_MAX_HEADER,
+                         "a safetensors file, or cut",
+                         room < SAFETENSORS_MAX_HEADER ? room : (size_t)SAFETENSORS_MAX_HEADER,
                          (unsigned long long)length);
     if (st->bytes[LENGTH_BYTES] != '{')
         return error_set(err, LATENT_E_FORMAT,
@@ -320,8 +297,7 @@ static int check_bytes(struct safetensors *st, struct latent_error *err)
     json_error_t why;
     json_t *root = json_loadb(header, n_header, JSON_REJECT_DUPLICATES, &why);
     if (!root)
-        return error_set(err, LATENT_E_FORMAT,
-                         "header: expected JSON, found at byte %d: %s",
+        return error_set(err, LATENT_E_FORMAT, "header: expected JSON, found at byte %d: %s",
                          LENGTH_BYTES + why.position, why.text);
     const unsigned char *data = st->bytes + LENGTH_BYTES + n_header;
     size_t n_data = st->n_bytes - LENGTH_BYTES - n_header;
@@ -337,13 +313,12 @@ static int allocate_bytes(struct safetensors *st, size_t n, struct latent_error 
     size_t size = (n / ALIGN + 1) * ALIGN;
     st->bytes = n <= SAFETENSORS_MAX_FILE ? aligned_alloc(ALIGN, size) : NULL;
     if (st->bytes) return 0;
-    error_set(err, LATENT_E_NOMEM, "no memory for a file of %zu bytes (at most %llu)",
-              n, SAFETENSORS_MAX_FILE);
+    error_set(err, LATENT_E_NOMEM, "no memory for a file of %zu bytes (at most %llu)", n,
+              SAFETENSORS_MAX_FILE);
     return LATENT_E_NOMEM;
 }
 
-int safetensors_parse(struct safetensors *st, const void *bytes, size_t n,
-                      struct latent_error *err)
+int safetensors_parse(struct safetensors *st, const void *bytes, size_t n, struct latent_error *err)
 {
     int status = allocate_bytes(st, n, err);
     if (!status && n) memcpy(st->bytes, bytes, n);
@@ -360,8 +335,7 @@ static int read_whole(struct safetensors *st, int fd, struct latent_error *err)
     while (got < st->n_bytes) {
         ssize_t n = read(fd, st->bytes + got, st->n_bytes - got);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0)
-            return error_set(err, LATENT_E_IO, "cannot be read: %s", strerror(errno));
+        if (n < 0) return error_set(err, LATENT_E_IO, "cannot be read: %s", strerror(errno));
         if (n == 0) break;
         got += (size_t)n;
     }
@@ -369,8 +343,7 @@ static int read_whole(struct safetensors *st, int fd, struct latent_error *err)
     if (got < st->n_bytes || read(fd, &more, 1) == 1)
         return error_set(err, LATENT_E_IO,
                          "expected %zu bytes, found %s: the file changed while being "
-                         "read; write a new "
-                         "file and rename it",
+                         "read; write a new file and rename it",
                          st->n_bytes, got < st->n_bytes ? "fewer" : "more");
     return 0;
 }
@@ -381,8 +354,7 @@ static int read_file(struct safetensors *st, int fd, struct latent_error *err)
     if (fstat(fd, &s) < 0)
         return error_set(err, LATENT_E_IO, "cannot be examined: %s", strerror(errno));
     if (!S_ISREG(s.st_mode))
-        return error_set(err, LATENT_E_IO,
-                         "expected a regular file, found another kind");
+        return error_set(err, LATENT_E_IO, "expected a regular file, found another kind");
     int status = allocate_bytes(st, (size_t)s.st_size, err);
     if (!status) status = read_whole(st, fd, err);
     return status;
@@ -393,8 +365,7 @@ int safetensors_open(struct safetensors *st, const char *path, struct latent_err
     *st = (struct safetensors){0};
     /* Without O_NONBLOCK opening a pipe would wait for its writer. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return error_set(err, LATENT_E_IO, "cannot be opened: %s", strerror(errno));
+    if (fd < 0) return error_set(err, LATENT_E_IO, "cannot be opened: %s", strerror(errno));
     int status = read_file(st, fd, err);
     close(fd);
     if (!status) status = check_bytes(st, err);

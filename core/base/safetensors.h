@@ -36,8 +36,7 @@ struct safetensors {
 #define SAFETENSORS_MAX_FILE (4ull << 30) /* bytes */
 
 /* Read the file whole, hash, check, close. On error *st is empty. */
-int safetensors_open(struct safetensors *st, const char *path,
-                     struct latent_error *err);
+int safetensors_open(struct safetensors *st, const char *path, struct latent_error *err);
 /* The same over a copy of bytes in memory (tests, fuzzing). */
 int safetensors_parse(struct safetensors *st, const void *bytes, size_t n,
                       struct latent_error *err);
@@ -45,8 +44,7 @@ const struct tensor *safetensors_find(const struct safetensors *st, const char *
 const char *tensor_type_name(enum tensor_type type);
 /* "[606,202]" into text, which is returned. */
 #define TENSOR_SHAPE_TEXT (SAFETENSORS_MAX_DIMS * 21 + 3)
-const char *tensor_shape_text(char text[TENSOR_SHAPE_TEXT], size_t n_dims,
-                              const size_t *shape);
+const char *tensor_shape_text(char text[TENSOR_SHAPE_TEXT], size_t n_dims, const size_t *shape);
 void safetensors_close(struct safetensors *st);
 
 #endif

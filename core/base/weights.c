@@ -12,21 +12,20 @@ static int weights_refuse_missing(struct weights *w, const char *name, const cha
                                   size_t n_dims, const size_t *shape)
 {
     char text[TENSOR_SHAPE_TEXT];
-    return error_set(
-        w->err, LATENT_E_TENSOR,
-        "tensor \"%s\" is missing: expected %s %s among the file's %zu tensors", name,
-        type, tensor_shape_text(text, n_dims, shape), w->file->n_tensors);
+    return error_set(w->err, LATENT_E_TENSOR,
+                     "tensor \"%s\" is missing: expected %s %s among the file's %zu tensors", name,
+                     type, tensor_shape_text(text, n_dims, shape), w->file->n_tensors);
 }
 
-static int tensor_check_shape(const struct tensor *t, size_t n_dims,
-                              const size_t *shape, struct latent_error *err)
+static int tensor_check_shape(const struct tensor *t, size_t n_dims, const size_t *shape,
+                              struct latent_error *err)
 {
     bool same = t->n_dims == n_dims;
     for (size_t i = 0; same && i < n_dims; i++) same = t->shape[i] == shape[i];
     if (same) return 0;
     char expected[TENSOR_SHAPE_TEXT], found[TENSOR_SHAPE_TEXT];
-    return error_set(err, LATENT_E_TENSOR, "tensor \"%s\": expected shape %s, found %s",
-                     t->name, tensor_shape_text(expected, n_dims, shape),
+    return error_set(err, LATENT_E_TENSOR, "tensor \"%s\": expected shape %s, found %s", t->name,
+                     tensor_shape_text(expected, n_dims, shape),
                      tensor_shape_text(found, t->n_dims, t->shape));
 }
 
@@ -50,8 +49,7 @@ static double tensor_element(const struct tensor *t, size_t i)
 }
 
 /* Index of the i-th element, [row,column,...]. */
-static const char *element_text(char text[TENSOR_SHAPE_TEXT], const struct tensor *t,
-                                size_t i)
+static const char *element_text(char text[TENSOR_SHAPE_TEXT], const struct tensor *t, size_t i)
 {
     size_t index[SAFETENSORS_MAX_DIMS];
     for (size_t k = t->n_dims; k-- > 0;) {
@@ -68,8 +66,8 @@ static int tensor_check_finite(const struct tensor *t, struct latent_error *err)
         double value = tensor_element(t, i);
         if (isfinite(value)) continue;
         return error_set(err, LATENT_E_TENSOR,
-                         "tensor \"%s\": expected finite weights, found %g at %s",
-                         t->name, value, element_text(text, t, i));
+                         "tensor \"%s\": expected finite weights, found %g at %s", t->name, value,
+                         element_text(text, t, i));
     }
     return 0;
 }
@@ -80,8 +78,7 @@ struct accepted {
     const char *text;
 };
 
-static const struct accepted floats = {TENSOR_F32, "F32"},
-                             doubles = {TENSOR_F64, "F64 or F32"};
+static const struct accepted floats = {TENSOR_F32, "F32"}, doubles = {TENSOR_F64, "F64 or F32"};
 static const struct accepted matrices[N_PRECISIONS] = {
     [PRECISION_F32] = {TENSOR_F32, "F32 (precision f32)"},
     [PRECISION_BF16] = {TENSOR_BF16, "F32 or BF16 (precision bf16)"},
@@ -89,9 +86,8 @@ static const struct accepted matrices[N_PRECISIONS] = {
 };
 
 /* The named tensor, checked and marked as taken; NULL with w->status set. */
-static const struct tensor *tensor_take(struct weights *w, struct accepted accepted,
-                                        size_t n_dims, const size_t *shape,
-                                        const char *name)
+static const struct tensor *tensor_take(struct weights *w, struct accepted accepted, size_t n_dims,
+                                        const size_t *shape, const char *name)
 {
     if (w->status) return NULL;
     const char *type = accepted.text;
@@ -103,17 +99,15 @@ static const struct tensor *tensor_take(struct weights *w, struct accepted accep
     assert(!w->taken[t - w->file->tensors]);
     w->taken[t - w->file->tensors] = true;
     if (t->type != TENSOR_F32 && t->type != accepted.other)
-        w->status = error_set(w->err, LATENT_E_TENSOR,
-                              "tensor \"%s\": expected type %s, found %s", name, type,
-                              tensor_type_name(t->type));
+        w->status = error_set(w->err, LATENT_E_TENSOR, "tensor \"%s\": expected type %s, found %s",
+                              name, type, tensor_type_name(t->type));
     if (!w->status) w->status = tensor_check_shape(t, n_dims, shape, w->err);
     if (!w->status) w->status = tensor_check_finite(t, w->err);
     return w->status ? NULL : t;
 }
 
-static const struct tensor *weights_take(struct weights *w, struct accepted accepted,
-                                         size_t n_dims, const size_t *shape,
-                                         const char *format, va_list args)
+static const struct tensor *weights_take(struct weights *w, struct accepted accepted, size_t n_dims,
+                                         const size_t *shape, const char *format, va_list args)
 {
     char name[SAFETENSORS_MAX_NAME + 1];
     vsnprintf(name, sizeof name, format, args);
@@ -135,15 +129,13 @@ float *weights_raw(struct weights *w, size_t n)
     return arena_floats(w->raw ? w->raw : w->arena, n);
 }
 
-const float *weights_matrix(struct weights *w, size_t rows, size_t cols,
-                            const char *format, ...)
+const float *weights_matrix(struct weights *w, size_t rows, size_t cols, const char *format, ...)
 {
     const size_t shape[] = {rows, cols};
     const struct tensor *scale = NULL;
     va_list args;
     va_start(args, format);
-    const struct tensor *t =
-        weights_take(w, matrices[w->precision], 2, shape, format, args);
+    const struct tensor *t = weights_take(w, matrices[w->precision], 2, shape, format, args);
     va_end(args);
     if (t && t->type == TENSOR_I8) {
         char name[SAFETENSORS_MAX_NAME + 1];
@@ -190,18 +182,16 @@ int weights_finish(struct weights *w)
     size_t n_left = 0;
     for (size_t i = w->file->n_tensors; i-- > 0;) {
         const struct tensor *t = &w->file->tensors[i];
-        if (w->taken[i] || strncmp(t->name, "selftest.", strlen("selftest.")) == 0)
-            continue;
+        if (w->taken[i] || strncmp(t->name, "selftest.", strlen("selftest.")) == 0) continue;
         first = t;
         n_left++;
     }
     if (!first) return 0;
     char shape[TENSOR_SHAPE_TEXT];
-    w->status =
-        error_set(w->err, LATENT_E_TENSOR,
-                  "tensor \"%s\": expected no such tensor for this architecture and "
-                  "hyper-parameters, found %s %s (%zu in all that nothing uses)",
-                  first->name, tensor_type_name(first->type),
-                  tensor_shape_text(shape, first->n_dims, first->shape), n_left);
+    w->status = error_set(w->err, LATENT_E_TENSOR,
+                          "tensor \"%s\": expected no such tensor for this architecture and "
+                          "hyper-parameters, found %s %s (%zu in all that nothing uses)",
+                          first->name, tensor_type_name(first->type),
+                          tensor_shape_text(shape, first->n_dims, first->shape), n_left);
     return w->status;
 }

@@ -19,9 +19,8 @@
 
 struct weights {
     const struct safetensors *file;
-    struct arena *arena; /* the model's; converted and packed weights live here */
-    struct arena
-        *raw; /* matrices until they are packed; gone after load; NULL: arena */
+    struct arena *arena;      /* the model's; converted and packed weights live here */
+    struct arena *raw;        /* matrices until they are packed; gone after load; NULL: arena */
     enum precision precision; /* of the matrices that load packs */
     bool *taken;              /* [file->n_tensors] */
     struct latent_error *err; /* first error wins */
@@ -32,21 +31,18 @@ struct weights {
  * copy in the arena. On a missing tensor, wrong type or shape, or a non-finite element:
  * sets w->status and returns NULL, as do all later takes. n_dims 0 = scalar. */
 const float *weights_floats(struct weights *w, size_t n_dims, const size_t *shape,
-                            const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+                            const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* The same for a matrix [rows, cols] that load packs for the kernels: it lies in
  * w->raw, which goes when load is over. In the precision that is loaded it may also be
  * stored so: BF16, or I8 with a tensor "<name>.scale" [rows], F32, for weight = scale *
  * I8. */
-const float *weights_matrix(struct weights *w, size_t rows, size_t cols,
-                            const char *format, ...)
+const float *weights_matrix(struct weights *w, size_t rows, size_t cols, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* n floats in w->raw, for what load makes of a matrix before it packs it. */
 float *weights_raw(struct weights *w, size_t n);
 /* The same as weights_floats in float64, from F64 or F32. */
 const double *weights_doubles(struct weights *w, size_t n_dims, const size_t *shape,
-                              const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+                              const char *format, ...) __attribute__((format(printf, 4, 5)));
 bool weights_has(const struct weights *w, const char *name);
 /* The stored tensor, for shapes the architecture learns from the file; NULL when
  * absent. Does not take. */
@@ -56,8 +52,7 @@ const struct tensor *weights_peek(const struct weights *w, const char *name);
 int weights_finish(struct weights *w);
 
 /* clang-format off */
-#define SHAPE(...) \
-    sizeof((size_t[]){__VA_ARGS__}) / sizeof(size_t), (const size_t[]){__VA_ARGS__}
+#define SHAPE(...) sizeof((size_t[]){__VA_ARGS__}) / sizeof(size_t), (const size_t[]){__VA_ARGS__}
 /* clang-format on */
 
 #endif

@@ -42,8 +42,8 @@ struct snapshot_header {
 
 /* ---- making ---- */
 
-static uint64_t decoder_id(const latent_model *m, const char *mode,
-                           const char *precision, uint32_t groups)
+static uint64_t decoder_id(const latent_model *m, const char *mode, const char *precision,
+                           uint32_t groups)
 {
     crypto_hash_sha256_state h;
     uint8_t sum[32], bits = (uint8_t)groups;
@@ -78,12 +78,10 @@ static int decoder_memory(latent_decoder *d, int mode, struct latent_error *err)
     if (state > MODEL_MAX_BYTES || work > MODEL_MAX_BYTES)
         return error_set(err, LATENT_E_NOMEM,
                          "%s: a decoder would need %zu bytes; at most %llu are allowed",
-                         d->m->info.path, state + work,
-                         (unsigned long long)MODEL_MAX_BYTES);
+                         d->m->info.path, state + work, (unsigned long long)MODEL_MAX_BYTES);
     if (arena_new(&d->state, state) || arena_new(&d->work, work))
-        return error_set(err, LATENT_E_NOMEM,
-                         "%s: no memory for a decoder of %zu bytes", d->m->info.path,
-                         state + work);
+        return error_set(err, LATENT_E_NOMEM, "%s: no memory for a decoder of %zu bytes",
+                         d->m->info.path, state + work);
     decoder_carve(d, mode);
     return 0;
 }
@@ -102,24 +100,21 @@ static int options_check(const latent_model *m, const struct latent_options *o,
     int mode = model_mode(m, o->mode);
     if (mode < 0)
         return error_set(err, LATENT_E_UNSUPPORTED,
-                         "%s: mode \"%s\" is not among the file's modes; "
-                         "its default is \"%s\"",
+                         "%s: mode \"%s\" is not among the file's modes; its default is \"%s\"",
                          m->info.path, o->mode, m->info.modes[0].name);
     if (!model_has_precision(m, o->precision))
         return error_set(err, LATENT_E_UNSUPPORTED,
-                         "%s: precision \"%s\" is not among the file's; "
-                         "its default is \"%s\"",
+                         "%s: precision \"%s\" is not among the file's; its default is \"%s\"",
                          m->info.path, o->precision, m->info.precisions[0]);
     const struct model_ops *ops = m->ops;
     const char *reason = NULL;
     if (o->on_gap == LATENT_GAP_PREDICT && ops->predict_check)
         reason = ops->predict_check(model_bound(m, o->precision));
-    if (reason)
-        return error_set(err, LATENT_E_UNSUPPORTED, "%s: %s", m->info.path, reason);
+    if (reason) return error_set(err, LATENT_E_UNSUPPORTED, "%s: %s", m->info.path, reason);
     uint32_t missing = o->groups & ~groups_of(m);
     if (missing)
-        return error_set(err, LATENT_E_UNSUPPORTED, "%s: this %s model has no %s",
-                         m->info.path, m->info.arch,
+        return error_set(err, LATENT_E_UNSUPPORTED, "%s: this %s model has no %s", m->info.path,
+                         m->info.arch,
                          missing & LATENT_GROUP_READOUT ? "readout"
                          : missing & LATENT_GROUP_RATES ? "rates"
                                                         : "latents");
@@ -143,8 +138,8 @@ int latent_decoder_new(latent_decoder **out, const latent_model *m,
     d->mode = &m->ops->modes[mode];
     d->groups = o->groups ? o->groups : groups_of(m);
     d->on_gap = o->on_gap;
-    d->id = decoder_id(m, d->mode->name,
-                       o->precision ? o->precision : m->info.precisions[0], d->groups);
+    d->id = decoder_id(m, d->mode->name, o->precision ? o->precision : m->info.precisions[0],
+                       d->groups);
     int status = decoder_memory(d, mode, err);
     if (status) {
         latent_decoder_free(d);
@@ -176,8 +171,7 @@ void latent_decoder_warm(const latent_decoder *d)
 void latent_decoder_reset(latent_decoder *d)
 {
     forward_reset(&d->forward);
-    readout_neutral(d->readout, d->last_readout, d->m->info.readout,
-                    d->m->dims.n_readout);
+    readout_neutral(d->readout, d->last_readout, d->m->info.readout, d->m->dims.n_readout);
     *d->own = (struct decoder_state){.fresh = 1, .reset = 1};
 }
 
@@ -199,8 +193,7 @@ static void rates_to_hz(float *rates, size_t n, double bin_s)
     kernels_get()->scale(rates, n, (float)(1.0 / bin_s));
 }
 
-static void frame_show(const latent_decoder *d, struct latent_frame *out,
-                       uint32_t groups)
+static void frame_show(const latent_decoder *d, struct latent_frame *out, uint32_t groups)
 {
     const struct model_dims *dims = &d->m->dims;
     groups &= d->groups;
@@ -227,8 +220,7 @@ static int frame_finish(latent_decoder *d, struct latent_frame *out)
     const struct model_dims *dims = &d->m->dims;
     const struct latent_readout *spec = d->m->info.readout;
     rates_to_hz(d->rates, dims->n_rates, dims->bin_s);
-    if (!all_finite(d->latents, dims->n_latents) ||
-        !all_finite(d->rates, dims->n_rates) ||
+    if (!all_finite(d->latents, dims->n_latents) || !all_finite(d->rates, dims->n_rates) ||
         !all_finite(d->readout, dims->n_readout)) {
         d->own->failed = 1;
         return LATENT_E_OUTPUT;
@@ -236,8 +228,8 @@ static int frame_finish(latent_decoder *d, struct latent_frame *out)
     if (out->flags & LATENT_WARMUP)
         readout_neutral(d->readout, d->last_readout, spec, dims->n_readout);
     else
-        out->flags |= readout_limit(d->readout, d->last_readout, spec, dims->n_readout,
-                                    dims->bin_s);
+        out->flags |=
+            readout_limit(d->readout, d->last_readout, spec, dims->n_readout, dims->bin_s);
     frame_show(d, out, d->groups);
     return 0;
 }
@@ -245,8 +237,7 @@ static int frame_finish(latent_decoder *d, struct latent_frame *out)
 /* One bin, with counts or (NULL) without. */
 static int advance(latent_decoder *d, const float *counts, struct latent_frame *out)
 {
-    struct model_out model = {
-        .latents = d->latents, .rates = d->rates, .readout = d->readout};
+    struct model_out model = {.latents = d->latents, .rates = d->rates, .readout = d->readout};
     *out = (struct latent_frame){0};
     if (d->own->failed) return LATENT_E_OUTPUT;
     if (d->own->fresh && d->own->reset) out->flags |= LATENT_RESET;
@@ -257,21 +248,18 @@ static int advance(latent_decoder *d, const float *counts, struct latent_frame *
     denormals_mode before = denormals_off();
     forward_step(&d->forward, counts, &model);
     out->flags |= model.flags;
-    int status =
-        model.flags & LATENT_OUTSIDE ? frame_outside(d, out) : frame_finish(d, out);
+    int status = model.flags & LATENT_OUTSIDE ? frame_outside(d, out) : frame_finish(d, out);
     denormals_restore(before);
     return status;
 }
 
-int latent_decoder_step(latent_decoder *d, const struct latent_bin *in,
-                        struct latent_frame *out)
+int latent_decoder_step(latent_decoder *d, const struct latent_bin *in, struct latent_frame *out)
 {
     assert(d && in && out && !d->mode->offline);
     int status = bin_check(d, in);
     *out = (struct latent_frame){0};
     if (status) return status;
-    if (in->marks & (LATENT_MARK_TRIAL_START | LATENT_MARK_RESET))
-        latent_decoder_reset(d);
+    if (in->marks & (LATENT_MARK_TRIAL_START | LATENT_MARK_RESET)) latent_decoder_reset(d);
     status = advance(d, in->counts, out);
     if (d->mode->aligned && in->marks & LATENT_MARK_TRIAL_END) d->own->ended = 1;
     return status;
@@ -288,18 +276,15 @@ int latent_decoder_predict(latent_decoder *d, struct latent_frame *out)
 static int trial_check(const latent_decoder *d, const float *counts, size_t n_bins)
 {
     const struct model_dims *dims = &d->m->dims;
-    if (n_bins == 0 || (dims->trial_bins && n_bins > dims->trial_bins))
-        return LATENT_E_SHAPE;
+    if (n_bins == 0 || (dims->trial_bins && n_bins > dims->trial_bins)) return LATENT_E_SHAPE;
     return all_finite(counts, n_bins * dims->n_channels) ? 0 : LATENT_E_VALUE;
 }
 
-/* The caller's buffer, or one of our own for an output that the caller does not want.
- */
+/* The caller's buffer, or one of our own for an output that the caller does not want. */
 static float *rows_for(float *caller, size_t n_bins, size_t width, struct arena *own)
 {
     if (caller) return caller;
-    return arena_new(own, n_bins * width * sizeof *caller) ? NULL
-                                                           : (float *)(void *)own->base;
+    return arena_new(own, n_bins * width * sizeof *caller) ? NULL : (float *)(void *)own->base;
 }
 
 /* As a stream from a reset shows them: neutral until the stage's lags are filled, then
@@ -316,8 +301,8 @@ static void trial_limit(latent_decoder *d, float *readout, size_t n_bins)
             readout_limit(readout, d->last_readout, spec, n, d->m->dims.bin_s);
 }
 
-int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins,
-                         float *latents, float *rates, float *readout)
+int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins, float *latents,
+                         float *rates, float *readout)
 {
     assert(d && counts && d->mode->offline);
     const struct model_dims *dims = &d->m->dims;
@@ -371,8 +356,7 @@ int latent_decoder_load(latent_decoder *d, const void *buf, size_t n)
     const unsigned char *bytes = (const unsigned char *)buf + sizeof head;
     if (n < latent_decoder_size(d)) return LATENT_E_SNAPSHOT;
     memcpy(&head, buf, sizeof head);
-    if (head.decoder_id != d->id || head.n_bytes != d->state.used)
-        return LATENT_E_SNAPSHOT;
+    if (head.decoder_id != d->id || head.n_bytes != d->state.used) return LATENT_E_SNAPSHOT;
     crypto_hash_sha256(hash, bytes, d->state.used);
     if (memcmp(hash, head.hash, sizeof hash) != 0) return LATENT_E_SNAPSHOT;
     memcpy(d->state.base, bytes, d->state.used);

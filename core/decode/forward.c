@@ -20,8 +20,7 @@ static uint32_t readout_row(struct forward *f, const struct model_out *out, size
 {
     const struct stage *s = &f->m->stage;
     const float *rows = s->from_rates ? out->rates : out->latents;
-    return stage_step(s, &f->stage, out->readout + t * s->n_readout,
-                      rows + t * s->n_inputs);
+    return stage_step(s, &f->stage, out->readout + t * s->n_readout, rows + t * s->n_inputs);
 }
 
 void forward_step(struct forward *f, const float *counts, struct model_out *out)
@@ -31,12 +30,10 @@ void forward_step(struct forward *f, const float *counts, struct model_out *out)
         ops->step(f->model, counts, out);
     else
         ops->predict(f->model, out);
-    if (f->m->stage.n_lags && !(out->flags & LATENT_OUTSIDE))
-        out->flags |= readout_row(f, out, 0);
+    if (f->m->stage.n_lags && !(out->flags & LATENT_OUTSIDE)) out->flags |= readout_row(f, out, 0);
 }
 
-void forward_trial(struct forward *f, const float *counts, size_t n_bins,
-                   struct model_out *out)
+void forward_trial(struct forward *f, const float *counts, size_t n_bins, struct model_out *out)
 {
     forward_reset(f);
     f->m->ops->trial(f->model, counts, n_bins, out);

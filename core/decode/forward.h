@@ -18,9 +18,7 @@ void forward_reset(struct forward *f);
 /* One bin, with counts [C] or (NULL) without. out must have a place for every group of
  * the model. */
 void forward_step(struct forward *f, const float *counts, struct model_out *out);
-/* Offline modes: n_bins rows of counts in, n_bins rows of each group out, from a reset.
- */
-void forward_trial(struct forward *f, const float *counts, size_t n_bins,
-                   struct model_out *out);
+/* Offline modes: n_bins rows of counts in, n_bins rows of each group out, from a reset. */
+void forward_trial(struct forward *f, const float *counts, size_t n_bins, struct model_out *out);
 
 #endif

@@ -29,8 +29,7 @@ static float config_float_or(struct config *c, const char *key, float none)
 }
 
 /* Strings of a list into out: clean, bounded, each once. */
-static void read_names(struct config *c, const char *key, const json_t *list,
-                       const char **out)
+static void read_names(struct config *c, const char *key, const json_t *list, const char **out)
 {
     json_t *seen = json_object();
     size_t i;
@@ -42,12 +41,11 @@ static void read_names(struct config *c, const char *key, const json_t *list,
         if (!name || n < 1 || n > MAX_NAME_BYTES || !text_is_clean(name))
             config_refuse(
                 c, LATENT_E_CONFIG, key,
-                "expected item %zu to be a string of 1 to %d bytes without control "
-                "characters",
-                i, MAX_NAME_BYTES);
+                "expected item %zu to be a string of 1 to %d bytes without control characters", i,
+                MAX_NAME_BYTES);
         else if (json_object_get(seen, name))
-            config_refuse(c, LATENT_E_CONFIG, key,
-                          "expected each name once, found \"%s\" twice", name);
+            config_refuse(c, LATENT_E_CONFIG, key, "expected each name once, found \"%s\" twice",
+                          name);
         else if (json_object_set_new(seen, name, json_null()))
             config_refuse(c, LATENT_E_NOMEM, key, "does not fit memory");
         if (c->status) break;
@@ -57,8 +55,8 @@ static void read_names(struct config *c, const char *key, const json_t *list,
 }
 
 /* Finite numbers of a list into out, none below min. */
-static void read_numbers(struct config *c, const char *key, const json_t *list,
-                         double min, float *out)
+static void read_numbers(struct config *c, const char *key, const json_t *list, double min,
+                         float *out)
 {
     size_t i;
     json_t *item;
@@ -72,15 +70,14 @@ static void read_numbers(struct config *c, const char *key, const json_t *list,
     }
 }
 
-static void read_arch(struct model_config *mc, struct config *c,
-                      struct latent_info *info)
+static void read_arch(struct model_config *mc, struct config *c, struct latent_info *info)
 {
     info->arch = config_text(c, "arch", MAX_NAME_BYTES);
     if (c->status) return;
     mc->ops = model_find(info->arch);
     if (!mc->ops)
-        config_refuse(c, LATENT_E_UNSUPPORTED, "arch",
-                      "expected one of %s, found \"%s\"", model_names(), info->arch);
+        config_refuse(c, LATENT_E_UNSUPPORTED, "arch", "expected one of %s, found \"%s\"",
+                      model_names(), info->arch);
 }
 
 /* Names of an architecture's modes, "A, C, trial". */
@@ -93,32 +90,28 @@ static void mode_names(char *text, size_t size, const struct latent_mode *modes)
     }
 }
 
-static const struct latent_mode *mode_find(const struct latent_mode *modes,
-                                           const char *name)
+static const struct latent_mode *mode_find(const struct latent_mode *modes, const char *name)
 {
     for (; modes->name; modes++)
         if (strcmp(modes->name, name) == 0) return modes;
     return NULL;
 }
 
-static void read_modes(struct model_config *mc, struct config *c,
-                       struct latent_info *info)
+static void read_modes(struct model_config *mc, struct config *c, struct latent_info *info)
 {
     const char *names[MAX_WORDS];
     json_t *list = config_array(c, "modes", 1, MAX_WORDS);
     if (!list) return;
     read_names(c, "modes", list, names);
-    struct latent_mode *modes =
-        arena_take(&mc->arrays, json_array_size(list) * sizeof *modes);
+    struct latent_mode *modes = arena_take(&mc->arrays, json_array_size(list) * sizeof *modes);
     for (size_t i = 0; !c->status && i < json_array_size(list); i++) {
         const struct latent_mode *mode = mode_find(mc->ops->modes, names[i]);
         char offered[128];
         mode_names(offered, sizeof offered, mc->ops->modes);
         if (!mode)
-            config_refuse(
-                c, LATENT_E_UNSUPPORTED, "modes",
-                "expected modes of %s that this build offers (%s), found \"%s\"",
-                mc->ops->name, offered, names[i]);
+            config_refuse(c, LATENT_E_UNSUPPORTED, "modes",
+                          "expected modes of %s that this build offers (%s), found \"%s\"",
+                          mc->ops->name, offered, names[i]);
         else
             modes[i] = *mode;
     }
@@ -131,17 +124,14 @@ static void check_precision(struct model_config *mc, struct config *c, const cha
     int precision = precision_find(name);
     if (precision < 0)
         config_refuse(c, LATENT_E_CONFIG, "precisions",
-                      "expected words of \"f32\", \"bf16\", \"int8\", found \"%s\"",
-                      name);
+                      "expected words of \"f32\", \"bf16\", \"int8\", found \"%s\"", name);
     else if (precision != PRECISION_F32 && !mc->ops->narrow)
         config_refuse(c, LATENT_E_UNSUPPORTED, "precisions",
-                      "expected precisions that this build offers for %s (f32), found "
-                      "\"%s\"",
+                      "expected precisions that this build offers for %s (f32), found \"%s\"",
                       mc->ops->name, name);
 }
 
-static void read_precisions(struct model_config *mc, struct config *c,
-                            struct latent_info *info)
+static void read_precisions(struct model_config *mc, struct config *c, struct latent_info *info)
 {
     json_t *list = config_array(c, "precisions", 1, MAX_WORDS);
     if (!list) return;
@@ -170,36 +160,32 @@ static int read_dimension(struct latent_readout *r, json_t *object, size_t i,
     r->max = config_float_or(&c, "max", INFINITY);
     r->slew = config_float_or(&c, "slew", INFINITY);
     if (!(r->min < r->max))
-        config_refuse(&c, LATENT_E_CONFIG, "min",
-                      "expected less than \"max\" (%g), found %g", (double)r->max,
-                      (double)r->min);
+        config_refuse(&c, LATENT_E_CONFIG, "min", "expected less than \"max\" (%g), found %g",
+                      (double)r->max, (double)r->min);
     if (!(r->neutral >= r->min && r->neutral <= r->max))
-        config_refuse(&c, LATENT_E_CONFIG, "neutral",
-                      "expected from %g to %g, found %g", (double)r->min,
-                      (double)r->max, (double)r->neutral);
+        config_refuse(&c, LATENT_E_CONFIG, "neutral", "expected from %g to %g, found %g",
+                      (double)r->min, (double)r->max, (double)r->neutral);
     if (!(r->slew > 0.0f))
-        config_refuse(&c, LATENT_E_CONFIG, "slew",
-                      "expected more than 0 or null, found %g", (double)r->slew);
+        config_refuse(&c, LATENT_E_CONFIG, "slew", "expected more than 0 or null, found %g",
+                      (double)r->slew);
     return config_finish(&c);
 }
 
-static void check_readout_names(struct config *c, const struct latent_readout *readout,
-                                size_t n)
+static void check_readout_names(struct config *c, const struct latent_readout *readout, size_t n)
 {
     json_t *seen = json_object();
     for (size_t i = 0; i < n && !c->status; i++) {
         if (json_object_get(seen, readout[i].name))
             config_refuse(c, LATENT_E_CONFIG, "readout",
-                          "expected each name once, found \"%s\" twice",
-                          readout[i].name);
+                          "expected each name once, found \"%s\" twice", readout[i].name);
         else if (json_object_set_new(seen, readout[i].name, json_null()))
             config_refuse(c, LATENT_E_NOMEM, "readout", "does not fit memory");
     }
     json_decref(seen);
 }
 
-static int read_outputs(struct model_config *mc, json_t *object,
-                        struct latent_info *info, struct latent_error *err)
+static int read_outputs(struct model_config *mc, json_t *object, struct latent_info *info,
+                        struct latent_error *err)
 {
     struct config c;
     config_init(&c, object, "latent.config.outputs", err);
@@ -212,16 +198,15 @@ static int read_outputs(struct model_config *mc, json_t *object,
         c.status = read_dimension(&readout[i], json_array_get(list, i), i, err);
     check_readout_names(&c, readout, n);
     if (info->n_latents + info->n_rates + n == 0)
-        config_refuse(&c, LATENT_E_CONFIG, NULL,
-                      "expected latents, rates or readout, found none");
+        config_refuse(&c, LATENT_E_CONFIG, NULL, "expected latents, rates or readout, found none");
     info->readout = readout;
     info->n_readout = (uint32_t)n;
     return config_finish(&c);
 }
 
 /* Statistics of the training set; each of the three may be absent. */
-static int read_channels(struct model_config *mc, json_t *object,
-                         struct latent_info *info, struct latent_error *err)
+static int read_channels(struct model_config *mc, json_t *object, struct latent_info *info,
+                         struct latent_error *err)
 {
     size_t n = info->n_channels;
     struct config c;
@@ -248,13 +233,12 @@ static void check_sha256(struct config *c, const char *key)
     const char *text = config_string(c, key);
     size_t n = strspn(text, "0123456789abcdefABCDEF");
     if (n != 64 || text[n])
-        config_refuse(c, LATENT_E_CONFIG, key,
-                      "expected 64 hexadecimal digits, found \"%.70s\"", text);
+        config_refuse(c, LATENT_E_CONFIG, key, "expected 64 hexadecimal digits, found \"%.70s\"",
+                      text);
 }
 
 /* Memory for every array of info, from the counts the file claims. */
-static int allocate_arrays(struct model_config *mc, size_t n_channels,
-                           struct latent_error *err)
+static int allocate_arrays(struct model_config *mc, size_t n_channels, struct latent_error *err)
 {
     const json_t *outputs = json_object_get(mc->root, "outputs");
     size_t n_readout = json_array_size(json_object_get(outputs, "readout"));
@@ -263,14 +247,12 @@ static int allocate_arrays(struct model_config *mc, size_t n_channels,
                   n_readout * sizeof(struct latent_readout) + n_channels * per_channel +
                   6 * ARENA_ALIGN;
     if (arena_new(&mc->arrays, size))
-        return error_set(err, LATENT_E_NOMEM, "latent.config: no memory for %zu bytes",
-                         size);
+        return error_set(err, LATENT_E_NOMEM, "latent.config: no memory for %zu bytes", size);
     return 0;
 }
 
 /* Keys in the order in which a mistake is most usefully reported. */
-static int read_root(struct model_config *mc, struct latent_info *info,
-                     struct latent_error *err)
+static int read_root(struct model_config *mc, struct latent_info *info, struct latent_error *err)
 {
     struct config c;
     config_init(&c, mc->root, "latent.config", err);
@@ -289,23 +271,21 @@ static int read_root(struct model_config *mc, struct latent_info *info,
     info->source = config_text(&c, "source", MAX_PROSE_BYTES);
     check_sha256(&c, "checkpoint_sha256");
     if (config_has(&c, "stage")) mc->stage = config_object(&c, "stage");
-    json_t *channels =
-        config_has(&c, "channels") ? config_object(&c, "channels") : NULL;
+    json_t *channels = config_has(&c, "channels") ? config_object(&c, "channels") : NULL;
     int status = config_finish(&c);
     if (!status) status = read_outputs(mc, outputs, info, err);
     if (!status && channels) status = read_channels(mc, channels, info, err);
     return status;
 }
 
-int model_config_read(struct model_config *mc, const char *text,
-                      struct latent_info *info, struct latent_error *err)
+int model_config_read(struct model_config *mc, const char *text, struct latent_info *info,
+                      struct latent_error *err)
 {
     *mc = (struct model_config){0};
     if (!text)
         return error_set(err, LATENT_E_CONFIG,
                          "latent.config: expected this key in the file's __metadata__, "
-                         "found none: not "
-                         "a latentd model, export it with models/<arch>/export.py");
+                         "found none: not a latentd model, export it with models/<arch>/export.py");
     json_error_t why;
     mc->root = json_loads(text, JSON_REJECT_DUPLICATES, &why);
     if (!json_is_object(mc->root))

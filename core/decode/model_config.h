@@ -19,8 +19,8 @@ struct model_config {
 /* Check the text key by key and fill the part of *info that it tells: arch, licence,
  * source, sizes, modes, precisions, readout, channels. On error *mc holds what
  * model_config_free must still release. */
-int model_config_read(struct model_config *mc, const char *text,
-                      struct latent_info *info, struct latent_error *err);
+int model_config_read(struct model_config *mc, const char *text, struct latent_info *info,
+                      struct latent_error *err);
 void model_config_free(struct model_config *mc);
 
 #endif

@@ -23,8 +23,7 @@ static struct model_dims dims_from_info(const struct latent_info *info)
 }
 
 /* The readout stage, where the file has one; returns its configuration's status. */
-static int stage_bind(struct latent_model *m, struct weights *w,
-                      struct latent_error *err)
+static int stage_bind(struct latent_model *m, struct weights *w, struct latent_error *err)
 {
     struct config c;
     if (!m->config.stage) return 0;
@@ -42,8 +41,8 @@ struct room {
 
 /* One run of the loads over arenas, counting or real. A wrong
  * hyper-parameter makes tensors look wrong too, so its text is the one to report. */
-static int load_once(struct latent_model *m, const struct safetensors *file,
-                     bool *taken, struct room *room, struct latent_error *err)
+static int load_once(struct latent_model *m, const struct safetensors *file, bool *taken,
+                     struct room *room, struct latent_error *err)
 {
     struct latent_error hyper_error = {0}, weights_error = {0};
     struct weights w = {.file = file,
@@ -68,8 +67,7 @@ static int load_once(struct latent_model *m, const struct safetensors *file,
 }
 
 /* Arenas of the sizes that a counting run gave. */
-static int room_new(struct room *room, size_t n_memory, size_t n_raw,
-                    struct latent_error *err)
+static int room_new(struct room *room, size_t n_memory, size_t n_raw, struct latent_error *err)
 {
     if (n_memory <= MODEL_MAX_BYTES && n_raw <= MODEL_MAX_BYTES &&
         !arena_new(room->memory, n_memory) && !arena_new(&room->raw, n_raw))
@@ -81,9 +79,8 @@ static int room_new(struct room *room, size_t n_memory, size_t n_raw,
 }
 
 /* Load twice: to learn the size, then into memory of that size. */
-static int load_precision(struct latent_model *m, const struct safetensors *file,
-                          bool *taken, enum precision precision,
-                          struct latent_error *err)
+static int load_precision(struct latent_model *m, const struct safetensors *file, bool *taken,
+                          enum precision precision, struct latent_error *err)
 {
     struct arena counting = {0};
     struct room count = {.precision = precision, .memory = &counting};
@@ -103,8 +100,8 @@ static int load_weights(struct latent_model *m, const struct safetensors *file,
     if (!taken) return error_set(err, LATENT_E_NOMEM, "out of memory");
     int status = 0;
     for (uint32_t i = 0; !status && i < m->info.n_precisions; i++)
-        status = load_precision(
-            m, file, taken, (enum precision)precision_find(m->info.precisions[i]), err);
+        status = load_precision(m, file, taken,
+                                (enum precision)precision_find(m->info.precisions[i]), err);
     free(taken);
     return status;
 }
@@ -124,26 +121,22 @@ static int check_outputs(const struct latent_model *m, struct latent_error *err)
         if (groups[i].given != groups[i].claimed)
             return error_set(err, LATENT_E_CONFIG,
                              "latent.config.outputs: \"%s\" expected %zu, as the "
-                             "weights give, found "
-                             "%zu",
+                             "weights give, found %zu",
                              groups[i].key, groups[i].given, groups[i].claimed);
     return 0;
 }
 
-/* A mode the build knows may still be one that this file's hyper-parameters rule out.
- */
+/* A mode the build knows may still be one that this file's hyper-parameters rule out. */
 static int check_modes(const struct latent_model *m, struct latent_error *err)
 {
     for (uint32_t i = 0; i < m->info.n_modes && m->ops->mode_check; i++) {
         const char *name = m->info.modes[i].name;
-        const char *reason =
-            m->ops->mode_check(model_bound(m, NULL), model_mode(m, name));
+        const char *reason = m->ops->mode_check(model_bound(m, NULL), model_mode(m, name));
         if (reason)
-            return error_set(
-                err, LATENT_E_UNSUPPORTED,
-                "latent.config: \"modes\" expected modes this model can run in, found "
-                "\"%s\": %s",
-                name, reason);
+            return error_set(err, LATENT_E_UNSUPPORTED,
+                             "latent.config: \"modes\" expected modes this model can run in, found "
+                             "\"%s\": %s",
+                             name, reason);
     }
     return 0;
 }
@@ -159,8 +152,7 @@ static void count_weights(struct latent_info *info, const struct safetensors *fi
     }
 }
 
-static int model_bind(struct latent_model *m, struct safetensors *file,
-                      struct latent_error *err)
+static int model_bind(struct latent_model *m, struct safetensors *file, struct latent_error *err)
 {
     int status = model_config_read(&m->config, file->config, &m->info, err);
     if (status) return status;
@@ -220,8 +212,7 @@ int latent_model_open(latent_model **out, const char *path, struct latent_error 
     return status;
 }
 
-int model_open_bytes(latent_model **out, const void *bytes, size_t n,
-                     struct latent_error *err)
+int model_open_bytes(latent_model **out, const void *bytes, size_t n, struct latent_error *err)
 {
     *out = NULL;
     struct safetensors file;

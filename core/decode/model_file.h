@@ -31,8 +31,7 @@ struct latent_model {
 #define MODEL_MAX_BYTES (4ull << 30)
 
 /* latent_model_open over bytes in memory (tests, fuzzing); info.path is "(memory)". */
-int model_open_bytes(latent_model **out, const void *bytes, size_t n,
-                     struct latent_error *err);
+int model_open_bytes(latent_model **out, const void *bytes, size_t n, struct latent_error *err);
 /* Index into m->ops->modes of a mode the file lists; NULL: its first. -1: the file does
  * not list it. */
 int model_mode(const latent_model *m, const char *name);

@@ -25,9 +25,8 @@ const char *latent_strerror(int status)
 const char *latent_flag_name(unsigned bit)
 {
     static const char *const names[LATENT_N_FLAGS] = {
-        "WARMUP",        "GAP",     "FILLED",  "PREDICTED",   "LATE",
-        "HELD",          "SAFE",    "RESET",   "SWAPPED",     "MASKED",
-        "INPUT_CLIPPED", "LIMITED", "OUTSIDE", "AGE_UNKNOWN",
+        "WARMUP", "GAP",     "FILLED", "PREDICTED",     "LATE",    "HELD",    "SAFE",
+        "RESET",  "SWAPPED", "MASKED", "INPUT_CLIPPED", "LIMITED", "OUTSIDE", "AGE_UNKNOWN",
     };
     return bit < LATENT_N_FLAGS ? names[bit] : NULL;
 }

@@ -7,8 +7,8 @@ static float clamp(float x, float low, float high)
     return x < low ? low : x > high ? high : x;
 }
 
-uint32_t readout_limit(float *y, float *last, const struct latent_readout *spec,
-                       size_t n, double bin_s)
+uint32_t readout_limit(float *y, float *last, const struct latent_readout *spec, size_t n,
+                       double bin_s)
 {
     uint32_t flags = 0;
     for (size_t i = 0; i < n; i++) {

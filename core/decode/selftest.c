@@ -27,10 +27,10 @@ static const double tolerances[N_PRECISIONS] = {
 
 /* One output group of one mode: what the file expects and where the model writes. */
 struct answer {
-    const char *key; /* latents, lograte, readout */
-    size_t width;    /* n: L, N, O; 0: the model has none */
-    bool log_rates;  /* the model writes rates, the file holds their logarithm */
-    bool by_column;  /* the tolerance follows the largest value of a column */
+    const char *key;             /* latents, lograte, readout */
+    size_t width;                /* n: L, N, O; 0: the model has none */
+    bool log_rates;              /* the model writes rates, the file holds their logarithm */
+    bool by_column;              /* the tolerance follows the largest value of a column */
     const struct tensor *tensor; /* [T, n] */
     float *found;                /* [T, n] */
 };
@@ -61,28 +61,26 @@ static float element_get(const struct tensor *t, size_t i)
 
 /* A tensor [any, width] of F32; NULL, with *status set, when missing or of another
  * kind. */
-static const struct tensor *rows_find(const struct selftest *s, const char *name,
-                                      size_t width, int *status)
+static const struct tensor *rows_find(const struct selftest *s, const char *name, size_t width,
+                                      int *status)
 {
     const struct tensor *t = safetensors_find(s->file, name);
     char shape[TENSOR_SHAPE_TEXT];
     if (!t)
-        *status = error_set(
-            s->err, LATENT_E_TENSOR,
-            "tensor \"%s\" is missing: expected F32 [bins,%zu], the known answer that "
-            "every load checks; export the model again",
-            name, width);
+        *status =
+            error_set(s->err, LATENT_E_TENSOR,
+                      "tensor \"%s\" is missing: expected F32 [bins,%zu], the known answer that "
+                      "every load checks; export the model again",
+                      name, width);
     else if (t->type != TENSOR_F32)
-        *status = error_set(s->err, LATENT_E_TENSOR,
-                            "tensor \"%s\": expected type F32, found %s", name,
-                            tensor_type_name(t->type));
+        *status = error_set(s->err, LATENT_E_TENSOR, "tensor \"%s\": expected type F32, found %s",
+                            name, tensor_type_name(t->type));
     else if (t->n_dims != 2 || t->shape[1] != width || t->shape[0] < 1 ||
              t->shape[0] > SELFTEST_MAX_BINS)
-        *status = error_set(
-            s->err, LATENT_E_TENSOR,
-            "tensor \"%s\": expected shape [bins,%zu] with 1 to %u bins, found %s",
-            name, width, SELFTEST_MAX_BINS,
-            tensor_shape_text(shape, t->n_dims, t->shape));
+        *status =
+            error_set(s->err, LATENT_E_TENSOR,
+                      "tensor \"%s\": expected shape [bins,%zu] with 1 to %u bins, found %s", name,
+                      width, SELFTEST_MAX_BINS, tensor_shape_text(shape, t->n_dims, t->shape));
     return *status ? NULL : t;
 }
 
@@ -93,17 +91,16 @@ static int input_check(const struct selftest *s)
     for (size_t i = 0; i < s->input->n_elements; i++) {
         float count = element_get(s->input, i);
         if (count >= 0.0f && count <= 65535.0f && floorf(count) == count) continue;
-        return error_set(
-            s->err, LATENT_E_TENSOR,
-            "tensor \"" SELFTEST_PREFIX
-            "input\": expected whole counts from 0 to 65535, found %g at [%zu,%zu]",
-            (double)count, i / n_channels, i % n_channels);
+        return error_set(s->err, LATENT_E_TENSOR,
+                         "tensor \"" SELFTEST_PREFIX
+                         "input\": expected whole counts from 0 to 65535, found %g at [%zu,%zu]",
+                         (double)count, i / n_channels, i % n_channels);
     }
     return 0;
 }
 
-static void answer_name(char name[SAFETENSORS_MAX_NAME + 1],
-                        const struct latent_mode *mode, const char *key)
+static void answer_name(char name[SAFETENSORS_MAX_NAME + 1], const struct latent_mode *mode,
+                        const char *key)
 {
     snprintf(name, SAFETENSORS_MAX_NAME + 1, SELFTEST_PREFIX "%s.%s", mode->name, key);
 }
@@ -115,16 +112,14 @@ static int answer_check(const struct selftest *s, const struct answer *a)
         double value = (double)element_get(a->tensor, i);
         if (isfinite(value)) continue;
         if (a->log_rates && s->linear_rates && value < 0.0) continue;
-        return error_set(
-            s->err, LATENT_E_TENSOR,
-            "tensor \"%s\": expected finite numbers, found %g at [%zu,%zu]",
-            a->tensor->name, value, i / a->width, i % a->width);
+        return error_set(s->err, LATENT_E_TENSOR,
+                         "tensor \"%s\": expected finite numbers, found %g at [%zu,%zu]",
+                         a->tensor->name, value, i / a->width, i % a->width);
     }
     return 0;
 }
 
-/* The tensor of each group the model has; all of a mode have the same number of bins.
- */
+/* The tensor of each group the model has; all of a mode have the same number of bins. */
 static int answers_find(struct selftest *s)
 {
     int status = 0;
@@ -149,8 +144,7 @@ static int answers_find(struct selftest *s)
     return 0;
 }
 
-/* No more bins than there is input, nor than a trial has where positions end with it.
- */
+/* No more bins than there is input, nor than a trial has where positions end with it. */
 static int bins_check(const struct selftest *s)
 {
     size_t limit = s->input->shape[0], trial_bins = s->m->dims.trial_bins;
@@ -158,21 +152,17 @@ static int bins_check(const struct selftest *s)
         limit = trial_bins;
     if (s->n_bins <= limit) return 0;
     return error_set(s->err, LATENT_E_TENSOR,
-                     "tensors \"" SELFTEST_PREFIX
-                     "%s.*\": expected at most %zu bins, found %zu",
+                     "tensors \"" SELFTEST_PREFIX "%s.*\": expected at most %zu bins, found %zu",
                      s->mode->name, limit, s->n_bins);
 }
 
 /* Buffers start as NaN, so that an output nobody wrote is seen. */
 static int buffers_new(struct selftest *s)
 {
-    size_t n_counts = s->n_bins * s->m->info.n_channels,
-           n = n_counts + N_GROUPS * ARENA_ALIGN;
+    size_t n_counts = s->n_bins * s->m->info.n_channels, n = n_counts + N_GROUPS * ARENA_ALIGN;
     for (int g = 0; g < N_GROUPS; g++) n += s->n_bins * s->answers[g].width;
-    if (n > MODEL_MAX_BYTES / sizeof(float) ||
-        arena_new(&s->buffers, n * sizeof(float)))
-        return error_set(s->err, LATENT_E_NOMEM,
-                         "known answer: no memory for %zu numbers", n);
+    if (n > MODEL_MAX_BYTES / sizeof(float) || arena_new(&s->buffers, n * sizeof(float)))
+        return error_set(s->err, LATENT_E_NOMEM, "known answer: no memory for %zu numbers", n);
     s->counts = arena_floats(&s->buffers, n_counts);
     memcpy(s->counts, s->input->data, n_counts * sizeof *s->counts);
     for (struct answer *a = s->answers; a < s->answers + N_GROUPS; a++) {
@@ -192,12 +182,10 @@ static int state_new(struct selftest *s)
     forward_init(&s->forward, m, bound, mode,
                  &(struct model_memory){.state = &state, .work = &work});
     if (state.used > MODEL_MAX_BYTES || work.used > MODEL_MAX_BYTES ||
-        arena_new(&s->state_memory, state.used) ||
-        arena_new(&s->work_memory, work.used))
+        arena_new(&s->state_memory, state.used) || arena_new(&s->work_memory, work.used))
         return error_set(s->err, LATENT_E_NOMEM,
                          "mode \"%s\": no memory for a state of %zu and a scratch of "
-                         "%zu bytes (at most "
-                         "%llu)",
+                         "%zu bytes (at most %llu)",
                          s->mode->name, state.used, work.used, MODEL_MAX_BYTES);
     struct model_memory memory = {.state = &s->state_memory, .work = &s->work_memory};
     forward_init(&s->forward, m, bound, mode, &memory);
@@ -245,25 +233,22 @@ static double column_size(const struct answer *a, size_t n_bins, size_t column)
 static int answer_compare(const struct selftest *s, const struct answer *a)
 {
     for (size_t i = 0; i < s->n_bins * a->width; i++) {
-        double expected = (double)element_get(a->tensor, i),
-               found = (double)a->found[i];
+        double expected = (double)element_get(a->tensor, i), found = (double)a->found[i];
         if (a->log_rates && s->linear_rates)
             expected = exp(expected);
         else if (a->log_rates)
             found = log(found);
-        double size =
-            a->by_column ? column_size(a, s->n_bins, i % a->width) : fabs(expected);
+        double size = a->by_column ? column_size(a, s->n_bins, i % a->width) : fabs(expected);
         if (fabs(found - expected) <= s->tolerance * fmax(1.0, size)) continue;
-        return error_set(
-            s->err, LATENT_E_SELFTEST,
-            "known answer not reproduced in mode \"%s\": tensor \"%s\", bin %zu, "
-            "element %zu: expected %.9g, found %.9g (tolerance %g, precision %s); the "
-            "weights, the hyper-parameters or the answer are damaged%s",
-            s->mode->name, a->tensor->name, i / a->width, i % a->width, expected, found,
-            s->tolerance, s->precision,
-            s->tolerance > tolerances[PRECISION_F32]
-                ? ", or this model cannot afford the precision"
-                : "");
+        return error_set(s->err, LATENT_E_SELFTEST,
+                         "known answer not reproduced in mode \"%s\": tensor \"%s\", bin %zu, "
+                         "element %zu: expected %.9g, found %.9g (tolerance %g, precision %s); the "
+                         "weights, the hyper-parameters or the answer are damaged%s",
+                         s->mode->name, a->tensor->name, i / a->width, i % a->width, expected,
+                         found, s->tolerance, s->precision,
+                         s->tolerance > tolerances[PRECISION_F32]
+                             ? ", or this model cannot afford the precision"
+                             : "");
     }
     return 0;
 }
@@ -271,8 +256,7 @@ static int answer_compare(const struct selftest *s, const struct answer *a)
 static int answers_compare(const struct selftest *s)
 {
     int status = 0;
-    for (int g = 0; g < N_GROUPS && !status; g++)
-        status = answer_compare(s, &s->answers[g]);
+    for (int g = 0; g < N_GROUPS && !status; g++) status = answer_compare(s, &s->answers[g]);
     return status;
 }
 
@@ -333,8 +317,7 @@ int selftest_run(const struct latent_model *m, const struct safetensors *file,
         .err = err,
     };
     int status = names_check(&s);
-    if (!status)
-        s.input = rows_find(&s, SELFTEST_PREFIX "input", m->info.n_channels, &status);
+    if (!status) s.input = rows_find(&s, SELFTEST_PREFIX "input", m->info.n_channels, &status);
     if (!status) status = input_check(&s);
     for (uint32_t p = 0; p < m->info.n_precisions && !status; p++) {
         s.precision = m->info.precisions[p];

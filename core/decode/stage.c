@@ -19,8 +19,7 @@ static void stage_check(const struct stage *s, struct config *c, size_t n_readou
                       "expected \"outputs.readout\" to describe what it gives, found "
                       "an empty list");
     else if (!s->n_inputs)
-        config_refuse(c, LATENT_E_CONFIG, "input",
-                      "expected what the model has, found \"%s\"",
+        config_refuse(c, LATENT_E_CONFIG, "input", "expected what the model has, found \"%s\"",
                       s->from_rates ? "rates" : "latents");
 }
 
@@ -38,8 +37,7 @@ void stage_load(struct stage *s, struct weights *w, struct config *c, size_t n_r
     if (c->status) return;
     s->mean = weights_doubles(w, SHAPE(s->n_inputs), "stage.mean");
     s->scale = weights_doubles(w, SHAPE(s->n_inputs), "stage.scale");
-    s->weight =
-        weights_doubles(w, SHAPE(s->n_readout, s->n_lags, s->n_inputs), "stage.weight");
+    s->weight = weights_doubles(w, SHAPE(s->n_readout, s->n_lags, s->n_inputs), "stage.weight");
     s->bias = weights_doubles(w, SHAPE(s->n_readout), "stage.bias");
     dims->n_readout = n_readout;
 }
@@ -61,8 +59,7 @@ void stage_reset(const struct stage *s, struct stage_state *state)
 }
 
 /* z [D] of the newest bin. */
-static void smooth(const struct stage *s, struct stage_state *state, double *z,
-                   const float *x)
+static void smooth(const struct stage *s, struct stage_state *state, double *z, const float *x)
 {
     *state->n_eff = s->decay * *state->n_eff + 1.0;
     for (size_t i = 0; i < s->n_inputs; i++) {

@@ -28,12 +28,11 @@ extern "C" {
 
 enum latent_status {
     LATENT_OK = 0,
-    LATENT_E_NOMEM = -1,  /* out of memory */
-    LATENT_E_IO = -2,     /* file missing, unreadable, or cut while being read */
-    LATENT_E_FORMAT = -3, /* not a safetensors file, or a damaged one */
-    LATENT_E_CONFIG = -4, /* latent.config: missing or wrong key, unknown value */
-    LATENT_E_TENSOR =
-        -5, /* a tensor is missing, superfluous, or of the wrong type or shape */
+    LATENT_E_NOMEM = -1,       /* out of memory */
+    LATENT_E_IO = -2,          /* file missing, unreadable, or cut while being read */
+    LATENT_E_FORMAT = -3,      /* not a safetensors file, or a damaged one */
+    LATENT_E_CONFIG = -4,      /* latent.config: missing or wrong key, unknown value */
+    LATENT_E_TENSOR = -5,      /* a tensor is missing, superfluous, or of the wrong type or shape */
     LATENT_E_SELFTEST = -6,    /* the known answer in the file was not reproduced */
     LATENT_E_UNSUPPORTED = -7, /* valid, but this build or this model cannot do it */
     LATENT_E_SHAPE = -8,       /* bin or buffer of the wrong size; state unchanged */
@@ -61,22 +60,19 @@ enum latent_mark {
  * the others. */
 enum latent_flag {
     LATENT_WARMUP =
-        1u
-        << 0, /* (c) window not yet filled: latents and rates valid, readout neutral */
-    LATENT_GAP = 1u << 1,       /* bins are missing before this one */
-    LATENT_FILLED = 1u << 2,    /* this bin was not received */
-    LATENT_PREDICTED = 1u << 3, /* (c) computed without input */
-    LATENT_LATE = 1u << 4,      /* over budget */
-    LATENT_HELD = 1u << 5,      /* the last frame, repeated */
-    LATENT_SAFE = 1u << 6,      /* readout neutral; latents and rates absent */
-    LATENT_RESET = 1u << 7,     /* (c) state was reset before this bin */
-    LATENT_SWAPPED = 1u << 8,   /* first frame of another decoder */
-    LATENT_MASKED = 1u << 9,    /* some channels are masked */
-    LATENT_INPUT_CLIPPED =
-        1u << 10,              /* (c) counts beyond the model's range were clamped */
-    LATENT_LIMITED = 1u << 11, /* (c) a limit or slew limit of the readout applied */
-    LATENT_OUTSIDE =
-        1u << 12, /* (c) outside a trial in a trial-aligned mode; readout neutral */
+        1u << 0,          /* (c) window not yet filled: latents and rates valid, readout neutral */
+    LATENT_GAP = 1u << 1, /* bins are missing before this one */
+    LATENT_FILLED = 1u << 2,         /* this bin was not received */
+    LATENT_PREDICTED = 1u << 3,      /* (c) computed without input */
+    LATENT_LATE = 1u << 4,           /* over budget */
+    LATENT_HELD = 1u << 5,           /* the last frame, repeated */
+    LATENT_SAFE = 1u << 6,           /* readout neutral; latents and rates absent */
+    LATENT_RESET = 1u << 7,          /* (c) state was reset before this bin */
+    LATENT_SWAPPED = 1u << 8,        /* first frame of another decoder */
+    LATENT_MASKED = 1u << 9,         /* some channels are masked */
+    LATENT_INPUT_CLIPPED = 1u << 10, /* (c) counts beyond the model's range were clamped */
+    LATENT_LIMITED = 1u << 11,       /* (c) a limit or slew limit of the readout applied */
+    LATENT_OUTSIDE = 1u << 12, /* (c) outside a trial in a trial-aligned mode; readout neutral */
     LATENT_AGE_UNKNOWN = 1u << 13, /* the source clock is not mapped */
 };
 #define LATENT_N_FLAGS 14
@@ -90,9 +86,8 @@ enum latent_group {
 
 /* How latent_decoder_predict advances over a missing bin. */
 enum latent_gap_policy {
-    LATENT_GAP_PREDICT =
-        0, /* the architecture's own forecast (models/<name>/card.md says how) */
-    LATENT_GAP_RESET = 1, /* reset before the next bin: no bin is filled */
+    LATENT_GAP_PREDICT = 0, /* the architecture's own forecast (models/<name>/card.md says how) */
+    LATENT_GAP_RESET = 1,   /* reset before the next bin: no bin is filled */
 };
 
 struct latent_options {
@@ -107,8 +102,7 @@ struct latent_bin {
     uint64_t t_source_ns; /* end of the bin, source clock */
     uint32_t marks;       /* enum latent_mark */
     uint32_t n_channels;
-    const float
-        *counts; /* [n_channels] spikes in this bin; read during the call only */
+    const float *counts; /* [n_channels] spikes in this bin; read during the call only */
 };
 
 /* One decoded bin. Pointers are into the decoder, valid until its next call; 0 numbers
@@ -148,7 +142,7 @@ struct latent_info {
     const char *const *precisions;        /* [n_precisions], first = default */
     const struct latent_readout *readout; /* [n_readout] */
     const char *const *channel_names;     /* [n_channels] or NULL */
-    const float *channel_mean; /* [n_channels] counts per bin in training, or NULL */
+    const float *channel_mean;            /* [n_channels] counts per bin in training, or NULL */
     size_t weight_bytes;
 };
 
@@ -158,15 +152,13 @@ typedef struct latent_decoder latent_decoder;
 /* Read, verify and bind a model file: every offset, every tensor's name, type and
  * shape, finite weights, and the known answer of every mode. The file is read whole and
  * closed. On error *out is NULL. */
-LATENT_API int latent_model_open(latent_model **out, const char *path,
-                                 struct latent_error *err);
+LATENT_API int latent_model_open(latent_model **out, const char *path, struct latent_error *err);
 LATENT_API void latent_model_info(const latent_model *m, struct latent_info *out);
 LATENT_API void latent_model_close(latent_model *m); /* NULL is allowed */
 
 /* A stream on model m (which must outlive it). opt may be NULL. */
 LATENT_API int latent_decoder_new(latent_decoder **out, const latent_model *m,
-                                  const struct latent_options *opt,
-                                  struct latent_error *err);
+                                  const struct latent_options *opt, struct latent_error *err);
 /* Decode one bin. LATENT_E_SHAPE and LATENT_E_VALUE leave the state as it was. */
 LATENT_API int latent_decoder_step(latent_decoder *d, const struct latent_bin *in,
                                    struct latent_frame *out);
@@ -183,9 +175,8 @@ LATENT_API void latent_decoder_reset(latent_decoder *d);
  * output is not written. rates in Hz. Readouts are limited as in a stream, and neutral
  * until the lags of a readout stage are filled. May allocate inside BLAS on the first
  * call. */
-LATENT_API int latent_decoder_trial(latent_decoder *d, const float *counts,
-                                    size_t n_bins, float *latents, float *rates,
-                                    float *readout);
+LATENT_API int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins,
+                                    float *latents, float *rates, float *readout);
 /* Pointer-free snapshot of the state. size: bytes needed. load refuses another
  * decoder's. */
 LATENT_API size_t latent_decoder_size(const latent_decoder *d);

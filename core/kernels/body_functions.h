@@ -67,8 +67,7 @@ INLINE struct moments moments_about(const float *x, size_t n, float shift)
 
 /* The moments about a rough mean correct it: the variance loses nothing to
  * cancellation. */
-static void layer_norm(float *y, const float *x, const float *weight, const float *bias,
-                       size_t n)
+static void layer_norm(float *y, const float *x, const float *weight, const float *bias, size_t n)
 {
     float rough = moments_about(x, n, 0.0f).sum / (float)n;
     struct moments about = moments_about(x, n, rough);
@@ -190,14 +189,12 @@ INLINE vec vec_tanh(vec x)
     return m / (m + 2.0f);
 }
 
-#define IN_PLACE(function)                                                             \
-    static void function##_array(float *x, size_t n)                                   \
-    {                                                                                  \
-        size_t i = 0;                                                                  \
-        for (; i + LANES <= n; i += LANES)                                             \
-            vec_store(x + i, vec_##function(vec_load(x + i)));                         \
-        if (i < n)                                                                     \
-            vec_store_part(x + i, vec_##function(vec_load_part(x + i, n - i)), n - i); \
+#define IN_PLACE(function)                                                                    \
+    static void function##_array(float *x, size_t n)                                          \
+    {                                                                                         \
+        size_t i = 0;                                                                         \
+        for (; i + LANES <= n; i += LANES) vec_store(x + i, vec_##function(vec_load(x + i))); \
+        if (i < n) vec_store_part(x + i, vec_##function(vec_load_part(x + i, n - i)), n - i); \
     }
 
 IN_PLACE(exp)

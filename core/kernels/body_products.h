@@ -14,13 +14,11 @@ static size_t group_size(size_t n, size_t most)
     return (n + groups - 1) / groups;
 }
 
-/* All tiles of n rows. Units outside, so that weights stay in the cache over the rows.
- */
+/* All tiles of n rows. Units outside, so that weights stay in the cache over the rows. */
 static void task_run(enum precision precision, const struct task *t, size_t n)
 {
-    static void (*const tiles[N_PRECISIONS])(size_t, size_t, const struct task *,
-                                             size_t, size_t) = {
-        tile_any_f32, tile_any_bf16, tile_any_int8};
+    static void (*const tiles[N_PRECISIONS])(size_t, size_t, const struct task *, size_t,
+                                             size_t) = {tile_any_f32, tile_any_bf16, tile_any_int8};
     if (!n) return;
     size_t n_units = panels_padded(t->n_out) / PANEL_UNIT;
     bool is_bf16 = precision == PRECISION_BF16; /* a pair's halves take registers */
@@ -52,8 +50,7 @@ static float row_quantise(int16_t *steps, const float *x, size_t n)
     memcpy(&size, &most, sizeof size);
     float inverse = size > 1e-30f ? 32767.0f / size : 0.0f;
     const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to the nearest */
-    for (size_t i = 0; i < n; i++)
-        steps[i] = (int16_t)(int32_t)(x[i] * inverse + shift - shift);
+    for (size_t i = 0; i < n; i++) steps[i] = (int16_t)(int32_t)(x[i] * inverse + shift - shift);
     if (n % 2) steps[n] = 0;
     return size - size == 0.0f ? size / 32767.0f : NAN;
 }
@@ -84,8 +81,7 @@ static void task_run_int8(const struct task *whole, size_t n)
         t.steps = steps;
         t.step_size = step_size;
         for (size_t r = 0; r < n; r++)
-            step_size[r] =
-                row_quantise(steps + r * SEGMENT, t.x + r * t.x_stride, t.n_in);
+            step_size[r] = row_quantise(steps + r * SEGMENT, t.x + r * t.x_stride, t.n_in);
         if (t.index) {
             t.n_index = index_part(whole->index, whole->n_index, first, t.n_in, &from);
             for (size_t i = 0; i < t.n_index; i++)
@@ -98,8 +94,8 @@ static void task_run_int8(const struct task *whole, size_t n)
     }
 }
 
-INLINE struct task task_of(const struct panels *w, float *y, size_t y_stride,
-                           const float *x, size_t x_stride, unsigned then)
+INLINE struct task task_of(const struct panels *w, float *y, size_t y_stride, const float *x,
+                           size_t x_stride, unsigned then)
 {
     size_t paired = w->precision != PRECISION_F32;
     size_t columns = paired ? (w->cols + 1) / 2 * 2 : w->cols;
@@ -143,8 +139,8 @@ static void matvec_add(float *y, const struct panels *w, const float *x)
     panels_run(w, &t, 1);
 }
 
-static void matvec_sparse(float *y, const struct panels *w, const float *x,
-                          const uint32_t *index, size_t n)
+static void matvec_sparse(float *y, const struct panels *w, const float *x, const uint32_t *index,
+                          size_t n)
 {
     struct task t = task_of(w, y, 0, x, 0, 0);
     t.index = index;

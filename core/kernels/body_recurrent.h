@@ -20,8 +20,8 @@ INLINE vec gru_vector(const float *given, size_t gate_stride, const vec back[3],
 
 /* sums [n_blocks * UNIT_VECTORS][n_gates] of the rows of u, which are those of n_gates
  * gates one below the other, from unit `block` of each on: u x. */
-INLINE void gates_sum(const int n_gates, const int n_blocks, vec *sums,
-                      const struct panels *u, const float *x, size_t block)
+INLINE void gates_sum(const int n_gates, const int n_blocks, vec *sums, const struct panels *u,
+                      const float *x, size_t block)
 {
     size_t n_in = u->cols, unit_stride = n_in * PANEL_UNIT;
     size_t gate_stride = u->rows / (size_t)n_gates / PANEL_UNIT * unit_stride;
@@ -33,14 +33,14 @@ INLINE void gates_sum(const int n_gates, const int n_blocks, vec *sums,
             for (int v = 0; v < UNIT_VECTORS; v++)
                 for (int g = 0; g < n_gates; g++)
                     own[(b * UNIT_VECTORS + v) * n_gates + g] +=
-                        x[c] * vec_load(column + (size_t)b * unit_stride +
-                                        (size_t)g * gate_stride + v * LANES);
+                        x[c] * vec_load(column + (size_t)b * unit_stride + (size_t)g * gate_stride +
+                                        v * LANES);
     for (int s = 0; s < n_blocks * n_gates * UNIT_VECTORS; s++) sums[s] = own[s];
 }
 
 /* Outputs block * 16 .. (block + n_blocks) * 16 - 1 of a step in float32. */
-INLINE void gru_blocks(const int n_blocks, float *next, const struct panels *u,
-                       const float *h, const float *given, size_t block)
+INLINE void gru_blocks(const int n_blocks, float *next, const struct panels *u, const float *h,
+                       const float *given, size_t block)
 {
     vec sums[GATE_BLOCKS * 3 * UNIT_VECTORS];
     size_t n = u->rows / 3;
@@ -55,8 +55,8 @@ INLINE void gru_blocks(const int n_blocks, float *next, const struct panels *u,
 }
 
 /* Blocks from the first to the last, or the other way round. */
-static void gru_fused(float *next, const struct panels *u, const float *h,
-                      const float *given, bool backward)
+static void gru_fused(float *next, const struct panels *u, const float *h, const float *given,
+                      bool backward)
 {
     size_t n_blocks = u->rows / 3 / PANEL_UNIT;
     for (size_t done = 0, n; done < n_blocks; done += n) {
@@ -69,8 +69,8 @@ static void gru_fused(float *next, const struct panels *u, const float *h,
     }
 }
 
-static void gru_step(float *next, const struct panels *u, const float *h,
-                     const float *given, bool backward, float *scratch)
+static void gru_step(float *next, const struct panels *u, const float *h, const float *given,
+                     bool backward, float *scratch)
 {
     if (u->precision == PRECISION_F32) {
         gru_fused(next, u, h, given, backward);
@@ -80,8 +80,7 @@ static void gru_step(float *next, const struct panels *u, const float *h,
     matvec(scratch, u, h);
     for (size_t o = 0; o < n; o += LANES) {
         const float *sums = scratch + o;
-        const vec back[3] = {vec_load(sums), vec_load(sums + n),
-                             vec_load(sums + 2 * n)};
+        const vec back[3] = {vec_load(sums), vec_load(sums + n), vec_load(sums + 2 * n)};
         vec_store(next + o, gru_vector(given + o, n, back, vec_load(h + o)));
     }
 }
@@ -100,8 +99,7 @@ INLINE vec clipped_blend(const struct clipped_task *t, size_t o, vec new)
 }
 
 /* Both gates, and what the reset gate keeps of the state. */
-INLINE void clipped_gates_run(const int n_blocks, const struct clipped_task *t,
-                              size_t block)
+INLINE void clipped_gates_run(const int n_blocks, const struct clipped_task *t, size_t block)
 {
     vec sums[TILE_VECTORS];
     gates_sum(2, n_blocks, sums, &t->w->gates, t->h, block);
@@ -113,8 +111,7 @@ INLINE void clipped_gates_run(const int n_blocks, const struct clipped_task *t,
     }
 }
 
-INLINE void clipped_reset_run(const int n_blocks, const struct clipped_task *t,
-                              size_t block)
+INLINE void clipped_reset_run(const int n_blocks, const struct clipped_task *t, size_t block)
 {
     vec sums[TILE_VECTORS];
     gates_sum(1, n_blocks, sums, &t->w->reset, t->kept, block);
@@ -131,19 +128,19 @@ INLINE void clipped_reset_run(const int n_blocks, const struct clipped_task *t,
         break;
 
 /* All blocks, as many at a time as have room in registers, alike in number. */
-#define CLIPPED_ALL(run, n_gates)                                                      \
-    for (size_t at = 0, m; at < n_blocks; at += m) {                                   \
-        m = group_size(n_blocks - at, TILE_VECTORS / ((n_gates)*UNIT_VECTORS) < 6      \
-                                          ? TILE_VECTORS / ((n_gates)*UNIT_VECTORS)    \
-                                          : 6);                                        \
-        switch (m) {                                                                   \
-            CLIPPED_CASE(run, n_gates, 1)                                              \
-            CLIPPED_CASE(run, n_gates, 2)                                              \
-            CLIPPED_CASE(run, n_gates, 3)                                              \
-            CLIPPED_CASE(run, n_gates, 4)                                              \
-            CLIPPED_CASE(run, n_gates, 5)                                              \
-            CLIPPED_CASE(run, n_gates, 6)                                              \
-        }                                                                              \
+#define CLIPPED_ALL(run, n_gates)                                                   \
+    for (size_t at = 0, m; at < n_blocks; at += m) {                                \
+        m = group_size(n_blocks - at, TILE_VECTORS / ((n_gates)*UNIT_VECTORS) < 6   \
+                                          ? TILE_VECTORS / ((n_gates)*UNIT_VECTORS) \
+                                          : 6);                                     \
+        switch (m) {                                                                \
+            CLIPPED_CASE(run, n_gates, 1)                                           \
+            CLIPPED_CASE(run, n_gates, 2)                                           \
+            CLIPPED_CASE(run, n_gates, 3)                                           \
+            CLIPPED_CASE(run, n_gates, 4)                                           \
+            CLIPPED_CASE(run, n_gates, 5)                                           \
+            CLIPPED_CASE(run, n_gates, 6)                                           \
+        }                                                                           \
     }
 
 static void clipped_fused(const struct clipped_task *t)
@@ -177,20 +174,18 @@ static void clipped_step(float *h, const struct clipped_gates *w, const float *g
 enum field_hidden { FIELD_TANH, FIELD_RELU, FIELD_KEPT };
 
 /* 16 hidden units from `at` on: computed from x and kept in `hidden`, or those kept. */
-INLINE void field_unit(const enum field_hidden how, vec *a, const struct field *f,
-                       const float *x, float *hidden, size_t at)
+INLINE void field_unit(const enum field_hidden how, vec *a, const struct field *f, const float *x,
+                       float *hidden, size_t at)
 {
     const float *w = (const float *)f->first.data + at * f->first.cols;
     for (int v = 0; v < WIDE; v++)
         a[v] = vec_load((how == FIELD_KEPT ? hidden : f->first.bias) + at + v * LANES);
     if (how == FIELD_KEPT) return;
     for (size_t c = 0; c < f->first.cols; c++)
-        for (int v = 0; v < WIDE; v++)
-            a[v] += x[c] * vec_load(w + c * PANEL_UNIT + v * LANES);
+        for (int v = 0; v < WIDE; v++) a[v] += x[c] * vec_load(w + c * PANEL_UNIT + v * LANES);
     for (int v = 0; v < WIDE; v++) {
-        a[v] = how == FIELD_TANH
-                   ? vec_tanh(a[v])
-                   : vec_select(a[v] < vec_set(0.0f), vec_set(0.0f), a[v]);
+        a[v] = how == FIELD_TANH ? vec_tanh(a[v])
+                                 : vec_select(a[v] < vec_set(0.0f), vec_set(0.0f), a[v]);
         vec_store(hidden + at + v * LANES, a[v]);
     }
 }
@@ -207,8 +202,7 @@ INLINE void field_outputs(const enum field_hidden how, float *y, const struct fi
         field_unit(how, a, f, x, hidden, at);
         for (int o = 0; o < QUAD; o++)
             for (int v = 0; v < WIDE; v++)
-                sums[o * WIDE + v] +=
-                    a[v] * vec_load(w + (size_t)o * n + at + v * LANES);
+                sums[o * WIDE + v] += a[v] * vec_load(w + (size_t)o * n + at + v * LANES);
     }
     quad total = {lanes_sum(sums), lanes_sum(sums + WIDE), lanes_sum(sums + 2 * WIDE),
                   lanes_sum(sums + 3 * WIDE)};
@@ -221,8 +215,7 @@ static void field(float *y, const struct field *f, const float *x, float *hidden
         field_outputs(FIELD_RELU, y, f, x, hidden, 0);
     else
         field_outputs(FIELD_TANH, y, f, x, hidden, 0);
-    for (size_t o = QUAD; o < f->n_out; o += QUAD)
-        field_outputs(FIELD_KEPT, y, f, x, hidden, o);
+    for (size_t o = QUAD; o < f->n_out; o += QUAD) field_outputs(FIELD_KEPT, y, f, x, hidden, o);
 }
 
 static void move(float *y, const float *z, const float *slopes, size_t stride,

@@ -28,28 +28,27 @@ struct task {
 /* Visit every sum of a tile: inputs outside when they are the more, since what is
  * outside must stay in registers. w [width] are the weights, LOAD fills w[k], USE adds
  * to sum number r * width + k. */
-#define TILE_VISIT(LOAD, USE)                                                          \
-    if (m > width) {                                                                   \
-        for (int k = 0; k < width; k++) LOAD;                                          \
-        for (int r = 0; r < m; r++)                                                    \
-            for (int k = 0; k < width; k++) USE;                                       \
-    } else                                                                             \
-        for (int k = 0; k < width; k++) {                                              \
-            LOAD;                                                                      \
-            for (int r = 0; r < m; r++) USE;                                           \
+#define TILE_VISIT(LOAD, USE)                    \
+    if (m > width) {                             \
+        for (int k = 0; k < width; k++) LOAD;    \
+        for (int r = 0; r < m; r++)              \
+            for (int k = 0; k < width; k++) USE; \
+    } else                                       \
+        for (int k = 0; k < width; k++) {        \
+            LOAD;                                \
+            for (int r = 0; r < m; r++) USE;     \
         }
 
 /* Where vector k of a column lies, counted in weights of which `step` lie in a lane. */
 INLINE size_t vector_at(const struct task *t, int k, size_t step)
 {
-    return (size_t)(k / UNIT_VECTORS) * t->unit_stride +
-           (size_t)(k % UNIT_VECTORS) * LANES * step;
+    return (size_t)(k / UNIT_VECTORS) * t->unit_stride + (size_t)(k % UNIT_VECTORS) * LANES * step;
 }
 
 /* acc [m][units][UNIT_VECTORS] += the columns. m, units and sparse are constants after
  * inlining, in all that follows. */
-INLINE void tile_f32(const int m, const int units, const int sparse, vec *acc,
-                     const struct task *t, size_t row, size_t unit)
+INLINE void tile_f32(const int m, const int units, const int sparse, vec *acc, const struct task *t,
+                     size_t row, size_t unit)
 {
     const int width = units * UNIT_VECTORS;
     const float *data = (const float *)t->data + unit * t->unit_stride;
@@ -88,8 +87,7 @@ INLINE void column_bf16(const int m, const int width, vec *acc, const struct tas
     for (int k = 0; k < width; k++) {
         ivec both = halves_load(column + vector_at(t, k, 2));
         vec w = c % 2 ? second_half(both) : first_half(both);
-        for (int r = 0; r < m; r++)
-            acc[r * width + k] += x[(size_t)r * t->x_stride + c] * w;
+        for (int r = 0; r < m; r++) acc[r * width + k] += x[(size_t)r * t->x_stride + c] * w;
     }
 }
 
@@ -145,28 +143,28 @@ INLINE void tile_int8(const int m, const int units, const int sparse, vec *acc,
         const int8_t *column = data + pair * t->column_stride;
         pairs w[TILE_VECTORS];
         TILE_VISIT(w[k] = pairs_load(column + vector_at(t, k, 2)),
-                   sum[r * width + k] = pairs_multiply_add(
-                       sum[r * width + k], w[k], pair_set(given + r * SEGMENT)))
+                   sum[r * width + k] =
+                       pairs_multiply_add(sum[r * width + k], w[k], pair_set(given + r * SEGMENT)))
     }
     for (int s = 0; s < m * width; s++) acc[s] = __builtin_convertvector(sum[s], vec);
 }
 
 /* Visit every output of a tile: WHOLE, or PART where fewer than LANES are left. */
-#define TILE_OUTPUTS(WHOLE, PART)                                                      \
-    for (int r = 0; r < m; r++)                                                        \
-        for (int k = 0; k < width; k++) {                                              \
-            float *at = y + (size_t)r * stride + k * LANES;                            \
-            size_t left = n > (size_t)k * LANES ? n - (size_t)k * LANES : 0;           \
-            if (left >= LANES)                                                         \
-                WHOLE;                                                                 \
-            else if (left)                                                             \
-                PART;                                                                  \
+#define TILE_OUTPUTS(WHOLE, PART)                                            \
+    for (int r = 0; r < m; r++)                                              \
+        for (int k = 0; k < width; k++) {                                    \
+            float *at = y + (size_t)r * stride + k * LANES;                  \
+            size_t left = n > (size_t)k * LANES ? n - (size_t)k * LANES : 0; \
+            if (left >= LANES)                                               \
+                WHOLE;                                                       \
+            else if (left)                                                   \
+                PART;                                                        \
         }
 
 /* The sums acc [m][width] of a tile, scaled, with their bias, as `then` says, into y.
  * Rows of bias and scale are whole units; those of y may end within the tile. */
-INLINE void tile_finish(const int m, const int width, vec *acc, const struct task *t,
-                        size_t row, size_t first)
+INLINE void tile_finish(const int m, const int width, vec *acc, const struct task *t, size_t row,
+                        size_t first)
 {
     float *y = t->y + row * t->y_stride + first;
     const size_t n = t->n_out - first, stride = t->y_stride;
@@ -175,19 +173,17 @@ INLINE void tile_finish(const int m, const int width, vec *acc, const struct tas
             acc[r * width + k] *=
                 vec_load(t->scale + first + k * LANES) * t->step_size[row + (size_t)r];
     for (int k = 0; t->bias && k < width; k++)
-        for (int r = 0; r < m; r++)
-            acc[r * width + k] += vec_load(t->bias + first + k * LANES);
+        for (int r = 0; r < m; r++) acc[r * width + k] += vec_load(t->bias + first + k * LANES);
     if (t->then & PRODUCT_ADD)
         TILE_OUTPUTS(acc[r * width + k] += vec_load(at),
                      acc[r * width + k] += vec_load_part(at, left))
     for (int s = 0; t->then & PRODUCT_RELU && s < m * width; s++)
         acc[s] = vec_select(acc[s] < vec_set(0.0f), vec_set(0.0f), acc[s]);
-    TILE_OUTPUTS(vec_store(at, acc[r * width + k]),
-                 vec_store_part(at, acc[r * width + k], left))
+    TILE_OUTPUTS(vec_store(at, acc[r * width + k]), vec_store_part(at, acc[r * width + k], left))
 }
 
-INLINE void tile_run(enum precision precision, const int m, const int units,
-                     const int sparse, const struct task *t, size_t row, size_t unit)
+INLINE void tile_run(enum precision precision, const int m, const int units, const int sparse,
+                     const struct task *t, size_t row, size_t unit)
 {
     vec acc[TILE_VECTORS];
     for (int s = 0; s < m * units * UNIT_VECTORS; s++) acc[s] = (vec){0};
@@ -198,19 +194,18 @@ INLINE void tile_run(enum precision precision, const int m, const int units,
 }
 
 /* The tiles that fit into the registers; others are never asked for. */
-#define TILE(m, units)                                                                 \
-    case (m)*MOST_UNITS + (units):                                                     \
-        if ((m) * (units)*UNIT_VECTORS <= TILE_VECTORS)                                \
-            tile_run(precision, m, units, 0, t, row, unit);                            \
+#define TILE(m, units)                                      \
+    case (m)*MOST_UNITS + (units):                          \
+        if ((m) * (units)*UNIT_VECTORS <= TILE_VECTORS)     \
+            tile_run(precision, m, units, 0, t, row, unit); \
         break;
-#define TILE_SPARSE(units)                                                             \
-    case units:                                                                        \
-        if ((units)*UNIT_VECTORS <= TILE_VECTORS)                                      \
-            tile_run(precision, 1, units, 1, t, row, unit);                            \
+#define TILE_SPARSE(units)                                                                        \
+    case units:                                                                                   \
+        if ((units)*UNIT_VECTORS <= TILE_VECTORS) tile_run(precision, 1, units, 1, t, row, unit); \
         break;
 
-INLINE void tile_any(enum precision precision, size_t m, size_t units,
-                     const struct task *t, size_t row, size_t unit)
+INLINE void tile_any(enum precision precision, size_t m, size_t units, const struct task *t,
+                     size_t row, size_t unit)
 {
     if (t->index) switch (units) {
             TILE_SPARSE(1)
@@ -250,20 +245,17 @@ INLINE void tile_any(enum precision precision, size_t m, size_t units,
         }
 }
 
-static void tile_any_f32(size_t m, size_t units, const struct task *t, size_t row,
-                         size_t unit)
+static void tile_any_f32(size_t m, size_t units, const struct task *t, size_t row, size_t unit)
 {
     tile_any(PRECISION_F32, m, units, t, row, unit);
 }
 
-static void tile_any_bf16(size_t m, size_t units, const struct task *t, size_t row,
-                          size_t unit)
+static void tile_any_bf16(size_t m, size_t units, const struct task *t, size_t row, size_t unit)
 {
     tile_any(PRECISION_BF16, m, units, t, row, unit);
 }
 
-static void tile_any_int8(size_t m, size_t units, const struct task *t, size_t row,
-                          size_t unit)
+static void tile_any_int8(size_t m, size_t units, const struct task *t, size_t row, size_t unit)
 {
     tile_any(PRECISION_INT8, m, units, t, row, unit);
 }

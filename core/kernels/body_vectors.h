@@ -24,11 +24,9 @@ typedef float vec_any __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_
 typedef float quad __attribute__((vector_size(4 * QUAD)));
 typedef float quad_any __attribute__((vector_size(4 * QUAD), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(VECTOR_BYTES)));
-typedef int32_t ivec_any
-    __attribute__((vector_size(VECTOR_BYTES), aligned(2), may_alias));
+typedef int32_t ivec_any __attribute__((vector_size(VECTOR_BYTES), aligned(2), may_alias));
 typedef int16_t pairs __attribute__((vector_size(VECTOR_BYTES)));
-typedef int8_t bytes_any
-    __attribute__((vector_size(VECTOR_BYTES / 2), aligned(1), may_alias));
+typedef int8_t bytes_any __attribute__((vector_size(VECTOR_BYTES / 2), aligned(1), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
 

@@ -24,8 +24,7 @@ enum product_then {
 };
 
 /* A float matrix [n_out, n_in] in units of 16 outputs: element (o, c) is
- * data[o / 16 * unit_stride + c * column_stride + o % 16]. The last unit is read whole.
- */
+ * data[o / 16 * unit_stride + c * column_stride + o % 16]. The last unit is read whole. */
 struct tiles {
     const float *data;
     size_t unit_stride, column_stride, n_out, n_in;
@@ -56,8 +55,8 @@ struct kernels {
     void (*matvec_add)(float *y, const struct panels *w, const float *x);
     /* y = bias + W x over the n columns listed in index (ascending); exact when the
      * others are zero */
-    void (*matvec_sparse)(float *y, const struct panels *w, const float *x,
-                          const uint32_t *index, size_t n);
+    void (*matvec_sparse)(float *y, const struct panels *w, const float *x, const uint32_t *index,
+                          size_t n);
     /* The same for n rows at once: row i of y (stride y_stride) from row i of x (stride
      * x_stride); each weight is read once for several rows. */
     void (*matmul)(float *y, size_t y_stride, const struct panels *w, const float *x,
@@ -73,8 +72,7 @@ struct kernels {
     void (*softmax)(float *x, size_t n, float scale);
     /* Layer norm with affine weights, biased variance, eps 1e-5; the mean is corrected
      * by a second pass, since tokens may carry a few large elements. y may be x. */
-    void (*layer_norm)(float *y, const float *x, const float *weight, const float *bias,
-                       size_t n);
+    void (*layer_norm)(float *y, const float *x, const float *weight, const float *bias, size_t n);
     /* In place. Largest errors are stated and measured in tests/unit/test_kernels.c. */
     void (*exp)(float *x, size_t n);
     void (*tanh)(float *x, size_t n);
@@ -90,8 +88,8 @@ struct kernels {
      *   next = (1 - z) new + z h
      * backward: reads the weights in the opposite order, with the same result; a chain
      * that alternates finds half of a small matrix in the first cache. */
-    void (*gru_step)(float *next, const struct panels *u, const float *h,
-                     const float *given, bool backward, float *scratch);
+    void (*gru_step)(float *next, const struct panels *u, const float *h, const float *given,
+                     bool backward, float *scratch);
     /* A step of LFADS' GRU [n], n a multiple of 16, given [3 n], scratch [3 n]: of the
      * parts of n numbers
      *   z, r = sigmoid(given + gates h), new = tanh(given + reset (r h)),
@@ -116,10 +114,9 @@ const struct kernels *kernels_at(size_t i);
 size_t nonzero_index(uint32_t *index, const float *x, size_t n);
 
 /* The naive twins: what each fast kernel is checked against. */
-void naive_matvec(float *y, const float *weight, const float *bias, const float *x,
-                  size_t rows, size_t cols);
-void naive_layer_norm(float *y, const float *x, const float *weight, const float *bias,
-                      size_t n);
+void naive_matvec(float *y, const float *weight, const float *bias, const float *x, size_t rows,
+                  size_t cols);
+void naive_layer_norm(float *y, const float *x, const float *weight, const float *bias, size_t n);
 void naive_softmax(float *x, size_t n, float scale);
 size_t naive_nonzero(uint32_t *index, const float *x, size_t n);
 

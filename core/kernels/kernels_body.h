@@ -1,7 +1,6 @@
 /* The kernels, written once in GNU vector types. Included by kernels_<set>.c, which
  * defines VECTOR_BYTES, TILE_VECTORS and TILE_ROWS (how many sums stay in registers),
- * KERNELS_NAME and KERNELS_TABLE, and is compiled with that instruction set's options.
- */
+ * KERNELS_NAME and KERNELS_TABLE, and is compiled with that instruction set's options. */
 #include "kernels/kernels.h"
 
 #include "kernels/body_vectors.h"

@@ -85,17 +85,15 @@ static void rows_pack(struct panels *w, void *data, float *scale, const float *w
     for (size_t r = 0; r < w->rows; r++) {
         size_t at = r / PANEL_UNIT * PANEL_UNIT * columns + r % PANEL_UNIT * stride;
         const float *row = weight + r * w->cols;
-        if (w->precision == PRECISION_F32)
-            row_pack_f32((float *)data + at, row, w->cols);
-        if (w->precision == PRECISION_BF16)
-            row_pack_bf16((uint16_t *)data + at, row, w->cols);
+        if (w->precision == PRECISION_F32) row_pack_f32((float *)data + at, row, w->cols);
+        if (w->precision == PRECISION_BF16) row_pack_bf16((uint16_t *)data + at, row, w->cols);
         if (w->precision == PRECISION_INT8)
             scale[r] = row_pack_int8((int8_t *)data + at, row, w->cols);
     }
 }
 
-struct panels panels_pack_as(struct arena *a, enum precision precision, size_t rows,
-                             size_t cols, const float *weight, const float *bias)
+struct panels panels_pack_as(struct arena *a, enum precision precision, size_t rows, size_t cols,
+                             const float *weight, const float *bias)
 {
     static const size_t sizes[N_PRECISIONS] = {4, 2, 1};
     struct panels w = {.rows = rows, .cols = cols, .precision = precision};
@@ -112,8 +110,8 @@ struct panels panels_pack_as(struct arena *a, enum precision precision, size_t r
     return w;
 }
 
-struct panels panels_pack(struct arena *a, size_t rows, size_t cols,
-                          const float *weight, const float *bias)
+struct panels panels_pack(struct arena *a, size_t rows, size_t cols, const float *weight,
+                          const float *bias)
 {
     return panels_pack_as(a, PRECISION_F32, rows, cols, weight, bias);
 }

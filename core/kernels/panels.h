@@ -29,12 +29,12 @@ struct panels {
 
 /* Pack weight [rows, cols] (row-major) and a copy of bias [rows] (or NULL) into a, in
  * float32. From a counting arena the pointers are NULL. */
-struct panels panels_pack(struct arena *a, size_t rows, size_t cols,
-                          const float *weight, const float *bias);
+struct panels panels_pack(struct arena *a, size_t rows, size_t cols, const float *weight,
+                          const float *bias);
 /* The same in any precision: bf16 rounds to the nearest, ties to even; int8 scales each
  * row by its largest magnitude. */
-struct panels panels_pack_as(struct arena *a, enum precision precision, size_t rows,
-                             size_t cols, const float *weight, const float *bias);
+struct panels panels_pack_as(struct arena *a, enum precision precision, size_t rows, size_t cols,
+                             const float *weight, const float *bias);
 size_t panels_padded(size_t rows); /* rows, rounded up to 16 */
 
 /* float32 to bfloat16, the nearest, ties to even; x is finite. */

@@ -16,14 +16,12 @@ void attention_load(struct attention *l, struct weights *w, size_t width, size_t
     l->width = width;
     l->heads = heads;
     l->head = width / heads;
-    const float *weight =
-        weights_matrix(w, 3 * width, width, "%s.in_proj_weight", prefix);
+    const float *weight = weights_matrix(w, 3 * width, width, "%s.in_proj_weight", prefix);
     const float *bias = weights_floats(w, SHAPE(3 * width), "%s.in_proj_bias", prefix);
     bool here = weight && bias;
     l->query = panels_load(w, width, width, weight, bias);
-    l->key_value =
-        panels_load(w, 2 * width, width, here ? weight + width * width : NULL,
-                    here ? bias + width : NULL);
+    l->key_value = panels_load(w, 2 * width, width, here ? weight + width * width : NULL,
+                               here ? bias + width : NULL);
     snprintf(name, sizeof name, "%s.out_proj", prefix);
     linear_load(&l->out_proj, w, width, width, name);
 }
@@ -41,14 +39,13 @@ static void queries(const struct attention *l, float *qkv, const float *x, size_
 
 static void keys_values(const struct attention *l, float *qkv, const float *x, size_t n)
 {
-    kernels_get()->matmul(qkv + l->width, 3 * l->width, &l->key_value, x, l->width, n,
-                          0);
+    kernels_get()->matmul(qkv + l->width, 3 * l->width, &l->key_value, x, l->width, n, 0);
 }
 
 /* ---- tokens over a cache ---- */
 
-void attention_cache_init(struct attention_cache *c, const struct attention *l,
-                          size_t n_rows, struct arena *state)
+void attention_cache_init(struct attention_cache *c, const struct attention *l, size_t n_rows,
+                          struct arena *state)
 {
     c->n_rows = n_rows;
     c->keys = arena_floats(state, panels_padded(n_rows) * l->width);
@@ -63,15 +60,14 @@ size_t attention_step_scratch(const struct attention *l, size_t n_rows)
 static void cache_put(const struct attention *l, struct attention_cache *c, size_t slot,
                       const float *keys, const float *values)
 {
-    float *column =
-        c->keys + slot / PANEL_UNIT * l->width * PANEL_UNIT + slot % PANEL_UNIT;
+    float *column = c->keys + slot / PANEL_UNIT * l->width * PANEL_UNIT + slot % PANEL_UNIT;
     for (size_t i = 0; i < l->width; i++) column[i * PANEL_UNIT] = keys[i];
     memcpy(c->values + slot * l->width, values, l->width * sizeof *values);
 }
 
 /* mixed [D] = attention of a query [D] over the first n slots. */
-static void cache_attend(const struct attention *l, const struct attention_cache *c,
-                         size_t n, float *mixed, const float *query, float *weights)
+static void cache_attend(const struct attention *l, const struct attention_cache *c, size_t n,
+                         float *mixed, const float *query, float *weights)
 {
     const struct kernels *k = kernels_get();
     for (size_t h = 0; h < l->heads; h++) {
@@ -92,8 +88,8 @@ static void cache_attend(const struct attention *l, const struct attention_cache
     }
 }
 
-void attention_step(const struct attention *l, const struct attention_token *tokens,
-                    size_t n, float *y, const float *x, float *scratch)
+void attention_step(const struct attention *l, const struct attention_token *tokens, size_t n,
+                    float *y, const float *x, float *scratch)
 {
     size_t d = l->width;
     float *qkv = scratch;           /* [n, 3D] */
@@ -138,15 +134,12 @@ static size_t key_high(struct attention_span span, struct attention_band band, s
     return high < span.n ? high : span.n - 1;
 }
 
-/* Keys [n, .] (row stride 3D) of one head, 16 of them side by side: [n / 16, head, 16].
- */
-static void keys_turn(float *turned, const struct attention *l, const float *keys,
-                      size_t n)
+/* Keys [n, .] (row stride 3D) of one head, 16 of them side by side: [n / 16, head, 16]. */
+static void keys_turn(float *turned, const struct attention *l, const float *keys, size_t n)
 {
     for (size_t j = 0; j < n; j++) {
         float *column = turned + j / PANEL_UNIT * l->head * PANEL_UNIT + j % PANEL_UNIT;
-        for (size_t i = 0; i < l->head; i++)
-            column[i * PANEL_UNIT] = keys[j * 3 * l->width + i];
+        for (size_t i = 0; i < l->head; i++) column[i * PANEL_UNIT] = keys[j * 3 * l->width + i];
     }
 }
 
@@ -159,9 +152,8 @@ struct head_view {
 /* mixed [n_q, head] (row stride D) = attention of queries first..first + n_q - 1 (row
  * stride 3D), over those keys that any of them may read. */
 static void block_attend(const struct attention *l, struct head_view head, float *mixed,
-                         const float *query, size_t first, size_t n_q,
-                         struct attention_span span, struct attention_band band,
-                         float *scores)
+                         const float *query, size_t first, size_t n_q, struct attention_span span,
+                         struct attention_band band, float *scores)
 {
     const struct kernels *k = kernels_get();
     size_t low = key_low(span, band, first) - span.key_first;
@@ -191,17 +183,15 @@ static void block_attend(const struct attention *l, struct head_view head, float
 }
 
 void attention_rows(const struct attention *l, float *y, const float *x, float *qkv,
-                    struct attention_span span, struct attention_band band,
-                    float *scratch)
+                    struct attention_span span, struct attention_band band, float *scratch)
 {
     size_t d = l->width, n_q = span.n - span.q_first, n_keys = span.n - span.key_first;
-    float *mixed = scratch;          /* [n_q, D] */
-    float *turned = mixed + n_q * d; /* [n_keys / 16, head, 16] */
+    float *mixed = scratch;                                   /* [n_q, D] */
+    float *turned = mixed + n_q * d;                          /* [n_keys / 16, head, 16] */
     float *scores = turned + panels_padded(n_keys) * l->head; /* [block, n_keys] */
 
     queries(l, qkv + span.q_first * 3 * d, x + span.q_first * d, n_q);
-    keys_values(l, qkv + span.kv_first * 3 * d, x + span.kv_first * d,
-                span.n - span.kv_first);
+    keys_values(l, qkv + span.kv_first * 3 * d, x + span.kv_first * d, span.n - span.kv_first);
     for (size_t h = 0; h < l->heads; h++) {
         size_t at = h * l->head;
         struct head_view head = {.keys = turned, .values = qkv + 2 * d + at};
@@ -209,8 +199,8 @@ void attention_rows(const struct attention *l, float *y, const float *x, float *
         for (size_t i = 0, n; i < n_q; i += n) {
             n = n_q - i < QUERY_BLOCK ? n_q - i : QUERY_BLOCK;
             size_t first = span.q_first + i;
-            block_attend(l, head, mixed + i * d + at, qkv + first * 3 * d + at, first,
-                         n, span, band, scores);
+            block_attend(l, head, mixed + i * d + at, qkv + first * 3 * d + at, first, n, span,
+                         band, scores);
         }
     }
     linear_rows_then(&l->out_proj, y, mixed, n_q, PRODUCT_ADD);

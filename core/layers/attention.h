@@ -23,16 +23,15 @@ void attention_load(struct attention *l, struct weights *w, size_t width, size_t
                     const char *prefix);
 
 /* Keys and values of the last n_rows tokens, as a ring. Keys of 16 tokens lie side by
- * side, as the scores of a query are summed; a product reads a few values past a row.
- */
+ * side, as the scores of a query are summed; a product reads a few values past a row. */
 struct attention_cache {
     size_t n_rows;
     float *keys;   /* [n_rows / 16, D, 16] */
     float *values; /* [n_rows, D], and 16 more */
 };
 
-void attention_cache_init(struct attention_cache *c, const struct attention *l,
-                          size_t n_rows, struct arena *state);
+void attention_cache_init(struct attention_cache *c, const struct attention *l, size_t n_rows,
+                          struct arena *state);
 size_t attention_step_scratch(const struct attention *l, size_t n_rows); /* floats */
 
 /* A token for one step: its number (0, 1, ...) in a cache. */
@@ -44,8 +43,8 @@ struct attention_token {
 
 /* Tokens with features x [n, D]: remembers each in its cache, lets it attend to itself
  * and those before it, adds the results to y [n, D]. */
-void attention_step(const struct attention *l, const struct attention_token *tokens,
-                    size_t n, float *y, const float *x, float *scratch);
+void attention_step(const struct attention *l, const struct attention_token *tokens, size_t n,
+                    float *y, const float *x, float *scratch);
 
 /* Which rows of a window of n are worked on: queries q_first..n-1; keys and values are
  * computed anew for rows kv_first..n-1 and taken as they are for rows
@@ -61,7 +60,6 @@ size_t attention_rows_scratch(const struct attention *l, size_t n);
  * queries, keys and values from call to call; y [n - q_first, D] += attention of the
  * queries. */
 void attention_rows(const struct attention *l, float *y, const float *x, float *qkv,
-                    struct attention_span span, struct attention_band band,
-                    float *scratch);
+                    struct attention_span span, struct attention_band band, float *scratch);
 
 #endif

@@ -5,9 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-void clipped_encoder_load(struct clipped_encoder *l, struct weights *w, size_t n_in,
-                          size_t hidden, size_t n_directions, float clip,
-                          const char *name)
+void clipped_encoder_load(struct clipped_encoder *l, struct weights *w, size_t n_in, size_t hidden,
+                          size_t n_directions, float clip, const char *name)
 {
     assert(n_directions == 1 || n_directions == 2);
     l->n_in = n_in;
@@ -22,21 +21,20 @@ void clipped_encoder_load(struct clipped_encoder *l, struct weights *w, size_t n
     }
 }
 
-const float *clipped_encoder_start(const struct clipped_encoder *l,
-                                   enum encoder_direction d)
+const float *clipped_encoder_start(const struct clipped_encoder *l, enum encoder_direction d)
 {
     return l->start + (size_t)d * l->hidden;
 }
 
-void encoder_window_init(struct encoder_window *e, const struct clipped_encoder *l,
-                         size_t n_rows, struct arena *state)
+void encoder_window_init(struct encoder_window *e, const struct clipped_encoder *l, size_t n_rows,
+                         struct arena *state)
 {
     for (size_t d = 0; d < l->n_directions; d++)
         window_init(&e->products[d], n_rows, 3 * l->cell[d].size, state);
 }
 
-void encoder_window_push(struct encoder_window *e, const struct clipped_encoder *l,
-                         uint64_t t, const float *x, const uint32_t *index, size_t n)
+void encoder_window_push(struct encoder_window *e, const struct clipped_encoder *l, uint64_t t,
+                         const float *x, const uint32_t *index, size_t n)
 {
     const struct kernels *k = kernels_get();
     for (size_t d = 0; d < l->n_directions; d++)
@@ -44,8 +42,8 @@ void encoder_window_push(struct encoder_window *e, const struct clipped_encoder 
 }
 
 void encoder_window_run(const struct encoder_window *e, const struct clipped_encoder *l,
-                        enum encoder_direction d, uint64_t first, size_t n, float *h,
-                        float *states, size_t stride, float *scratch)
+                        enum encoder_direction d, uint64_t first, size_t n, float *h, float *states,
+                        size_t stride, float *scratch)
 {
     size_t size = l->hidden * sizeof *h;
     memcpy(h, clipped_encoder_start(l, d), size);

@@ -18,28 +18,26 @@ struct clipped_encoder {
 
 /* Takes <name>_h0 [n_directions, 1, hidden], <name>.fwd_gru.cell.* and, with two
  * directions, <name>.bwd_gru.cell.*. */
-void clipped_encoder_load(struct clipped_encoder *l, struct weights *w, size_t n_in,
-                          size_t hidden, size_t n_directions, float clip,
-                          const char *name);
-const float *clipped_encoder_start(const struct clipped_encoder *l,
-                                   enum encoder_direction d);
+void clipped_encoder_load(struct clipped_encoder *l, struct weights *w, size_t n_in, size_t hidden,
+                          size_t n_directions, float clip, const char *name);
+const float *clipped_encoder_start(const struct clipped_encoder *l, enum encoder_direction d);
 
 /* Products of the newest bins, per direction. */
 struct encoder_window {
     struct window products[2]; /* [n_rows, 3 size] */
 };
 
-void encoder_window_init(struct encoder_window *e, const struct clipped_encoder *l,
-                         size_t n_rows, struct arena *state);
+void encoder_window_init(struct encoder_window *e, const struct clipped_encoder *l, size_t n_rows,
+                         struct arena *state);
 /* Bin t enters: x [n_in], of which the n elements listed in index are not zero. */
-void encoder_window_push(struct encoder_window *e, const struct clipped_encoder *l,
-                         uint64_t t, const float *x, const uint32_t *index, size_t n);
+void encoder_window_push(struct encoder_window *e, const struct clipped_encoder *l, uint64_t t,
+                         const float *x, const uint32_t *index, size_t n);
 /* From the start over the n bins from `first` on, or backward from the last of them: h
  * [size of the cell] becomes the last state. states: NULL, or gets the
  * state [hidden] at bin first + i in row i, with row stride. scratch:
  * CLIPPED_GRU_SCRATCH(size). */
 void encoder_window_run(const struct encoder_window *e, const struct clipped_encoder *l,
-                        enum encoder_direction d, uint64_t first, size_t n, float *h,
-                        float *states, size_t stride, float *scratch);
+                        enum encoder_direction d, uint64_t first, size_t n, float *h, float *states,
+                        size_t stride, float *scratch);
 
 #endif

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-void clipped_gru_load(struct clipped_gru *l, struct weights *w, size_t n_in,
-                      size_t hidden, float clip, const char *prefix)
+void clipped_gru_load(struct clipped_gru *l, struct weights *w, size_t n_in, size_t hidden,
+                      float clip, const char *prefix)
 {
     size_t rows = 3 * hidden, size = panels_padded(hidden);
     const float *ih = weights_matrix(w, rows, n_in, "%s.weight_ih", prefix);
@@ -26,8 +26,8 @@ void clipped_gru_load(struct clipped_gru *l, struct weights *w, size_t n_in,
     l->gates.reset = panels_load(w, size, hidden, hh, NULL);
 }
 
-struct panels clipped_gru_input(const struct clipped_gru *l, struct weights *w,
-                                size_t first, size_t n, const float *bias)
+struct panels clipped_gru_input(const struct clipped_gru *l, struct weights *w, size_t first,
+                                size_t n, const float *bias)
 {
     size_t rows = 3 * l->size;
     float *columns = weights_raw(w, rows * n);
@@ -36,8 +36,7 @@ struct panels clipped_gru_input(const struct clipped_gru *l, struct weights *w,
     return panels_load(w, rows, n, columns, bias);
 }
 
-void clipped_gru_forward(const struct clipped_gru *l, float *h, const float *given,
-                         float *scratch)
+void clipped_gru_forward(const struct clipped_gru *l, float *h, const float *given, float *scratch)
 {
     kernels_get()->clipped_step(h, &l->gates, given, scratch);
 }

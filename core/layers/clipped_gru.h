@@ -20,15 +20,14 @@ struct clipped_gru {
 };
 
 /* Takes <prefix>.weight_ih, .weight_hh, .bias_ih, .bias_hh. */
-void clipped_gru_load(struct clipped_gru *l, struct weights *w, size_t n_in,
-                      size_t hidden, float clip, const char *prefix);
+void clipped_gru_load(struct clipped_gru *l, struct weights *w, size_t n_in, size_t hidden,
+                      float clip, const char *prefix);
 /* The product with inputs first .. first + n - 1 alone; bias: added to it, or NULL. */
-struct panels clipped_gru_input(const struct clipped_gru *l, struct weights *w,
-                                size_t first, size_t n, const float *bias);
+struct panels clipped_gru_input(const struct clipped_gru *l, struct weights *w, size_t first,
+                                size_t n, const float *bias);
 
 #define CLIPPED_GRU_SCRATCH(size) (3 * (size))
 /* One step: h [size] is replaced, given = W x + b [3 size]. */
-void clipped_gru_forward(const struct clipped_gru *l, float *h, const float *given,
-                         float *scratch);
+void clipped_gru_forward(const struct clipped_gru *l, float *h, const float *given, float *scratch);
 
 #endif

@@ -12,25 +12,22 @@
 #define MAX_TAPS 256
 
 /* torch's [out, in, tap] as [out, tap, in]; a counting arena gives NULL. */
-static const float *taps_first(struct weights *w, const struct conv *l,
-                               const float *weight)
+static const float *taps_first(struct weights *w, const struct conv *l, const float *weight)
 {
     float *taps = arena_floats(w->arena, l->n_out * l->n_taps * l->n_in);
     if (!taps || !weight) return NULL;
     for (size_t o = 0; o < l->n_out; o++)
         for (size_t i = 0; i < l->n_in; i++)
             for (size_t k = 0; k < l->n_taps; k++)
-                taps[(o * l->n_taps + k) * l->n_in + i] =
-                    weight[(o * l->n_in + i) * l->n_taps + k];
+                taps[(o * l->n_taps + k) * l->n_in + i] = weight[(o * l->n_in + i) * l->n_taps + k];
     return taps;
 }
 
-void conv_load(struct conv *l, struct weights *w, size_t n_out, size_t n_in,
-               size_t n_taps, const char *name)
+void conv_load(struct conv *l, struct weights *w, size_t n_out, size_t n_in, size_t n_taps,
+               const char *name)
 {
     *l = (struct conv){.n_out = n_out, .n_in = n_in, .n_taps = n_taps};
-    const float *weight =
-        weights_floats(w, SHAPE(n_out, n_in, n_taps), "%s.weight", name);
+    const float *weight = weights_floats(w, SHAPE(n_out, n_in, n_taps), "%s.weight", name);
     const float *bias = weights_floats(w, SHAPE(n_out), "%s.bias", name);
     const float *taps = taps_first(w, l, weight);
     l->packed = panels_pack(w->arena, n_out, n_taps * n_in, taps, bias);
@@ -55,8 +52,7 @@ void conv_forward(const struct conv *l, float *y, const float *history, uint32_t
 
 void gelu(float *x, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        x[i] = 0.5f * x[i] * (1.0f + erff(x[i] * (float)M_SQRT1_2));
+    for (size_t i = 0; i < n; i++) x[i] = 0.5f * x[i] * (1.0f + erff(x[i] * (float)M_SQRT1_2));
 }
 
 /* ---- encoder ---- */
@@ -65,12 +61,11 @@ static void layer_load(struct conv *l, struct weights *w, size_t n_in, const cha
 {
     char weight[64];
     snprintf(weight, sizeof weight, "%s.weight", name);
-    conv_load(l, w, shapes_axis(w, weight, 0, MAX_WIDTH), n_in,
-              shapes_axis(w, weight, 2, MAX_TAPS), name);
+    conv_load(l, w, shapes_axis(w, weight, 0, MAX_WIDTH), n_in, shapes_axis(w, weight, 2, MAX_TAPS),
+              name);
 }
 
-void conv_encoder_load(struct conv_encoder *e, struct weights *w, size_t n_in,
-                       size_t n_latents)
+void conv_encoder_load(struct conv_encoder *e, struct weights *w, size_t n_in, size_t n_latents)
 {
     size_t taps = shapes_axis(w, "mean_conv.weight", 2, MAX_TAPS);
     layer_load(&e->layers[0], w, n_in, "initial_stack.1");
@@ -88,10 +83,8 @@ static size_t window_floats(const struct conv_encoder *e, size_t i)
 void conv_encoder_carve(struct conv_encoder_state *s, const struct conv_encoder *e,
                         struct arena *state, struct arena *work)
 {
-    for (size_t i = 0; i < 3; i++)
-        s->windows[i] = arena_floats(state, window_floats(e, i));
-    for (size_t i = 0; i < 2; i++)
-        s->hidden[i] = arena_floats(work, e->layers[i].n_out);
+    for (size_t i = 0; i < 3; i++) s->windows[i] = arena_floats(state, window_floats(e, i));
+    for (size_t i = 0; i < 2; i++) s->hidden[i] = arena_floats(work, e->layers[i].n_out);
     s->mean = arena_floats(work, e->mean.n_out);
     s->logvar = arena_floats(work, e->mean.n_out);
     s->index = arena_take(work, window_floats(e, 0) * sizeof *s->index);
@@ -99,8 +92,7 @@ void conv_encoder_carve(struct conv_encoder_state *s, const struct conv_encoder 
 
 void conv_encoder_reset(struct conv_encoder_state *s, const struct conv_encoder *e)
 {
-    for (size_t i = 0; i < 3; i++)
-        memset(s->windows[i], 0, window_floats(e, i) * sizeof(float));
+    for (size_t i = 0; i < 3; i++) memset(s->windows[i], 0, window_floats(e, i) * sizeof(float));
 }
 
 void conv_encoder_forward(const struct conv_encoder *e, struct conv_encoder_state *s,

@@ -10,20 +10,18 @@
  * first. */
 struct conv {
     size_t n_out, n_in, n_taps;
-    struct panels
-        packed; /* [n_out, n_taps * n_in], oldest bin first, as the history lies */
+    struct panels packed; /* [n_out, n_taps * n_in], oldest bin first, as the history lies */
 };
 
 /* Takes "<name>.weight" [n_out, n_in, n_taps] (last tap = newest bin) and "<name>.bias"
  * [n_out]. */
-void conv_load(struct conv *l, struct weights *w, size_t n_out, size_t n_in,
-               size_t n_taps, const char *name);
+void conv_load(struct conv *l, struct weights *w, size_t n_out, size_t n_in, size_t n_taps,
+               const char *name);
 /* Append x [n_in] to a history [n_taps, n_in] of which the oldest bin is dropped. */
 void conv_push(const struct conv *l, float *history, const float *x);
 /* y [n_out]. index [n_taps * n_in] is scratch for a sparse history, or NULL when it is
  * dense. */
-void conv_forward(const struct conv *l, float *y, const float *history,
-                  uint32_t *index);
+void conv_forward(const struct conv *l, float *y, const float *history, uint32_t *index);
 
 /* Exact form: x Phi(x). */
 void gelu(float *x, size_t n);
@@ -44,8 +42,7 @@ struct conv_encoder_state {
 
 /* Takes initial_stack.1, initial_stack.4, mean_conv and logvar_conv; widths and taps
  * are those of the tensors. */
-void conv_encoder_load(struct conv_encoder *e, struct weights *w, size_t n_in,
-                       size_t n_latents);
+void conv_encoder_load(struct conv_encoder *e, struct weights *w, size_t n_in, size_t n_latents);
 /* The windows in state, the rest in work. */
 void conv_encoder_carve(struct conv_encoder_state *s, const struct conv_encoder *e,
                         struct arena *state, struct arena *work);

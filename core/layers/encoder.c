@@ -39,9 +39,8 @@ static void norm_rows(const struct norm *l, float *y, const float *x, size_t n)
     for (size_t i = 0; i < n; i++) norm_forward(l, y + i * l->width, x + i * l->width);
 }
 
-void encoder_layer_step(const struct encoder_layer *l,
-                        const struct attention_token *tokens, size_t n, float *h,
-                        struct encoder_scratch scratch)
+void encoder_layer_step(const struct encoder_layer *l, const struct attention_token *tokens,
+                        size_t n, float *h, struct encoder_scratch scratch)
 {
     float *x = l->pre_norm ? scratch.normed : h;
 
@@ -53,9 +52,9 @@ void encoder_layer_step(const struct encoder_layer *l,
     if (!l->pre_norm) norm_rows(&l->norm2, h, h, n);
 }
 
-void encoder_layer_rows(const struct encoder_layer *l, float *y, const float *h,
-                        float *qkv, struct attention_span span,
-                        struct attention_band band, struct encoder_scratch scratch)
+void encoder_layer_rows(const struct encoder_layer *l, float *y, const float *h, float *qkv,
+                        struct attention_span span, struct attention_band band,
+                        struct encoder_scratch scratch)
 {
     size_t d = l->width, n_q = span.n - span.q_first;
     size_t read = span.q_first < span.kv_first ? span.q_first : span.kv_first;

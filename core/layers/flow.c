@@ -7,9 +7,7 @@
 
 #include "layers/matrix.h"
 
-#define POLAR_STEPS                                                                    \
-    64 /* halves what is far from orthogonal, then doubles the digits                  \
-        */
+#define POLAR_STEPS 64 /* halves what is far from orthogonal, then doubles the digits */
 #define POLAR_CLOSE 1e-14
 #define NO_TIE (1.0 - 1e-9) /* neighbours at the very edge of the rule are none */
 
@@ -26,12 +24,10 @@ void flow_cloud_load(struct flow_cloud *f, struct weights *w, bool gauges)
     f->reach = weights_doubles(w, SHAPE(n), "cloud.reach");
     f->series = weights_doubles(w, SHAPE(n, s), "cloud.series");
     f->vector = weights_doubles(w, SHAPE(n, s), "cloud.vector");
-    if (f->order > 1)
-        f->gradient = weights_doubles(w, SHAPE(n, s * s), "cloud.gradient");
+    if (f->order > 1) f->gradient = weights_doubles(w, SHAPE(n, s * s), "cloud.gradient");
 }
 
-void flow_work_carve(struct flow_work *work, const struct flow_cloud *f,
-                     struct arena *a)
+void flow_work_carve(struct flow_work *work, const struct flow_cloud *f, struct arena *a)
 {
     size_t n = f->n_points, s = f->n_directions;
     work->squares = arena_doubles(a, n);
@@ -61,8 +57,7 @@ static bool is_same(const struct flow_cloud *f, double square)
 /* Squared distances, and the k nearest points that are not x itself, nearest first; of
  * equally near ones the lower index. Returns how many were found: k, but in a cloud
  * that is one heap. */
-static size_t distances(const struct flow_cloud *f, struct flow_work *work,
-                        const double *x)
+static size_t distances(const struct flow_cloud *f, struct flow_work *work, const double *x)
 {
     size_t found = 0;
     for (size_t j = 0; j < f->n_points; j++) {
@@ -93,8 +88,7 @@ static size_t closest(const struct flow_cloud *f, const struct flow_work *work)
 }
 
 /* The neighbours by the CkNN rule, of the n nearest found; returns how many. */
-static size_t neighbours_find(const struct flow_cloud *f, struct flow_work *work,
-                              size_t n)
+static size_t neighbours_find(const struct flow_cloud *f, struct flow_work *work, size_t n)
 {
     double own = n ? sqrt(work->nearest[n - 1]) : 0.0;
     size_t count = 0;
@@ -130,8 +124,7 @@ static void unit(double *q, size_t s)
  * the unit matrix when q is singular. */
 static void polar(double *q, size_t s)
 {
-    double turned[FLOW_MAX_DIMS * FLOW_MAX_DIMS],
-        inverse[FLOW_MAX_DIMS * FLOW_MAX_DIMS];
+    double turned[FLOW_MAX_DIMS * FLOW_MAX_DIMS], inverse[FLOW_MAX_DIMS * FLOW_MAX_DIMS];
     double change = 1.0;
     for (int step = 0; step < POLAR_STEPS && change > POLAR_CLOSE; step++) {
         matrix_transpose(turned, q, s, s);
@@ -150,8 +143,8 @@ static void polar(double *q, size_t s)
 }
 
 /* transport [count, S, S]: frames of the neighbours into that of x */
-static void transport_form(const struct flow_cloud *f, struct flow_work *work,
-                           const double *frame, size_t count)
+static void transport_form(const struct flow_cloud *f, struct flow_work *work, const double *frame,
+                           size_t count)
 {
     size_t d = f->n_dims, s = f->n_directions;
     for (size_t a = 0; a < count; a++) {
@@ -160,15 +153,13 @@ static void transport_form(const struct flow_cloud *f, struct flow_work *work,
         memset(r, 0, s * s * sizeof *r);
         for (size_t i = 0; i < d; i++)
             for (size_t p = 0; p < s; p++)
-                for (size_t q = 0; q < s; q++)
-                    r[p * s + q] += frame[i * s + p] * other[i * s + q];
+                for (size_t q = 0; q < s; q++) r[p * s + q] += frame[i * s + p] * other[i * s + q];
         polar(r, s);
     }
 }
 
 /* y [S] = v in the frame, or v itself */
-static void project(const struct flow_cloud *f, double *y, const double *frame,
-                    const double *v)
+static void project(const struct flow_cloud *f, double *y, const double *frame, const double *v)
 {
     for (size_t q = 0; q < f->n_directions; q++) {
         y[q] = frame ? 0.0 : v[q];
@@ -185,8 +176,7 @@ static const double *seen(const struct flow_cloud *f, struct flow_work *work, si
     for (size_t p = 0; p < s; p++) {
         work->turned[p] = f->frame ? 0.0 : vector[p * stride];
         for (size_t q = 0; f->frame && q < s; q++)
-            work->turned[p] +=
-                work->transport[(a * s + p) * s + q] * vector[q * stride];
+            work->turned[p] += work->transport[(a * s + p) * s + q] * vector[q * stride];
     }
     return work->turned;
 }
@@ -194,8 +184,8 @@ static const double *seen(const struct flow_cloud *f, struct flow_work *work, si
 /* ---- features ---- */
 
 /* kernel [count, S]: derivatives along the directions, each summing to one in size */
-static void kernel_form(const struct flow_cloud *f, struct flow_work *work,
-                        const double *x, const double *frame, size_t count)
+static void kernel_form(const struct flow_cloud *f, struct flow_work *work, const double *x,
+                        const double *frame, size_t count)
 {
     size_t d = f->n_dims, s = f->n_directions;
     double sums[FLOW_MAX_DIMS] = {0}, away[FLOW_MAX_DIMS] = {0};
@@ -207,17 +197,14 @@ static void kernel_form(const struct flow_cloud *f, struct flow_work *work,
     }
     for (size_t q = 0; q < s; q++)
         for (size_t a = 0; a < count; a++)
-            work->kernel[a * s + q] =
-                sums[q] > 0.0 ? work->kernel[a * s + q] / sums[q] : 0.0;
+            work->kernel[a * s + q] = sums[q] > 0.0 ? work->kernel[a * s + q] / sums[q] : 0.0;
 }
 
 /* o_0 [S] */
-static void diffuse(const struct flow_cloud *f, struct flow_work *work, double *y,
-                    size_t count)
+static void diffuse(const struct flow_cloud *f, struct flow_work *work, double *y, size_t count)
 {
     size_t s = f->n_directions;
-    double fade = f->scale * exp(-f->diffusion_time), own = 0.0, length = 0.0,
-           size = 0.0;
+    double fade = f->scale * exp(-f->diffusion_time), own = 0.0, length = 0.0, size = 0.0;
     memcpy(y, work->local, s * sizeof *y);
     for (size_t q = 0; q < s; q++) own += y[q] * y[q];
     length = sqrt(own);
@@ -234,8 +221,7 @@ static void diffuse(const struct flow_cloud *f, struct flow_work *work, double *
 
 /* y [S * n_inner * S]: derivatives of a field [n, S * n_inner], own its value at x */
 static void differentiate(const struct flow_cloud *f, struct flow_work *work, double *y,
-                          const double *field, const double *own, size_t n_inner,
-                          size_t count)
+                          const double *field, const double *own, size_t n_inner, size_t count)
 {
     size_t s = f->n_directions, width = s * n_inner;
     memset(y, 0, width * s * sizeof *y);
@@ -246,8 +232,7 @@ static void differentiate(const struct flow_cloud *f, struct flow_work *work, do
             for (size_t c = 0; c < s; c++) {
                 size_t at = c * n_inner + inner;
                 double rise = vector[c] - own[at];
-                for (size_t q = 0; q < s; q++)
-                    y[at * s + q] += work->kernel[a * s + q] * rise;
+                for (size_t q = 0; q < s; q++) y[at * s + q] += work->kernel[a * s + q] * rise;
             }
         }
     }

@@ -49,8 +49,7 @@ struct flow_work {
 
 /* Sizes, k, order, delta and the like first; takes cloud.* */
 void flow_cloud_load(struct flow_cloud *f, struct weights *w, bool gauges);
-void flow_work_carve(struct flow_work *work, const struct flow_cloud *f,
-                     struct arena *a);
+void flow_work_carve(struct flow_work *work, const struct flow_cloud *f, struct arena *a);
 /* S + S^2 (+ S^3 for order 2) */
 size_t flow_n_features(const struct flow_cloud *f);
 /* features of the point x [D] with the vector v [D] */

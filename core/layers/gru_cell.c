@@ -8,8 +8,7 @@
 static struct panels gates_load(struct weights *w, const struct gru_cell *l, size_t n,
                                 const float *rows, const float *bias)
 {
-    return panels_load(w, N_GATES * l->size, n,
-                       gates_spread(w, N_GATES, l->hidden, n, rows),
+    return panels_load(w, N_GATES * l->size, n, gates_spread(w, N_GATES, l->hidden, n, rows),
                        gates_spread(w, N_GATES, l->hidden, 1, bias));
 }
 
@@ -36,8 +35,7 @@ void gru_cell_follow(const struct gru_cell *l, size_t i, float *h, const float *
     memcpy(h, next, l->size * sizeof *h);
 }
 
-void gru_cell_forward(const struct gru_cell *l, float *h, const float *given,
-                      float *scratch)
+void gru_cell_forward(const struct gru_cell *l, float *h, const float *given, float *scratch)
 {
     gru_cell_follow(l, 0, h, given, scratch);
 }

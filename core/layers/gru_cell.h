@@ -25,8 +25,7 @@ void gru_cell_load(struct gru_cell *l, struct weights *w, size_t n_in, size_t hi
 
 #define GRU_CELL_SCRATCH(size) (4 * (size))
 /* One step: h [size] is replaced, given = W x + b [3 size]. */
-void gru_cell_forward(const struct gru_cell *l, float *h, const float *given,
-                      float *scratch);
+void gru_cell_forward(const struct gru_cell *l, float *h, const float *given, float *scratch);
 /* Step number i of a chain of steps: the same, only faster. */
 void gru_cell_follow(const struct gru_cell *l, size_t i, float *h, const float *given,
                      float *scratch);

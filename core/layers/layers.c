@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-struct panels panels_load(struct weights *w, size_t rows, size_t cols,
-                          const float *weight, const float *bias)
+struct panels panels_load(struct weights *w, size_t rows, size_t cols, const float *weight,
+                          const float *bias)
 {
     return panels_pack_as(w->arena, w->precision, rows, cols, weight, bias);
 }
@@ -31,8 +31,7 @@ void linear_load_named(struct linear *l, struct weights *w, size_t n_out, size_t
     l->packed = panels_load(w, n_out, n_in, weight, l->bias);
 }
 
-void linear_load(struct linear *l, struct weights *w, size_t n_out, size_t n_in,
-                 const char *name)
+void linear_load(struct linear *l, struct weights *w, size_t n_out, size_t n_in, const char *name)
 {
     char weight_name[160], bias_name[160];
     snprintf(weight_name, sizeof weight_name, "%s.weight", name);
@@ -55,8 +54,7 @@ void linear_rows(const struct linear *l, float *y, const float *x, size_t n)
     linear_rows_then(l, y, x, n, 0);
 }
 
-void linear_rows_then(const struct linear *l, float *y, const float *x, size_t n,
-                      unsigned then)
+void linear_rows_then(const struct linear *l, float *y, const float *x, size_t n, unsigned then)
 {
     kernels_get()->matmul(y, l->n_out, &l->packed, x, l->n_in, n, then);
 }

@@ -4,8 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-void matrix_multiply(double *y, const double *a, const double *b, size_t n, size_t k,
-                     size_t m)
+void matrix_multiply(double *y, const double *a, const double *b, size_t n, size_t k, size_t m)
 {
     memset(y, 0, n * m * sizeof *y);
     for (size_t i = 0; i < n; i++)

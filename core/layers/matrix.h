@@ -6,8 +6,7 @@
 #include <stddef.h>
 
 /* y [n, m] = a [n, k] b [k, m]; y is neither a nor b. */
-void matrix_multiply(double *y, const double *a, const double *b, size_t n, size_t k,
-                     size_t m);
+void matrix_multiply(double *y, const double *a, const double *b, size_t n, size_t k, size_t m);
 /* y [m, n] = a [n, m]^T */
 void matrix_transpose(double *y, const double *a, size_t n, size_t m);
 /* Solve a x = b for x [n, m], Gauss with partial pivoting; a [n, n] is destroyed, b

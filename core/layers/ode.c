@@ -14,9 +14,8 @@ static size_t field_padded(size_t n)
     return (n + FIELD_OUTPUTS - 1) / FIELD_OUTPUTS * FIELD_OUTPUTS;
 }
 
-static struct field field_load(struct weights *w, const struct perceptron *l,
-                               const float *w1, const float *b1, const float *w2,
-                               const float *b2)
+static struct field field_load(struct weights *w, const struct perceptron *l, const float *w1,
+                               const float *b1, const float *w2, const float *b2)
 {
     size_t n = field_padded(l->n);
     size_t hidden = panels_padded(l->hidden);
@@ -56,8 +55,7 @@ void perceptron_load(struct perceptron *l, struct weights *w, size_t n_unused, s
     l->second = panels_load(w, n, hidden, w2, b2);
 }
 
-void perceptron_forward(const struct perceptron *l, float *y, const float *x,
-                        float *scratch)
+void perceptron_forward(const struct perceptron *l, float *y, const float *x, float *scratch)
 {
     const struct kernels *k = kernels_get();
     if (l->is_field) {
@@ -88,8 +86,8 @@ static const struct tableau {
                   {2.8971530571054935f, -6.359448489975075f, 4.3622954328695815f},
                   {5.325864828439257f, -11.748883564062828f, 7.4955393428898365f,
                    -0.09249506636175525f},
-                  {5.86145544294642f, -12.92096931784711f, 8.159367898576159f,
-                   -0.071584973281401f, -0.028269050394068383f}},
+                  {5.86145544294642f, -12.92096931784711f, 8.159367898576159f, -0.071584973281401f,
+                   -0.028269050394068383f}},
             .b = {0.09646076681806523f, 0.01f, 0.4798896504144996f, 1.379008574103742f,
                   -3.290069515436081f, 2.324710524099774f},
         },
@@ -110,8 +108,8 @@ static void slopes_follow(float *y, const float *z, float dt, const float *slope
     kernels_get()->move(y, z, slopes, size, steps, (size_t)n_slopes, size);
 }
 
-void ode_step(enum ode_solver solver, const struct perceptron *field, float *z,
-              float dt, float *scratch)
+void ode_step(enum ode_solver solver, const struct perceptron *field, float *z, float dt,
+              float *scratch)
 {
     const struct tableau *t = &tableaus[solver];
     size_t size = field_padded(field->n);

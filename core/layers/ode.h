@@ -22,15 +22,14 @@ void perceptron_load(struct perceptron *l, struct weights *w, size_t n_unused, s
                      size_t hidden, const char *prefix);
 /* y [n, rounded up to 16] (behind n: the same whatever was there), scratch [hidden,
  * rounded up to 16] */
-void perceptron_forward(const struct perceptron *l, float *y, const float *x,
-                        float *scratch);
+void perceptron_forward(const struct perceptron *l, float *y, const float *x, float *scratch);
 
 enum ode_solver { ODE_TSIT5, ODE_RK4 };
 
 #define ODE_SCRATCH(n, hidden) (8 * panels_padded(n) + panels_padded(hidden))
 /* z [n, rounded up to 16] one step of size dt further. Tsit5: Tsitouras' method of
  * order 5. */
-void ode_step(enum ode_solver solver, const struct perceptron *field, float *z,
-              float dt, float *scratch);
+void ode_step(enum ode_solver solver, const struct perceptron *field, float *z, float dt,
+              float *scratch);
 
 #endif

@@ -88,14 +88,13 @@ static void activate(const struct particle_filter *f, float *x)
 }
 
 /* prior [K, S] = mean of the next z */
-static void transition(const struct particle_filter *f, struct particle_work *work,
-                       const float *z, bool first)
+static void transition(const struct particle_filter *f, struct particle_work *work, const float *z,
+                       bool first)
 {
     size_t k = f->n_particles, s = f->n_latents, units = f->n_units;
     float *prior = work->prior;
     if (first) {
-        for (size_t p = 0; p < k; p++)
-            memcpy(prior + p * s, f->start, s * sizeof *prior);
+        for (size_t p = 0; p < k; p++) memcpy(prior + p * s, f->start, s * sizeof *prior);
         return;
     }
     blas_matmul_transposed(work->hidden, units, z, s, f->m, s, k, units, s);
@@ -119,13 +118,11 @@ static void softplus(float *y, float *work, size_t n)
 {
     for (size_t i = 0; i < n; i++) work[i] = -fabsf(y[i]);
     kernels_get()->exp(work, n);
-    for (size_t i = 0; i < n; i++)
-        y[i] = rectified(y[i]) + log_one_plus(work[i]) + SOFTPLUS_FLOOR;
+    for (size_t i = 0; i < n; i++) y[i] = rectified(y[i]) + log_one_plus(work[i]) + SOFTPLUS_FLOOR;
 }
 
 /* each_rate [K, N] = expected counts of each particle z [K, S] */
-static void observe(const struct particle_filter *f, struct particle_work *work,
-                    const float *z)
+static void observe(const struct particle_filter *f, struct particle_work *work, const float *z)
 {
     size_t k = f->n_particles, n = f->n_rates;
     float *y = work->each_rate;
@@ -136,8 +133,7 @@ static void observe(const struct particle_filter *f, struct particle_work *work,
         softplus(y, work->exponentials, k * n);
         return;
     }
-    for (size_t i = 0; i < k * n; i++)
-        y[i] = fminf(fmaxf(y[i], -LOG_RATE_MAX), LOG_RATE_MAX);
+    for (size_t i = 0; i < k * n; i++) y[i] = fminf(fmaxf(y[i], -LOG_RATE_MAX), LOG_RATE_MAX);
     kernels_get()->exp(y, k * n);
 }
 
@@ -146,8 +142,7 @@ static void observe(const struct particle_filter *f, struct particle_work *work,
 /* drawn = sample of the product of prior and encoder; log_weight = ln N(z; prior) - ln
  * N(z; product). */
 static void propose(const struct particle_filter *f, struct particle_work *work,
-                    const double *noise, const struct gaussian *encoded,
-                    const float *eps)
+                    const double *noise, const struct gaussian *encoded, const float *eps)
 {
     size_t s = f->n_latents;
     memset(work->log_weight, 0, f->n_particles * sizeof *work->log_weight);
@@ -178,8 +173,7 @@ static void diffuse(const struct particle_filter *f, struct particle_work *work,
 }
 
 /* log_weight += ln Poisson(counts | rates) without the factorials */
-static void weigh(const struct particle_filter *f, struct particle_work *work,
-                  const float *counts)
+static void weigh(const struct particle_filter *f, struct particle_work *work, const float *counts)
 {
     size_t n_active = nonzero_index(work->active, counts, f->n_seen);
     for (size_t p = 0; p < f->n_particles; p++) {
@@ -194,8 +188,8 @@ static void weigh(const struct particle_filter *f, struct particle_work *work,
     }
 }
 
-void particles_resample(uint32_t *ancestors, const double *log_weight, size_t n,
-                        double u, double *cumulative)
+void particles_resample(uint32_t *ancestors, const double *log_weight, size_t n, double u,
+                        double *cumulative)
 {
     double largest = log_weight[0], sum = 0.0;
     for (size_t k = 1; k < n; k++) largest = fmax(largest, log_weight[k]);
@@ -209,8 +203,8 @@ void particles_resample(uint32_t *ancestors, const double *log_weight, size_t n,
 }
 
 /* mean [n] of the rows of x [K, n] that the ancestors name */
-static void mean_of(const struct particle_filter *f, const struct particle_work *work,
-                    float *mean, const float *x, size_t n)
+static void mean_of(const struct particle_filter *f, const struct particle_work *work, float *mean,
+                    const float *x, size_t n)
 {
     memset(mean, 0, n * sizeof *mean);
     for (size_t p = 0; p < f->n_particles; p++) {
@@ -221,8 +215,7 @@ static void mean_of(const struct particle_filter *f, const struct particle_work 
 }
 
 /* The drawn particles that survive become z, and their means the answer. */
-static void publish(const struct particle_filter *f, struct particle_work *work,
-                    float *z)
+static void publish(const struct particle_filter *f, struct particle_work *work, float *z)
 {
     size_t s = f->n_latents;
     for (size_t p = 0; p < f->n_particles; p++)
@@ -231,9 +224,9 @@ static void publish(const struct particle_filter *f, struct particle_work *work,
     mean_of(f, work, work->rates, work->each_rate, f->n_rates);
 }
 
-void particle_filter_step(const struct particle_filter *f, struct particle_work *work,
-                          float *z, bool first, const struct gaussian *encoded,
-                          const float *counts, const float *eps, double u)
+void particle_filter_step(const struct particle_filter *f, struct particle_work *work, float *z,
+                          bool first, const struct gaussian *encoded, const float *counts,
+                          const float *eps, double u)
 {
     const double *noise = first ? f->start_noise : f->noise;
     transition(f, work, z, first);
@@ -243,14 +236,12 @@ void particle_filter_step(const struct particle_filter *f, struct particle_work 
         diffuse(f, work, noise, eps);
     observe(f, work, work->drawn);
     weigh(f, work, counts);
-    particles_resample(work->ancestors, work->log_weight, f->n_particles, u,
-                       work->cumulative);
+    particles_resample(work->ancestors, work->log_weight, f->n_particles, u, work->cumulative);
     publish(f, work, z);
 }
 
-void particle_filter_forecast(const struct particle_filter *f,
-                              struct particle_work *work, float *z, bool first,
-                              const float *eps)
+void particle_filter_forecast(const struct particle_filter *f, struct particle_work *work, float *z,
+                              bool first, const float *eps)
 {
     transition(f, work, z, first);
     diffuse(f, work, first ? f->start_noise : f->noise, eps);

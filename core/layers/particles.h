@@ -57,15 +57,14 @@ double particle_variance(double logarithm);
 /* One bin of counts [C]: particles z [K, S] are replaced. encoded: what the encoder
  * says of this bin, NULL for the bootstrap proposal. eps [K, S] standard normals, u
  * uniform. first: no bin came before. */
-void particle_filter_step(const struct particle_filter *f, struct particle_work *work,
-                          float *z, bool first, const struct gaussian *encoded,
-                          const float *counts, const float *eps, double u);
+void particle_filter_step(const struct particle_filter *f, struct particle_work *work, float *z,
+                          bool first, const struct gaussian *encoded, const float *counts,
+                          const float *eps, double u);
 /* One bin without counts: the transition with its noise. */
-void particle_filter_forecast(const struct particle_filter *f,
-                              struct particle_work *work, float *z, bool first,
-                              const float *eps);
+void particle_filter_forecast(const struct particle_filter *f, struct particle_work *work, float *z,
+                              bool first, const float *eps);
 /* Systematic: tooth (u + k) / n takes the first cumulative weight that reaches it. */
-void particles_resample(uint32_t *ancestors, const double *log_weight, size_t n,
-                        double u, double *cumulative);
+void particles_resample(uint32_t *ancestors, const double *log_weight, size_t n, double u,
+                        double *cumulative);
 
 #endif

@@ -9,8 +9,7 @@
 #define MAX_STEPS 100000
 #define TOLERANCE 1e-14 /* relative change of the covariance */
 
-void riccati_predict(double *p, const double *a, const double *q, size_t n,
-                     double *work)
+void riccati_predict(double *p, const double *a, const double *q, size_t n, double *work)
 {
     double *ap = work, *at = work + n * n;
     matrix_multiply(ap, a, p, n, n, n);
@@ -31,8 +30,8 @@ int riccati_update(double *p, const double *g, size_t n, double *work)
     return 0;
 }
 
-int riccati_settle(double *p, const double *a, const double *q, const double *g,
-                   size_t n, double *work)
+int riccati_settle(double *p, const double *a, const double *q, const double *g, size_t n,
+                   double *work)
 {
     double *before = work + 2 * n * n;
     memcpy(p, q, n * n * sizeof *p);
@@ -51,8 +50,8 @@ int riccati_settle(double *p, const double *a, const double *q, const double *g,
     return -1;
 }
 
-int riccati_observe(double *b, double *g, const double *c, const double *r,
-                    size_t n_seen, size_t n, double *work)
+int riccati_observe(double *b, double *g, const double *c, const double *r, size_t n_seen, size_t n,
+                    double *work)
 {
     memcpy(work, r, n_seen * n_seen * sizeof *work);
     memcpy(b, c, n_seen * n * sizeof *b);

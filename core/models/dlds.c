@@ -57,8 +57,7 @@ struct dlds_state {
 static const double *inverse_load(struct dlds *m, struct weights *w)
 {
     size_t n = m->n_states;
-    double *inverse = arena_doubles(w->arena, n * n),
-           *normal = arena_doubles(w->arena, n * n);
+    double *inverse = arena_doubles(w->arena, n * n), *normal = arena_doubles(w->arena, n * n);
     if (!inverse || !normal || !m->pull || w->status) return inverse;
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n; j++) {
@@ -85,11 +84,10 @@ static void observation_load(struct dlds *m, struct weights *w)
     m->pull = pull;
     for (size_t k = 0; variance && k < channels; k++) {
         if (!(variance[k] > 0.0)) {
-            w->status =
-                error_set(w->err, LATENT_E_TENSOR,
-                          "tensor \"R\": expected positive variances, found %g at "
-                          "[%zu]; give silent channels a small one",
-                          variance[k], k);
+            w->status = error_set(w->err, LATENT_E_TENSOR,
+                                  "tensor \"R\": expected positive variances, found %g at "
+                                  "[%zu]; give silent channels a small one",
+                                  variance[k], k);
             return;
         }
         for (size_t i = 0; pull && i < n; i++)
@@ -171,8 +169,7 @@ static double transformed(const struct dlds *m, float count)
 static double rate_of(const struct dlds *m, double y)
 {
     y = fmax(y, 0.0);
-    return fmax(m->observation == OBSERVATION_COUNTS ? y : 0.25 * y * y - 0.375,
-                RATE_MIN);
+    return fmax(m->observation == OBSERVATION_COUNTS ? y : 0.25 * y * y - 0.375, RATE_MIN);
 }
 
 /* observed [S] = D' R^-1 (y - offset) */
@@ -207,8 +204,7 @@ static void x_solve(struct dlds_state *s)
     const struct dlds *m = s->m;
     size_t n = m->n_states;
     mix(s, s->target, s->c);
-    for (size_t i = 0; i < n; i++)
-        s->target[i] = s->observed[i] + m->lambda * s->target[i];
+    for (size_t i = 0; i < n; i++) s->target[i] = s->observed[i] + m->lambda * s->target[i];
     matrix_multiply(s->x, m->inverse, s->target, n, n, 1);
 }
 
@@ -226,8 +222,7 @@ static void c_step(struct dlds_state *s, double step)
     for (size_t i = 0; i < n; i++) s->residual[i] -= s->x[i];
     for (size_t j = 0; j < m->n_operators; j++) {
         double slope = m->kappa * (s->c_ahead[j] - s->c_before[j]);
-        for (size_t i = 0; i < n; i++)
-            slope += m->lambda * s->moved[j * n + i] * s->residual[i];
+        for (size_t i = 0; i < n; i++) slope += m->lambda * s->moved[j * n + i] * s->residual[i];
         s->c[j] = soft_threshold(s->c_ahead[j] - step * slope, step * m->gamma);
     }
 }
@@ -248,8 +243,7 @@ static void c_solve(struct dlds_state *s)
         memcpy(s->c_last, s->c, n * sizeof *s->c);
         c_step(s, step);
         for (size_t j = 0; j < n; j++)
-            s->c_ahead[j] =
-                s->c[j] + (momentum - 1.0) / next * (s->c[j] - s->c_last[j]);
+            s->c_ahead[j] = s->c[j] + (momentum - 1.0) / next * (s->c[j] - s->c_last[j]);
         momentum = next;
     }
 }

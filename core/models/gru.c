@@ -51,8 +51,7 @@ static void *gru_load(struct weights *w, struct config *c, struct model_dims *di
     for (size_t k = 0; k < m.n_layers; k++) {
         char suffix[16];
         snprintf(suffix, sizeof suffix, "_l%u", (unsigned)k);
-        gru_cell_load(&m.layers[k], w, k ? m.hidden : m.n_channels, m.hidden, "gru",
-                      suffix);
+        gru_cell_load(&m.layers[k], w, k ? m.hidden : m.n_channels, m.hidden, "gru", suffix);
     }
     m.size = m.layers[0].size;
     m.n_rates = rows_of(w, "rate.weight");
@@ -74,8 +73,7 @@ static const char *gru_predict_check(const void *model)
 {
     const struct gru *m = model;
     if (feeds_itself(m) || m->channel_mean) return NULL;
-    return "a gru without a rate for each channel predicts from the training mean: "
-           "export it with "
+    return "a gru without a rate for each channel predicts from the training mean: export it with "
            "\"channels\": {\"mean\": [...]}, or set on-gap = reset";
 }
 
@@ -128,8 +126,7 @@ static void gru_step(void *state, const float *counts, struct model_out *out)
             relu(out->rates, m->n_rates);
     }
     if (m->n_readout) linear_forward(&m->readout, out->readout, top);
-    if (feeds_itself(m))
-        memcpy(s->expected, out->rates, m->n_rates * sizeof *out->rates);
+    if (feeds_itself(m)) memcpy(s->expected, out->rates, m->n_rates * sizeof *out->rates);
 }
 
 static void gru_predict(void *state, struct model_out *out)

@@ -29,8 +29,7 @@ struct kalman {
     const double *gain;       /* [C, S]: steady K^T, full B^T, given M2^T */
     const double *decay;      /* [S, S]: steady A - K C A, given M1 */
     const double *constant;   /* [S]: added at each step with input */
-    const double
-        *forecast; /* [S]: added at each step without, or NULL: cannot predict */
+    const double *forecast;   /* [S]: added at each step without, or NULL: cannot predict */
     const double *noise, *information;      /* Q, G [S, S] (full) */
     const double *start, *start_covariance; /* x0 [S], P0 [S, S] */
     const double *readout, *readout_bias;   /* [O, S], [O]; NULL: the state itself */
@@ -65,17 +64,15 @@ struct observation {
 };
 
 /* B^T = R^-1 C and G = C^T R^-1 C. */
-static void observation_solve(struct kalman *m, struct weights *w,
-                              struct observation *o, const double *c, const double *r,
-                              struct arena *work)
+static void observation_solve(struct kalman *m, struct weights *w, struct observation *o,
+                              const double *c, const double *r, struct arena *work)
 {
     size_t n = m->n_states, channels = m->n_channels;
     double *big = arena_doubles(work, channels * channels);
     if (riccati_observe(o->gain, o->information, c, r, channels, n, big))
         fail(w, LATENT_E_TENSOR,
              "tensor \"R\": expected a positive definite covariance, found one that is "
-             "not; add a small value to its diagonal (silent channels have no "
-             "variance)");
+             "not; add a small value to its diagonal (silent channels have no variance)");
 }
 
 /* The steady gain: K^T = R^-1 C P, and A - K C A = A - P G A. */
@@ -83,8 +80,7 @@ static void gain_settle(struct kalman *m, struct weights *w, struct observation 
                         struct arena *work)
 {
     size_t n = m->n_states, channels = m->n_channels;
-    double *p = arena_doubles(work, n * n),
-           *small = arena_doubles(work, RICCATI_SCRATCH(n));
+    double *p = arena_doubles(work, n * n), *small = arena_doubles(work, RICCATI_SCRATCH(n));
     if (riccati_settle(p, m->transition, m->noise, o->information, n, small)) {
         fail(w, LATENT_E_TENSOR,
              "tensors \"A\", \"C\", \"Q\", \"R\": the Riccati recursion does not "
@@ -99,8 +95,8 @@ static void gain_settle(struct kalman *m, struct weights *w, struct observation 
     for (size_t i = 0; i < n * n; i++) o->decay[i] -= small[n * n + i];
 }
 
-static void observation_load(struct kalman *m, struct weights *w, const double *c,
-                             const double *r, const double *offset)
+static void observation_load(struct kalman *m, struct weights *w, const double *c, const double *r,
+                             const double *offset)
 {
     size_t n = m->n_states, channels = m->n_channels;
     struct observation o = {.gain = arena_doubles(w->arena, channels * n),
@@ -129,8 +125,7 @@ static void observation_load(struct kalman *m, struct weights *w, const double *
 
 static void model_load(struct kalman *m, struct weights *w)
 {
-    size_t n = m->n_states = shapes_axis(w, "A", 0, KALMAN_MAX_STATES),
-           channels = m->n_channels;
+    size_t n = m->n_states = shapes_axis(w, "A", 0, KALMAN_MAX_STATES), channels = m->n_channels;
     m->transition = weights_doubles(w, SHAPE(n, n), "A");
     const double *c = weights_doubles(w, SHAPE(channels, n), "C");
     m->noise = weights_doubles(w, SHAPE(n, n), "Q");
@@ -143,23 +138,20 @@ static void model_load(struct kalman *m, struct weights *w)
 }
 
 /* M2 mean(u) + m0 */
-static const double *given_forecast(struct weights *w, const double *m2,
-                                    const double *m0, const float *mean, size_t n,
-                                    size_t channels)
+static const double *given_forecast(struct weights *w, const double *m2, const double *m0,
+                                    const float *mean, size_t n, size_t channels)
 {
     double *forecast = mean ? arena_doubles(w->arena, n) : NULL;
     for (size_t i = 0; forecast && m2 && m0 && i < n; i++) {
         forecast[i] = m0[i];
-        for (size_t j = 0; j < channels; j++)
-            forecast[i] += m2[i * channels + j] * (double)mean[j];
+        for (size_t j = 0; j < channels; j++) forecast[i] += m2[i * channels + j] * (double)mean[j];
     }
     return forecast;
 }
 
 static void given_load(struct kalman *m, struct weights *w, const float *mean)
 {
-    size_t n = m->n_states = shapes_axis(w, "M1", 0, KALMAN_MAX_STATES),
-           channels = m->n_channels;
+    size_t n = m->n_states = shapes_axis(w, "M1", 0, KALMAN_MAX_STATES), channels = m->n_channels;
     m->transition = m->decay = weights_doubles(w, SHAPE(n, n), "M1");
     const double *m2 = weights_doubles(w, SHAPE(n, channels), "M2");
     double *m2t = arena_doubles(w->arena, channels * n);
@@ -172,8 +164,7 @@ static void given_load(struct kalman *m, struct weights *w, const float *mean)
 static void *kalman_load(struct weights *w, struct config *c, struct model_dims *dims)
 {
     static const char *const forms[] = {"steady", "full", "given", NULL};
-    struct kalman m = {.n_channels = dims->n_channels,
-                       .form = config_choice(c, "form", forms)};
+    struct kalman m = {.n_channels = dims->n_channels, .form = config_choice(c, "form", forms)};
     if (c->status) return NULL;
     if (m.form == FORM_GIVEN)
         given_load(&m, w, dims->channel_mean);
@@ -183,8 +174,7 @@ static void *kalman_load(struct weights *w, struct config *c, struct model_dims 
     m.n_readout = m.n_states;
     if (weights_has(w, "readout.weight")) {
         m.n_readout = shapes_axis(w, "readout.weight", 0, KALMAN_MAX_STATES);
-        m.readout =
-            weights_doubles(w, SHAPE(m.n_readout, m.n_states), "readout.weight");
+        m.readout = weights_doubles(w, SHAPE(m.n_readout, m.n_states), "readout.weight");
         m.readout_bias = weights_doubles(w, SHAPE(m.n_readout), "readout.bias");
     }
     dims->n_latents = m.n_states;
@@ -221,8 +211,7 @@ static void kalman_reset(void *state)
     const struct kalman *m = s->m;
     memset(s->s, 0, m->n_states * sizeof *s->s);
     if (m->start) memcpy(s->s, m->start, m->n_states * sizeof *s->s);
-    if (s->p)
-        memcpy(s->p, m->start_covariance, m->n_states * m->n_states * sizeof *s->p);
+    if (s->p) memcpy(s->p, m->start_covariance, m->n_states * m->n_states * sizeof *s->p);
 }
 
 static void publish(const struct kalman_state *s, struct model_out *out)

@@ -64,10 +64,10 @@ static const char *lfads_predict_check(const void *model)
 struct lfads_state {
     const struct lfads *m;
     enum lfads_mode mode;
-    uint64_t *n_bins;             /* since the reset */
-    struct encoder_window ic, ci; /* of the newest W (prefix: P) bins */
-    struct window external;       /* [W or P, X] */
-    struct window ahead;          /* [lag + 1, E] forward states of the newest bins */
+    uint64_t *n_bins;                        /* since the reset */
+    struct encoder_window ic, ci;            /* of the newest W (prefix: P) bins */
+    struct window external;                  /* [W or P, X] */
+    struct window ahead;                     /* [lag + 1, E] forward states of the newest bins */
     float *generator, *factors, *controller; /* [G], [K], [S] at the newest bin */
     float *drive;                            /* [U + X] */
     float *given, *h, *scratch;              /* [3 G, 3 S or 3 E], [I or E], ... */
@@ -85,8 +85,8 @@ static size_t max_size(size_t a, size_t b)
 static void scratch_init(struct lfads_state *s, size_t rows, struct arena *work)
 {
     const struct lfads *m = s->m;
-    size_t widest = panels_padded(max_size(max_size(m->n_generator, m->n_controller),
-                                           max_size(m->ic.hidden, m->ci.hidden)));
+    size_t widest = panels_padded(
+        max_size(max_size(m->n_generator, m->n_controller), max_size(m->ic.hidden, m->ci.hidden)));
     s->drive = arena_floats(work, m->n_inputs + m->n_external);
     s->given = arena_floats(work, 3 * widest);
     s->h = arena_floats(work, widest);
@@ -148,8 +148,7 @@ static void remember(struct lfads_state *s, uint64_t t, const float *counts)
     if (m->ic.hidden) encoder_window_push(&s->ic, &m->ic, t, x, s->index, n);
     if (s->ci.products[0].rows) encoder_window_push(&s->ci, &m->ci, t, x, s->index, n);
     if (m->n_external)
-        memcpy(window_row(&s->external, t), counts + m->n_spikes,
-               m->n_external * sizeof *counts);
+        memcpy(window_row(&s->external, t), counts + m->n_spikes, m->n_external * sizeof *counts);
 }
 
 /* The decoder before the first bin, from the n bins that give the initial condition. */
@@ -159,10 +158,9 @@ static void begin(struct lfads_state *s, uint64_t first, size_t n)
     const float *initial = m->constant;
     if (!initial) {
         for (int d = ENCODER_FORWARD; d <= ENCODER_BACKWARD; d++) {
-            encoder_window_run(&s->ic, &m->ic, (enum encoder_direction)d, first, n,
-                               s->h, NULL, 0, s->scratch);
-            memcpy(s->ends + (size_t)d * m->ic.hidden, s->h,
-                   m->ic.hidden * sizeof *s->h);
+            encoder_window_run(&s->ic, &m->ic, (enum encoder_direction)d, first, n, s->h, NULL, 0,
+                               s->scratch);
+            memcpy(s->ends + (size_t)d * m->ic.hidden, s->h, m->ic.hidden * sizeof *s->h);
         }
         kernels_get()->matvec(s->initial, &m->initial, s->ends);
         initial = s->initial;
@@ -170,8 +168,7 @@ static void begin(struct lfads_state *s, uint64_t first, size_t n)
     linear_forward(&m->start, s->generator, initial);
     kernels_get()->matvec(s->factors, &m->factors, s->generator);
     if (m->n_controller)
-        memcpy(s->controller, m->controller_start,
-               m->n_controller * sizeof *s->controller);
+        memcpy(s->controller, m->controller_start, m->n_controller * sizeof *s->controller);
 }
 
 /* For each of the n bins from `first` on, the encoder's part of the controller's input
@@ -190,8 +187,7 @@ static void encode(struct lfads_state *s, uint64_t first, size_t n)
     if (n_known && m->ci.n_directions == 2)
         encoder_window_run(&s->ci, &m->ci, ENCODER_BACKWARD, first + m->lag, n_known, h,
                            rows + size, width, s->scratch);
-    kernels_get()->matmul(s->ci_given, 3 * m->controller.size, &m->from_encoder, rows,
-                          width, n, 0);
+    kernels_get()->matmul(s->ci_given, 3 * m->controller.size, &m->from_encoder, rows, width, n, 0);
 }
 
 /* One bin of controller and generator. ci_given [3 S], external [X]: NULL for zeros. */
@@ -235,8 +231,7 @@ static void publish(const struct lfads_state *s, struct model_out *out, size_t t
 }
 
 /* Encode and decode the n bins from `first` on; publish the newest, or all of them. */
-static void settle(struct lfads_state *s, uint64_t first, size_t n,
-                   struct model_out *out, bool all)
+static void settle(struct lfads_state *s, uint64_t first, size_t n, struct model_out *out, bool all)
 {
     const struct lfads *m = s->m;
     size_t prefix = m->prefix_bins < n ? m->prefix_bins : n;
@@ -257,9 +252,8 @@ static void listen(struct lfads_state *s, uint64_t t, const float *counts)
     const struct lfads *m = s->m;
     size_t n;
     const float *x = read_in(s, counts, &n);
-    const float *before = t == m->prefix_bins
-                              ? clipped_encoder_start(&m->ci, ENCODER_FORWARD)
-                              : window_row(&s->ahead, t - 1);
+    const float *before = t == m->prefix_bins ? clipped_encoder_start(&m->ci, ENCODER_FORWARD)
+                                              : window_row(&s->ahead, t - 1);
     float *h = window_row(&s->ahead, t);
     if (h != before) memcpy(h, before, m->ci.hidden * sizeof *h);
     kernels_get()->matvec_sparse(s->given, &m->ci.input[0], x, s->index, n);
@@ -275,8 +269,7 @@ static void run_on(struct lfads_state *s, uint64_t t, const float *counts)
     if (m->n_controller) {
         listen(s, t, counts);
         if (t >= m->prefix_bins + m->lag) {
-            kernels_get()->matvec(s->ci_given, &m->from_encoder,
-                                  window_row(&s->ahead, t - m->lag));
+            kernels_get()->matvec(s->ci_given, &m->from_encoder, window_row(&s->ahead, t - m->lag));
             ci_given = s->ci_given;
         }
     }
@@ -349,14 +342,12 @@ static void lfads_predict(void *state, struct model_out *out)
         remember(s, t, counts);
     else if (m->n_controller)
         listen(s, t, counts);
-    if (s->mode == MODE_PREFIX && t + 1 == m->prefix_bins)
-        settle(s, 0, m->prefix_bins, out, false);
+    if (s->mode == MODE_PREFIX && t + 1 == m->prefix_bins) settle(s, 0, m->prefix_bins, out, false);
     out->flags |= warmup_flag(s, t);
     *s->n_bins = t + 1;
 }
 
-static void lfads_trial(void *state, const float *counts, size_t n_bins,
-                        struct model_out *out)
+static void lfads_trial(void *state, const float *counts, size_t n_bins, struct model_out *out)
 {
     struct lfads_state *s = state;
     const struct lfads *m = s->m;

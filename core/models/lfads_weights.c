@@ -8,14 +8,11 @@
 static void hyper_read(struct lfads *m, struct config *c)
 {
     static const char *const kinds[] = {"poisson", "gaussian", NULL};
-    static const char *const latents[] = {"factors", "generator", "controller",
-                                          "inputs", NULL};
+    static const char *const latents[] = {"factors", "generator", "controller", "inputs", NULL};
     const long long most = 16384;
     m->window_bins = (size_t)config_int(c, "window_bins", 1, 65536);
-    m->trial_bins =
-        (size_t)config_int(c, "trial_bins", (long long)m->window_bins, 65536);
-    m->prefix_bins =
-        (size_t)config_int(c, "prefix_bins", 0, (long long)m->window_bins - 1);
+    m->trial_bins = (size_t)config_int(c, "trial_bins", (long long)m->window_bins, 65536);
+    m->prefix_bins = (size_t)config_int(c, "prefix_bins", 0, (long long)m->window_bins - 1);
     m->lag = (size_t)config_int(c, "ci_lag", 0, (long long)m->window_bins - 1);
     m->n_input = (size_t)config_int(c, "readin_dim", 0, most);
     m->ic.hidden = (size_t)config_int(c, "ic_enc_dim", 0, most);
@@ -55,14 +52,13 @@ static int hyper_check(const struct lfads *m, struct config *c)
                              "and \"ic_enc_dim\" is not 0");
     if (!m->n_controller && m->latents >= LATENTS_CONTROLLER)
         return config_refuse(c, LATENT_E_CONFIG, "latents",
-                             "expected factors or generator of a model without a "
-                             "controller");
+                             "expected factors or generator of a model without a controller");
     return 0;
 }
 
 /* The first n_kept rows (means) of a layer that has log-variances behind them. */
-static struct panels means_load(struct weights *w, size_t n_kept, size_t n_out,
-                                size_t n_in, const char *name)
+static struct panels means_load(struct weights *w, size_t n_kept, size_t n_out, size_t n_in,
+                                const char *name)
 {
     const float *weight = weights_matrix(w, n_out, n_in, "%s.weight", name);
     const float *bias = weights_floats(w, SHAPE(n_out), "%s.bias", name);
@@ -91,26 +87,22 @@ static void initial_load(struct lfads *m, struct weights *w)
         m->constant = weights_floats(w, SHAPE(m->n_initial), "ic_prior.mean");
         return;
     }
-    clipped_encoder_load(&m->ic, w, m->n_input, m->ic.hidden, 2, m->clip,
-                         "encoder.ic_enc");
-    m->initial = means_load(w, m->n_initial, 2 * m->n_initial, 2 * m->ic.hidden,
-                            "encoder.ic_linear");
+    clipped_encoder_load(&m->ic, w, m->n_input, m->ic.hidden, 2, m->clip, "encoder.ic_enc");
+    m->initial =
+        means_load(w, m->n_initial, 2 * m->n_initial, 2 * m->ic.hidden, "encoder.ic_linear");
 }
 
 static void controller_load(struct lfads *m, struct weights *w)
 {
     size_t n_given = m->ci.n_directions * m->ci.hidden;
     struct clipped_gru *cell = &m->controller;
-    clipped_encoder_load(&m->ci, w, m->n_input, m->ci.hidden, m->ci.n_directions,
-                         m->clip, "encoder.ci_enc");
-    clipped_gru_load(cell, w, n_given + m->n_factors, m->n_controller, m->clip,
-                     CELL "con_cell");
+    clipped_encoder_load(&m->ci, w, m->n_input, m->ci.hidden, m->ci.n_directions, m->clip,
+                         "encoder.ci_enc");
+    clipped_gru_load(cell, w, n_given + m->n_factors, m->n_controller, m->clip, CELL "con_cell");
     m->from_encoder = clipped_gru_input(cell, w, 0, n_given, NULL);
     m->from_factors = clipped_gru_input(cell, w, n_given, m->n_factors, NULL);
-    m->inputs =
-        means_load(w, m->n_inputs, 2 * m->n_inputs, m->n_controller, CELL "co_linear");
-    m->controller_start =
-        weights_floats(w, SHAPE(1, m->n_controller), "decoder.con_h0");
+    m->inputs = means_load(w, m->n_inputs, 2 * m->n_inputs, m->n_controller, CELL "co_linear");
+    m->controller_start = weights_floats(w, SHAPE(1, m->n_controller), "decoder.con_h0");
 }
 
 static void decoder_load(struct lfads *m, struct weights *w)
@@ -120,12 +112,11 @@ static void decoder_load(struct lfads *m, struct weights *w)
     size_t n_drive = m->n_inputs + m->n_external;
     m->n_out = m->poisson ? n_read : (n_read + 1) / 2;
     linear_load(&m->start, w, m->n_generator, m->n_initial, "decoder.ic_to_g0");
-    clipped_gru_load(&m->generator, w, n_drive, m->n_generator, m->clip,
-                     CELL "gen_cell");
+    clipped_gru_load(&m->generator, w, n_drive, m->n_generator, m->clip, CELL "gen_cell");
     m->drive = clipped_gru_input(&m->generator, w, 0, n_drive, m->generator.bias);
     m->factors = factors_load(w, m->n_factors, m->n_generator);
-    m->readout = means_load(w, m->n_out, m->poisson ? n_read : 2 * m->n_out,
-                            m->n_factors, "readout");
+    m->readout =
+        means_load(w, m->n_out, m->poisson ? n_read : 2 * m->n_out, m->n_factors, "readout");
 }
 
 bool lfads_runs_on(const struct lfads *m)
@@ -136,8 +127,7 @@ bool lfads_runs_on(const struct lfads *m)
 
 void *lfads_load(struct weights *w, struct config *c, struct model_dims *dims)
 {
-    struct lfads m = {.n_channels = dims->n_channels,
-                      .channel_mean = dims->channel_mean};
+    struct lfads m = {.n_channels = dims->n_channels, .channel_mean = dims->channel_mean};
     hyper_read(&m, c);
     m.has_readin = m.n_input > 0;
     m.n_spikes = m.n_channels - m.n_external;

@@ -5,12 +5,7 @@
 #include "layers/clipped_encoder.h"
 #include "models/model.h"
 
-enum lfads_latents {
-    LATENTS_FACTORS,
-    LATENTS_GENERATOR,
-    LATENTS_CONTROLLER,
-    LATENTS_INPUTS
-};
+enum lfads_latents { LATENTS_FACTORS, LATENTS_GENERATOR, LATENTS_CONTROLLER, LATENTS_INPUTS };
 
 struct lfads {
     size_t n_channels, n_spikes, n_external, n_input; /* C = N + X; N' after read-in */

@@ -45,11 +45,11 @@ struct lowrank {
     enum observation observation;
     size_t iterations;
     double alpha;
-    struct panels span;         /* [N, R + I + 1]: m, wi', h0 side by side */
-    const float *m;             /* [N, R] */
-    const float *n;             /* [R, N], times alpha / N */
-    const float *b;             /* [N] */
-    const float *output_weight; /* [O, N], times 1 / N */
+    struct panels span;                     /* [N, R + I + 1]: m, wi', h0 side by side */
+    const float *m;                         /* [N, R] */
+    const float *n;                         /* [R, N], times alpha / N */
+    const float *b;                         /* [N] */
+    const float *output_weight;             /* [O, N], times 1 / N */
     const double *noise, *start_covariance; /* Q, P0 [R, R] */
     const float *gain, *bias;               /* [M]; gain: observation of units */
     const float *weight;                    /* [M, R + I]: linear observation */
@@ -93,9 +93,8 @@ static void span_load(struct lowrank *m, struct weights *w)
 }
 
 /* [columns, N] = factor scale[column] weight [N, columns], transposed */
-static const float *transposed(struct weights *w, const float *weight,
-                               const float *scale, size_t n, size_t columns,
-                               double factor)
+static const float *transposed(struct weights *w, const float *weight, const float *scale, size_t n,
+                               size_t columns, double factor)
 {
     float *rows = arena_floats(w->arena, columns * n);
     for (size_t i = 0; rows && weight && i < n; i++)
@@ -126,8 +125,7 @@ static void filter_load(struct lowrank *m, struct weights *w, struct config *c)
     m->noise = weights_doubles(w, SHAPE(r, r), "filter.Q");
     m->start_covariance = weights_doubles(w, SHAPE(r, r), "filter.P0");
     if (m->observation == OBSERVATION_LINEAR)
-        m->weight =
-            weights_floats(w, SHAPE(spikes, r + m->n_inputs), "observation.weight");
+        m->weight = weights_floats(w, SHAPE(spikes, r + m->n_inputs), "observation.weight");
     else
         m->gain = weights_floats(w, SHAPE(spikes), "observation.gain");
     m->bias = weights_floats(w, SHAPE(spikes), "observation.bias");
@@ -149,11 +147,10 @@ static void channels_check(struct lowrank *m, struct config *c, size_t n_channel
                       "found %zu channels",
                       m->n_inputs, n_channels);
     if (!driven && !m->n_spikes)
-        config_refuse(
-            c, LATENT_E_CONFIG, NULL,
-            "a filtered network expected spike channels before its %zu inputs, "
-            "found %zu channels in all",
-            m->n_inputs, n_channels);
+        config_refuse(c, LATENT_E_CONFIG, NULL,
+                      "a filtered network expected spike channels before its %zu inputs, "
+                      "found %zu channels in all",
+                      m->n_inputs, n_channels);
 }
 
 static void *lowrank_load(struct weights *w, struct config *c, struct model_dims *dims)
@@ -257,8 +254,7 @@ static void slope_form(struct lowrank_state *s)
     for (size_t i = 0; i < r; i++)
         for (size_t k = 0; k < n; k++) {
             float steep = m->n[i * n + k] * (1.0f - s->unit[k] * s->unit[k]);
-            for (size_t j = 0; j < r; j++)
-                s->slope[i * r + j] += (double)(steep * m->m[k * r + j]);
+            for (size_t j = 0; j < r; j++) s->slope[i * r + j] += (double)(steep * m->m[k * r + j]);
         }
     for (size_t i = 0; i < r; i++) s->slope[i * r + i] += 1.0 - m->alpha;
 }
@@ -276,8 +272,7 @@ static void advance(struct lowrank_state *s, const float *u)
         riccati_predict(s->p, s->slope, m->noise, m->rank, s->scratch);
     }
     kernels_get()->dots(s->flow, s->unit, m->n_units, m->n, m->n_units, m->rank);
-    for (size_t i = 0; i < m->rank; i++)
-        s->kappa[i] = kept * s->kappa[i] + (double)s->flow[i];
+    for (size_t i = 0; i < m->rank; i++) s->kappa[i] = kept * s->kappa[i] + (double)s->flow[i];
     for (size_t i = 0; i < m->n_inputs; i++)
         s->v[i] = kept * s->v[i] + (u ? m->alpha * (double)u[i] : 0.0);
     *s->fade *= kept;
@@ -296,8 +291,7 @@ static void observe(struct lowrank_state *s)
     for (size_t i = 0; i < m->n_spikes; i++) {
         float *slope = s->jacobian + i * r, unit = 0.0f;
         if (m->observation == OBSERVATION_LINEAR) {
-            for (size_t j = 0; j < width; j++)
-                unit += m->weight[i * width + j] * s->span_in[j];
+            for (size_t j = 0; j < width; j++) unit += m->weight[i * width + j] * s->span_in[j];
             memcpy(slope, m->weight + i * width, r * sizeof *slope);
         } else {
             unit = m->gain[i] * s->unit[i];
@@ -318,8 +312,7 @@ static void information_form(struct lowrank_state *s, const float *x)
     for (size_t i = 0; i < s->m->n_spikes; i++) {
         const float *slope = s->jacobian + i * r;
         double rate = (double)s->eta[i], ahead = 0.0;
-        for (size_t j = 0; j < r; j++)
-            ahead += (double)slope[j] * (s->kappa[j] - s->predicted[j]);
+        for (size_t j = 0; j < r; j++) ahead += (double)slope[j] * (s->kappa[j] - s->predicted[j]);
         double surprise = (double)x[i] - rate + rate * ahead;
         for (size_t j = 0; j < r; j++) {
             s->push[j] += (double)slope[j] * surprise;
@@ -363,8 +356,8 @@ static void publish(struct lowrank_state *s, struct model_out *out)
     if (m->output == OUTPUT_UNITS)
         memcpy(out->readout, s->h, m->n_units * sizeof *s->h);
     else
-        kernels_get()->dots(out->readout, s->h, m->n_units, m->output_weight,
-                            m->n_units, m->n_readout);
+        kernels_get()->dots(out->readout, s->h, m->n_units, m->output_weight, m->n_units,
+                            m->n_readout);
 }
 
 static void lowrank_step(void *state, const float *counts, struct model_out *out)

@@ -89,8 +89,7 @@ static void inner_load(struct marble *m, struct weights *w)
     size_t s = m->cloud.n_directions;
     double *all = arena_doubles(w->arena, m->n_vectors * s * s);
     for (size_t j = 0; j < m->n_vectors; j++) {
-        const double *one =
-            weights_doubles(w, SHAPE(s, s), "inner_products.O_mat.%zu.weight", j);
+        const double *one = weights_doubles(w, SHAPE(s, s), "inner_products.O_mat.%zu.weight", j);
         if (all && one) memcpy(all + j * s * s, one, s * s * sizeof *all);
     }
     m->inner = all;
@@ -109,11 +108,10 @@ static void norm_load_running(struct batch_norm *b, struct weights *w, size_t n)
     b->variance = weights_floats(w, SHAPE(n), "enc.norms.0.module.running_var");
     for (size_t i = 0; b->variance && i < n; i++) {
         if ((double)b->variance[i] >= 0.0) continue;
-        w->status =
-            error_set(w->err, LATENT_E_TENSOR,
-                      "tensor \"enc.norms.0.module.running_var\": expected variances, "
-                      "found %g at [%zu]",
-                      (double)b->variance[i], i);
+        w->status = error_set(w->err, LATENT_E_TENSOR,
+                              "tensor \"enc.norms.0.module.running_var\": expected variances, "
+                              "found %g at [%zu]",
+                              (double)b->variance[i], i);
         b->variance = NULL;
     }
 }
@@ -129,12 +127,10 @@ static void first_load(struct marble *m, struct weights *w)
     float *rows = weights_raw(w, n * in), *sums = arena_floats(w->arena, n);
     bool bound = weight && bias && b.gain && b.shift && b.mean && b.variance;
     for (size_t i = 0; bound && rows && sums && i < n; i++) {
-        double factor =
-            (double)b.gain[i] / sqrt((double)b.variance[i] + BATCH_NORM_EPS);
+        double factor = (double)b.gain[i] / sqrt((double)b.variance[i] + BATCH_NORM_EPS);
         for (size_t k = 0; k < in; k++)
             rows[i * in + k] = (float)(factor * (double)weight[i * in + k]);
-        sums[i] = (float)(factor * ((double)bias[i] - (double)b.mean[i]) +
-                          (double)b.shift[i]);
+        sums[i] = (float)(factor * ((double)bias[i] - (double)b.mean[i]) + (double)b.shift[i]);
     }
     m->first = panels_pack(w->arena, n, in, rows, sums);
 }
@@ -160,16 +156,14 @@ static void *marble_load(struct weights *w, struct config *c, struct model_dims 
     hyper_read(&m, c, &gauges);
     cloud->n_points = shapes_axis(w, "cloud.position", 0, MAX_POINTS);
     cloud->n_dims = shapes_axis(w, "cloud.position", 1, FLOW_MAX_DIMS);
-    cloud->n_directions =
-        gauges ? shapes_axis(w, "cloud.frame", 2, cloud->n_dims) : cloud->n_dims;
+    cloud->n_directions = gauges ? shapes_axis(w, "cloud.frame", 2, cloud->n_dims) : cloud->n_dims;
     if (c->status) return NULL;
     m.n_vectors = flow_n_features(cloud) / cloud->n_directions;
     flow_cloud_load(cloud, w, gauges);
     if (!w->status && cloud->n_points <= cloud->k)
-        config_refuse(
-            c, LATENT_E_CONFIG, "k",
-            "expected fewer neighbours than the cloud has points (%zu), found %zu",
-            cloud->n_points, cloud->k);
+        config_refuse(c, LATENT_E_CONFIG, "k",
+                      "expected fewer neighbours than the cloud has points (%zu), found %zu",
+                      cloud->n_points, cloud->k);
     projection_load(&m, w);
     network_load(&m, w);
     dims->n_latents = m.n_latents;
@@ -218,8 +212,7 @@ static void smooth(struct marble_state *s, const float *counts)
     memcpy(s->before, last, d * sizeof *last);
     for (size_t i = 0; i < d; i++) {
         double y = counts ? m->origin[i] : 0.0;
-        for (size_t k = 0; counts && k < n; k++)
-            y += m->projection[i * n + k] * (double)counts[k];
+        for (size_t k = 0; counts && k < n; k++) y += m->projection[i * n + k] * (double)counts[k];
         for (size_t stage = 0; stage < m->n_stages; stage++) {
             double *z = s->stages + stage * d + i;
             y = *z = m->rho * *z + (1.0 - m->rho) * y;
@@ -237,12 +230,10 @@ static void inner_products(struct marble_state *s)
     for (size_t j = 0; j < m->n_vectors; j++)
         for (size_t p = 0; p < width; p++)
             for (size_t q = 0; q < width; q++)
-                s->mixed[p] +=
-                    m->inner[(j * width + p) * width + q] * s->features[j * width + q];
+                s->mixed[p] += m->inner[(j * width + p) * width + q] * s->features[j * width + q];
     for (size_t j = 0; j < m->n_vectors; j++) {
         double sum = 0.0;
-        for (size_t p = 0; p < width; p++)
-            sum += s->features[j * width + p] * s->mixed[p];
+        for (size_t p = 0; p < width; p++) sum += s->features[j * width + p] * s->mixed[p];
         s->in[j] = (float)tanh(sum);
     }
 }
@@ -255,14 +246,12 @@ static void network(struct marble_state *s, float *embedding)
     linear_forward(&m->last, embedding, s->hidden);
     if (!m->emb_norm) return;
     double size = 0.0;
-    for (size_t i = 0; i < m->n_latents; i++)
-        size += (double)embedding[i] * (double)embedding[i];
+    for (size_t i = 0; i < m->n_latents; i++) size += (double)embedding[i] * (double)embedding[i];
     for (size_t i = 0; i < m->n_latents; i++)
         embedding[i] = (float)((double)embedding[i] / fmax(sqrt(size), 1e-12));
 }
 
-static void marble_bin(struct marble_state *s, const float *counts,
-                       struct model_out *out)
+static void marble_bin(struct marble_state *s, const float *counts, struct model_out *out)
 {
     const struct marble *m = s->m;
     smooth(s, counts);

@@ -41,8 +41,7 @@ struct model_ops {
     const struct latent_mode *modes; /* ended by a NULL name */
     bool narrow; /* load packs its matrices in w->precision: offers bf16 and int8 */
     /* Bind weights, check hyper-parameters, fill dims. Returns the bound weights (in
-     * w->arena), or NULL: in the counting run, or with w->status or hyper->status set.
-     */
+     * w->arena), or NULL: in the counting run, or with w->status or hyper->status set. */
     void *(*load)(struct weights *w, struct config *hyper, struct model_dims *dims);
     /* Carve a state; runs once over counting arenas (then returns NULL) and once for
      * real. mode: index into modes. The memory is zeroed; reset is called after. */
@@ -53,8 +52,7 @@ struct model_ops {
     void (*step)(void *state, const float *counts, struct model_out *out);
     void (*predict)(void *state, struct model_out *out); /* one bin without input */
     /* Offline modes only: T rows of counts in, T rows of each output. */
-    void (*trial)(void *state, const float *counts, size_t n_bins,
-                  struct model_out *out);
+    void (*trial)(void *state, const float *counts, size_t n_bins, struct model_out *out);
     /* Optional: NULL, or the reason why this file cannot run in a mode, or cannot
      * predict. */
     const char *(*mode_check)(const void *model, int mode);

@@ -49,8 +49,7 @@ static const char *ndt_mode_check(const void *model, int mode)
                "\"trial\"";
     if (mode == MODE_C && m->future_zeros >= m->window_bins)
         return "mode \"C\" needs a window_bins above future_zeros: it holds both";
-    if (mode == MODE_D && m->trial_bins < 2)
-        return "mode \"D\" needs trials of at least 2 bins";
+    if (mode == MODE_D && m->trial_bins < 2) return "mode \"D\" needs trials of at least 2 bins";
     return NULL;
 }
 
@@ -61,8 +60,8 @@ struct ndt_state {
     enum ndt_mode mode;
     uint64_t *n_bins;                                 /* tokens since the reset */
     struct attention_cache caches[2][NDT_MAX_LAYERS]; /* A: the first; D: both */
-    float *window;             /* C: [W, D] ring of embedded bins */
-    float *rows;               /* B: [L + 1, T, D] outputs of the layers */
+    float *window;                                    /* C: [W, D] ring of embedded bins */
+    float *rows;                                      /* B: [L + 1, T, D] outputs of the layers */
     float *qkv;                /* [rows, 3D]; B: that of T rows for each layer */
     float *clipped;            /* [N] */
     float *zeros;              /* [C] */
@@ -92,8 +91,7 @@ static size_t cache_rows(const struct ndt *m)
 static bool is_past_end(const struct ndt_state *s, uint64_t t)
 {
     const struct ndt *m = s->m;
-    bool endless =
-        m->position == POSITION_SINUSOIDAL && m->band.back > 0 && s->mode == MODE_A;
+    bool endless = m->position == POSITION_SINUSOIDAL && m->band.back > 0 && s->mode == MODE_A;
     return !endless && t >= m->trial_bins;
 }
 
@@ -105,14 +103,12 @@ static void state_carve(struct ndt_state *s, struct arena *state)
     s->n_bins = arena_take(state, sizeof *s->n_bins);
     for (size_t c = 0; is_cached(s->mode) && c < n_caches; c++)
         for (size_t l = 0; l < m->n_layers; l++)
-            attention_cache_init(&s->caches[c][l], &m->layers[l].attention,
-                                 cache_rows(m), state);
+            attention_cache_init(&s->caches[c][l], &m->layers[l].attention, cache_rows(m), state);
     if (s->mode == MODE_C) s->window = arena_floats(state, m->window_bins * m->width);
     if (!is_look_ahead(s->mode)) return;
     s->rows = arena_floats(state, (m->n_layers + 1) * row);
-    s->qkv =
-        arena_floats(state, m->n_layers * attention_rows_qkv(&m->layers[0].attention,
-                                                             m->trial_bins));
+    s->qkv = arena_floats(state,
+                          m->n_layers * attention_rows_qkv(&m->layers[0].attention, m->trial_bins));
 }
 
 static void *ndt_init(const void *model, int mode, struct model_memory *mem)
@@ -171,8 +167,7 @@ static uint32_t embed(struct ndt_state *s, float *e, const float *counts)
                                      nonzero_index(s->index, s->clipped, m->n_rates));
     if (m->embed == EMBED_TABLE)
         for (size_t i = 0; i < m->n_rates; i++)
-            memcpy(e + i * m->embed_dim,
-                   m->table + (size_t)s->clipped[i] * m->embed_dim,
+            memcpy(e + i * m->embed_dim, m->table + (size_t)s->clipped[i] * m->embed_dim,
                    m->embed_dim * sizeof *e);
     for (size_t i = 0; i < m->width; i++) e[i] *= scale;
     return flags;
@@ -223,8 +218,7 @@ static void head(const struct ndt *m, const float *h, float *latents, float *rat
 
 /* The embedded bin as token number t[i] of cache which[i], i < n: h [n, D]. Tokens
  * share each read of a weight. */
-static void tokens_step(struct ndt_state *s, const size_t *which, const uint64_t *t,
-                        size_t n)
+static void tokens_step(struct ndt_state *s, const size_t *which, const uint64_t *t, size_t n)
 {
     size_t d = s->m->width;
     for (size_t i = 0; i < n; i++) {
@@ -234,8 +228,7 @@ static void tokens_step(struct ndt_state *s, const size_t *which, const uint64_t
     for (size_t l = 0; l < s->m->n_layers; l++) {
         struct attention_token tokens[ATTENTION_MAX_TOKENS];
         for (size_t i = 0; i < n; i++)
-            tokens[i] =
-                (struct attention_token){.cache = &s->caches[which[i]][l], .t = t[i]};
+            tokens[i] = (struct attention_token){.cache = &s->caches[which[i]][l], .t = t[i]};
         encoder_layer_step(&s->m->layers[l], tokens, n, s->h, s->scratch);
     }
 }
@@ -284,19 +277,16 @@ static void step_look_ahead(struct ndt_state *s, struct model_out *out, size_t t
 {
     const struct ndt *m = s->m;
     size_t d = m->width, row = m->trial_bins * d, f = (size_t)m->band.forward,
-           lag = m->n_layers * f,
-           qkv = attention_rows_qkv(&m->layers[0].attention, m->trial_bins);
+           lag = m->n_layers * f, qkv = attention_rows_qkv(&m->layers[0].attention, m->trial_bins);
     float *h = s->rows;
     memcpy(h + t * d, s->embedded, d * sizeof *h);
     add_position(s, h + t * d, t);
     size_t n = append_silence(s, h, t + 1, m->trial_bins);
     for (size_t l = 0; l < m->n_layers; l++) {
         size_t q_first = minus(t, (l + 1) * f);
-        struct attention_span span = {
-            .n = n, .q_first = q_first, .kv_first = minus(t, l * f)};
+        struct attention_span span = {.n = n, .q_first = q_first, .kv_first = minus(t, l * f)};
         if (m->band.back > 0) span.key_first = minus(q_first, (size_t)m->band.back);
-        encoder_layer_rows(&m->layers[l], h + row, h, s->qkv + l * qkv, span, m->band,
-                           s->scratch);
+        encoder_layer_rows(&m->layers[l], h + row, h, s->qkv + l * qkv, span, m->band, s->scratch);
         h += row;
     }
     if (s->mode == MODE_B_LAG && t < lag) out->flags |= LATENT_WARMUP;
@@ -307,8 +297,7 @@ static void step_look_ahead(struct ndt_state *s, struct model_out *out, size_t t
 /* One layer over the window h, in place. */
 static void layer_rows(struct ndt_state *s, size_t l, struct attention_span span)
 {
-    encoder_layer_rows(&s->m->layers[l], s->h, s->h, s->qkv, span, s->m->band,
-                       s->scratch);
+    encoder_layer_rows(&s->m->layers[l], s->h, s->h, s->qkv, span, s->m->band, s->scratch);
 }
 
 /* C: the newest W - P bins, all rows anew; of the last layer only those from the newest
@@ -316,8 +305,8 @@ static void layer_rows(struct ndt_state *s, size_t l, struct attention_span span
 static void step_window(struct ndt_state *s, struct model_out *out, uint64_t t)
 {
     const struct ndt *m = s->m;
-    size_t d = m->width, size = m->window_bins - m->future_zeros,
-           last = m->n_layers - 1, n = t + 1 < size ? (size_t)t + 1 : size;
+    size_t d = m->width, size = m->window_bins - m->future_zeros, last = m->n_layers - 1,
+           n = t + 1 < size ? (size_t)t + 1 : size;
 
     memcpy(s->window + t % size * d, s->embedded, d * sizeof *s->embedded);
     if (n < size) out->flags |= LATENT_WARMUP;
@@ -368,8 +357,7 @@ static void ndt_predict(void *state, struct model_out *out)
     ndt_step(s, s->zeros, out);
 }
 
-static void ndt_trial(void *state, const float *counts, size_t n_bins,
-                      struct model_out *out)
+static void ndt_trial(void *state, const float *counts, size_t n_bins, struct model_out *out)
 {
     struct ndt_state *s = state;
     const struct ndt *m = s->m;

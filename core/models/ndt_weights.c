@@ -19,31 +19,27 @@ void ndt_position_row(const struct ndt *m, float *row, uint64_t t)
 static void positions_load(struct ndt *m, struct weights *w)
 {
     if (m->position == POSITION_LEARNT) {
-        m->positions = weights_floats(w, SHAPE(m->trial_bins, m->width),
-                                      "pos_encoder.pos_embedding.weight");
+        m->positions =
+            weights_floats(w, SHAPE(m->trial_bins, m->width), "pos_encoder.pos_embedding.weight");
         return;
     }
     float *rows = arena_floats(w->arena, m->trial_bins * m->width);
-    for (size_t t = 0; rows && t < m->trial_bins; t++)
-        ndt_position_row(m, rows + t * m->width, t);
+    for (size_t t = 0; rows && t < m->trial_bins; t++) ndt_position_row(m, rows + t * m->width, t);
     m->positions = rows;
 }
 
 static void embed_load(struct ndt *m, struct weights *w)
 {
     if (m->embed == EMBED_TABLE)
-        m->table = weights_floats(w, SHAPE(m->max_count + 2, m->embed_dim),
-                                  "embedder.0.weight");
-    if (m->embed == EMBED_LINEAR)
-        linear_load(&m->embedder, w, m->width, m->n_rates, "embedder");
+        m->table = weights_floats(w, SHAPE(m->max_count + 2, m->embed_dim), "embedder.0.weight");
+    if (m->embed == EMBED_LINEAR) linear_load(&m->embedder, w, m->width, m->n_rates, "embedder");
 }
 
 static void layer_load(struct ndt *m, struct weights *w, size_t heads, size_t l)
 {
     char prefix[64];
     snprintf(prefix, sizeof prefix, "transformer_encoder.layers.%zu", l);
-    encoder_layer_load(&m->layers[l], w, prefix, m->width, heads, m->hidden,
-                       m->pre_norm);
+    encoder_layer_load(&m->layers[l], w, prefix, m->width, heads, m->hidden, m->pre_norm);
 }
 
 static void head_load(struct ndt *m, struct weights *w, size_t n_rates)
@@ -101,12 +97,11 @@ static int hyper_check(const struct ndt *m, struct config *c, size_t heads)
                       : m->embed == EMBED_TABLE  ? m->n_rates * m->embed_dim
                                                  : m->width;
     if (c->status) return c->status;
-    if (m->width % heads)
-        return hyper_refuse(c, "\"width\" must be a multiple of \"heads\"");
+    if (m->width % heads) return hyper_refuse(c, "\"width\" must be a multiple of \"heads\"");
     if (m->width != expected)
-        return hyper_refuse(
-            c, "\"width\" must be the number of neurons, n_channels and \"held_out\" "
-               "(identity), or that x embed_dim (table)");
+        return hyper_refuse(c,
+                            "\"width\" must be the number of neurons, n_channels and \"held_out\" "
+                            "(identity), or that x embed_dim (table)");
     if (m->position == POSITION_SINUSOIDAL && m->width % 2)
         return hyper_refuse(c, "sinusoidal positions need an even \"width\"");
     if (m->future_zeros && m->band.forward == 0)

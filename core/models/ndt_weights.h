@@ -12,7 +12,7 @@ enum ndt_final { FINAL_LAYER, FINAL_SCALE };
 enum ndt_position { POSITION_LEARNT, POSITION_SINUSOIDAL };
 
 struct ndt {
-    size_t n_channels, n_rates; /* C; N: those and the held-out neurons behind them */
+    size_t n_channels, n_rates;     /* C; N: those and the held-out neurons behind them */
     size_t width, n_layers, hidden; /* D, L, F */
     size_t embed_dim, max_count, trial_bins, window_bins;
     size_t future_zeros; /* P: bins of zeros behind the newest; 0: truncated */

@@ -55,8 +55,8 @@ struct correction {
 };
 
 /* y [D, columns] = K x, x [C, columns] */
-static void gain_apply(const double *gain, size_t n_channels, size_t n, double *y,
-                       const double *x, size_t columns)
+static void gain_apply(const double *gain, size_t n_channels, size_t n, double *y, const double *x,
+                       size_t columns)
 {
     memset(y, 0, n * columns * sizeof *y);
     for (size_t k = 0; k < n_channels; k++)
@@ -66,8 +66,8 @@ static void gain_apply(const double *gain, size_t n_channels, size_t n, double *
 }
 
 /* gain = R^-1 C_v P, P the Riccati recursion's fixed point. NULL, or what is wrong. */
-static const char *gain_settle(const struct refit *m, const struct observation *o,
-                               double *gain, struct arena *work)
+static const char *gain_settle(const struct refit *m, const struct observation *o, double *gain,
+                               struct arena *work)
 {
     size_t n = m->n_dims, channels = m->n_channels;
     double *b = arena_doubles(work, channels * n);
@@ -75,10 +75,8 @@ static const char *gain_settle(const struct refit *m, const struct observation *
     double *big = arena_doubles(work, channels * channels);
     if (riccati_observe(b, g, o->velocity, o->r, channels, n, big))
         return "tensor \"R\": expected a positive definite covariance, found one that "
-               "is not; add a small value to its diagonal (silent channels have no "
-               "variance)";
-    if (riccati_settle(p, m->transition, o->noise, g, n,
-                       arena_doubles(work, RICCATI_SCRATCH(n))))
+               "is not; add a small value to its diagonal (silent channels have no variance)";
+    if (riccati_settle(p, m->transition, o->noise, g, n, arena_doubles(work, RICCATI_SCRATCH(n))))
         return "tensors \"A\", \"C.velocity\", \"Q\", \"R\": the Riccati recursion "
                "does not settle; check that every velocity is observed or damped";
     matrix_multiply(gain, b, p, channels, n, n);
@@ -99,8 +97,7 @@ static void correction_form(const struct refit *m, const struct observation *o,
     for (size_t i = 0; i < n; i++) c->constant[i] = -c->constant[i];
 }
 
-static void correction_load(struct refit *m, struct weights *w,
-                            const struct observation *o)
+static void correction_load(struct refit *m, struct weights *w, const struct observation *o)
 {
     size_t n = m->n_dims, channels = m->n_channels;
     struct correction c = {.gain = arena_doubles(w->arena, channels * n),
@@ -133,11 +130,10 @@ static void workspace_load(struct refit *m, struct weights *w)
     m->high = weights_doubles(w, SHAPE(n), "position.max");
     for (size_t i = 0; m->high && !w->status && i < n; i++)
         if (!(m->low[i] <= m->start[i] && m->start[i] <= m->high[i]))
-            w->status =
-                error_set(w->err, LATENT_E_TENSOR,
-                          "tensor \"p0\": expected a start inside position.min and "
-                          "position.max (%g to %g), found %g at [%zu]",
-                          m->low[i], m->high[i], m->start[i], i);
+            w->status = error_set(w->err, LATENT_E_TENSOR,
+                                  "tensor \"p0\": expected a start inside position.min and "
+                                  "position.max (%g to %g), found %g at [%zu]",
+                                  m->low[i], m->high[i], m->start[i], i);
 }
 
 static void *refit_load(struct weights *w, struct config *c, struct model_dims *dims)
@@ -207,8 +203,7 @@ static void refit_step(void *state, const float *counts, struct model_out *out)
     }
     for (size_t k = 0; k < m->n_channels; k++) {
         if (counts[k] == 0.0f) continue;
-        for (size_t i = 0; i < n; i++)
-            s->next[i] += m->gain[k * n + i] * (double)counts[k];
+        for (size_t i = 0; i < n; i++) s->next[i] += m->gain[k * n + i] * (double)counts[k];
     }
     move(s, out);
 }

@@ -3,8 +3,8 @@
 
 #include "models/model.h"
 
-extern const struct model_ops dlds_ops, gru_ops, kalman_ops, lfads_ops, lowrank_ops,
-    marble_ops, ndt_ops, refit_ops, sae_ops, smc_ops, wiener_ops;
+extern const struct model_ops dlds_ops, gru_ops, kalman_ops, lfads_ops, lowrank_ops, marble_ops,
+    ndt_ops, refit_ops, sae_ops, smc_ops, wiener_ops;
 
 static const struct model_ops *const registry[] = {
     &dlds_ops, &gru_ops,   &kalman_ops, &lfads_ops, &lowrank_ops, &marble_ops,

@@ -136,7 +136,7 @@ struct sae_state {
     uint64_t *n_bins;                /* since the reset */
     struct window forward, backward; /* [T, 3 size] input products */
     float *z;                        /* [D, rounded up to 16] at the newest bin */
-    float *h, *ends; /* [2, size of the cells], [2 E]: forward, backward */
+    float *h, *ends;                 /* [2, size of the cells], [2 E]: forward, backward */
     float *scratch;
     float *zeros;    /* [C] */
     uint32_t *index; /* [C] */
@@ -185,10 +185,8 @@ static void remember(struct sae_state *s, uint64_t t, const float *counts)
     const struct kernels *k = kernels_get();
     const struct sae *m = s->m;
     size_t n = nonzero_index(s->index, counts, m->n_channels);
-    k->matvec_sparse(window_row(&s->forward, t), &m->forward.input, counts, s->index,
-                     n);
-    k->matvec_sparse(window_row(&s->backward, t), &m->backward.input, counts, s->index,
-                     n);
+    k->matvec_sparse(window_row(&s->forward, t), &m->forward.input, counts, s->index, n);
+    k->matvec_sparse(window_row(&s->backward, t), &m->backward.input, counts, s->index, n);
 }
 
 /* z at the first of the n bins from `first` on, from all of them. */
@@ -199,11 +197,9 @@ static void encode(struct sae_state *s, uint64_t first, size_t n)
     float *ahead = s->h, *back = s->h + m->forward.size;
     memset(s->h, 0, (m->forward.size + m->backward.size) * sizeof *s->h);
     for (size_t i = 0; i < n; i++)
-        gru_cell_follow(&m->forward, i, ahead, window_row(&s->forward, first + i),
-                        s->scratch);
+        gru_cell_follow(&m->forward, i, ahead, window_row(&s->forward, first + i), s->scratch);
     for (size_t i = n; i-- > 0;)
-        gru_cell_follow(&m->backward, i, back, window_row(&s->backward, first + i),
-                        s->scratch);
+        gru_cell_follow(&m->backward, i, back, window_row(&s->backward, first + i), s->scratch);
     memcpy(s->ends, ahead, n_bytes);
     memcpy(s->ends + m->encoder_size, back, n_bytes);
     linear_forward(&m->start, s->z, s->ends);
@@ -226,8 +222,7 @@ static void step_mlp(struct sae_state *s)
 {
     const struct sae *m = s->m;
     float *update = s->scratch; /* [D, rounded up to 16] */
-    perceptron_forward(&m->perceptron, update, s->z,
-                       update + panels_padded(m->n_latents));
+    perceptron_forward(&m->perceptron, update, s->z, update + panels_padded(m->n_latents));
     for (size_t i = 0; i < m->n_latents; i++)
         s->z[i] = m->replaces ? update[i] : s->z[i] + m->step * update[i];
 }
@@ -295,8 +290,7 @@ static void sae_predict(void *state, struct model_out *out)
     *s->n_bins = t + 1;
 }
 
-static void sae_trial(void *state, const float *counts, size_t n_bins,
-                      struct model_out *out)
+static void sae_trial(void *state, const float *counts, size_t n_bins, struct model_out *out)
 {
     struct sae_state *s = state;
     const struct sae *m = s->m;

@@ -42,18 +42,16 @@ static void filter_load(struct smc *m, struct weights *w, struct config *c)
     static const char *const rates[] = {"softplus", "exp", NULL};
     struct particle_filter *f = &m->filter;
     f->n_particles = (size_t)config_int(c, "particles", 1, SMC_MAX_PARTICLES);
-    f->activation =
-        (enum particles_activation)config_choice(c, "activation", activations);
+    f->activation = (enum particles_activation)config_choice(c, "activation", activations);
     f->rate = (enum particles_rate)config_choice(c, "rate", rates);
     f->n_latents = shapes_axis(w, "transition.m", 1, 1024);
     f->n_units = shapes_axis(w, "transition.m", 0, 65536);
     f->n_rates = shapes_axis(w, "observation.B", 1, 65536);
     f->n_seen = m->n_channels;
     if (f->n_rates < f->n_seen)
-        config_refuse(
-            c, LATENT_E_CONFIG, NULL,
-            "expected a rate for each channel, found %zu rates for %zu channels",
-            f->n_rates, f->n_seen);
+        config_refuse(c, LATENT_E_CONFIG, NULL,
+                      "expected a rate for each channel, found %zu rates for %zu channels",
+                      f->n_rates, f->n_seen);
     particle_filter_load(f, w);
 }
 
@@ -99,8 +97,7 @@ static void smc_reset(void *state)
     struct smc_state *s = state;
     const struct smc *m = s->m;
     *s->n_bins = 0;
-    memset(s->particles, 0,
-           m->filter.n_particles * m->filter.n_latents * sizeof *s->particles);
+    memset(s->particles, 0, m->filter.n_particles * m->filter.n_latents * sizeof *s->particles);
     if (m->proposal == SMC_VARIATIONAL) conv_encoder_reset(&s->encoder, &m->encoder);
 }
 
@@ -121,8 +118,7 @@ static void publish(struct smc_state *s, struct model_out *out)
     memcpy(out->latents, s->work.latents, m->filter.n_latents * sizeof *out->latents);
     memcpy(out->rates, s->work.rates, m->filter.n_rates * sizeof *out->rates);
     if (m->n_readout) linear_forward(&m->readout, out->readout, out->latents);
-    if (m->proposal == SMC_VARIATIONAL &&
-        *s->n_bins + 1 < conv_encoder_bins(&m->encoder))
+    if (m->proposal == SMC_VARIATIONAL && *s->n_bins + 1 < conv_encoder_bins(&m->encoder))
         out->flags |= LATENT_WARMUP;
     ++*s->n_bins;
 }
@@ -135,9 +131,8 @@ static void smc_step(void *state, const float *counts, struct model_out *out)
     struct gaussian encoded = {0};
     if (m->proposal == SMC_VARIATIONAL) encoded = encode(s, counts);
     draws_normals(s->eps, m->filter.n_particles * m->filter.n_latents, m->seed, t);
-    particle_filter_step(&m->filter, &s->work, s->particles, t == 0,
-                         encoded.mean ? &encoded : NULL, counts, s->eps,
-                         draws_uniform(m->seed, t));
+    particle_filter_step(&m->filter, &s->work, s->particles, t == 0, encoded.mean ? &encoded : NULL,
+                         counts, s->eps, draws_uniform(m->seed, t));
     publish(s, out);
 }
 

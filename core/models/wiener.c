@@ -1,8 +1,7 @@
 /* Wiener filter: y_t = b + sum over lags k of W_k x_{t-k}; no latents, no rates.
  *
  * Streaming: exact. State: H bins of counts. Multiply-adds per bin: O H C. WARMUP until
- * H bins were seen (missing ones count as zero). predict: the training mean as input.
- */
+ * H bins were seen (missing ones count as zero). predict: the training mean as input. */
 #include <string.h>
 
 #include "base/error.h"
@@ -27,8 +26,7 @@ struct wiener_state {
 
 static void *wiener_load(struct weights *w, struct config *c, struct model_dims *dims)
 {
-    struct wiener m = {.n_channels = dims->n_channels,
-                       .channel_mean = dims->channel_mean};
+    struct wiener m = {.n_channels = dims->n_channels, .channel_mean = dims->channel_mean};
     const struct tensor *bias = weights_peek(w, "bias");
     m.n_lags = (size_t)config_int(c, "lags", 1, 1000);
     m.n_readout = bias && bias->n_dims ? bias->shape[0] : 1;
@@ -76,8 +74,7 @@ static void wiener_step(void *state, const float *counts, struct model_out *out)
         for (size_t k = 0; k < m->n_lags; k++) {
             const float *past = s->history + (newest + m->n_lags - k) % m->n_lags * n;
             float part;
-            kernels_get()->dots(&part, m->weight + (o * m->n_lags + k) * n, n, past, n,
-                                1);
+            kernels_get()->dots(&part, m->weight + (o * m->n_lags + k) * n, n, past, n, 1);
             sum += part;
         }
         out->readout[o] = sum;

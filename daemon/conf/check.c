@@ -8,8 +8,7 @@
 static void check_required(struct conf *c, const struct conf_stream_section *s)
 {
     if (s->values.model) return;
-    conf_stream_problem(c, s, "model",
-                        "missing in [stream %s]; write the path of a model file",
+    conf_stream_problem(c, s, "model", "missing in [stream %s]; write the path of a model file",
                         s->name);
 }
 
@@ -18,23 +17,20 @@ static void check_lease(struct conf *c, const struct conf_stream_section *s)
 {
     if (s->values.lease_ns == 0 || s->values.safe_ramp_ns <= s->values.lease_ns) return;
     conf_stream_problem(c, s, "safe-ramp-ms",
-                        "%.12g is longer than lease-ms (%.12g), within which the ramp "
-                        "must end",
-                        (double)s->values.safe_ramp_ns / 1e6,
-                        (double)s->values.lease_ns / 1e6);
+                        "%.12g is longer than lease-ms (%.12g), within which the ramp must end",
+                        (double)s->values.safe_ramp_ns / 1e6, (double)s->values.lease_ns / 1e6);
 }
 
 /* encrypting: the key that would do it, for the text. */
-static void check_plaintext(struct conf *c, unsigned line, const char *key,
-                            const char *endpoint, const char *encrypting)
+static void check_plaintext(struct conf *c, unsigned line, const char *key, const char *endpoint,
+                            const char *encrypting)
 {
     if (c->daemon.plaintext == CONF_PLAINTEXT_ANYWHERE) return;
     if (endpoint_is_local(endpoint)) return;
-    conf_problem(
-        c, line, key,
-        "%s can be reached from other machines, unencrypted; use an address of "
-        "127.0.0.0/8 or ipc://, set %s, or set [latentd] plaintext = anywhere",
-        endpoint, encrypting);
+    conf_problem(c, line, key,
+                 "%s can be reached from other machines, unencrypted; use an address of "
+                 "127.0.0.0/8 or ipc://, set %s, or set [latentd] plaintext = anywhere",
+                 endpoint, encrypting);
 }
 
 /* One socket of a stream: what is bound is encrypted by our own key, what connects by
@@ -55,32 +51,28 @@ static void check_server_key(struct conf *c, const struct conf_stream_section *s
                             e->key);
     else if (!c->daemon.secret_key)
         conf_stream_problem(c, s, e->server_key_key,
-                            "needs [latentd] secret-key, the key that latentd presents "
-                            "there");
+                            "needs [latentd] secret-key, the key that latentd presents there");
 }
 
-static void check_end(struct conf *c, const struct conf_stream_section *s,
-                      const struct end *e)
+static void check_end(struct conf *c, const struct conf_stream_section *s, const struct end *e)
 {
     bool binds = e->attach == CONF_BIND;
 
     if (!(binds ? c->daemon.secret_key : e->server_key))
-        check_plaintext(c, conf_line(&s->lines, CONF_STREAM, e->key), e->key,
-                        e->endpoint,
+        check_plaintext(c, conf_line(&s->lines, CONF_STREAM, e->key), e->key, e->endpoint,
                         binds ? "[latentd] secret-key" : e->server_key_key);
     check_server_key(c, s, e);
     if (!binds && endpoint_is_wildcard(e->endpoint))
-        conf_stream_problem(c, s, e->key, "%s: connect needs a port number",
-                            e->endpoint);
+        conf_stream_problem(c, s, e->key, "%s: connect needs a port number", e->endpoint);
 }
 
 static void check_endpoints(struct conf *c, const struct conf_stream_section *s)
 {
     const struct conf_stream *v = &s->values;
-    const struct end input = {"input", v->input, "input-server-key",
-                              v->input_server_key, v->input_attach};
-    const struct end output = {"output", v->output, "output-server-key",
-                               v->output_server_key, v->output_attach};
+    const struct end input = {"input", v->input, "input-server-key", v->input_server_key,
+                              v->input_attach};
+    const struct end output = {"output", v->output, "output-server-key", v->output_server_key,
+                               v->output_attach};
 
     check_end(c, s, &input);
     check_end(c, s, &output);
@@ -104,11 +96,9 @@ static size_t bindings_of(const struct conf_stream_section *s, struct binding ou
 }
 
 /* The same key with the same text is one socket, shared. */
-static void check_clash(struct conf *c, const struct binding *a,
-                        const struct binding *b)
+static void check_clash(struct conf *c, const struct binding *a, const struct binding *b)
 {
-    bool is_shared =
-        strcmp(a->key, b->key) == 0 && strcmp(a->endpoint, b->endpoint) == 0;
+    bool is_shared = strcmp(a->key, b->key) == 0 && strcmp(a->endpoint, b->endpoint) == 0;
 
     if (is_shared || !endpoints_clash(a->endpoint, b->endpoint)) return;
     conf_stream_problem(c, a->section, a->key,
@@ -135,18 +125,15 @@ static void check_clashes(struct conf *c, size_t i)
     if (n_own == 2) check_clash(c, &own[1], &own[0]);
 }
 
-/* A socket belongs to one thread and is of one kind: streams that name it must agree.
- */
+/* A socket belongs to one thread and is of one kind: streams that name it must agree. */
 static void check_shared(struct conf *c, const struct conf_stream_section *s,
-                         const struct conf_stream_section *other, const char *key,
-                         bool agree)
+                         const struct conf_stream_section *other, const char *key, bool agree)
 {
     if (agree) return;
-    conf_stream_problem(
-        c, s, key,
-        "differs from [stream %s], which uses the same socket; make them "
-        "equal, or give the streams different endpoints",
-        other->name);
+    conf_stream_problem(c, s, key,
+                        "differs from [stream %s], which uses the same socket; make them "
+                        "equal, or give the streams different endpoints",
+                        other->name);
 }
 
 static bool is_same_text(const char *a, const char *b)
@@ -169,8 +156,7 @@ static void check_pair(struct conf *c, const struct conf_stream_section *s,
                      is_same_text(a->input_server_key, b->input_server_key));
     }
     if (same_output) {
-        check_shared(c, s, other, "output-attach",
-                     a->output_attach == b->output_attach);
+        check_shared(c, s, other, "output-attach", a->output_attach == b->output_attach);
         check_shared(c, s, other, "output-server-key",
                      is_same_text(a->output_server_key, b->output_server_key));
     }
@@ -220,8 +206,7 @@ static void check_control(struct conf *c)
     check_plaintext(c, line, "control", c->daemon.control, "[latentd] secret-key");
 }
 
-static void check_given(struct conf *c, const struct conf_client_section *s,
-                        const char *key)
+static void check_given(struct conf *c, const struct conf_client_section *s, const char *key)
 {
     const struct conf_key *row = conf_find(CONF_CLIENT, key);
 

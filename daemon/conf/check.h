@@ -1,5 +1,4 @@
-/* What no key can tell alone: whether the sections of a configuration fit each other.
- */
+/* What no key can tell alone: whether the sections of a configuration fit each other. */
 #ifndef CONF_CHECK_H
 #define CONF_CHECK_H
 

@@ -27,24 +27,20 @@ static void add_problem(struct conf *c, char *text)
     c->problems[c->n_problems++] = text;
 }
 
-__attribute__((format(printf, 4, 0))) static void problem(struct conf *c, unsigned line,
-                                                          const char *key,
-                                                          const char *format,
-                                                          va_list args)
+__attribute__((format(printf, 4, 0))) static void
+problem(struct conf *c, unsigned line, const char *key, const char *format, va_list args)
 {
     char what[2 * CONF_MAX_VALUE], where[32] = "", *text;
 
     vsnprintf(what, sizeof what, format, args);
     if (line) snprintf(where, sizeof where, ":%u", line);
-    if (asprintf(&text, "%s%s: %s%s%s", c->path, where, key ? key : "", key ? ": " : "",
-                 what) < 0)
+    if (asprintf(&text, "%s%s: %s%s%s", c->path, where, key ? key : "", key ? ": " : "", what) < 0)
         text = NULL;
     assert(text);
     add_problem(c, printable(text));
 }
 
-void conf_problem(struct conf *c, unsigned line, const char *key, const char *format,
-                  ...)
+void conf_problem(struct conf *c, unsigned line, const char *key, const char *format, ...)
 {
     va_list args;
 
@@ -53,8 +49,7 @@ void conf_problem(struct conf *c, unsigned line, const char *key, const char *fo
     va_end(args);
 }
 
-unsigned conf_line(const struct conf_lines *lines, enum conf_section section,
-                   const char *key)
+unsigned conf_line(const struct conf_lines *lines, enum conf_section section, const char *key)
 {
     const struct conf_key *row = key ? conf_find(section, key) : NULL;
     unsigned line = row ? lines->key[row - conf_keys(section)] : 0;
@@ -62,8 +57,8 @@ unsigned conf_line(const struct conf_lines *lines, enum conf_section section,
     return line ? line : lines->section;
 }
 
-void conf_stream_problem(struct conf *c, const struct conf_stream_section *s,
-                         const char *key, const char *format, ...)
+void conf_stream_problem(struct conf *c, const struct conf_stream_section *s, const char *key,
+                         const char *format, ...)
 {
     va_list args;
 
@@ -111,10 +106,8 @@ int conf_read_text(struct conf *c, const char *path, const char *text)
 void conf_free(struct conf *c)
 {
     for (size_t i = 0; i < c->n_problems; i++) free(c->problems[i]);
-    for (size_t i = 0; i < c->n_streams; i++)
-        conf_free_values(CONF_STREAM, &c->streams[i].values);
-    for (size_t i = 0; i < c->n_clients; i++)
-        conf_free_values(CONF_CLIENT, &c->clients[i].values);
+    for (size_t i = 0; i < c->n_streams; i++) conf_free_values(CONF_STREAM, &c->streams[i].values);
+    for (size_t i = 0; i < c->n_clients; i++) conf_free_values(CONF_CLIENT, &c->clients[i].values);
     conf_free_values(CONF_DAEMON, &c->daemon);
     free(c->problems);
     free(c->streams);
@@ -155,8 +148,8 @@ uint64_t conf_bins(uint64_t time_ns, uint32_t bin_width_us)
 char *conf_path_of(const struct conf *c, const char *path)
 {
     char *whole = NULL;
-    int n = path[0] == '/' ? asprintf(&whole, "%s", path)
-                           : asprintf(&whole, "%s/%s", c->folder, path);
+    int n =
+        path[0] == '/' ? asprintf(&whole, "%s", path) : asprintf(&whole, "%s/%s", c->folder, path);
 
     assert(n > 0);
     return whole;

@@ -48,16 +48,13 @@ int conf_read_text(struct conf *c, const char *path, const char *text);
 void conf_free(struct conf *c);
 
 /* Add a problem. key may be NULL, line 0 means the whole file. */
-void conf_problem(struct conf *c, unsigned line, const char *key, const char *format,
-                  ...) __attribute__((format(printf, 4, 5)));
-/* Line of a key that was given, else of the section's heading; 0: neither was. */
-unsigned conf_line(const struct conf_lines *lines, enum conf_section section,
-                   const char *key);
-/* Add a problem of a stream, at the line of this key or else of the section's heading.
- */
-void conf_stream_problem(struct conf *c, const struct conf_stream_section *s,
-                         const char *key, const char *format, ...)
+void conf_problem(struct conf *c, unsigned line, const char *key, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* Line of a key that was given, else of the section's heading; 0: neither was. */
+unsigned conf_line(const struct conf_lines *lines, enum conf_section section, const char *key);
+/* Add a problem of a stream, at the line of this key or else of the section's heading. */
+void conf_stream_problem(struct conf *c, const struct conf_stream_section *s, const char *key,
+                         const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* Fill in what "auto" means for this bin width. */
 void conf_resolve(struct conf_stream *s, uint32_t bin_width_us);

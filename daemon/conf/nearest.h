@@ -6,8 +6,7 @@
 
 /* Insertions, deletions and exchanges of letters between a and b. */
 size_t word_distance(const char *a, const char *b);
-/* The nearest of a NULL-terminated list, or NULL when none is near enough to be meant.
- */
+/* The nearest of a NULL-terminated list, or NULL when none is near enough to be meant. */
 const char *word_nearest(const char *word, const char *const *known);
 
 #endif

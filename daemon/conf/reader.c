@@ -50,8 +50,8 @@ static void open_daemon(struct reader *r)
 }
 
 /* A name for the next section of its kind; n are there, at most n_max. */
-static bool name_is_good(struct reader *r, enum conf_section section, const char *name,
-                         size_t n, size_t n_max)
+static bool name_is_good(struct reader *r, enum conf_section section, const char *name, size_t n,
+                         size_t n_max)
 {
     const char *kind = section == CONF_STREAM ? "stream" : "client";
     size_t n_letters = strlen(name);
@@ -59,8 +59,8 @@ static bool name_is_good(struct reader *r, enum conf_section section, const char
     if (n_letters == 0 || n_letters > CONF_MAX_NAME ||
         strspn(name, CONF_NAME_LETTERS) != n_letters) {
         conf_problem(r->conf, r->line, NULL,
-                     "'%s' is no name of a %s; 1 to %d letters, digits, - and _", name,
-                     kind, CONF_MAX_NAME);
+                     "'%s' is no name of a %s; 1 to %d letters, digits, - and _", name, kind,
+                     CONF_MAX_NAME);
         return false;
     }
     if (n < n_max) return true;
@@ -68,11 +68,10 @@ static bool name_is_good(struct reader *r, enum conf_section section, const char
     return false;
 }
 
-static void refuse_twice(struct reader *r, const char *kind, const char *name,
-                         unsigned first_line)
+static void refuse_twice(struct reader *r, const char *kind, const char *name, unsigned first_line)
 {
-    conf_problem(r->conf, r->line, NULL, "[%s %s] is given twice (first in line %u)",
-                 kind, name, first_line);
+    conf_problem(r->conf, r->line, NULL, "[%s %s] is given twice (first in line %u)", kind, name,
+                 first_line);
 }
 
 static void open_stream(struct reader *r, const char *name)
@@ -127,9 +126,8 @@ static void explain_heading(struct reader *r, const char *name)
     snprintf(first, sizeof first, "%.*s", (int)strcspn(name, " \t"), name);
     nearest = word_nearest(first, known);
     conf_problem(r->conf, r->line, NULL,
-                 "[%s] is not known; allowed: [latentd], [stream NAME], [client "
-                 "NAME]%s%s",
-                 name, nearest ? "; nearest: " : "", nearest ? nearest : "");
+                 "[%s] is not known; allowed: [latentd], [stream NAME], [client NAME]%s%s", name,
+                 nearest ? "; nearest: " : "", nearest ? nearest : "");
 }
 
 /* The name in "KIND NAME"; NULL: it is of another kind. */
@@ -149,8 +147,7 @@ static void on_heading(struct reader *r, char *heading)
     r->in_section = true;
     r->values = NULL;
     if (!end || !is_end_of_line(end + 1)) {
-        conf_problem(r->conf, r->line, NULL, "'%s' is no heading; write [NAME] alone",
-                     heading);
+        conf_problem(r->conf, r->line, NULL, "'%s' is no heading; write [NAME] alone", heading);
         return;
     }
     *end = '\0';
@@ -181,8 +178,7 @@ static void explain_key(struct reader *r, const char *name)
         conf_problem(r->conf, r->line, name, "not a key of [%s]; nearest: %s",
                      conf_section_form(r->section), nearest);
     else
-        conf_problem(r->conf, r->line, name,
-                     "not a key of [%s]; see latentd --help-config",
+        conf_problem(r->conf, r->line, name, "not a key of [%s]; see latentd --help-config",
                      conf_section_form(r->section));
 }
 
@@ -192,16 +188,13 @@ static void set_key(struct reader *r, const struct conf_key *key, const char *va
     char text[CONF_MAX_VALUE];
 
     if (*line) {
-        conf_problem(r->conf, r->line, key->name, "given twice (first in line %u)",
-                     *line);
+        conf_problem(r->conf, r->line, key->name, "given twice (first in line %u)", *line);
         return;
     }
     *line = r->line;
     if (strlen(value) >= CONF_MAX_VALUE)
-        conf_problem(r->conf, r->line, key->name, "longer than %d bytes",
-                     CONF_MAX_VALUE - 1);
-    else if (!key->type->set(key, (char *)r->values + key->offset, value, text,
-                             sizeof text))
+        conf_problem(r->conf, r->line, key->name, "longer than %d bytes", CONF_MAX_VALUE - 1);
+    else if (!key->type->set(key, (char *)r->values + key->offset, value, text, sizeof text))
         conf_problem(r->conf, r->line, key->name, "%s", text);
 }
 
@@ -281,8 +274,7 @@ static void judge_line(struct reader *r, char *line)
     else if (is_end_of_line(line) || is_assignment(line))
         return;
     else
-        conf_problem(r->conf, r->line, NULL,
-                     "'%s' is neither [section] nor key = value", line);
+        conf_problem(r->conf, r->line, NULL, "'%s' is neither [section] nor key = value", line);
     *line = '\0';
 }
 
@@ -312,8 +304,7 @@ bool conf_reader_run(struct conf *c, FILE *file)
     ini_initial_alloc = CONF_MAX_LINE + 3;
     ini_allow_multiline = false;
     status = ini_parse_stream(give_line, &r, on_key, &r);
-    if (status > 0 && c->n_problems == 0)
-        conf_problem(c, (unsigned)status, NULL, "not understood");
+    if (status > 0 && c->n_problems == 0) conf_problem(c, (unsigned)status, NULL, "not understood");
     if (status < 0 || ferror(r.file))
         conf_problem(c, 0, NULL, "cannot read: %s", strerror(errno ? errno : ENOMEM));
     return status >= 0;

@@ -15,19 +15,15 @@ static const char *const words_yes_no[] = {"no", "yes", NULL};
 static const char *const words_plaintext[] = {"loopback", "anywhere", NULL};
 static const char *const words_socket[] = {"sub", "pull", NULL};
 static const char *const words_attach[] = {"bind", "connect", NULL};
-_Static_assert(LATENT_GROUP_LATENTS == 1 && LATENT_GROUP_RATES == 2 &&
-                   LATENT_GROUP_READOUT == 4,
+_Static_assert(LATENT_GROUP_LATENTS == 1 && LATENT_GROUP_RATES == 2 && LATENT_GROUP_READOUT == 4,
                "words_outputs stand in the order of enum latent_group");
 static const char *const words_outputs[] = {"latents", "rates", "readout", NULL};
-_Static_assert(CONF_SOURCE == 1 && CONF_CONSUMER == 2 && CONF_MONITOR == 4 &&
-                   CONF_OPERATOR == 8,
+_Static_assert(CONF_SOURCE == 1 && CONF_CONSUMER == 2 && CONF_MONITOR == 4 && CONF_OPERATOR == 8,
                "words_roles stand in the order of enum conf_role");
-static const char *const words_roles[] = {"source", "consumer", "monitor", "operator",
-                                          NULL};
+static const char *const words_roles[] = {"source", "consumer", "monitor", "operator", NULL};
 static const char *const words_on_gap[] = {
-    [ON_GAP_PREDICT] = "predict",       [ON_GAP_ZERO] = "zero",
-    [ON_GAP_HOLD_INPUT] = "hold-input", [ON_GAP_MEAN] = "mean",
-    [ON_GAP_RESET] = "reset",           NULL};
+    [ON_GAP_PREDICT] = "predict", [ON_GAP_ZERO] = "zero",   [ON_GAP_HOLD_INPUT] = "hold-input",
+    [ON_GAP_MEAN] = "mean",       [ON_GAP_RESET] = "reset", NULL};
 static const char *const words_on_late[] = {[ON_LATE_PUBLISH] = "publish",
                                             [ON_LATE_HOLD_FRAME] = "hold-frame",
                                             [ON_LATE_SKIP] = "skip",
@@ -51,9 +47,8 @@ static const struct conf_key daemon_keys[] = {
      .offset = offsetof(struct conf_daemon, lock_memory),
      .words = words_yes_no,
      .value = "yes",
-     .help =
-         "Keep all memory out of swap. Needs a memlock limit that holds the models; "
-         "if the system refuses, latentd runs on and says so in its status."},
+     .help = "Keep all memory out of swap. Needs a memlock limit that holds the models; "
+             "if the system refuses, latentd runs on and says so in its status."},
     {.name = "plaintext",
      .type = &conf_choice,
      .offset = offsetof(struct conf_daemon, plaintext),
@@ -67,11 +62,10 @@ static const struct conf_key daemon_keys[] = {
      .offset = offsetof(struct conf_daemon, secret_key),
      .unset = "none",
      .value = "none",
-     .help =
-         "latentd's own secret key file, made by latentctl keys. All TCP sockets that "
-         "are bound here are then encrypted (CURVE) and open to the keys of [client "
-         "NAME] only, each as its roles say; ipc stays as it is. A relative path "
-         "starts at the folder of the configuration file."},
+     .help = "latentd's own secret key file, made by latentctl keys. All TCP sockets that "
+             "are bound here are then encrypted (CURVE) and open to the keys of [client "
+             "NAME] only, each as its roles say; ipc stays as it is. A relative path "
+             "starts at the folder of the configuration file."},
     {.name = "realtime-priority",
      .type = &conf_count,
      .offset = offsetof(struct conf_daemon, realtime_priority),
@@ -80,10 +74,9 @@ static const struct conf_key daemon_keys[] = {
      .unset = "none",
      .unset_count = 0,
      .value = "none",
-     .help =
-         "SCHED_FIFO priority of the data loops and of ZeroMQ's threads that serve "
-         "them, so that no ordinary process takes the CPU from them. Needs an rtprio "
-         "limit; if the system refuses, latentd runs on and says so in its status."},
+     .help = "SCHED_FIFO priority of the data loops and of ZeroMQ's threads that serve "
+             "them, so that no ordinary process takes the CPU from them. Needs an rtprio "
+             "limit; if the system refuses, latentd runs on and says so in its status."},
     {.name = "io-cpu",
      .type = &conf_count,
      .offset = offsetof(struct conf_daemon, io_cpu),
@@ -99,9 +92,8 @@ static const struct conf_key stream_keys[] = {
     {.name = "model",
      .type = &conf_path,
      .offset = offsetof(struct conf_stream, model),
-     .help =
-         "The model file (.safetensors). A relative path starts at the folder of the "
-         "configuration file."},
+     .help = "The model file (.safetensors). A relative path starts at the folder of the "
+             "configuration file."},
     {.name = "mode",
      .type = &conf_text,
      .offset = offsetof(struct conf_stream, mode),
@@ -119,16 +111,14 @@ static const struct conf_key stream_keys[] = {
      .offset = offsetof(struct conf_stream, input),
      .value = "tcp://127.0.0.1:5570",
      .help =
-         "Where bins come from, topic NAME/bins. Streams with the same input share one "
-         "socket."},
+         "Where bins come from, topic NAME/bins. Streams with the same input share one socket."},
     {.name = "input-socket",
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, input_socket),
      .words = words_socket,
      .value = "sub",
-     .help =
-         "sub: from a PUB socket, which drops what nobody takes in time. pull: from a "
-         "PUSH socket, which waits."},
+     .help = "sub: from a PUB socket, which drops what nobody takes in time. pull: from a "
+             "PUSH socket, which waits."},
     {.name = "input-attach",
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, input_attach),
@@ -147,9 +137,8 @@ static const struct conf_key stream_keys[] = {
      .type = &conf_endpoint,
      .offset = offsetof(struct conf_stream, output),
      .value = "tcp://127.0.0.1:5571",
-     .help =
-         "Where frames go, topics NAME/frame and NAME/info, from a PUB socket. Streams "
-         "with the same output share one socket."},
+     .help = "Where frames go, topics NAME/frame and NAME/info, from a PUB socket. Streams "
+             "with the same output share one socket."},
     {.name = "output-attach",
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, output_attach),
@@ -176,27 +165,24 @@ static const struct conf_key stream_keys[] = {
      .offset = offsetof(struct conf_stream, budget_ns),
      .unset = "auto",
      .value = "auto",
-     .help =
-         "From the arrival of a bin to its publication; above it a frame carries LATE. "
-         "auto is half a bin, at most 5."},
+     .help = "From the arrival of a bin to its publication; above it a frame carries LATE. "
+             "auto is half a bin, at most 5."},
     {.name = "valid-for-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, valid_for_ns),
      .unset = "auto",
      .value = "auto",
-     .help =
-         "How long after its publication a consumer may act on a frame. auto is three "
-         "bins, at least 50."},
+     .help = "How long after its publication a consumer may act on a frame. auto is three "
+             "bins, at least 50."},
     {.name = "on-gap",
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, on_gap),
      .words = words_on_gap,
      .value = "predict",
-     .help =
-         "What the model gets for each missing bin before one that came; each gets a "
-         "frame of its own. predict: nothing, its own forecast. zero: no spikes. "
-         "hold-input: the last counts that came. mean: the training mean. reset: it "
-         "starts anew, without frames."},
+     .help = "What the model gets for each missing bin before one that came; each gets a "
+             "frame of its own. predict: nothing, its own forecast. zero: no spikes. "
+             "hold-input: the last counts that came. mean: the training mean. reset: it "
+             "starts anew, without frames."},
     {.name = "max-gap-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, max_gap_ns),
@@ -208,25 +194,22 @@ static const struct conf_key stream_keys[] = {
      .min = 1,
      .max = 1024,
      .value = "16",
-     .help =
-         "Bins. A missing bin that comes this late counts as reordered, else as lost; "
-         "a bin that comes twice within it counts as duplicate, else as stale."},
+     .help = "Bins. A missing bin that comes this late counts as reordered, else as lost; "
+             "a bin that comes twice within it counts as duplicate, else as stale."},
     {.name = "on-late",
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, on_late),
      .words = words_on_late,
      .value = "publish",
-     .help =
-         "What to send for a bin that ran over its budget. publish: its frame, with "
-         "LATE. hold-frame: the last one again. skip: nothing. safe: go SAFE."},
+     .help = "What to send for a bin that ran over its budget. publish: its frame, with "
+             "LATE. hold-frame: the last one again. skip: nothing. safe: go SAFE."},
     {.name = "max-age-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, max_age_ns),
      .unset = "auto",
      .value = "auto",
-     .help =
-         "A frame whose bin waited longer than this between arrival and publication is "
-         "not sent; its bin is decoded all the same. auto is two bins, at least 20."},
+     .help = "A frame whose bin waited longer than this between arrival and publication is "
+             "not sent; its bin is decoded all the same. auto is two bins, at least 20."},
     {.name = "publish-late",
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, publish_late),
@@ -238,25 +221,22 @@ static const struct conf_key stream_keys[] = {
      .offset = offsetof(struct conf_stream, missing_after_ns),
      .unset = "auto",
      .value = "auto",
-     .help = "How long without a bin before on-missing begins. auto is three bins, at "
-             "least 20."},
+     .help = "How long without a bin before on-missing begins. auto is three bins, at least 20."},
     {.name = "on-missing",
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, on_missing),
      .words = words_on_missing,
      .value = "hold-frame",
-     .help =
-         "What to send, once a bin period, while no bin comes. hold-frame: the last "
-         "frame again. predict: the model's forecast, at most max-gap-ms of it. safe: "
-         "go SAFE. skip: nothing. When the lease is over, SAFE whatever it is."},
+     .help = "What to send, once a bin period, while no bin comes. hold-frame: the last "
+             "frame again. predict: the model's forecast, at most max-gap-ms of it. safe: "
+             "go SAFE. skip: nothing. When the lease is over, SAFE whatever it is."},
     {.name = "lease-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, lease_ns),
      .unset = "auto",
      .value = "auto",
-     .help =
-         "So long after the last decoded bin the readout is neutral (SAFE). auto is "
-         "200, at least the ramp and two bins."},
+     .help = "So long after the last decoded bin the readout is neutral (SAFE). auto is "
+             "200, at least the ramp and two bins."},
     {.name = "safe-ramp-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, safe_ramp_ns),
@@ -285,11 +265,10 @@ static const struct conf_key stream_keys[] = {
      .offset = offsetof(struct conf_stream, record),
      .unset = "none",
      .value = "none",
-     .help =
-         "File that everything of the stream is recorded into from the start, so that "
-         "it can be verified and exported. A relative path starts at the folder of the "
-         "configuration file; %Y, %m, %d, %H, %M, %S become the time of the start, "
-         "UTC. A file that exists is never replaced: a number is added to the name."},
+     .help = "File that everything of the stream is recorded into from the start, so that "
+             "it can be verified and exported. A relative path starts at the folder of the "
+             "configuration file; %Y, %m, %d, %H, %M, %S become the time of the start, "
+             "UTC. A file that exists is never replaced: a number is added to the name."},
     {.name = "record-sync-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, record_sync_ns),
@@ -301,16 +280,14 @@ static const struct conf_key stream_keys[] = {
      .min = 1,
      .max = 1024,
      .value = "16",
-     .help =
-         "Memory that bridges a slow disk. When it fills, frames are left out of the "
-         "record (they can be computed again); when it is full, there is a gap."},
+     .help = "Memory that bridges a slow disk. When it fills, frames are left out of the "
+             "record (they can be computed again); when it is full, there is a gap."},
     {.name = "loop",
      .type = &conf_loop,
      .offset = offsetof(struct conf_stream, loop),
      .value = "0",
-     .help =
-         "Name or number of the data loop, a thread, that serves the stream. Streams "
-         "that share a socket share a loop."},
+     .help = "Name or number of the data loop, a thread, that serves the stream. Streams "
+             "that share a socket share a loop."},
     {.name = "cpu",
      .type = &conf_count,
      .offset = offsetof(struct conf_stream, cpu),
@@ -319,32 +296,27 @@ static const struct conf_key stream_keys[] = {
      .unset = "any",
      .unset_count = CONF_ANY_CPU,
      .value = "any",
-     .help = "The only CPU on which the stream's loop runs. Streams that share a loop "
-             "agree "
+     .help = "The only CPU on which the stream's loop runs. Streams that share a loop agree "
              "on it."},
     {.name = "spin-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, spin_ns),
      .unset = "none",
      .value = "none",
-     .help =
-         "So long, at most a bin, before and after a bin is expected (one bin after "
-         "the "
-         "last) the loop does not sleep but asks its sockets again and again: no "
-         "wake-up delay, for a CPU that is kept busy. Only where the loop and ZeroMQ's "
-         "threads each have a CPU of their own."},
+     .help = "So long, at most a bin, before and after a bin is expected (one bin after the "
+             "last) the loop does not sleep but asks its sockets again and again: no "
+             "wake-up delay, for a CPU that is kept busy. Only where the loop and ZeroMQ's "
+             "threads each have a CPU of their own."},
     {.name = "warm-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, warm_ns),
      .unset = "none",
      .value = "none",
-     .help =
-         "So long, at most a bin, before a bin is expected (one bin after the last) "
-         "the loop reads the stream's weights and state, which other programs have "
-         "pushed out of the caches: the step need not wait for memory. A little "
-         "longer than the slowest step is best, and a loop of its own: other streams "
-         "of "
-         "the loop wait meanwhile."},
+     .help = "So long, at most a bin, before a bin is expected (one bin after the last) "
+             "the loop reads the stream's weights and state, which other programs have "
+             "pushed out of the caches: the step need not wait for memory. A little "
+             "longer than the slowest step is best, and a loop of its own: other streams of "
+             "the loop wait meanwhile."},
     {.name = NULL}};
 
 static const struct conf_key client_keys[] = {
@@ -398,8 +370,8 @@ void conf_set_defaults(enum conf_section section, void *values)
     char text[CONF_MAX_VALUE];
 
     for (const struct conf_key *key = conf_keys(section); key->name; key++) {
-        bool good = !key->value || key->type->set(key, (char *)values + key->offset,
-                                                  key->value, text, sizeof text);
+        bool good = !key->value || key->type->set(key, (char *)values + key->offset, key->value,
+                                                  text, sizeof text);
         assert(good);
         (void)good;
     }

@@ -48,7 +48,7 @@ struct conf_stream {
     char *input_server_key, *output_server_key; /* or NULL */
     uint32_t input_socket;                      /* enum conf_socket */
     uint32_t input_attach, output_attach;       /* enum conf_attach */
-    uint32_t outputs; /* enum latent_group, bit set; 0 = all */
+    uint32_t outputs;                           /* enum latent_group, bit set; 0 = all */
     uint64_t budget_ns, valid_for_ns, max_gap_ns;
     uint64_t missing_after_ns, lease_ns, max_age_ns, safe_ramp_ns;
     uint64_t spin_ns;                     /* 0: the loop sleeps until something comes */
@@ -78,10 +78,8 @@ struct conf_key;
 /* How values of one type are read and written. set: false and a text for what is wrong
  * with the value. */
 struct conf_type {
-    bool (*set)(const struct conf_key *key, void *at, const char *value, char *text,
-                size_t n_text);
-    void (*print)(const struct conf_key *key, const void *at, char *text,
-                  size_t n_text);
+    bool (*set)(const struct conf_key *key, void *at, const char *value, char *text, size_t n_text);
+    void (*print)(const struct conf_key *key, const void *at, char *text, size_t n_text);
     const char *form; /* for the manual: "PATH", "MILLISECONDS", ... */
     bool owns_text;   /* the value is a char * of its own */
 };

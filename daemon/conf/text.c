@@ -58,8 +58,7 @@ void conf_print(const struct conf *c, FILE *out)
     for (size_t i = 0; i < c->n_streams; i++) print_stream(&c->streams[i], out);
 }
 
-void conf_print_stream(const struct conf *c, const struct conf_stream_section *s,
-                       FILE *out)
+void conf_print_stream(const struct conf *c, const struct conf_stream_section *s, FILE *out)
 {
     print_daemon(c, out);
     print_stream(s, out);
@@ -101,8 +100,7 @@ void conf_print_help(FILE *out)
 {
     for (enum conf_section s = 0; s < CONF_N_SECTIONS; s++) {
         fprintf(out, "%s[%s]\n", s ? "\n" : "", conf_section_form(s));
-        for (const struct conf_key *key = conf_keys(s); key->name; key++)
-            print_key_help(key, out);
+        for (const struct conf_key *key = conf_keys(s); key->name; key++) print_key_help(key, out);
     }
 }
 
@@ -146,21 +144,15 @@ static const char man_head[] =
     ".SH NAME\n"
     "latentd \\- configuration of latentd, the real\\-time neural decoder\n"
     ".SH DESCRIPTION\n"
-    "The file holds sections, [NAME] alone in a line, and in them keys, key = value. "
-    "Lines\n"
-    "that start with # or ; are comments; so is the rest of a line after a blank and "
-    ";.\n"
-    "No line is longer than 1000 bytes. A section or key that is given twice, or that "
-    "is\n"
-    "not described here, is refused: latentd then names file, line and key, and ends "
-    "with\n"
-    "exit code 2. latentd \\-\\-check FILE does the same without starting, opens the "
-    "models,\n"
+    "The file holds sections, [NAME] alone in a line, and in them keys, key = value. Lines\n"
+    "that start with # or ; are comments; so is the rest of a line after a blank and ;.\n"
+    "No line is longer than 1000 bytes. A section or key that is given twice, or that is\n"
+    "not described here, is refused: latentd then names file, line and key, and ends with\n"
+    "exit code 2. latentd \\-\\-check FILE does the same without starting, opens the models,\n"
     "and prints the configuration as it would be in force.\n"
     ".PP\n"
     "There is one section [latentd], which may be left out, one section [stream NAME]\n"
-    "for each stream, at least one, and one section [client NAME] for each key that "
-    "may\n"
+    "for each stream, at least one, and one section [client NAME] for each key that may\n"
     "connect. NAME is letters, digits, \\- and _, at most 32.\n";
 
 static const char man_tail[] = ".SH EXAMPLE\n"
@@ -178,8 +170,7 @@ void conf_print_man(FILE *out)
     fputs(man_head, out);
     for (enum conf_section s = 0; s < CONF_N_SECTIONS; s++) {
         fprintf(out, ".SH SECTION [%s]\n", conf_section_form(s));
-        for (const struct conf_key *key = conf_keys(s); key->name; key++)
-            print_key_man(key, out);
+        for (const struct conf_key *key = conf_keys(s); key->name; key++) print_key_man(key, out);
     }
     fputs(man_tail, out);
 }

@@ -9,8 +9,7 @@
 /* Every key of every section with its value; can be read back. */
 void conf_print(const struct conf *c, FILE *out);
 /* The same of one stream. */
-void conf_print_stream(const struct conf *c, const struct conf_stream_section *s,
-                       FILE *out);
+void conf_print_stream(const struct conf *c, const struct conf_stream_section *s, FILE *out);
 /* For a terminal. */
 void conf_print_help(FILE *out);
 /* latentd(5), as troff. */

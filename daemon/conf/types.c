@@ -31,8 +31,8 @@ static bool replace_text(void *at, const char *value)
     return true;
 }
 
-static bool set_text(const struct conf_key *key, void *at, const char *value,
-                     char *text, size_t n_text)
+static bool set_text(const struct conf_key *key, void *at, const char *value, char *text,
+                     size_t n_text)
 {
     if (*value == '\0') {
         snprintf(text, n_text, "is empty; write %s", key->type->form);
@@ -41,8 +41,7 @@ static bool set_text(const struct conf_key *key, void *at, const char *value,
     return replace_text(at, is_unset(key, value) ? NULL : value);
 }
 
-static void print_text(const struct conf_key *key, const void *at, char *text,
-                       size_t n_text)
+static void print_text(const struct conf_key *key, const void *at, char *text, size_t n_text)
 {
     const char *const *value = at;
     const char *unset = key->unset ? key->unset : "";
@@ -53,16 +52,15 @@ static void print_text(const struct conf_key *key, const void *at, char *text,
 const struct conf_type conf_text = {set_text, print_text, "NAME", true};
 const struct conf_type conf_path = {set_text, print_text, "PATH", true};
 
-static bool set_loop(const struct conf_key *key, void *at, const char *value,
-                     char *text, size_t n_text)
+static bool set_loop(const struct conf_key *key, void *at, const char *value, char *text,
+                     size_t n_text)
 {
     size_t n = strlen(value);
 
     (void)key;
     if (n > 0 && n <= CONF_MAX_LOOP && strspn(value, CONF_NAME_LETTERS) == n)
         return replace_text(at, value);
-    snprintf(text, n_text,
-             "'%s' is no name of a loop; up to %d letters, digits, - and _", value,
+    snprintf(text, n_text, "'%s' is no name of a loop; up to %d letters, digits, - and _", value,
              CONF_MAX_LOOP);
     return false;
 }
@@ -86,8 +84,7 @@ static bool is_port(const char *port)
     size_t n = strlen(port);
 
     if (strcmp(port, "*") == 0) return true;
-    return n > 0 && n <= 5 && strspn(port, "0123456789") == n &&
-           strtoul(port, NULL, 10) <= 65535;
+    return n > 0 && n <= 5 && strspn(port, "0123456789") == n && strtoul(port, NULL, 10) <= 65535;
 }
 
 static bool is_ipc(const char *endpoint)
@@ -119,8 +116,8 @@ static size_t host_length(const char *endpoint)
 {
     const char *host = endpoint + strlen("tcp://");
     size_t n = (size_t)(tcp_port(endpoint) - 1 - host);
-    bool is_any = (n == 1 && *host == '*') ||
-                  (n == strlen("0.0.0.0") && memcmp(host, "0.0.0.0", n) == 0);
+    bool is_any =
+        (n == 1 && *host == '*') || (n == strlen("0.0.0.0") && memcmp(host, "0.0.0.0", n) == 0);
 
     return is_any ? 0 : n;
 }
@@ -139,8 +136,8 @@ bool endpoints_clash(const char *a, const char *b)
     return n_a == n_b && memcmp(a, b, strlen("tcp://") + n_a) == 0;
 }
 
-static bool set_endpoint(const struct conf_key *key, void *at, const char *value,
-                         char *text, size_t n_text)
+static bool set_endpoint(const struct conf_key *key, void *at, const char *value, char *text,
+                         size_t n_text)
 {
     const char *port = tcp_port(value);
 
@@ -163,12 +160,11 @@ static void list_words(const char *const *words, char *text, size_t n_text)
 
     text[0] = '\0';
     for (const char *const *word = words; *word && used < n_text; word++)
-        used += (size_t)snprintf(text + used, n_text - used, "%s%s",
-                                 word == words ? "" : ", ", *word);
+        used +=
+            (size_t)snprintf(text + used, n_text - used, "%s%s", word == words ? "" : ", ", *word);
 }
 
-static void explain_word(const struct conf_key *key, const char *word, char *text,
-                         size_t n_text)
+static void explain_word(const struct conf_key *key, const char *word, char *text, size_t n_text)
 {
     const char *nearest = word_nearest(word, key->words);
     char allowed[CONF_MAX_VALUE];
@@ -178,8 +174,8 @@ static void explain_word(const struct conf_key *key, const char *word, char *tex
              nearest ? "; nearest: " : "", nearest ? nearest : "");
 }
 
-static bool set_choice(const struct conf_key *key, void *at, const char *value,
-                       char *text, size_t n_text)
+static bool set_choice(const struct conf_key *key, void *at, const char *value, char *text,
+                       size_t n_text)
 {
     for (uint32_t i = 0; key->words[i]; i++) {
         if (strcmp(key->words[i], value) != 0) continue;
@@ -190,16 +186,15 @@ static bool set_choice(const struct conf_key *key, void *at, const char *value,
     return false;
 }
 
-static void print_choice(const struct conf_key *key, const void *at, char *text,
-                         size_t n_text)
+static void print_choice(const struct conf_key *key, const void *at, char *text, size_t n_text)
 {
     snprintf(text, n_text, "%s", key->words[*(const uint32_t *)at]);
 }
 
 const struct conf_type conf_choice = {set_choice, print_choice, NULL, false};
 
-static bool set_words(const struct conf_key *key, void *at, const char *value,
-                      char *text, size_t n_text)
+static bool set_words(const struct conf_key *key, void *at, const char *value, char *text,
+                      size_t n_text)
 {
     char words[CONF_MAX_VALUE], *rest = words;
     uint32_t set = 0, index;
@@ -214,14 +209,13 @@ static bool set_words(const struct conf_key *key, void *at, const char *value,
     }
     if (set == 0) list_words(key->words, words, sizeof words);
     if (set == 0)
-        snprintf(text, n_text, "is empty; allowed: %s%sseveral of %s",
-                 key->unset ? key->unset : "", key->unset ? ", or " : "", words);
+        snprintf(text, n_text, "is empty; allowed: %s%sseveral of %s", key->unset ? key->unset : "",
+                 key->unset ? ", or " : "", words);
     *(uint32_t *)at = set;
     return set != 0;
 }
 
-static void print_words(const struct conf_key *key, const void *at, char *text,
-                        size_t n_text)
+static void print_words(const struct conf_key *key, const void *at, char *text, size_t n_text)
 {
     uint32_t set = *(const uint32_t *)at;
     size_t used = 0;
@@ -229,8 +223,8 @@ static void print_words(const struct conf_key *key, const void *at, char *text,
     snprintf(text, n_text, "%s", key->unset ? key->unset : "");
     for (uint32_t i = 0; key->words[i] && used < n_text; i++) {
         if (!(set & 1u << i)) continue;
-        used += (size_t)snprintf(text + used, n_text - used, "%s%s", used ? " " : "",
-                                 key->words[i]);
+        used +=
+            (size_t)snprintf(text + used, n_text - used, "%s%s", used ? " " : "", key->words[i]);
     }
 }
 
@@ -238,8 +232,8 @@ const struct conf_type conf_set = {set_words, print_words, NULL, false};
 
 /* ---- numbers ---- */
 
-static bool set_milliseconds(const struct conf_key *key, void *at, const char *value,
-                             char *text, size_t n_text)
+static bool set_milliseconds(const struct conf_key *key, void *at, const char *value, char *text,
+                             size_t n_text)
 {
     char *end;
     double ms = strtod(value, &end);
@@ -247,13 +241,11 @@ static bool set_milliseconds(const struct conf_key *key, void *at, const char *v
 
     *(uint64_t *)at = 0;
     if (is_unset(key, value)) return true;
-    if (is_plain && end != value && *end == '\0' && ms >= 0.001 &&
-        ms <= MAX_MILLISECONDS) {
+    if (is_plain && end != value && *end == '\0' && ms >= 0.001 && ms <= MAX_MILLISECONDS) {
         *(uint64_t *)at = (uint64_t)llround(ms * 1e6);
         return true;
     }
-    snprintf(text, n_text,
-             "'%s' is no time; allowed: %s%smilliseconds from 0.001 to %.0f", value,
+    snprintf(text, n_text, "'%s' is no time; allowed: %s%smilliseconds from 0.001 to %.0f", value,
              key->unset ? key->unset : "", key->unset ? ", or " : "", MAX_MILLISECONDS);
     return false;
 }
@@ -269,11 +261,11 @@ static void print_milliseconds(const struct conf_key *key, const void *at, char 
         snprintf(text, n_text, "%.12g", (double)ns / 1e6);
 }
 
-const struct conf_type conf_milliseconds = {set_milliseconds, print_milliseconds,
-                                            "MILLISECONDS", false};
+const struct conf_type conf_milliseconds = {set_milliseconds, print_milliseconds, "MILLISECONDS",
+                                            false};
 
-static bool set_count(const struct conf_key *key, void *at, const char *value,
-                      char *text, size_t n_text)
+static bool set_count(const struct conf_key *key, void *at, const char *value, char *text,
+                      size_t n_text)
 {
     size_t n = strlen(value);
     unsigned long count = strtoul(value, NULL, 10);
@@ -288,13 +280,11 @@ static bool set_count(const struct conf_key *key, void *at, const char *value,
         return true;
     }
     snprintf(text, n_text, "'%s' is no such number; allowed: %s%s%u to %u", value,
-             key->unset ? key->unset : "", key->unset ? ", or " : "", key->min,
-             key->max);
+             key->unset ? key->unset : "", key->unset ? ", or " : "", key->min, key->max);
     return false;
 }
 
-static void print_count(const struct conf_key *key, const void *at, char *text,
-                        size_t n_text)
+static void print_count(const struct conf_key *key, const void *at, char *text, size_t n_text)
 {
     uint32_t count = *(const uint32_t *)at;
 

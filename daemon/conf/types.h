@@ -4,17 +4,16 @@
 
 #include "conf/table.h"
 
-extern const struct conf_type conf_text;     /* char * */
-extern const struct conf_type conf_path;     /* char * */
-extern const struct conf_type conf_endpoint; /* char *: tcp://HOST:PORT or ipc://PATH */
-extern const struct conf_type conf_loop;     /* char *: letters, digits, - and _ */
-extern const struct conf_type conf_choice;   /* uint32_t: index into words */
-extern const struct conf_type conf_set;      /* uint32_t: bit per word */
+extern const struct conf_type conf_text;         /* char * */
+extern const struct conf_type conf_path;         /* char * */
+extern const struct conf_type conf_endpoint;     /* char *: tcp://HOST:PORT or ipc://PATH */
+extern const struct conf_type conf_loop;         /* char *: letters, digits, - and _ */
+extern const struct conf_type conf_choice;       /* uint32_t: index into words */
+extern const struct conf_type conf_set;          /* uint32_t: bit per word */
 extern const struct conf_type conf_milliseconds; /* uint64_t: nanoseconds */
 extern const struct conf_type conf_count;        /* uint32_t: min .. max */
 
-#define CONF_NAME_LETTERS                                                              \
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+#define CONF_NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 /* Host part of a tcp endpoint that only this machine can reach; true for ipc. */
 bool endpoint_is_local(const char *endpoint);

@@ -79,8 +79,8 @@ static void spikes_add(struct comparison *c, const float *counts, const float *f
     }
 }
 
-void comparison_add(struct comparison *c, size_t n, const float *counts,
-                    struct compared found, struct compared against)
+void comparison_add(struct comparison *c, size_t n, const float *counts, struct compared found,
+                    struct compared against)
 {
     size_t n_channels = c->info->n_channels, n_rates = c->info->n_rates,
            n_readout = c->info->n_readout;
@@ -106,8 +106,7 @@ static double fit_of_means(const struct comparison *c)
 {
     double sum = 0.0;
     for (size_t i = 0; i < c->n_scored; i++)
-        if (c->spikes[i] > 0.0)
-            sum += c->spikes[i] * (log(c->spikes[i] / c->bins[i]) - 1.0);
+        if (c->spikes[i] > 0.0) sum += c->spikes[i] * (log(c->spikes[i] / c->bins[i]) - 1.0);
     return sum;
 }
 
@@ -134,22 +133,19 @@ static void r2_print(const char *name, const struct column *columns, size_t widt
     }
     if (n) {
         qsort(r2, n, sizeof *r2, double_compare);
-        printf("  %-10s R2 median %.6f, least %.6f, of %zu\n", name, r2[n / 2], r2[0],
-               n);
+        printf("  %-10s R2 median %.6f, least %.6f, of %zu\n", name, r2[n / 2], r2[0], n);
     } else if (width)
         printf("  %-10s R2 -: nothing varies\n", name);
     free(r2);
 }
 
-void comparison_print(const struct comparison *c, const char *precision,
-                      const char *against)
+void comparison_print(const struct comparison *c, const char *precision, const char *against)
 {
     double bits = spikes_total(c) * log(2.0), means = fit_of_means(c);
     printf("%s against %s\n", precision, against);
     if (c->n_scored && bits > 0.0)
-        printf("  bits/spike %.5f against %.5f: %.5f lost\n",
-               (c->fit_found - means) / bits, (c->fit_other - means) / bits,
-               comparison_loss(c));
+        printf("  bits/spike %.5f against %.5f: %.5f lost\n", (c->fit_found - means) / bits,
+               (c->fit_other - means) / bits, comparison_loss(c));
     r2_print("rates", c->rates, c->info->n_rates);
     r2_print("readout", c->readout, c->info->n_readout);
 }

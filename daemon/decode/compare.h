@@ -18,13 +18,12 @@ struct compared {
 struct comparison *comparison_new(const struct latent_info *info);
 void comparison_free(struct comparison *c); /* NULL is allowed */
 /* n bins more: counts [n, C], found in the precision in question, against the other. */
-void comparison_add(struct comparison *c, size_t n, const float *counts,
-                    struct compared found, struct compared against);
+void comparison_add(struct comparison *c, size_t n, const float *counts, struct compared found,
+                    struct compared against);
 /* Bits per spike lost; rates are scored on the channels they belong to, in order. NAN
  * without rates or without spikes. */
 double comparison_loss(const struct comparison *c);
 /* A few lines on standard output. */
-void comparison_print(const struct comparison *c, const char *precision,
-                      const char *against);
+void comparison_print(const struct comparison *c, const char *precision, const char *against);
 
 #endif

@@ -48,8 +48,8 @@ static int core_fail(struct worker *w, int status, size_t trial, size_t bin)
 }
 
 /* One slab, bin by bin. The marks are those that latent-replay sends. */
-static int slab_step(struct worker *w, latent_decoder *decoder,
-                     struct results_rows *rows, size_t trial, size_t first, size_t n)
+static int slab_step(struct worker *w, latent_decoder *decoder, struct results_rows *rows,
+                     size_t trial, size_t first, size_t n)
 {
     const struct reader_shape *s = w->crew->shape;
     struct latent_frame frame;
@@ -70,12 +70,12 @@ static int slab_step(struct worker *w, latent_decoder *decoder,
 }
 
 /* One whole trial in an offline mode; it has no flags. */
-static int trial_step(struct worker *w, latent_decoder *decoder,
-                      struct results_rows *rows, size_t trial)
+static int trial_step(struct worker *w, latent_decoder *decoder, struct results_rows *rows,
+                      size_t trial)
 {
-    int status = latent_decoder_trial(decoder, w->counts, w->crew->shape->n_bins,
-                                      results_latents(rows), results_rates(rows),
-                                      results_readout(rows));
+    int status =
+        latent_decoder_trial(decoder, w->counts, w->crew->shape->n_bins, results_latents(rows),
+                             results_rates(rows), results_readout(rows));
     return status ? core_fail(w, status, trial, 0) : 0;
 }
 
@@ -99,20 +99,18 @@ static int slab_write(struct worker *w, size_t trial, size_t first, size_t n)
     return status;
 }
 
-static int slab_run(struct worker *w, latent_decoder *decoder,
-                    struct results_rows *rows, size_t trial, size_t first, size_t n)
+static int slab_run(struct worker *w, latent_decoder *decoder, struct results_rows *rows,
+                    size_t trial, size_t first, size_t n)
 {
-    return latent_decoder_mode(decoder)->offline
-               ? trial_step(w, decoder, rows, trial)
-               : slab_step(w, decoder, rows, trial, first, n);
+    return latent_decoder_mode(decoder)->offline ? trial_step(w, decoder, rows, trial)
+                                                 : slab_step(w, decoder, rows, trial, first, n);
 }
 
 static void slab_compare(struct worker *w, size_t n)
 {
     struct crew *c = w->crew;
     struct compared found = {results_rates(w->rows), results_readout(w->rows)};
-    struct compared against = {results_rates(w->other_rows),
-                               results_readout(w->other_rows)};
+    struct compared against = {results_rates(w->other_rows), results_readout(w->other_rows)};
     pthread_mutex_lock(&c->lock);
     comparison_add(c->job->comparison, n, w->counts, found, against);
     pthread_mutex_unlock(&c->lock);
@@ -138,8 +136,7 @@ static int trial_decode(struct worker *w, size_t trial)
     size_t n_bins = w->crew->shape->n_bins, n_slab = w->crew->job->n_slab_bins;
     int status = 0;
     for (size_t first = 0; !status && first < n_bins; first += n_slab)
-        status = slab_decode(w, trial, first,
-                             n_bins - first < n_slab ? n_bins - first : n_slab);
+        status = slab_decode(w, trial, first, n_bins - first < n_slab ? n_bins - first : n_slab);
     return status;
 }
 
@@ -178,8 +175,7 @@ static void *worker_run(void *argument)
 static int worker_init(struct worker *w, struct crew *c)
 {
     w->crew = c;
-    int status =
-        latent_decoder_new(&w->decoder, c->job->model, &c->job->options, &w->err);
+    int status = latent_decoder_new(&w->decoder, c->job->model, &c->job->options, &w->err);
     if (status) return status;
     if (c->job->against) {
         struct latent_options options = c->job->options;
@@ -208,8 +204,7 @@ static void worker_clear(struct worker *w)
 static void workers_run(struct worker *workers, size_t n)
 {
     for (size_t i = 1; i < n; i++)
-        workers[i].started =
-            pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]) == 0;
+        workers[i].started = pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]) == 0;
     worker_run(&workers[0]);
     for (size_t i = 1; i < n; i++)
         if (workers[i].started) pthread_join(workers[i].thread, NULL);

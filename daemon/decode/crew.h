@@ -12,7 +12,7 @@
 struct crew_job {
     const latent_model *model;
     struct latent_options options; /* of each decoder */
-    const char *against; /* NULL, or a precision that decodes beside it, to compare */
+    const char *against;           /* NULL, or a precision that decodes beside it, to compare */
     struct comparison *comparison; /* where to */
     struct reader *reader;
     struct results *results;

@@ -38,17 +38,14 @@ struct decoding {
     struct comparison *comparison; /* with --compare */
 };
 
-static int settings_read(struct settings *s, int argc, char **argv,
-                         struct latent_error *err)
+static int settings_read(struct settings *s, int argc, char **argv, struct latent_error *err)
 {
     struct reader_options *in = &s->input;
     const struct option_row rows[] = {
         {"model", "FILE", OPTION_TEXT, &s->model, "the model (safetensors)"},
         {"out", "FILE", OPTION_TEXT, &s->out, "where the results go (HDF5)"},
-        {"mode", "MODE", OPTION_TEXT, &s->mode,
-         "one of the model's (default: its first)"},
-        {"precision", "P", OPTION_TEXT, &s->precision,
-         "one of the model's (default: its first)"},
+        {"mode", "MODE", OPTION_TEXT, &s->mode, "one of the model's (default: its first)"},
+        {"precision", "P", OPTION_TEXT, &s->precision, "one of the model's (default: its first)"},
         {"compare", "P", OPTION_TEXT, &s->compare,
          "decode in this precision, too, and tell what the other one costs"},
         {"max-loss", "BITS", OPTION_NUMBER, &s->max_loss,
@@ -70,8 +67,7 @@ static int settings_read(struct settings *s, int argc, char **argv,
         rows};
     int status = options_parse(&table, argc, argv, err);
     if (status == OPTIONS_RUN && (!s->model || !s->out))
-        return tool_error(err, LATENT_E_CONFIG,
-                          "--model and --out are needed: see --help");
+        return tool_error(err, LATENT_E_CONFIG, "--model and --out are needed: see --help");
     if (status == OPTIONS_RUN && s->max_loss > 0.0 && !s->compare)
         return tool_error(err, LATENT_E_CONFIG, "--max-loss belongs to --compare");
     if (status == OPTIONS_RUN && in->in && in->seconds > 0.0)
@@ -79,8 +75,7 @@ static int settings_read(struct settings *s, int argc, char **argv,
     return status;
 }
 
-/* ---- opening ------------------------------------------------------------------------
- */
+/* ---- opening ------------------------------------------------------------------------ */
 
 static int shapes_check(const struct decoding *d)
 {
@@ -88,18 +83,16 @@ static int shapes_check(const struct decoding *d)
     const struct reader_shape *s = d->shape;
     if (s->n_channels != info->n_channels)
         return tool_error(d->err, LATENT_E_SHAPE,
-                          "the recording has %zu channels, the model %s expects %u",
-                          s->n_channels, info->path, info->n_channels);
+                          "the recording has %zu channels, the model %s expects %u", s->n_channels,
+                          info->path, info->n_channels);
     if (s->bin_width_us != info->bin_width_us)
         return tool_error(d->err, LATENT_E_SHAPE,
                           "the recording has bins of %g ms, the model %s expects %g ms",
-                          s->bin_width_us / 1000.0, info->path,
-                          info->bin_width_us / 1000.0);
+                          s->bin_width_us / 1000.0, info->path, info->bin_width_us / 1000.0);
     if (d->mode->offline && info->trial_bins && s->n_bins > info->trial_bins)
         return tool_error(
             d->err, LATENT_E_SHAPE,
-            "the recording has trials of %zu bins, mode %s of the model %s "
-            "takes at most %u",
+            "the recording has trials of %zu bins, mode %s of the model %s takes at most %u",
             s->n_bins, d->mode->name, info->path, info->trial_bins);
     return 0;
 }
@@ -130,8 +123,8 @@ static bool is_same_file(const char *out, const char *argument)
     char path[4096];
     const char *dataset = argument ? strstr(argument, ":/") : NULL;
     if (!argument || stat(out, &a)) return false;
-    snprintf(path, sizeof path, "%.*s",
-             dataset ? (int)(dataset - argument) : (int)strlen(argument), argument);
+    snprintf(path, sizeof path, "%.*s", dataset ? (int)(dataset - argument) : (int)strlen(argument),
+             argument);
     return stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
@@ -143,13 +136,12 @@ static int output_check(const struct settings *s, struct latent_error *err)
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (is_same_file(s->out, kept[i]))
             return tool_error(err, LATENT_E_CONFIG,
-                              "--out %s is the file that %s reads: choose another name",
-                              s->out, i == 0 ? "--model" : "the input");
+                              "--out %s is the file that %s reads: choose another name", s->out,
+                              i == 0 ? "--model" : "the input");
     return 0;
 }
 
-static const struct latent_mode *mode_find(const struct latent_info *info,
-                                           const char *name)
+static const struct latent_mode *mode_find(const struct latent_info *info, const char *name)
 {
     for (uint32_t i = 0; name && i < info->n_modes; i++)
         if (strcmp(info->modes[i].name, name) == 0) return &info->modes[i];
@@ -177,8 +169,7 @@ static int comparison_open(struct decoding *d)
     const struct settings *s = d->settings;
     if (s->max_loss > 0.0 && !d->info.n_rates)
         return tool_error(d->err, LATENT_E_CONFIG,
-                          "--max-loss counts bits/spike: the model %s has no rates",
-                          d->info.path);
+                          "--max-loss counts bits/spike: the model %s has no rates", d->info.path);
     if (s->compare) d->comparison = comparison_new(&d->info);
     if (!s->compare || d->comparison) return 0;
     return tool_error(d->err, LATENT_E_NOMEM, "out of memory");
@@ -191,9 +182,8 @@ static int model_open(struct decoding *d)
     if (status) return status;
     latent_model_info(d->model, &d->info);
     /* A recording has no gaps to predict over; some models could not. */
-    d->options = (struct latent_options){.mode = mode_choose(d),
-                                         .precision = d->settings->precision,
-                                         .on_gap = LATENT_GAP_RESET};
+    d->options = (struct latent_options){
+        .mode = mode_choose(d), .precision = d->settings->precision, .on_gap = LATENT_GAP_RESET};
     latent_decoder *decoder = NULL;
     status = latent_decoder_new(&decoder, d->model, &d->options, d->err);
     if (!status) d->mode = latent_decoder_mode(decoder);
@@ -230,8 +220,7 @@ static int recording_decode(const struct decoding *d)
                                  .reader = d->reader,
                                  .results = d->results,
                                  .n_slab_bins = slab_bins(d),
-                                 .n_threads =
-                                     n_threads ? n_threads : crew_default_threads()};
+                                 .n_threads = n_threads ? n_threads : crew_default_threads()};
     return crew_run(&job, d->err);
 }
 

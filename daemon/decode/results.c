@@ -37,8 +37,7 @@ struct results_rows *results_rows_new(const struct results *results, size_t n_bi
     bool complete = rows->flags != NULL;
     for (int i = 0; i < N_GROUPS; i++) {
         rows->width[i] = results->width[i];
-        if (rows->width[i] > 0)
-            rows->groups[i] = malloc(n_bins * rows->width[i] * sizeof(float));
+        if (rows->width[i] > 0) rows->groups[i] = malloc(n_bins * rows->width[i] * sizeof(float));
         complete = complete && (rows->groups[i] || rows->width[i] == 0);
     }
     if (complete) return rows;
@@ -78,8 +77,7 @@ static void group_row_set(struct results_rows *rows, enum group group, size_t i,
     for (size_t k = 0; k < width; k++) row[k] = n == width ? values[k] : NAN;
 }
 
-void results_row_set(struct results_rows *rows, size_t i,
-                     const struct latent_frame *frame)
+void results_row_set(struct results_rows *rows, size_t i, const struct latent_frame *frame)
 {
     rows->flags[i] = frame->flags;
     group_row_set(rows, LATENTS, i, frame->latents, frame->n_latents);
@@ -121,8 +119,7 @@ static void readout_describe(struct results *r)
 static void flags_describe(struct results *r)
 {
     const char *names[LATENT_N_FLAGS];
-    for (unsigned bit = 0; bit < LATENT_N_FLAGS; bit++)
-        names[bit] = latent_flag_name(bit);
+    for (unsigned bit = 0; bit < LATENT_N_FLAGS; bit++) names[bit] = latent_flag_name(bit);
     h5out_texts(&r->out, "flags", "bits", LATENT_N_FLAGS, names);
 }
 
@@ -165,8 +162,8 @@ static int file_create(struct results *r, const char *path)
     return r->out.failed ? r->err->status : 0;
 }
 
-int results_create(struct results **out, const char *path,
-                   const struct results_about *about, struct latent_error *err)
+int results_create(struct results **out, const char *path, const struct results_about *about,
+                   struct latent_error *err)
 {
     const struct latent_info *info = about->info;
     struct results *r = calloc(1, sizeof *r);
@@ -194,12 +191,11 @@ int results_rows_write(struct results *r, const struct results_rows *rows, size_
 {
     size_t start[2] = {trial, first}, box[2] = {1, n};
     int n_axes = r->about.shape->has_trials ? 2 : 1, skip = 2 - n_axes;
-    h5out_box(&r->out, r->flags, H5T_NATIVE_UINT32, n_axes, start + skip, box + skip,
-              rows->flags);
+    h5out_box(&r->out, r->flags, H5T_NATIVE_UINT32, n_axes, start + skip, box + skip, rows->flags);
     for (int i = 0; i < N_GROUPS; i++)
         if (r->width[i] > 0)
-            h5out_box(&r->out, r->dataset[i], H5T_NATIVE_FLOAT, n_axes, start + skip,
-                      box + skip, rows->groups[i]);
+            h5out_box(&r->out, r->dataset[i], H5T_NATIVE_FLOAT, n_axes, start + skip, box + skip,
+                      rows->groups[i]);
     if (!r->out.failed) return 0;
     *err = *r->err;
     return err->status;

@@ -1,5 +1,4 @@
-/* The output file of latent-decode: one dataset per group, rows as the input has them.
- */
+/* The output file of latent-decode: one dataset per group, rows as the input has them. */
 #ifndef DECODE_RESULTS_H
 #define DECODE_RESULTS_H
 
@@ -17,24 +16,23 @@ struct results_about {
 
 struct results;
 
-int results_create(struct results **out, const char *path,
-                   const struct results_about *about, struct latent_error *err);
+int results_create(struct results **out, const char *path, const struct results_about *about,
+                   struct latent_error *err);
 
 /* Room for n_bins rows of each group; NULL: out of memory. Each thread has its own. */
 struct results_rows;
 struct results_rows *results_rows_new(const struct results *results, size_t n_bins);
 void results_rows_free(struct results_rows *rows); /* NULL is allowed */
 /* Puts frame i into the rows; an absent group becomes NaN. */
-void results_row_set(struct results_rows *rows, size_t i,
-                     const struct latent_frame *frame);
+void results_row_set(struct results_rows *rows, size_t i, const struct latent_frame *frame);
 /* The groups of all rows, [n_bins][width] each; NULL: the model does not have it. */
 float *results_latents(struct results_rows *rows);
 float *results_rates(struct results_rows *rows);
 float *results_readout(struct results_rows *rows);
 /* Writes the first n rows as bins first .. first + n - 1 of a trial. One thread at a
  * time. */
-int results_rows_write(struct results *results, const struct results_rows *rows,
-                       size_t trial, size_t first, size_t n, struct latent_error *err);
+int results_rows_write(struct results *results, const struct results_rows *rows, size_t trial,
+                       size_t first, size_t n, struct latent_error *err);
 
 /* Puts the file at its path. Both free the results. */
 int results_commit(struct results *results);

@@ -26,8 +26,7 @@ int curve_serve(void *socket, const struct key_pair *own, const char *domain)
     return zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &is_server, sizeof is_server);
 }
 
-int curve_connect(void *socket, const struct key_pair *own,
-                  const uint8_t server[KEY_BYTES])
+int curve_connect(void *socket, const struct key_pair *own, const uint8_t server[KEY_BYTES])
 {
     if (set_key(socket, ZMQ_CURVE_PUBLICKEY, own->public)) return -1;
     if (set_key(socket, ZMQ_CURVE_SECRETKEY, own->secret)) return -1;
@@ -42,8 +41,7 @@ static int connect_files(void *socket, const char *own_path, const char *server_
 
     if (!status) status = key_file_read_public(server_path, server, err);
     if (status || curve_connect(socket, own, server) == 0) return status;
-    return tool_error(err, LATENT_E_IO, "cannot encrypt: %s",
-                      zmq_strerror(zmq_errno()));
+    return tool_error(err, LATENT_E_IO, "cannot encrypt: %s", zmq_strerror(zmq_errno()));
 }
 
 int curve_connect_files(void *socket, const char *own_path, const char *server_path,

@@ -11,8 +11,7 @@
 int curve_serve(void *socket, const struct key_pair *own, const char *domain);
 /* Before zmq_connect: present own, and talk to nobody but the owner of server. 0, or -1
  * and errno. */
-int curve_connect(void *socket, const struct key_pair *own,
-                  const uint8_t server[KEY_BYTES]);
+int curve_connect(void *socket, const struct key_pair *own, const uint8_t server[KEY_BYTES]);
 /* The same for the files of a command line: both NULL leaves the socket as it is. 0, or
  * negative and a text. */
 int curve_connect_files(void *socket, const char *own_path, const char *server_path,

@@ -40,10 +40,9 @@ static int check_owner(const char *path, const struct stat *s, mode_t forbidden,
                           "that runs this (%u) or to root",
                           path, (unsigned)s->st_uid, (unsigned)geteuid());
     if ((s->st_mode & forbidden) == 0) return 0;
-    return tool_error(err, LATENT_E_IO,
-                      "%s: its permissions are %04o: others may %s it; run chmod %s",
-                      path, (unsigned)(s->st_mode & 07777),
-                      is_secret ? "reach" : "change", is_secret ? "600" : "go-w");
+    return tool_error(
+        err, LATENT_E_IO, "%s: its permissions are %04o: others may %s it; run chmod %s", path,
+        (unsigned)(s->st_mode & 07777), is_secret ? "reach" : "change", is_secret ? "600" : "go-w");
 }
 
 /* The whole file as a text; opened without waiting, since it may be a pipe. */
@@ -54,9 +53,7 @@ static int read_text(const char *path, mode_t forbidden, char text[MAX_FILE_BYTE
     struct stat s;
     ssize_t n = 0;
 
-    if (fd < 0)
-        return tool_error(err, LATENT_E_IO, "%s: cannot open: %s", path,
-                          strerror(errno));
+    if (fd < 0) return tool_error(err, LATENT_E_IO, "%s: cannot open: %s", path, strerror(errno));
     if (fstat(fd, &s) || !S_ISREG(s.st_mode))
         status = tool_error(err, LATENT_E_IO, "%s: not a file", path);
     else
@@ -64,12 +61,10 @@ static int read_text(const char *path, mode_t forbidden, char text[MAX_FILE_BYTE
     if (!status) n = read(fd, text, MAX_FILE_BYTES);
     close(fd);
     if (status) return status;
-    if (n < 0)
-        return tool_error(err, LATENT_E_IO, "%s: cannot read: %s", path,
-                          strerror(errno));
+    if (n < 0) return tool_error(err, LATENT_E_IO, "%s: cannot read: %s", path, strerror(errno));
     if (n == MAX_FILE_BYTES || memchr(text, '\0', (size_t)n))
-        return tool_error(err, LATENT_E_FORMAT,
-                          "%s: not a key file; latentctl keys FILE makes one", path);
+        return tool_error(err, LATENT_E_FORMAT, "%s: not a key file; latentctl keys FILE makes one",
+                          path);
     text[n] = '\0';
     return 0;
 }
@@ -100,8 +95,8 @@ static bool decode(const char *text, uint8_t key[KEY_BYTES])
 }
 
 /* A key of the text into key. 1: found, 0: not there, negative and a text. */
-static int find_key(const char *path, const char *text, const char *name,
-                    uint8_t key[KEY_BYTES], struct latent_error *err)
+static int find_key(const char *path, const char *text, const char *name, uint8_t key[KEY_BYTES],
+                    struct latent_error *err)
 {
     char copy[MAX_FILE_BYTES], *rest = copy;
     int n = 0;
@@ -113,33 +108,29 @@ static int find_key(const char *path, const char *text, const char *name,
         if (!value) continue;
         if (!decode(value, key))
             n = tool_error(err, LATENT_E_FORMAT,
-                           "%s: its %s is damaged; expected 40 letters of Z85, found "
-                           "%zu bytes",
+                           "%s: its %s is damaged; expected 40 letters of Z85, found %zu bytes",
                            path, name, strlen(value));
         else if (n++)
-            n = tool_error(err, LATENT_E_FORMAT, "%s: has more than one %s", path,
-                           name);
+            n = tool_error(err, LATENT_E_FORMAT, "%s: has more than one %s", path, name);
     }
     explicit_bzero(copy, sizeof copy);
     return n;
 }
 
-static int need_key(const char *path, const char *text, const char *name,
-                    uint8_t key[KEY_BYTES], struct latent_error *err)
+static int need_key(const char *path, const char *text, const char *name, uint8_t key[KEY_BYTES],
+                    struct latent_error *err)
 {
     int n = find_key(path, text, name, key, err);
 
     if (n < 0) return n;
     if (n == 1) return 0;
-    return tool_error(err, LATENT_E_FORMAT,
-                      "%s: has no %s; latentctl keys FILE makes %s", path, name,
-                      "FILE (public) and FILE_secret");
+    return tool_error(err, LATENT_E_FORMAT, "%s: has no %s; latentctl keys FILE makes %s", path,
+                      name, "FILE (public) and FILE_secret");
 }
 
 /* ---- reading ---- */
 
-int key_file_read_public(const char *path, uint8_t key[KEY_BYTES],
-                         struct latent_error *err)
+int key_file_read_public(const char *path, uint8_t key[KEY_BYTES], struct latent_error *err)
 {
     char text[MAX_FILE_BYTES];
     uint8_t secret[KEY_BYTES];
@@ -159,8 +150,7 @@ int key_file_read_public(const char *path, uint8_t key[KEY_BYTES],
     return status;
 }
 
-static int check_pair(const char *path, const struct key_pair *pair,
-                      struct latent_error *err)
+static int check_pair(const char *path, const struct key_pair *pair, struct latent_error *err)
 {
     char secret[KEY_TEXT], public[KEY_TEXT], expected[KEY_TEXT];
     int status = 0;
@@ -177,8 +167,7 @@ static int check_pair(const char *path, const struct key_pair *pair,
     return status;
 }
 
-int key_file_read_pair(const char *path, struct key_pair *pair,
-                       struct latent_error *err)
+int key_file_read_pair(const char *path, struct key_pair *pair, struct latent_error *err)
 {
     char text[MAX_FILE_BYTES];
     int status = read_text(path, S_IRWXG | S_IRWXO, text, err);
@@ -192,21 +181,18 @@ int key_file_read_pair(const char *path, struct key_pair *pair,
 
 /* ---- writing ---- */
 
-static int write_text(const char *path, mode_t mode, const char *text,
-                      struct latent_error *err)
+static int write_text(const char *path, mode_t mode, const char *text, struct latent_error *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
     size_t n = strlen(text);
     int error = 0;
 
     if (fd < 0)
-        return tool_error(err, LATENT_E_IO, "%s: cannot make it: %s%s", path,
-                          strerror(errno),
+        return tool_error(err, LATENT_E_IO, "%s: cannot make it: %s%s", path, strerror(errno),
                           errno == EEXIST ? "; a key is never replaced" : "");
     /* fchmod: the umask may have left less, and nobody could read it. */
     errno = ENOSPC; /* of a write that is short, which says nothing itself */
-    if (fchmod(fd, mode) || write(fd, text, n) != (ssize_t)n || fsync(fd))
-        error = errno;
+    if (fchmod(fd, mode) || write(fd, text, n) != (ssize_t)n || fsync(fd)) error = errno;
     if (close(fd) && !error) error = errno;
     if (!error) return 0;
     unlink(path);
@@ -255,8 +241,7 @@ int key_file_make(const char *path, struct latent_error *err)
         return tool_error(err, LATENT_E_IO, "path of %zu bytes; expected fewer than %d",
                           strlen(path), MAX_PATH_BYTES);
     if (access(path, F_OK) == 0)
-        return tool_error(err, LATENT_E_IO, "%s: exists; a key is never replaced",
-                          path);
+        return tool_error(err, LATENT_E_IO, "%s: exists; a key is never replaced", path);
     if (zmq_curve_keypair(public, secret))
         return tool_error(err, LATENT_E_UNSUPPORTED,
                           "this libzmq has no CURVE: it was built without libsodium");

@@ -16,13 +16,11 @@ struct key_pair {
 
 /* The key of a peer. The file may not hold a secret key, nor may others write to it. 0,
  * or negative and a text. */
-int key_file_read_public(const char *path, uint8_t key[KEY_BYTES],
-                         struct latent_error *err);
+int key_file_read_public(const char *path, uint8_t key[KEY_BYTES], struct latent_error *err);
 /* One's own keys. Nobody but their owner may read the file, and the public key must be
  * that of the secret one. 0, or negative and a text; key_pair_forget is due in both
  * cases. */
-int key_file_read_pair(const char *path, struct key_pair *pair,
-                       struct latent_error *err);
+int key_file_read_pair(const char *path, struct key_pair *pair, struct latent_error *err);
 /* Make a new pair and write both files; files that exist are never replaced. */
 int key_file_make(const char *path, struct latent_error *err);
 

@@ -8,21 +8,18 @@
 #include "keys/curve.h"
 #include "tool/error.h"
 
-static int attach(void *socket, const struct client_server *server,
-                  struct latent_error *err)
+static int attach(void *socket, const struct client_server *server, struct latent_error *err)
 {
-    int status =
-        curve_connect_files(socket, server->own_key_path, server->server_key_path, err);
+    int status = curve_connect_files(socket, server->own_key_path, server->server_key_path, err);
 
     if (status || zmq_connect(socket, server->endpoint) == 0) return status;
-    return tool_error(
-        err, LATENT_E_IO,
-        "%s: cannot connect: %s; expected --control ipc://PATH or tcp://HOST:PORT",
-        server->endpoint, zmq_strerror(errno));
+    return tool_error(err, LATENT_E_IO,
+                      "%s: cannot connect: %s; expected --control ipc://PATH or tcp://HOST:PORT",
+                      server->endpoint, zmq_strerror(errno));
 }
 
-static void *open_socket(void *context, const struct client_server *server,
-                         int timeout_ms, struct latent_error *err)
+static void *open_socket(void *context, const struct client_server *server, int timeout_ms,
+                         struct latent_error *err)
 {
     void *socket = zmq_socket(context, ZMQ_REQ);
     int linger_ms = 0;
@@ -52,8 +49,7 @@ static int send_request(void *socket, const Latent__V1__Request *request)
     return status;
 }
 
-static Latent__V1__Reply *receive_reply(void *socket,
-                                        const struct client_server *server,
+static Latent__V1__Reply *receive_reply(void *socket, const struct client_server *server,
                                         struct latent_error *err)
 {
     Latent__V1__Reply *reply;
@@ -62,22 +58,19 @@ static Latent__V1__Reply *receive_reply(void *socket,
     zmq_msg_init(&message);
     if (zmq_msg_recv(&message, socket, 0) < 0) {
         zmq_msg_close(&message);
-        tool_error(
-            err, LATENT_E_IO,
-            "no answer at %s; is latentd running, and does its [latentd] control "
-            "name this endpoint? (latentctl --control ENDPOINT)%s",
-            server->endpoint,
-            server->own_key_path ? " Is --server-key its key, and does a [client NAME] "
-                                   "of it have ours?"
-                                 : "");
+        tool_error(err, LATENT_E_IO,
+                   "no answer at %s; is latentd running, and does its [latentd] control "
+                   "name this endpoint? (latentctl --control ENDPOINT)%s",
+                   server->endpoint,
+                   server->own_key_path ? " Is --server-key its key, and does a [client NAME] "
+                                          "of it have ours?"
+                                        : "");
         return NULL;
     }
-    reply =
-        latent__v1__reply__unpack(NULL, zmq_msg_size(&message), zmq_msg_data(&message));
+    reply = latent__v1__reply__unpack(NULL, zmq_msg_size(&message), zmq_msg_data(&message));
     zmq_msg_close(&message);
     if (!reply)
-        tool_error(err, LATENT_E_FORMAT, "the answer at %s is not latentd's",
-                   server->endpoint);
+        tool_error(err, LATENT_E_FORMAT, "the answer at %s is not latentd's", server->endpoint);
     return reply;
 }
 

@@ -36,8 +36,7 @@ enum { OUTCOMES, ACTIONS };
 
 /* The bins of a message that the stream could have taken; refused ones stand in the
  * outcomes. */
-static size_t unpack_bins(struct export *x, const struct line_event *e,
-                          struct wire_bins *bins)
+static size_t unpack_bins(struct export *x, const struct line_event *e, struct wire_bins *bins)
 {
     if (e->kind != LINE_MESSAGE || e->n_bytes > LARGEST_MESSAGE) return 0;
     if (wire_unpack_bins(&x->arena, e->bytes, e->n_bytes, bins) != WIRE_OK) return 0;
@@ -95,8 +94,7 @@ static void open_bins(struct export *x)
                                         "t_recv_ns", "marks", "event_id"};
 
     slab_open(&x->bins, &x->out, "bins", x->n_bins);
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        slab_add_whole(&x->bins, names[i]);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) slab_add_whole(&x->bins, names[i]);
     slab_add_floats(&x->bins, "counts", x->n_channels);
 }
 
@@ -114,8 +112,7 @@ static void put_bins(struct export *x, const struct reading_entry *e)
         slab_set_whole(s, BIN_ENTRY, (uint64_t)e->entry);
         slab_set_whole(s, BIN_EPOCH, bins.epoch);
         slab_set_whole(s, BIN_SEQ, bins.seq + i);
-        slab_set_whole(s, BIN_T_SOURCE,
-                       bins.t_source_ns + i * bins.bin_width_us * 1000ull);
+        slab_set_whole(s, BIN_T_SOURCE, bins.t_source_ns + i * bins.bin_width_us * 1000ull);
         slab_set_whole(s, BIN_T_RECV, e->event.t_ns);
         slab_set_whole(s, BIN_MARKS, bin.marks);
         slab_set_whole(s, BIN_EVENT_ID, bin.event_id);
@@ -143,9 +140,9 @@ enum {
 
 static void open_frames(struct export *x)
 {
-    static const char *const names[] = {
-        "entry",       "epoch",     "seq",          "flags", "sent",    "pub_seq",
-        "t_source_ns", "t_recv_ns", "t_publish_ns", "marks", "event_id"};
+    static const char *const names[] = {"entry",        "epoch",   "seq",         "flags",
+                                        "sent",         "pub_seq", "t_source_ns", "t_recv_ns",
+                                        "t_publish_ns", "marks",   "event_id"};
 
     slab_open(&x->frames, &x->out, "frames", x->n_frames);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -197,8 +194,7 @@ static void open_events(struct export *x, int which, const char *group)
     slab_add_whole(s, "code");
 }
 
-static void put_event(struct export *x, int which, int64_t entry,
-                      const struct reading_event *e)
+static void put_event(struct export *x, int which, int64_t entry, const struct reading_event *e)
 {
     struct slab *s = &x->events[which];
 
@@ -218,8 +214,7 @@ static void describe_codes(struct export *x, const char *group,
     const char *texts[MAX_OUTCOMES];
     uint32_t n = 0;
 
-    for (; n < MAX_OUTCOMES && name(n, text[n], sizeof text[n]); n++)
-        texts[n] = text[n];
+    for (; n < MAX_OUTCOMES && name(n, text[n], sizeof text[n]); n++) texts[n] = text[n];
     h5out_texts(&x->out, group, "codes", n, texts);
 }
 
@@ -227,8 +222,7 @@ static void describe_flags(struct export *x)
 {
     const char *names[LATENT_N_FLAGS];
 
-    for (unsigned bit = 0; bit < LATENT_N_FLAGS; bit++)
-        names[bit] = latent_flag_name(bit);
+    for (unsigned bit = 0; bit < LATENT_N_FLAGS; bit++) names[bit] = latent_flag_name(bit);
     h5out_texts(&x->out, "frames/flags", "bits", LATENT_N_FLAGS, names);
     if (x->n_rates > 0) h5out_text(&x->out, "frames/rates", "units", "Hz");
 }
@@ -243,10 +237,8 @@ static void describe_readout(struct export *x)
     const char **words = calloc(2 * n + 1, sizeof *words);
 
     for (size_t i = 0; words && i < n; i++) {
-        const char *name =
-            json_string_value(json_object_get(json_array_get(readout, i), "name"));
-        const char *unit =
-            json_string_value(json_object_get(json_array_get(readout, i), "unit"));
+        const char *name = json_string_value(json_object_get(json_array_get(readout, i), "name"));
+        const char *unit = json_string_value(json_object_get(json_array_get(readout, i), "unit"));
 
         words[i] = name ? name : "";
         words[n + i] = unit ? unit : "";
@@ -261,20 +253,18 @@ static void describe_readout(struct export *x)
 
 static void describe_file(struct export *x)
 {
-    static const char *const keys[] = {"stream",   "config",       "arch",
-                                       "mode",     "precision",    "decoder_id",
-                                       "host",     "model_config", "model_sha256",
-                                       "clock_id", "kernels",      "latentd_version"};
-    static const char *const times[] = {"start_utc_ns", "start_monotonic_ns",
-                                        "end_utc_ns", "end_monotonic_ns"};
+    static const char *const keys[] = {"stream",       "config",     "arch",    "mode",
+                                       "precision",    "decoder_id", "host",    "model_config",
+                                       "model_sha256", "clock_id",   "kernels", "latentd_version"};
+    static const char *const times[] = {"start_utc_ns", "start_monotonic_ns", "end_utc_ns",
+                                        "end_monotonic_ns"};
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const char *text = reading_text(x->reading, keys[i]);
         if (text) h5out_text(&x->out, "/", keys[i], text);
     }
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
-        const char *text =
-            reading_text(x->reading, times[i]); /* a double has 53 bits */
+        const char *text = reading_text(x->reading, times[i]); /* a double has 53 bits */
         if (text) h5out_text(&x->out, "/", times[i], text);
     }
     h5out_number(&x->out, "/", "bin_width_ms",
@@ -294,10 +284,8 @@ static void write_entries(struct export *x)
     while (reading_next_entry(x->reading, &e)) {
         put_bins(x, &e);
         while (reading_next_frame(x->reading, &f)) put_frame(x, e.entry, &f);
-        while (reading_next_outcome(x->reading, &event))
-            put_event(x, OUTCOMES, e.entry, &event);
-        while (reading_next_action(x->reading, &event))
-            put_event(x, ACTIONS, e.entry, &event);
+        while (reading_next_outcome(x->reading, &event)) put_event(x, OUTCOMES, e.entry, &event);
+        while (reading_next_action(x->reading, &event)) put_event(x, ACTIONS, e.entry, &event);
     }
 }
 
@@ -354,8 +342,8 @@ int export_record(const char *record, const char *out, struct latent_error *err)
     if (status) return status;
     status = run(&x, out, err);
     if (!status)
-        printf("%s: %zu bins, %zu frames, %zu outcomes, %zu actions -> %s\n", record,
-               x.n_bins, x.n_frames, x.n_events[OUTCOMES], x.n_events[ACTIONS], out);
+        printf("%s: %zu bins, %zu frames, %zu outcomes, %zu actions -> %s\n", record, x.n_bins,
+               x.n_frames, x.n_events[OUTCOMES], x.n_events[ACTIONS], out);
     reading_close(x.reading);
     free(x.arena.bytes);
     free(x.counts);

@@ -1,5 +1,4 @@
-/* A record as an HDF5 file, for whoever analyses it elsewhere. Works without a daemon.
- */
+/* A record as an HDF5 file, for whoever analyses it elsewhere. Works without a daemon. */
 #ifndef LATENTCTL_EXPORT_H
 #define LATENTCTL_EXPORT_H
 

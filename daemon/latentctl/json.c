@@ -50,10 +50,9 @@ static json_t *times(const Latent__V1__StreamStatus *s)
         bool is_spare = strcmp(h->name, "spare") == 0;
 
         json_object_set_new(object, h->name,
-                            json_pack("{s:o, s:o, s:o, s:o, s:o}", "n", whole(h->n),
-                                      "p50", whole(h->p50), "p99", whole(h->p99),
-                                      "p99.9", whole(h->p999), is_spare ? "min" : "max",
-                                      whole(h->max)));
+                            json_pack("{s:o, s:o, s:o, s:o, s:o}", "n", whole(h->n), "p50",
+                                      whole(h->p50), "p99", whole(h->p99), "p99.9", whole(h->p999),
+                                      is_spare ? "min" : "max", whole(h->max)));
     }
     return object;
 }
@@ -65,20 +64,18 @@ static json_t *readout(const Latent__V1__Info *info)
     for (size_t i = 0; i < info->n_readout; i++) {
         const Latent__V1__ReadoutInfo *r = info->readout[i];
 
-        json_array_append_new(array,
-                              json_pack("{s:s, s:s, s:f, s:o, s:o, s:o}", "name",
-                                        r->name, "unit", r->unit, "neutral",
-                                        (double)r->neutral, "min", limit(r->min), "max",
-                                        limit(r->max), "slew", limit(r->slew)));
+        json_array_append_new(array, json_pack("{s:s, s:s, s:f, s:o, s:o, s:o}", "name", r->name,
+                                               "unit", r->unit, "neutral", (double)r->neutral,
+                                               "min", limit(r->min), "max", limit(r->max), "slew",
+                                               limit(r->slew)));
     }
     return array;
 }
 
 static json_t *balanced(const Latent__V1__StreamStatus *s)
 {
-    return json_pack("{s:b, s:b, s:b}", "messages",
-                     (int)is_balanced(s->messages, s->n_messages), "bins",
-                     (int)is_balanced(s->bins, s->n_bins), "frames",
+    return json_pack("{s:b, s:b, s:b}", "messages", (int)is_balanced(s->messages, s->n_messages),
+                     "bins", (int)is_balanced(s->bins, s->n_bins), "frames",
                      (int)is_balanced(s->frames, s->n_frames));
 }
 
@@ -100,8 +97,8 @@ static void add_info(json_t *object, const Latent__V1__Info *info)
 
 static json_t *record(const Latent__V1__RecordStatus *r)
 {
-    return json_pack("{s:s, s:s, s:s, s:o}", "state", r->state, "path", r->path, "text",
-                     r->text, "counts", counters(r->counts, r->n_counts));
+    return json_pack("{s:s, s:s, s:s, s:o}", "state", r->state, "path", r->path, "text", r->text,
+                     "counts", counters(r->counts, r->n_counts));
 }
 
 static json_t *stream(const Latent__V1__StreamStatus *s)
@@ -124,8 +121,7 @@ static json_t *stream(const Latent__V1__StreamStatus *s)
     json_object_set_new(object, "last_seq", whole(s->last_seq));
     json_object_set_new(object, "last_epoch", whole(s->last_epoch));
     if (s->record) json_object_set_new(object, "record", record(s->record));
-    if (s->model_json[0])
-        json_object_set_new(object, "config", json_loads(s->model_json, 0, NULL));
+    if (s->model_json[0]) json_object_set_new(object, "config", json_loads(s->model_json, 0, NULL));
     return object;
 }
 

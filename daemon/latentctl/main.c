@@ -33,34 +33,26 @@ static const char usage[] =
     "  model STREAM        the model that decodes a stream\n"
     "  reset STREAM        reset the decoder before the stream's next bin\n"
     "  safe STREAM on      take the readout to neutral and hold it there\n"
-    "  safe STREAM off     hold it no longer: as many good bins as safe-exit says end "
-    "it\n"
+    "  safe STREAM off     hold it no longer: as many good bins as safe-exit says end it\n"
     "  record start STREAM FILE\n"
-    "                      record everything of the stream into a new file; %Y, %m, "
-    "%d,\n"
+    "                      record everything of the stream into a new file; %Y, %m, %d,\n"
     "                      %H, %M, %S in its name become the time, UTC\n"
     "  record stop STREAM  complete the file\n"
     "  export RECORD OUT.h5\n"
-    "                      a record as HDF5: bins, frames, outcomes, actions; needs "
-    "no\n"
+    "                      a record as HDF5: bins, frames, outcomes, actions; needs no\n"
     "                      latentd\n"
-    "  keys FILE           make a pair of keys: FILE for everybody, FILE_secret for "
-    "its "
-    "owner\n"
+    "  keys FILE           make a pair of keys: FILE for everybody, FILE_secret for its owner\n"
     "                      alone; needs no latentd\n"
     "\n"
     "  --control ENDPOINT  where latentd listens (default: " DEFAULT_CONTROL ")\n"
-    "  --key FILE          one's own FILE_secret, for a control endpoint that is "
-    "encrypted\n"
-    "  --server-key FILE   latentd's public key: nobody else is asked; goes with "
-    "--key\n"
+    "  --key FILE          one's own FILE_secret, for a control endpoint that is encrypted\n"
+    "  --server-key FILE   latentd's public key: nobody else is asked; goes with --key\n"
     "  --json              for programs\n"
     "  --dry-run           check and answer, change nothing\n"
     "  --timeout SECONDS   wait this long for an answer (default: 2)\n"
     "  --help, --version\n"
     "\n"
-    "Exit: 0 done; 1 no answer, or refused by latentd; 2 a mistake in the command "
-    "line.\n";
+    "Exit: 0 done; 1 no answer, or refused by latentd; 2 a mistake in the command line.\n";
 
 struct arguments {
     struct client_server server;
@@ -70,8 +62,7 @@ struct arguments {
 };
 
 struct command {
-    const char *name, *action,
-        *word; /* action: the next word, word: the last; or NULL */
+    const char *name, *action, *word; /* action: the next word, word: the last; or NULL */
     Latent__V1__Operation operation;
     bool needs_stream, needs_file, needs_out;
     void (*print)(const Latent__V1__Status *status, FILE *out);
@@ -100,9 +91,7 @@ static int make_keys(const struct arguments *a)
 }
 
 static const struct command commands[] = {
-    {.name = "status",
-     .operation = LATENT__V1__OPERATION__STATUS,
-     .print = table_print},
+    {.name = "status", .operation = LATENT__V1__OPERATION__STATUS, .print = table_print},
     {.name = "model",
      .operation = LATENT__V1__OPERATION__MODEL,
      .needs_stream = true,
@@ -133,16 +122,15 @@ static const struct command commands[] = {
 
 static bool parse_options(int argc, char **argv, struct arguments *a)
 {
-    static const struct option options[] = {
-        {"control", required_argument, NULL, 'c'},
-        {"key", required_argument, NULL, 'k'},
-        {"server-key", required_argument, NULL, 's'},
-        {"json", no_argument, NULL, 'j'},
-        {"dry-run", no_argument, NULL, 'd'},
-        {"timeout", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"control", required_argument, NULL, 'c'},
+                                            {"key", required_argument, NULL, 'k'},
+                                            {"server-key", required_argument, NULL, 's'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"dry-run", no_argument, NULL, 'd'},
+                                            {"timeout", required_argument, NULL, 't'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -185,8 +173,7 @@ static bool matches(const struct command *c, int n, char **word, struct argument
 
     if (strcmp(c->name, word[0]) != 0) return false;
     if (c->action && (at >= n || strcmp(c->action, word[at++]) != 0)) return false;
-    if (n - at != c->needs_stream + c->needs_file + c->needs_out + (c->word != NULL))
-        return false;
+    if (n - at != c->needs_stream + c->needs_file + c->needs_out + (c->word != NULL)) return false;
     if (c->word && strcmp(c->word, word[n - 1]) != 0) return false;
     if (c->needs_stream) a->stream = word[at++];
     if (c->needs_file) a->file = word[at++];

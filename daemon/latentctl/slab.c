@@ -16,19 +16,16 @@ void slab_open(struct slab *s, struct h5out *out, const char *group, size_t n_ro
     h5out_group(out, group);
 }
 
-static void add(struct slab *s, const char *name, hid_t type, hid_t stored,
-                size_t width, size_t n_bytes)
+static void add(struct slab *s, const char *name, hid_t type, hid_t stored, size_t width,
+                size_t n_bytes)
 {
     const size_t shape[] = {s->n_rows, width};
     struct slab_column *c = &s->column[s->n_columns++];
     char path[MAX_NAME];
 
     assert(s->n_columns <= SLAB_MAX_COLUMNS);
-    *c = (struct slab_column){.name = name,
-                              .width = width,
-                              .n_bytes = n_bytes,
-                              .type = type,
-                              .dataset = H5I_INVALID_HID};
+    *c = (struct slab_column){
+        .name = name, .width = width, .n_bytes = n_bytes, .type = type, .dataset = H5I_INVALID_HID};
     if (width == 0) return;
     snprintf(path, sizeof path, "%s/%s", s->group, name);
     c->rows = calloc(SLAB_ROWS * width, n_bytes);
@@ -65,8 +62,7 @@ void slab_set_floats(struct slab *s, size_t column, const float *floats)
     const float none = NAN;
 
     for (size_t i = 0; i < width; i++)
-        memcpy(place(s, column) + i * sizeof none, floats ? &floats[i] : &none,
-               sizeof none);
+        memcpy(place(s, column) + i * sizeof none, floats ? &floats[i] : &none, sizeof none);
 }
 
 static void write_rows(struct slab *s)

@@ -21,8 +21,7 @@ static double us(uint64_t ns)
 /* ---- one stream ---- */
 
 /* "in 12 = decoded 10 + duplicate 2": what is zero is left out. */
-static void print_ledger(const char *name, Latent__V1__Counter **counter, size_t n,
-                         FILE *out)
+static void print_ledger(const char *name, Latent__V1__Counter **counter, size_t n, FILE *out)
 {
     const char *sign = "=";
 
@@ -36,8 +35,7 @@ static void print_ledger(const char *name, Latent__V1__Counter **counter, size_t
     fprintf(out, "%s\n", is_balanced(counter, n) ? "" : "   NOT BALANCED");
 }
 
-static void print_counters(const char *name, Latent__V1__Counter **counter, size_t n,
-                           FILE *out)
+static void print_counters(const char *name, Latent__V1__Counter **counter, size_t n, FILE *out)
 {
     size_t shown = 0;
 
@@ -53,13 +51,12 @@ static void print_counters(const char *name, Latent__V1__Counter **counter, size
 /* The last column is the worst value: the largest time, the smallest spare time. */
 static void print_times(const Latent__V1__StreamStatus *s, FILE *out)
 {
-    fprintf(out, "  %-11s %10s %10s %10s %10s\n", "times (us)", "p50", "p99", "p99.9",
-            "worst");
+    fprintf(out, "  %-11s %10s %10s %10s %10s\n", "times (us)", "p50", "p99", "p99.9", "worst");
     for (size_t i = 0; i < s->n_times; i++) {
         const Latent__V1__Histogram *h = s->times[i];
 
-        fprintf(out, "  %-11s %10.1f %10.1f %10.1f %10.1f\n", h->name, us(h->p50),
-                us(h->p99), us(h->p999), us(h->max));
+        fprintf(out, "  %-11s %10.1f %10.1f %10.1f %10.1f\n", h->name, us(h->p50), us(h->p99),
+                us(h->p999), us(h->max));
     }
 }
 
@@ -67,9 +64,8 @@ static void print_heading(const Latent__V1__StreamStatus *s, FILE *out)
 {
     const Latent__V1__Info *info = s->info;
 
-    fprintf(out, "\n%s: %s; %s, mode %s, %s; %u channels, bins of %g ms\n",
-            info->stream, s->state, info->arch, info->mode, info->precision,
-            info->n_channels, info->bin_width_us / 1e3);
+    fprintf(out, "\n%s: %s; %s, mode %s, %s; %u channels, bins of %g ms\n", info->stream, s->state,
+            info->arch, info->mode, info->precision, info->n_channels, info->bin_width_us / 1e3);
     fprintf(out, "  input     %s\n  output    %s\n", s->input, s->output);
 }
 
@@ -89,8 +85,8 @@ static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
     print_ledger("frames", s->frames, s->n_frames, out);
     print_counters("sequence", s->sequence, s->n_sequence, out);
     print_counters("flags", s->flags, s->n_flags, out);
-    fprintf(out, "  budget    %g ms, missed %" PRIu64 " times\n",
-            ms(s->info->budget_ns), s->budget_misses);
+    fprintf(out, "  budget    %g ms, missed %" PRIu64 " times\n", ms(s->info->budget_ns),
+            s->budget_misses);
     print_times(s, out);
     if (s->record) print_record(s->record, out);
 }
@@ -99,22 +95,16 @@ void table_print(const Latent__V1__Status *status, FILE *out)
 {
     uint64_t seconds = status->uptime_ns / 1000000000u;
 
-    fprintf(out,
-            "latentd %s, process %u, up %" PRIu64 ":%02" PRIu64 ":%02" PRIu64
-            ", kernels %s\n",
-            status->version, status->pid, seconds / 3600, seconds / 60 % 60,
-            seconds % 60, status->kernels);
-    for (size_t i = 0; i < status->n_notes; i++)
-        fprintf(out, "note: %s\n", status->notes[i]);
-    for (size_t i = 0; i < status->n_streams; i++)
-        print_stream(status->streams[i], out);
+    fprintf(out, "latentd %s, process %u, up %" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ", kernels %s\n",
+            status->version, status->pid, seconds / 3600, seconds / 60 % 60, seconds % 60,
+            status->kernels);
+    for (size_t i = 0; i < status->n_notes; i++) fprintf(out, "note: %s\n", status->notes[i]);
+    for (size_t i = 0; i < status->n_streams; i++) print_stream(status->streams[i], out);
     fprintf(out, "\n");
     for (size_t i = 0; i < status->n_inputs; i++)
-        fprintf(out, "%s %" PRIu64 "\n", status->inputs[i]->name,
-                status->inputs[i]->value);
+        fprintf(out, "%s %" PRIu64 "\n", status->inputs[i]->name, status->inputs[i]->value);
     for (size_t i = 0; i < status->n_keys; i++)
-        fprintf(out, "keys %s %" PRIu64 "\n", status->keys[i]->name,
-                status->keys[i]->value);
+        fprintf(out, "keys %s %" PRIu64 "\n", status->keys[i]->name, status->keys[i]->value);
 }
 
 /* ---- the model ---- */
@@ -126,8 +116,8 @@ static void print_limit(const char *name, float value, FILE *out)
 
 static void print_readout(const Latent__V1__ReadoutInfo *r, FILE *out)
 {
-    fprintf(out, "  readout   %s (%s), neutral %g", printable(r->name),
-            printable(r->unit), (double)r->neutral);
+    fprintf(out, "  readout   %s (%s), neutral %g", printable(r->name), printable(r->unit),
+            (double)r->neutral);
     print_limit("min", r->min, out);
     print_limit("max", r->max, out);
     print_limit("slew", r->slew, out);
@@ -153,7 +143,6 @@ void table_print_model(const Latent__V1__Status *status, FILE *out)
             s->info->decoder_id);
     fprintf(out, "  sent      %u latents, %u rates, %zu readout\n", s->info->n_latents,
             s->info->n_rates, s->info->n_readout);
-    for (size_t i = 0; i < s->info->n_readout; i++)
-        print_readout(s->info->readout[i], out);
+    for (size_t i = 0; i < s->info->n_readout; i++) print_readout(s->info->readout[i], out);
     print_config(s->model_json, out);
 }

@@ -2,8 +2,7 @@
 #ifndef LATENTD_ACCEPT_H
 #define LATENTD_ACCEPT_H
 
-/* Keep one descriptor in reserve, for turning peers away. Call before the first socket.
- */
+/* Keep one descriptor in reserve, for turning peers away. Call before the first socket. */
 void accept_keep_reserve(void);
 
 #endif

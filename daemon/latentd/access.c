@@ -36,8 +36,7 @@ bool access_admits(const struct access_client *client, enum access_door door)
     return (client->roles & doors[door].roles) != 0;
 }
 
-const struct access_client *access_find_key(const struct access *a,
-                                            const uint8_t key[KEY_BYTES])
+const struct access_client *access_find_key(const struct access *a, const uint8_t key[KEY_BYTES])
 {
     for (size_t i = 0; i < a->n_clients; i++)
         if (memcmp(a->clients[i].key, key, KEY_BYTES) == 0) return &a->clients[i];
@@ -51,8 +50,8 @@ const struct access_client *access_find_name(const struct access *a, const char 
     return NULL;
 }
 
-void access_secure(const struct access *a, enum access_door door,
-                   const uint8_t *server_key, struct socket_end *end)
+void access_secure(const struct access *a, enum access_door door, const uint8_t *server_key,
+                   struct socket_end *end)
 {
     bool is_tcp = strncmp(end->endpoint, "tcp://", strlen("tcp://")) == 0;
 
@@ -76,8 +75,8 @@ static int read_own(struct access *a, struct conf *c)
     free(path);
     a->encrypts = !status;
     if (!status) return 0;
-    conf_problem(c, conf_line(&c->daemon_lines, CONF_DAEMON, "secret-key"),
-                 "secret-key", "%s", err.text);
+    conf_problem(c, conf_line(&c->daemon_lines, CONF_DAEMON, "secret-key"), "secret-key", "%s",
+                 err.text);
     return -1;
 }
 
@@ -89,13 +88,11 @@ static int check_owner(const struct access *a, struct conf *c, unsigned line,
 
     if (!other) return 0;
     conf_problem(c, line, "public-key",
-                 "is also the key of [client %s]; give each client a key of its own",
-                 other->name);
+                 "is also the key of [client %s]; give each client a key of its own", other->name);
     return -1;
 }
 
-static int read_client(struct access *a, struct conf *c,
-                       const struct conf_client_section *s)
+static int read_client(struct access *a, struct conf *c, const struct conf_client_section *s)
 {
     struct access_client client = {.name = s->name, .roles = s->values.roles};
     unsigned line = conf_line(&s->lines, CONF_CLIENT, "public-key");

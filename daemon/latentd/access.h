@@ -38,15 +38,14 @@ const char *access_door_name(enum access_door door); /* also its ZAP domain */
 /* ACCESS_N_DOORS: none has this name. */
 enum access_door access_door_named(const char *name, size_t n);
 /* NULL: nobody has this key, or name. */
-const struct access_client *access_find_key(const struct access *a,
-                                            const uint8_t key[KEY_BYTES]);
+const struct access_client *access_find_key(const struct access *a, const uint8_t key[KEY_BYTES]);
 const struct access_client *access_find_name(const struct access *a, const char *name);
 /* Does one of the client's roles open the door? */
 bool access_admits(const struct access_client *client, enum access_door door);
 
 /* How a socket is to be encrypted: bound to TCP by the own key, if there is one, for
  * the door; connected by server_key, if there is one; else not at all. */
-void access_secure(const struct access *a, enum access_door door,
-                   const uint8_t *server_key, struct socket_end *end);
+void access_secure(const struct access *a, enum access_door door, const uint8_t *server_key,
+                   struct socket_end *end);
 
 #endif

@@ -40,8 +40,7 @@ static void exchange_receive(struct exchange *x, void *socket)
 
 /* Everything before the request goes back before the reply: it is the way. A peer that
  * is gone, or does not read, gets none. */
-static void exchange_reply(struct exchange *x, void *socket, const void *bytes,
-                           size_t n)
+static void exchange_reply(struct exchange *x, void *socket, const void *bytes, size_t n)
 {
     size_t n_way = x->n_parts > 2 && zmq_msg_size(&x->part[1]) == 0 ? 2 : 1;
 
@@ -79,9 +78,9 @@ static void serve_one(struct control *c)
     exchange_receive(&x, c->socket);
     if (x.n_parts >= 2) {
         last = &x.part[x.n_parts - 1];
-        reply = request_answer(c->daemon, may_change(c, last),
-                               x.too_many ? NULL : zmq_msg_data(last),
-                               x.too_many ? 0 : zmq_msg_size(last), &n);
+        reply =
+            request_answer(c->daemon, may_change(c, last), x.too_many ? NULL : zmq_msg_data(last),
+                           x.too_many ? 0 : zmq_msg_size(last), &n);
         if (reply) exchange_reply(&x, c->socket, reply, n);
         free(reply);
     }
@@ -125,8 +124,7 @@ static int open_guarded(struct control *c, struct latent_error *err)
 
     access_secure(&c->daemon->access, ACCESS_CONTROL, NULL, &end);
     c->is_guarded = end.own != NULL;
-    if (c->is_guarded && zap_open(&c->zap, c->context, &c->daemon->access, err))
-        return err->status;
+    if (c->is_guarded && zap_open(&c->zap, c->context, &c->daemon->access, err)) return err->status;
     c->socket = socket_open(c->context, SOCKET_CONTROL, &end, c->bound, err);
     return c->socket ? 0 : err->status;
 }
@@ -156,8 +154,7 @@ static int open_handles(struct control *c)
     c->watch.data = c;
     status = uv_poll_init(&c->loop, &c->readable, socket_descriptor(c->socket));
     if (status) return status;
-    /* For good: a second signal must not end the process before its SAFE frames left.
-     */
+    /* For good: a second signal must not end the process before its SAFE frames left. */
     uv_signal_start(&c->sighup, on_signal, SIGHUP);
     uv_signal_start(&c->sigint, on_signal, SIGINT);
     uv_signal_start(&c->sigterm, on_signal, SIGTERM);

@@ -13,7 +13,7 @@ struct control {
     uv_signal_t sighup, sigint, sigterm;
     uv_poll_t readable;
     uv_timer_t watch; /* of the inputs' monitors */
-    void *context; /* ZeroMQ, apart from that of the data: nobody who asks can slow it
+    void *context;    /* ZeroMQ, apart from that of the data: nobody who asks can slow it
                       down */
     void *socket;
     struct zap zap;  /* of that context */

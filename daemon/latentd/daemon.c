@@ -32,8 +32,8 @@ static int open_streams(struct daemon *d)
     if (!d->streams) return out_of_memory();
     d->n_streams = d->conf.n_streams;
     for (size_t i = 0; i < d->n_streams; i++)
-        status = worse(status, stream_open(&d->streams[i], &d->conf,
-                                           &d->conf.streams[i], &d->access));
+        status =
+            worse(status, stream_open(&d->streams[i], &d->conf, &d->conf.streams[i], &d->access));
     return status;
 }
 
@@ -84,8 +84,7 @@ static int open_loops(struct daemon *d, struct latent_error *err)
         const char *name = d->by_loop[i]->conf->values.loop;
 
         n = gather(d, i);
-        if (data_loop_open(&d->loops[d->n_loops++], name, d->by_loop + i, n,
-                           d->data_context, err))
+        if (data_loop_open(&d->loops[d->n_loops++], name, d->by_loop + i, n, d->data_context, err))
             return err->status;
     }
     return 0;
@@ -106,8 +105,8 @@ static void wish_for_loops(struct daemon *d)
     for (size_t i = 0; i < d->n_loops; i++) {
         struct data_loop *l = &d->loops[i];
 
-        l->wish = (struct rt_wish){d->conf.daemon.realtime_priority,
-                                   l->streams[0]->conf->values.cpu};
+        l->wish =
+            (struct rt_wish){d->conf.daemon.realtime_priority, l->streams[0]->conf->values.cpu};
         rt_wish_check(&l->wish, l->name, &d->notes);
     }
 }
@@ -158,8 +157,7 @@ int daemon_start(struct daemon *d)
 {
     struct latent_error err = {0};
 
-    for (size_t i = 0; i < d->n_streams; i++)
-        recording_start_configured(&d->streams[i], &d->notes);
+    for (size_t i = 0; i < d->n_streams; i++) recording_start_configured(&d->streams[i], &d->notes);
     for (size_t i = 0; i < d->n_loops; i++)
         if (data_loop_start(&d->loops[i], &err)) return failed(&err);
     if (d->conf.daemon.lock_memory) rt_lock_memory(&d->notes);
@@ -175,11 +173,10 @@ static void print_ledgers(const struct stream *s)
 
     pipeline_read(s->pipeline, &v);
     fprintf(stderr,
-            "latentd: %s: %" PRIu64 " messages, %" PRIu64 " bins, %" PRIu64
-            " decoded, %" PRIu64 " frames published, %" PRIu64 " budget misses; %s\n",
-            s->conf->name, v.value[MESSAGES_IN], v.value[BINS_IN],
-            v.value[BINS_DECODED], v.value[FRAMES_PUBLISHED],
-            v.value[STATE_BUDGET_MISSES],
+            "latentd: %s: %" PRIu64 " messages, %" PRIu64 " bins, %" PRIu64 " decoded, %" PRIu64
+            " frames published, %" PRIu64 " budget misses; %s\n",
+            s->conf->name, v.value[MESSAGES_IN], v.value[BINS_IN], v.value[BINS_DECODED],
+            v.value[FRAMES_PUBLISHED], v.value[STATE_BUDGET_MISSES],
             ledger_check(&v, text, sizeof text) ? "ledgers balanced" : text);
 }
 

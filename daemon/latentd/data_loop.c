@@ -60,8 +60,8 @@ static void arm_timer(struct data_loop *l)
 {
     const uint64_t second = 1000000000u;
     uint64_t next_ns = next_due_ns(l);
-    struct itimerspec at = {.it_value = {.tv_sec = (time_t)(next_ns / second),
-                                         .tv_nsec = (long)(next_ns % second)}};
+    struct itimerspec at = {
+        .it_value = {.tv_sec = (time_t)(next_ns / second), .tv_nsec = (long)(next_ns % second)}};
 
     if (next_ns >= l->timer_armed_ns) return;
     if (timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &at, NULL) == 0)
@@ -249,8 +249,8 @@ static int open_loop(struct data_loop *l)
     return 0;
 }
 
-int data_loop_open(struct data_loop *l, const char *name, struct stream **streams,
-                   size_t n_streams, void *context, struct latent_error *err)
+int data_loop_open(struct data_loop *l, const char *name, struct stream **streams, size_t n_streams,
+                   void *context, struct latent_error *err)
 {
     *l = (struct data_loop){.streams = streams,
                             .n_streams = n_streams,
@@ -261,14 +261,11 @@ int data_loop_open(struct data_loop *l, const char *name, struct stream **stream
     sem_init(&l->is_running, 0, 0);
     l->inputs = calloc(n_streams, sizeof *l->inputs);
     l->outputs = calloc(n_streams, sizeof *l->outputs);
-    if (!l->inputs || !l->outputs)
-        return tool_error(err, LATENT_E_NOMEM, "out of memory");
+    if (!l->inputs || !l->outputs) return tool_error(err, LATENT_E_NOMEM, "out of memory");
     for (size_t i = 0; i < n_streams; i++) {
         streams[i]->loop = l;
-        if (give_output(l, streams[i], context, err))
-            return say_whose(err, streams[i], "output");
-        if (give_input(l, streams[i], context, err))
-            return say_whose(err, streams[i], "input");
+        if (give_output(l, streams[i], context, err)) return say_whose(err, streams[i], "output");
+        if (give_input(l, streams[i], context, err)) return say_whose(err, streams[i], "input");
     }
     if (open_loop(l) == 0) return 0;
     return tool_error(err, LATENT_E_IO, "%s: no event loop", l->name);
@@ -308,12 +305,9 @@ int data_loop_start(struct data_loop *l, struct latent_error *err)
 {
     int status = start_handles(l);
 
-    if (status)
-        return tool_error(err, LATENT_E_IO, "%s: %s", l->name, uv_strerror(status));
+    if (status) return tool_error(err, LATENT_E_IO, "%s: %s", l->name, uv_strerror(status));
     status = rt_thread_start(&l->thread, l->name, &l->wish, run, l);
-    if (status)
-        return tool_error(err, LATENT_E_IO, "%s: no thread: %s", l->name,
-                          strerror(status));
+    if (status) return tool_error(err, LATENT_E_IO, "%s: no thread: %s", l->name, strerror(status));
     l->thread_is_started = true;
     while (sem_wait(&l->is_running) && errno == EINTR) continue;
     return 0;

@@ -15,8 +15,7 @@
 #include "latentd/output.h"
 #include "latentd/rt.h"
 
-#define DATA_LOOP_MAX_NAME                                                             \
-    16 /* with the zero: what the system keeps of a thread's name */
+#define DATA_LOOP_MAX_NAME 16 /* with the zero: what the system keeps of a thread's name */
 
 struct data_loop {
     char name[DATA_LOOP_MAX_NAME]; /* data-NAME */
@@ -41,8 +40,8 @@ struct data_loop {
 
 /* Open the sockets that the streams need, in context. streams are those of this loop
  * and stay the caller's. On error a text; data_loop_close is due in both cases. */
-int data_loop_open(struct data_loop *l, const char *name, struct stream **streams,
-                   size_t n_streams, void *context, struct latent_error *err);
+int data_loop_open(struct data_loop *l, const char *name, struct stream **streams, size_t n_streams,
+                   void *context, struct latent_error *err);
 /* Start the thread as its wish says and wait until it listens. */
 int data_loop_start(struct data_loop *l, struct latent_error *err);
 /* Have it look at what is wanted. */

@@ -91,8 +91,8 @@ static void dispatch(struct input *in, struct message *m, uint64_t t_recv_ns)
     else if (m->n_parts != 2)
         pipeline_refuse_parts(s->pipeline);
     else {
-        pipeline_on_frame(s->pipeline, zmq_msg_data(&m->payload),
-                          zmq_msg_size(&m->payload), t_recv_ns);
+        pipeline_on_frame(s->pipeline, zmq_msg_data(&m->payload), zmq_msg_size(&m->payload),
+                          t_recv_ns);
         s->recv_ns = t_recv_ns;
     }
 }
@@ -105,8 +105,7 @@ static bool drain(struct input *in)
     unsigned n = 0;
 
     message_init(&m);
-    for (; n < DRAIN_MESSAGES && message_receive(in->socket, &m); n++)
-        dispatch(in, &m, t_recv_ns);
+    for (; n < DRAIN_MESSAGES && message_receive(in->socket, &m); n++) dispatch(in, &m, t_recv_ns);
     message_close(&m);
     return n == DRAIN_MESSAGES;
 }
@@ -194,18 +193,15 @@ void input_watch(struct input *in)
 
 /* ---- life ---- */
 
-int input_open(struct input *in, void *context, const struct stream *s,
-               struct latent_error *err)
+int input_open(struct input *in, void *context, const struct stream *s, struct latent_error *err)
 {
     const struct conf_stream *v = &s->conf->values;
     enum socket_kind kind = v->input_socket == CONF_PULL ? SOCKET_PULL : SOCKET_SUB;
-    struct socket_end end = {.bind = v->input_attach == CONF_BIND,
-                             .endpoint = v->input};
+    struct socket_end end = {.bind = v->input_attach == CONF_BIND, .endpoint = v->input};
 
     in->context = context;
     snprintf(in->endpoint, sizeof in->endpoint, "%s", v->input);
-    access_secure(s->access, ACCESS_INPUT, v->input_server_key ? s->input_server : NULL,
-                  &end);
+    access_secure(s->access, ACCESS_INPUT, v->input_server_key ? s->input_server : NULL, &end);
     in->socket = socket_open(context, kind, &end, in->bound, err);
     if (!in->socket) return err->status;
     if (monitor_open(in, context) == 0) return 0;
@@ -216,16 +212,14 @@ int input_open(struct input *in, void *context, const struct stream *s,
 
 int input_add(struct input *in, struct stream *s)
 {
-    struct stream **streams =
-        realloc(in->streams, (in->n_streams + 1) * sizeof *in->streams);
+    struct stream **streams = realloc(in->streams, (in->n_streams + 1) * sizeof *in->streams);
 
     if (!streams) return -1;
     in->streams = streams;
     in->streams[in->n_streams++] = s;
     s->input = in;
     if (s->conf->values.input_socket == CONF_SUB)
-        return zmq_setsockopt(in->socket, ZMQ_SUBSCRIBE, s->topic_bins,
-                              strlen(s->topic_bins));
+        return zmq_setsockopt(in->socket, ZMQ_SUBSCRIBE, s->topic_bins, strlen(s->topic_bins));
     return 0;
 }
 

@@ -23,8 +23,7 @@ struct input {
 };
 
 /* Open for its first stream; input_add every stream, the first too. */
-int input_open(struct input *in, void *context, const struct stream *s,
-               struct latent_error *err);
+int input_open(struct input *in, void *context, const struct stream *s, struct latent_error *err);
 int input_add(struct input *in, struct stream *s); /* 0 or -1: out of memory */
 /* Start and stop listening on the loop of the calling thread, or one that does not run
  * yet. */

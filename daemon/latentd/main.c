@@ -18,11 +18,9 @@ static const char usage[] =
     "       latentd --check CONFIG\n"
     "\n"
     "  CONFIG            configuration file; latentd --help-config describes it\n"
-    "  --check           open the models and check everything without starting; print "
-    "the\n"
+    "  --check           open the models and check everything without starting; print the\n"
     "                    configuration as it would be in force\n"
-    "  --print-config    print the configuration as it was read, without opening "
-    "models\n"
+    "  --print-config    print the configuration as it was read, without opening models\n"
     "  --help-config     every key of the configuration: meaning, values, default\n"
     "  --man             the same as a manual page (troff)\n"
     "  --help, --version\n"
@@ -30,8 +28,7 @@ static const char usage[] =
     "Prints one line that starts with READY when it decodes. SIGINT, SIGTERM and "
     "SIGHUP end it: the\n"
     "last frame of each stream carries the flag SAFE and the neutral readout.\n"
-    "Exit: 0 ended as asked; 1 a model, port or other resource cannot be had; 2 a "
-    "mistake in\n"
+    "Exit: 0 ended as asked; 1 a model, port or other resource cannot be had; 2 a mistake in\n"
     "the command line or in the configuration.\n";
 
 enum task {
@@ -47,14 +44,13 @@ enum task {
 
 static enum task parse(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"check", no_argument, NULL, TASK_CHECK},
-        {"print-config", no_argument, NULL, TASK_PRINT},
-        {"help-config", no_argument, NULL, TASK_HELP_CONFIG},
-        {"man", no_argument, NULL, TASK_MAN},
-        {"help", no_argument, NULL, TASK_HELP},
-        {"version", no_argument, NULL, TASK_VERSION},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"check", no_argument, NULL, TASK_CHECK},
+                                            {"print-config", no_argument, NULL, TASK_PRINT},
+                                            {"help-config", no_argument, NULL, TASK_HELP_CONFIG},
+                                            {"man", no_argument, NULL, TASK_MAN},
+                                            {"help", no_argument, NULL, TASK_HELP},
+                                            {"version", no_argument, NULL, TASK_VERSION},
+                                            {NULL, 0, NULL, 0}};
     enum task task = TASK_RUN;
     int option;
 
@@ -73,8 +69,7 @@ static int print_configuration(const char *path)
     struct conf conf;
     int status = conf_read(&conf, path) ? DAEMON_MISCONFIGURED : DAEMON_OK;
 
-    for (size_t i = 0; i < conf.n_problems; i++)
-        fprintf(stderr, "%s\n", conf.problems[i]);
+    for (size_t i = 0; i < conf.n_problems; i++) fprintf(stderr, "%s\n", conf.problems[i]);
     if (status == DAEMON_OK) conf_print(&conf, stdout);
     conf_free(&conf);
     return status;
@@ -99,9 +94,8 @@ static void say_ready(const struct control *c)
 
     printf("READY control=%s", c->bound);
     for (size_t i = 0; i < d->n_streams; i++)
-        printf(" %s.input=%s %s.output=%s", d->streams[i].conf->name,
-               d->streams[i].input->bound, d->streams[i].conf->name,
-               d->streams[i].output->bound);
+        printf(" %s.input=%s %s.output=%s", d->streams[i].conf->name, d->streams[i].input->bound,
+               d->streams[i].conf->name, d->streams[i].output->bound);
     printf("\n");
     fflush(stdout);
     notify_manager("READY=1");
@@ -136,8 +130,7 @@ static int run(const char *path)
         notify_manager("STOPPING=1");
         daemon_stop(&d);
     }
-    daemon_close(
-        &d); /* lingers for the SAFE frames, while control still takes signals */
+    daemon_close(&d); /* lingers for the SAFE frames, while control still takes signals */
     control_close(&control);
     if (atomic_load(&d.access.handler_failed)) status = DAEMON_FAILED;
     daemon_free(&d);

@@ -14,7 +14,6 @@ struct notes {
 };
 
 /* Also written to stderr. Beyond NOTES_MAX only there. */
-void notes_add(struct notes *notes, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void notes_add(struct notes *notes, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -7,25 +7,21 @@
 
 #include "latentd/stream.h"
 
-int output_open(struct output *o, void *context, const struct stream *s,
-                struct latent_error *err)
+int output_open(struct output *o, void *context, const struct stream *s, struct latent_error *err)
 {
     const struct conf_stream *v = &s->conf->values;
-    struct socket_end end = {.bind = v->output_attach == CONF_BIND,
-                             .endpoint = v->output};
+    struct socket_end end = {.bind = v->output_attach == CONF_BIND, .endpoint = v->output};
 
     o->context = context;
     snprintf(o->endpoint, sizeof o->endpoint, "%s", v->output);
-    access_secure(s->access, ACCESS_OUTPUT,
-                  v->output_server_key ? s->output_server : NULL, &end);
+    access_secure(s->access, ACCESS_OUTPUT, v->output_server_key ? s->output_server : NULL, &end);
     o->socket = socket_open(context, SOCKET_PUB, &end, o->bound, err);
     return o->socket ? 0 : err->status;
 }
 
 int output_send(struct output *o, const char *topic, const void *bytes, size_t n_bytes)
 {
-    if (zmq_send(o->socket, topic, strlen(topic), ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
-        return -1;
+    if (zmq_send(o->socket, topic, strlen(topic), ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) return -1;
     return zmq_send(o->socket, bytes, n_bytes, ZMQ_DONTWAIT) < 0 ? -1 : 0;
 }
 

@@ -13,8 +13,7 @@ struct output {
     char bound[SOCKET_MAX_ENDPOINT];
 };
 
-int output_open(struct output *o, void *context, const struct stream *s,
-                struct latent_error *err);
+int output_open(struct output *o, void *context, const struct stream *s, struct latent_error *err);
 /* For a pipeline: never blocks; a subscriber that is slow loses the frame and sees it
  * in pub_seq. */
 struct pipeline_sink output_sink(struct output *o);

@@ -29,8 +29,7 @@ static void fill_counts(struct record_status *b)
     b->message.counts = b->counters;
 }
 
-Latent__V1__RecordStatus *record_status_fill(struct record_status *b,
-                                             const struct stream *s)
+Latent__V1__RecordStatus *record_status_fill(struct record_status *b, const struct stream *s)
 {
     if (!recording_read(s, &b->recorder)) return NULL;
     latent__v1__record_status__init(&b->message);

@@ -16,7 +16,6 @@ struct record_status {
 };
 
 /* NULL: the stream has no record. */
-Latent__V1__RecordStatus *record_status_fill(struct record_status *b,
-                                             const struct stream *s);
+Latent__V1__RecordStatus *record_status_fill(struct record_status *b, const struct stream *s);
 
 #endif

@@ -41,23 +41,21 @@ static int open_recorder(struct stream *s, const char *path, struct latent_error
     const struct conf_stream *v = &s->conf->values;
     const struct recorder_options options = {.path = path,
                                              .sync_ns = v->record_sync_ns,
-                                             .buffer_bytes =
-                                                 (size_t)v->record_buffer_mib << 20};
+                                             .buffer_bytes = (size_t)v->record_buffer_mib << 20};
     struct recording *r = &s->recording;
 
     free(r->config);
     r->config = config_text(s);
     if (!r->config) return tool_error(err, LATENT_E_NOMEM, "out of memory");
-    return recorder_open(
-        &r->recorder, &options,
-        &(struct store_about){.stream = s->conf->name,
-                              .config = r->config,
-                              .info = &s->info,
-                              .mode = s->mode,
-                              .precision = s->precision,
-                              .decoder_id = latent_decoder_id(s->decoder),
-                              .clock_id = wire_clock_id()},
-        s->pipeline, err);
+    return recorder_open(&r->recorder, &options,
+                         &(struct store_about){.stream = s->conf->name,
+                                               .config = r->config,
+                                               .info = &s->info,
+                                               .mode = s->mode,
+                                               .precision = s->precision,
+                                               .decoder_id = latent_decoder_id(s->decoder),
+                                               .clock_id = wire_clock_id()},
+                         s->pipeline, err);
 }
 
 /* ---- of the configuration ---- */
@@ -91,8 +89,7 @@ static int tell_start(const struct stream *s, struct latent_error *err)
     recorder_read(s->recording.recorder, &status);
     if (status.state >= RECORDER_STOPPED)
         return tool_error(err, LATENT_E_IO, "%.400s", status.text);
-    return tool_error(err, 0, "%s is recorded into %.300s%s", s->conf->name,
-                      status.path,
+    return tool_error(err, 0, "%s is recorded into %.300s%s", s->conf->name, status.path,
                       status.state == RECORDER_OPENING ? "; the disk is slow" : "");
 }
 
@@ -111,8 +108,7 @@ void recording_start_configured(struct stream *s, struct notes *notes)
         recording_serve(s);
         status = tell_start(s, &err);
     }
-    if (status)
-        notes_add(notes, "stream %s is not recorded: %.180s", s->conf->name, err.text);
+    if (status) notes_add(notes, "stream %s is not recorded: %.180s", s->conf->name, err.text);
 }
 
 /* ---- of the operator ---- */
@@ -140,8 +136,7 @@ static int check_free(const struct stream *s, struct latent_error *err)
     recorder_read(s->recording.recorder, &status);
     if (recorder_is_on(s->recording.recorder))
         return tool_error(err, LATENT_E_CONFIG,
-                          "%s is being recorded into %.300s; latentctl record stop %s "
-                          "first",
+                          "%s is being recorded into %.300s; latentctl record stop %s first",
                           s->conf->name, status.path, s->conf->name);
     return 0;
 }
@@ -154,8 +149,7 @@ static int clear_last(struct stream *s, struct latent_error *err)
     let_go(s);
     if (!recorder_wait_end(r->recorder, MOMENT_NS))
         return tool_error(err, LATENT_E_IO,
-                          "the last record of %s is still being closed; try again",
-                          s->conf->name);
+                          "the last record of %s is still being closed; try again", s->conf->name);
     recorder_close(r->recorder, 0);
     *r = (struct recording){.config = r->config};
     return 0;
@@ -166,17 +160,15 @@ static int check_path(char *path, struct latent_error *err)
     struct stat found;
 
     if (path[0] != '/')
-        return tool_error(err, LATENT_E_CONFIG,
-                          "record '%.300s': expected a path from the root on", path);
+        return tool_error(err, LATENT_E_CONFIG, "record '%.300s': expected a path from the root on",
+                          path);
     if (lstat(path, &found) == 0)
         return tool_error(err, LATENT_E_CONFIG,
-                          "record %.300s: the file exists; a record never replaces one",
-                          path);
+                          "record %.300s: the file exists; a record never replaces one", path);
     return record_path_resolve(path, MAX_PATH, err);
 }
 
-int recording_start(struct stream *s, const char *path, bool dry_run,
-                    struct latent_error *err)
+int recording_start(struct stream *s, const char *path, bool dry_run, struct latent_error *err)
 {
     char whole[MAX_PATH];
     int status = check_free(s, err);
@@ -184,8 +176,7 @@ int recording_start(struct stream *s, const char *path, bool dry_run,
     if (!status) status = record_path(path, time(NULL), whole, sizeof whole, err);
     if (!status) status = check_path(whole, err);
     if (!status && dry_run)
-        return tool_error(err, 0, "%s would be recorded into %.300s", s->conf->name,
-                          whole);
+        return tool_error(err, 0, "%s would be recorded into %.300s", s->conf->name, whole);
     if (!status) status = clear_last(s, err);
     if (!status) status = open_recorder(s, whole, err);
     if (status) return status;
@@ -201,8 +192,7 @@ int recording_stop(struct stream *s, bool dry_run, struct latent_error *err)
     bool has_ended;
 
     if (!recorder || !recorder_is_on(recorder))
-        return tool_error(err, LATENT_E_CONFIG, "%s is not being recorded",
-                          s->conf->name);
+        return tool_error(err, LATENT_E_CONFIG, "%s is not being recorded", s->conf->name);
     if (dry_run) return tool_error(err, 0, "the record of %s would end", s->conf->name);
     let_go(s);
     has_ended = recorder_wait_end(recorder, MOMENT_NS);
@@ -228,8 +218,7 @@ void recording_serve(struct stream *s)
     struct recorder *wanted = atomic_load(&r->wanted);
 
     if (wanted != r->tapped)
-        pipeline_set_tap(s->pipeline,
-                         wanted ? recorder_tap(wanted) : (struct line_tap){0});
+        pipeline_set_tap(s->pipeline, wanted ? recorder_tap(wanted) : (struct line_tap){0});
     r->tapped = wanted;
     if (unwanted) recorder_detached(unwanted);
 }
@@ -245,8 +234,7 @@ bool recording_close(struct stream *s)
     if (!recorder_close(r->recorder, END_NS)) {
         fprintf(
             stderr,
-            "latentd: %s: the disk does not take the end of the record; it is whole "
-            "up to there\n",
+            "latentd: %s: the disk does not take the end of the record; it is whole up to there\n",
             s->conf->name);
         return false;
     }

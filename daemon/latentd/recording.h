@@ -30,8 +30,7 @@ void recording_start_configured(struct stream *s, struct notes *notes);
 
 /* By the operator; dry_run: only look. 0, or negative; the text says how it went. Waits
  * for the disk a moment at most. */
-int recording_start(struct stream *s, const char *path, bool dry_run,
-                    struct latent_error *err);
+int recording_start(struct stream *s, const char *path, bool dry_run, struct latent_error *err);
 int recording_stop(struct stream *s, bool dry_run, struct latent_error *err);
 /* false: there is no record to tell of. */
 bool recording_read(const struct stream *s, struct recorder_status *out);

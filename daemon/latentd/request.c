@@ -29,8 +29,8 @@ struct answer {
     char text[TEXT_BYTES];
 };
 
-__attribute__((format(printf, 3, 4))) static void
-say(struct answer *a, enum request_code code, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void say(struct answer *a, enum request_code code,
+                                                      const char *format, ...)
 {
     va_list args;
 
@@ -42,8 +42,8 @@ say(struct answer *a, enum request_code code, const char *format, ...)
 
 /* ---- operations ---- */
 
-typedef void operation_fn(struct daemon *d, const Latent__V1__Request *request,
-                          struct stream *s, struct answer *a);
+typedef void operation_fn(struct daemon *d, const Latent__V1__Request *request, struct stream *s,
+                          struct answer *a);
 
 static void give_status(struct daemon *d, struct stream *only, struct answer *a)
 {
@@ -53,23 +53,23 @@ static void give_status(struct daemon *d, struct stream *only, struct answer *a)
         a->reply.status = &a->status.message;
 }
 
-static void on_status(struct daemon *d, const Latent__V1__Request *request,
-                      struct stream *s, struct answer *a)
+static void on_status(struct daemon *d, const Latent__V1__Request *request, struct stream *s,
+                      struct answer *a)
 {
     (void)request;
     (void)s;
     give_status(d, NULL, a);
 }
 
-static void on_model(struct daemon *d, const Latent__V1__Request *request,
-                     struct stream *s, struct answer *a)
+static void on_model(struct daemon *d, const Latent__V1__Request *request, struct stream *s,
+                     struct answer *a)
 {
     (void)request;
     give_status(d, s, a);
 }
 
-static void on_reset(struct daemon *d, const Latent__V1__Request *request,
-                     struct stream *s, struct answer *a)
+static void on_reset(struct daemon *d, const Latent__V1__Request *request, struct stream *s,
+                     struct answer *a)
 {
     if (request->dry_run) {
         say(a, REQUEST_DONE, "%s would be reset before its next bin", s->conf->name);
@@ -80,8 +80,8 @@ static void on_reset(struct daemon *d, const Latent__V1__Request *request,
     say(a, REQUEST_DONE, "%s is reset before its next bin", s->conf->name);
 }
 
-static void on_safe(struct daemon *d, const Latent__V1__Request *request,
-                    struct stream *s, struct answer *a)
+static void on_safe(struct daemon *d, const Latent__V1__Request *request, struct stream *s,
+                    struct answer *a)
 {
     bool on = request->operation == LATENT__V1__OPERATION__SAFE_ON;
     const char *what = on ? "SAFE" : "no longer held in SAFE";
@@ -95,8 +95,8 @@ static void on_safe(struct daemon *d, const Latent__V1__Request *request,
     say(a, REQUEST_DONE, "%s is %s", s->conf->name, what);
 }
 
-static void on_record_start(struct daemon *d, const Latent__V1__Request *request,
-                            struct stream *s, struct answer *a)
+static void on_record_start(struct daemon *d, const Latent__V1__Request *request, struct stream *s,
+                            struct answer *a)
 {
     struct latent_error err = {0};
     int status = recording_start(s, request->path, request->dry_run, &err);
@@ -105,8 +105,8 @@ static void on_record_start(struct daemon *d, const Latent__V1__Request *request
     say(a, status ? REQUEST_REFUSED : REQUEST_DONE, "%s", err.text);
 }
 
-static void on_record_stop(struct daemon *d, const Latent__V1__Request *request,
-                           struct stream *s, struct answer *a)
+static void on_record_stop(struct daemon *d, const Latent__V1__Request *request, struct stream *s,
+                           struct answer *a)
 {
     struct latent_error err = {0};
     int status = recording_stop(s, request->dry_run, &err);
@@ -146,8 +146,7 @@ static void explain_stream(struct daemon *d, const char *name, struct answer *a)
     }
     nearest = word_nearest(name, known);
     used = strlen(a->text);
-    if (nearest)
-        snprintf(a->text + used, sizeof a->text - used, "; nearest: %s", nearest);
+    if (nearest) snprintf(a->text + used, sizeof a->text - used, "; nearest: %s", nearest);
     free(known);
 }
 
@@ -158,12 +157,11 @@ static void run(struct daemon *d, bool may_change, const Latent__V1__Request *re
     unsigned operation = (unsigned)request->operation;
 
     if (operation >= N_OPERATIONS || !operations[operation].run)
-        say(a, REQUEST_UNKNOWN_OPERATION,
-            "operation %u is not known to this version of latentd", operation);
+        say(a, REQUEST_UNKNOWN_OPERATION, "operation %u is not known to this version of latentd",
+            operation);
     else if (!may_change && !operations[operation].only_tells)
         say(a, REQUEST_REFUSED,
-            "this key may look, not change: it lacks the role operator in its [client "
-            "NAME]");
+            "this key may look, not change: it lacks the role operator in its [client NAME]");
     else if (operations[operation].needs_stream && !s)
         explain_stream(d, request->stream, a);
     else
@@ -181,11 +179,10 @@ static void *pack(struct answer *a, size_t *n_reply)
     return bytes;
 }
 
-void *request_answer(struct daemon *d, bool may_change, const void *bytes,
-                     size_t n_bytes, size_t *n_reply)
+void *request_answer(struct daemon *d, bool may_change, const void *bytes, size_t n_bytes,
+                     size_t *n_reply)
 {
-    Latent__V1__Request *request =
-        bytes ? latent__v1__request__unpack(NULL, n_bytes, bytes) : NULL;
+    Latent__V1__Request *request = bytes ? latent__v1__request__unpack(NULL, n_bytes, bytes) : NULL;
     struct answer a = {.reply = LATENT__V1__REPLY__INIT};
     void *reply;
 

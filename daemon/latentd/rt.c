@@ -25,8 +25,7 @@
 #else
 #define STACK_BYTES (256u << 10)
 #endif
-#define STACK_TOUCHED                                                                  \
-    (160u << 10) /* more than libuv's, libzmq's and our own frames take */
+#define STACK_TOUCHED (160u << 10) /* more than libuv's, libzmq's and our own frames take */
 
 /* libzmq allocates and frees for each message, on both sides of its own threads.
  * mimalloc does so without a lock (with glibc's heap the data thread waits for libzmq's
@@ -97,10 +96,8 @@ void rt_wish_check(struct rt_wish *wish, const char *who, struct notes *notes)
     }
     error = wish->cpu == RT_ANY_CPU ? 0 : try_cpu(wish->cpu);
     if (error) {
-        notes_add(
-            notes,
-            "%s: CPU %u is refused (%s): on any CPU; nproc says how many there are",
-            who, wish->cpu, strerror(error));
+        notes_add(notes, "%s: CPU %u is refused (%s): on any CPU; nproc says how many there are",
+                  who, wish->cpu, strerror(error));
         wish->cpu = RT_ANY_CPU;
     }
 }
@@ -119,8 +116,7 @@ void rt_wish_context(const struct rt_wish *wish, void *context)
         set_context(context, ZMQ_THREAD_SCHED_POLICY, SCHED_FIFO);
         set_context(context, ZMQ_THREAD_PRIORITY, wish->priority);
     }
-    if (wish->cpu != RT_ANY_CPU)
-        set_context(context, ZMQ_THREAD_AFFINITY_CPU_ADD, wish->cpu);
+    if (wish->cpu != RT_ANY_CPU) set_context(context, ZMQ_THREAD_AFFINITY_CPU_ADD, wish->cpu);
 }
 
 static void set_attributes(pthread_attr_t *attributes, const struct rt_wish *wish)
@@ -148,8 +144,7 @@ static bool may_lock_any_amount(void)
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY)
-        return true;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY) return true;
     if (syscall(SYS_capget, &header, data)) return false;
     return (data[0].effective & 1u << CAP_IPC_LOCK) != 0;
 }

@@ -10,8 +10,7 @@
 
 #define RT_ANY_CPU UINT32_MAX
 
-/* What the configuration asks for some threads. Zero priority: the ordinary scheduler.
- */
+/* What the configuration asks for some threads. Zero priority: the ordinary scheduler. */
 struct rt_wish {
     uint32_t priority; /* of SCHED_FIFO, 1 to 99 */
     uint32_t cpu;      /* the only one to run on, or RT_ANY_CPU */
@@ -29,8 +28,7 @@ void rt_raise_files(struct notes *notes);
 /* Keep every page that is in use, now or later, out of swap. Call when start-up has
  * taken its memory. */
 void rt_lock_memory(struct notes *notes);
-/* Keep the heap's memory instead of giving it back and asking for it again. Call first.
- */
+/* Keep the heap's memory instead of giving it back and asking for it again. Call first. */
 void rt_keep_heap(void);
 
 /* Start a data thread: small stack, no signals, named, as the checked wish says. 0 or

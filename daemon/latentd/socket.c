@@ -17,8 +17,7 @@
  * 20 ms: a source that bursts after a stall of that length loses nothing, and what
  * waited longer is of no use to a closed loop. A consumer may stall as long before its
  * frames are dropped. Input lingers not at all, output long enough for the SAFE frame
- * to leave. No heartbeats: on a receiving socket at its mark libzmq 4.3.4 would abort.
- */
+ * to leave. No heartbeats: on a receiving socket at its mark libzmq 4.3.4 would abort. */
 #define QUEUE_MESSAGES 1000
 #define CONTROL_QUEUE_MESSAGES 16
 #define CONTROL_MAX_BYTES 65536
@@ -34,8 +33,7 @@ static const struct {
     [SOCKET_SUB] = {ZMQ_SUB, QUEUE_MESSAGES, 0, SOCKET_MAX_BYTES},
     [SOCKET_PULL] = {ZMQ_PULL, QUEUE_MESSAGES, 0, SOCKET_MAX_BYTES},
     [SOCKET_PUB] = {ZMQ_PUB, QUEUE_MESSAGES, LINGER_MS, SOCKET_MAX_BYTES},
-    [SOCKET_CONTROL] = {ZMQ_ROUTER, CONTROL_QUEUE_MESSAGES, LINGER_MS,
-                        CONTROL_MAX_BYTES},
+    [SOCKET_CONTROL] = {ZMQ_ROUTER, CONTROL_QUEUE_MESSAGES, LINGER_MS, CONTROL_MAX_BYTES},
 };
 
 static void set_int(void *socket, int option, int value)
@@ -67,8 +65,7 @@ static bool somebody_listens(const char *endpoint)
     bool answered;
     int fd;
 
-    if (strncmp(endpoint, "ipc://", strlen("ipc://")) != 0 || *path == '@')
-        return false;
+    if (strncmp(endpoint, "ipc://", strlen("ipc://")) != 0 || *path == '@') return false;
     if (strlen(path) >= sizeof address.sun_path) return false;
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -88,8 +85,7 @@ static const char *advice(int error)
     case EACCES:
         return "no permission: choose another endpoint, or start as another user";
     default:
-        return "expected tcp://ADDRESS:PORT with an address of this machine, or "
-               "ipc://PATH";
+        return "expected tcp://ADDRESS:PORT with an address of this machine, or ipc://PATH";
     }
 }
 
@@ -110,8 +106,7 @@ static int attach(void *socket, const struct socket_end *end, struct latent_erro
         error = errno;
     if (error == 0) return 0;
     return tool_error(err, LATENT_E_IO, "%s: cannot %s: %s; %s", end->endpoint,
-                      end->bind ? "bind" : "connect", zmq_strerror(error),
-                      advice(error));
+                      end->bind ? "bind" : "connect", zmq_strerror(error), advice(error));
 }
 
 /* Keys before the endpoint: no peer may ever see the socket without them. */
@@ -134,8 +129,7 @@ void *socket_open(void *context, enum socket_kind kind, const struct socket_end 
     assert(kind < SOCKET_N_KINDS);
     socket = zmq_socket(context, kinds[kind].type);
     if (!socket) {
-        tool_error(err, LATENT_E_IO, "%s: no socket: %s", end->endpoint,
-                   zmq_strerror(errno));
+        tool_error(err, LATENT_E_IO, "%s: no socket: %s", end->endpoint, zmq_strerror(errno));
         return NULL;
     }
     if (prepare(socket, kind, end, err)) {

@@ -1,5 +1,4 @@
-/* ZeroMQ sockets with every option set that keeps a bad peer from hurting the daemon.
- */
+/* ZeroMQ sockets with every option set that keeps a bad peer from hurting the daemon. */
 #ifndef LATENTD_SOCKET_H
 #define LATENTD_SOCKET_H
 
@@ -13,13 +12,7 @@
 
 struct key_pair;
 
-enum socket_kind {
-    SOCKET_SUB,
-    SOCKET_PULL,
-    SOCKET_PUB,
-    SOCKET_CONTROL,
-    SOCKET_N_KINDS
-};
+enum socket_kind { SOCKET_SUB, SOCKET_PULL, SOCKET_PUB, SOCKET_CONTROL, SOCKET_N_KINDS };
 
 /* Where a socket is attached, and how. */
 struct socket_end {

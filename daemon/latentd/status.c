@@ -47,8 +47,7 @@ static void fill_counters(struct stream_box *b, const struct ledger_values *v)
 }
 
 /* A group of counters is a stretch of the array. */
-static size_t group(struct stream_box *b, enum ledger_group g,
-                    Latent__V1__Counter ***out)
+static size_t group(struct stream_box *b, enum ledger_group g, Latent__V1__Counter ***out)
 {
     enum counter first = ledger_group_first(g);
 
@@ -120,8 +119,7 @@ static int fill_streams(struct status *st, struct daemon *d, struct stream *only
     if (!st->boxes || !st->streams) return -1;
     for (size_t i = 0; i < n; i++) {
         st->n_boxes = i + 1;
-        if (fill_stream(&st->boxes[i], only ? only : &d->streams[i], only != NULL))
-            return -1;
+        if (fill_stream(&st->boxes[i], only ? only : &d->streams[i], only != NULL)) return -1;
         st->streams[i] = &st->boxes[i].status;
     }
     st->message.n_streams = n;
@@ -167,13 +165,12 @@ static int fill_inputs(struct status *st, struct daemon *d)
 
 /* ---- keys ---- */
 
-static void fill_key(struct status *st, size_t i, enum access_door door,
-                     const char *what, uint64_t value)
+static void fill_key(struct status *st, size_t i, enum access_door door, const char *what,
+                     uint64_t value)
 {
     Latent__V1__Counter *c = &st->key_counter[i];
 
-    snprintf(st->key_name[i], sizeof st->key_name[i], "%s.%s", access_door_name(door),
-             what);
+    snprintf(st->key_name[i], sizeof st->key_name[i], "%s.%s", access_door_name(door), what);
     latent__v1__counter__init(c);
     c->name = st->key_name[i];
     c->value = value;

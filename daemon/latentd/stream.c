@@ -19,8 +19,8 @@
 /* ---- what the configuration asks of the model ---- */
 
 /* Is the word in the list? If not, say what is. listed: NULL-terminated. */
-static bool check_listed(struct conf *c, const struct conf_stream_section *section,
-                         const char *key, const char *word, const char *const *listed)
+static bool check_listed(struct conf *c, const struct conf_stream_section *section, const char *key,
+                         const char *word, const char *const *listed)
 {
     const char *nearest = word_nearest(word, listed);
     char allowed[CONF_MAX_VALUE] = "";
@@ -29,12 +29,11 @@ static bool check_listed(struct conf *c, const struct conf_stream_section *secti
     for (const char *const *l = listed; *l; l++) {
         if (strcmp(*l, word) == 0) return true;
         if (used >= sizeof allowed) continue;
-        used += (size_t)snprintf(allowed + used, sizeof allowed - used, "%s%s",
-                                 used ? ", " : "", *l);
+        used +=
+            (size_t)snprintf(allowed + used, sizeof allowed - used, "%s%s", used ? ", " : "", *l);
     }
-    conf_stream_problem(c, section, key,
-                        "the model file has no '%s'; it allows: %s%s%s", word, allowed,
-                        nearest ? "; nearest: " : "", nearest ? nearest : "");
+    conf_stream_problem(c, section, key, "the model file has no '%s'; it allows: %s%s%s", word,
+                        allowed, nearest ? "; nearest: " : "", nearest ? nearest : "");
     return false;
 }
 
@@ -48,8 +47,7 @@ static bool check_mode(struct stream *s, struct conf *c)
         if (!s->info.modes[i].offline) online[n++] = s->info.modes[i].name;
     online[n] = NULL;
     if (n == 0) {
-        conf_stream_problem(c, s->conf, "model",
-                            "%s decodes whole trials only; use latent-decode",
+        conf_stream_problem(c, s->conf, "model", "%s decodes whole trials only; use latent-decode",
                             s->conf->values.model);
         return false;
     }
@@ -85,8 +83,7 @@ static bool check_outputs(struct stream *s, struct conf *c)
         if (groups[i].n > 0 && (asked || s->conf->values.outputs == 0))
             s->groups |= groups[i].group;
         if (!asked || groups[i].n > 0) continue;
-        conf_stream_problem(c, s->conf, "outputs", "the model gives no %s",
-                            groups[i].name);
+        conf_stream_problem(c, s->conf, "outputs", "the model gives no %s", groups[i].name);
         good = false;
     }
     return good;
@@ -95,11 +92,10 @@ static bool check_outputs(struct stream *s, struct conf *c)
 static bool check_mean(struct stream *s, struct conf *c)
 {
     if (s->conf->values.on_gap != ON_GAP_MEAN || s->info.channel_mean) return true;
-    conf_stream_problem(
-        c, s->conf, "on-gap",
-        "mean needs the training mean of each channel; export the model "
-        "with \"channels\": {\"mean\"}, or choose another of: predict, "
-        "zero, hold-input, reset");
+    conf_stream_problem(c, s->conf, "on-gap",
+                        "mean needs the training mean of each channel; export the model "
+                        "with \"channels\": {\"mean\"}, or choose another of: predict, "
+                        "zero, hold-input, reset");
     return false;
 }
 
@@ -152,8 +148,7 @@ static int open_decoder(struct stream *s, struct conf *c)
 
     if (status == LATENT_E_UNSUPPORTED)
         conf_stream_problem(c, s->conf,
-                            s->conf->values.on_gap == ON_GAP_PREDICT ? "on-gap"
-                                                                     : "on-missing",
+                            s->conf->values.on_gap == ON_GAP_PREDICT ? "on-gap" : "on-missing",
                             "%s", err.text);
     else if (status)
         conf_stream_problem(c, s->conf, "model", "%s", err.text);
@@ -171,14 +166,13 @@ static bool check_lease(struct stream *s, struct conf *c)
                         "%.12g is too short for bins of %.12g ms: with safe-ramp-ms = "
                         "%.12g it must be at least %.12g",
                         (double)v->lease_ns / 1e6, (double)bin_ns / 1e6,
-                        (double)v->safe_ramp_ns / 1e6,
-                        (double)(v->safe_ramp_ns + bin_ns) / 1e6);
+                        (double)v->safe_ramp_ns / 1e6, (double)(v->safe_ramp_ns + bin_ns) / 1e6);
     return false;
 }
 
 /* path NULL: latentd does not connect there, or in plaintext. */
-static int read_server_key(struct stream *s, struct conf *c, const char *name,
-                           const char *path, uint8_t key[KEY_BYTES])
+static int read_server_key(struct stream *s, struct conf *c, const char *name, const char *path,
+                           uint8_t key[KEY_BYTES])
 {
     struct latent_error err = {0};
     char *whole;
@@ -195,10 +189,8 @@ static int read_server_key(struct stream *s, struct conf *c, const char *name,
 static int read_server_keys(struct stream *s, struct conf *c)
 {
     const struct conf_stream *v = &s->conf->values;
-    int input =
-        read_server_key(s, c, "input-server-key", v->input_server_key, s->input_server);
-    int output = read_server_key(s, c, "output-server-key", v->output_server_key,
-                                 s->output_server);
+    int input = read_server_key(s, c, "input-server-key", v->input_server_key, s->input_server);
+    int output = read_server_key(s, c, "output-server-key", v->output_server_key, s->output_server);
 
     return input ? input : output;
 }
@@ -259,20 +251,18 @@ static void admission_run(struct stream *s, const float *counts, struct admissio
 }
 
 /* false: it is refused. */
-static bool judge_admission(const struct stream *s, const struct admission *a,
-                            struct notes *notes)
+static bool judge_admission(const struct stream *s, const struct admission *a, struct notes *notes)
 {
     uint64_t budget_ns = s->conf->values.budget_ns;
     bool refuses = s->conf->values.admission == CONF_ADMISSION_REFUSE;
 
     if (a->status)
-        notes_add(notes, "stream %s: decoding silence failed at bin %u: %s",
-                  s->conf->name, (unsigned)a->n_steps - 1, latent_strerror(a->status));
+        notes_add(notes, "stream %s: decoding silence failed at bin %u: %s", s->conf->name,
+                  (unsigned)a->n_steps - 1, latent_strerror(a->status));
     if (a->longest_ns > budget_ns)
         notes_add(
             notes,
-            "stream %s: the slowest of %u trial steps took %.3f ms, its budget is "
-            "%.3f ms: %s",
+            "stream %s: the slowest of %u trial steps took %.3f ms, its budget is %.3f ms: %s",
             s->conf->name, (unsigned)a->n_steps, (double)a->longest_ns / 1e6,
             (double)budget_ns / 1e6,
             refuses ? "refused (admission = refuse)" : "expect frames with LATE");
@@ -303,14 +293,12 @@ enum stream_admission stream_admit(struct stream *s, struct notes *notes)
 
 int stream_attach(struct stream *s, struct output *output, struct pipeline_sink sink)
 {
-    const struct pipeline_options options =
-        setup_line(s->conf, &s->info, wire_clock_id());
+    const struct pipeline_options options = setup_line(s->conf, &s->info, wire_clock_id());
 
     s->output = output;
     s->info_payload = info_pack(s, &s->n_info_payload);
     if (!s->info_payload) return -1;
-    if (pipeline_new(&s->pipeline, s->decoder, &s->info, &options, clock_monotonic(),
-                     sink))
+    if (pipeline_new(&s->pipeline, s->decoder, &s->info, &options, clock_monotonic(), sink))
         return -1;
     return 0;
 }

@@ -18,8 +18,7 @@
 
 #define ENDPOINT "inproc://zeromq.zap.01"
 #define VERSION "1.0"
-#define MAX_PART                                                                       \
-    256 /* an identity has at most 255 bytes, a domain and an address less */
+#define MAX_PART 256 /* an identity has at most 255 bytes, a domain and an address less */
 /* Whoever is refused may come again as often as he likes. */
 #define LOG_PERIOD_NS UINT64_C(10000000000)
 
@@ -79,8 +78,8 @@ static bool part_is(const struct request *r, enum part part, const char *text)
 
 /* ---- judging ---- */
 
-static enum verdict judge(const struct access *a, const struct request *r,
-                          enum access_door *door, const struct access_client **client)
+static enum verdict judge(const struct access *a, const struct request *r, enum access_door *door,
+                          const struct access_client **client)
 {
     *client = NULL;
     *door = ACCESS_N_DOORS;
@@ -97,9 +96,8 @@ static enum verdict judge(const struct access *a, const struct request *r,
 static void count(struct access *a, enum access_door door, enum verdict verdict)
 {
     if (door == ACCESS_N_DOORS) return;
-    atomic_fetch_add_explicit(verdict == ACCEPTED ? &a->n_accepted[door]
-                                                  : &a->n_refused[door],
-                              1, memory_order_relaxed);
+    atomic_fetch_add_explicit(verdict == ACCEPTED ? &a->n_accepted[door] : &a->n_refused[door], 1,
+                              memory_order_relaxed);
 }
 
 /* ---- telling ---- */
@@ -107,8 +105,7 @@ static void count(struct access *a, enum access_door door, enum verdict verdict)
 static void tell(struct zap *z, const struct request *r, enum access_door door,
                  enum verdict verdict, const struct access_client *client)
 {
-    static const char *const reasons[] = {[UNREADABLE] =
-                                              "the request for it cannot be read",
+    static const char *const reasons[] = {[UNREADABLE] = "the request for it cannot be read",
                                           [UNKNOWN_KEY] = "no [client NAME] has it",
                                           [WRONG_ROLE] = "its roles do not allow it"};
     uint64_t now_ns = clock_now_ns();
@@ -132,17 +129,15 @@ static void tell(struct zap *z, const struct request *r, enum access_door door,
 /* ---- answering ---- */
 
 /* The name of the client goes with each of its messages, as their "User-Id". */
-static int reply(void *socket, const struct request *r,
-                 const struct access_client *client)
+static int reply(void *socket, const struct request *r, const struct access_client *client)
 {
     const char *name = client ? client->name : "";
     const struct {
         const void *bytes;
         size_t n;
-    } parts[] = {
-        {VERSION, strlen(VERSION)},  {r->bytes[PART_ID], r->n[PART_ID]},
-        {client ? "200" : "400", 3}, {client ? "OK" : "no access", client ? 2 : 9},
-        {name, strlen(name)},        {"", 0}};
+    } parts[] = {{VERSION, strlen(VERSION)},  {r->bytes[PART_ID], r->n[PART_ID]},
+                 {client ? "200" : "400", 3}, {client ? "OK" : "no access", client ? 2 : 9},
+                 {name, strlen(name)},        {"", 0}};
     const size_t n_parts = sizeof parts / sizeof parts[0];
 
     for (size_t i = 0; i < n_parts; i++)
@@ -210,19 +205,16 @@ static int open_socket(struct zap *z, void *context)
     return zmq_bind(z->socket, ENDPOINT);
 }
 
-int zap_open(struct zap *z, void *context, struct access *access,
-             struct latent_error *err)
+int zap_open(struct zap *z, void *context, struct access *access, struct latent_error *err)
 {
     const struct rt_wish no_wish = {.cpu = RT_ANY_CPU};
     int status;
 
     *z = (struct zap){.access = access, .stop_fd = eventfd(0, EFD_CLOEXEC)};
     if (z->stop_fd < 0 || open_socket(z, context))
-        return tool_error(err, LATENT_E_IO, "no handler for keys: %s",
-                          zmq_strerror(errno));
+        return tool_error(err, LATENT_E_IO, "no handler for keys: %s", zmq_strerror(errno));
     status = rt_thread_start(&z->thread, "zap", &no_wish, run, z);
-    if (status)
-        return tool_error(err, LATENT_E_IO, "no thread for keys: %s", strerror(status));
+    if (status) return tool_error(err, LATENT_E_IO, "no thread for keys: %s", strerror(status));
     z->is_running = true;
     return 0;
 }

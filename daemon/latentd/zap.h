@@ -22,8 +22,7 @@ struct zap {
 };
 
 /* 0, or negative and a text. zap_close is due in both cases. */
-int zap_open(struct zap *z, void *context, struct access *access,
-             struct latent_error *err);
+int zap_open(struct zap *z, void *context, struct access *access, struct latent_error *err);
 /* Zeroed, or opened. */
 void zap_close(struct zap *z);
 

@@ -27,8 +27,7 @@ static void account_bin_in(struct pipeline *p, enum counter outcome)
     ledger_add(&p->ledger, outcome, 1);
 }
 
-void account_dropped(struct pipeline *p, enum counter outcome, uint64_t epoch,
-                     uint64_t seq)
+void account_dropped(struct pipeline *p, enum counter outcome, uint64_t epoch, uint64_t seq)
 {
     ledger_open(&p->ledger);
     account_bin_in(p, outcome);
@@ -65,16 +64,12 @@ static void tell_frame(struct pipeline *p, const struct passage *b, enum counter
     tell(p, b->outcome, b->frame.epoch, b->frame.seq);
 }
 
-static enum pipeline_state state_after(const struct pipeline *p,
-                                       const struct passage *b)
+static enum pipeline_state state_after(const struct pipeline *p, const struct passage *b)
 {
     static const enum pipeline_state safe[SAFE_N_REASONS] = {
-        [SAFE_LEASE] = PIPELINE_SAFE_LEASE,
-        [SAFE_MISSING] = PIPELINE_SAFE_MISSING,
-        [SAFE_LATE] = PIPELINE_SAFE_LATE,
-        [SAFE_OUTPUT] = PIPELINE_FAILED,
-        [SAFE_OPERATOR] = PIPELINE_SAFE_OPERATOR,
-        [SAFE_STOP] = PIPELINE_STOPPING,
+        [SAFE_LEASE] = PIPELINE_SAFE_LEASE,       [SAFE_MISSING] = PIPELINE_SAFE_MISSING,
+        [SAFE_LATE] = PIPELINE_SAFE_LATE,         [SAFE_OUTPUT] = PIPELINE_FAILED,
+        [SAFE_OPERATOR] = PIPELINE_SAFE_OPERATOR, [SAFE_STOP] = PIPELINE_STOPPING,
     };
 
     if (p->state.safe.on) return safe[p->state.safe.reason];

@@ -7,8 +7,7 @@
 
 void account_message(struct pipeline *p, enum wire_refusal refusal);
 /* A bin that is not decoded. */
-void account_dropped(struct pipeline *p, enum counter outcome, uint64_t epoch,
-                     uint64_t seq);
+void account_dropped(struct pipeline *p, enum counter outcome, uint64_t epoch, uint64_t seq);
 /* The running balances of the sequence. */
 void account_sequence(struct pipeline *p);
 void account_reset(struct pipeline *p);

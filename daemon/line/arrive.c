@@ -5,8 +5,8 @@
 #include "line/decode.h"
 #include "line/silence.h"
 
-static struct passage passage_of(const struct pipeline *p, const struct wire_bins *bins,
-                                 size_t i, uint64_t t_recv_ns)
+static struct passage passage_of(const struct pipeline *p, const struct wire_bins *bins, size_t i,
+                                 uint64_t t_recv_ns)
 {
     struct passage b = {.received = true, .t_arrived_ns = t_recv_ns};
     struct wire_bin bin;
@@ -21,8 +21,7 @@ static struct passage passage_of(const struct pipeline *p, const struct wire_bin
     return b;
 }
 
-static void drop(struct pipeline *p, const struct sequence_verdict *v,
-                 uint64_t t_recv_ns)
+static void drop(struct pipeline *p, const struct sequence_verdict *v, uint64_t t_recv_ns)
 {
     static const enum counter outcome[] = {
         [SEQUENCE_DUPLICATE] = BINS_DUPLICATE,
@@ -37,8 +36,7 @@ static void drop(struct pipeline *p, const struct sequence_verdict *v,
 }
 
 /* The order of the checks is the contract's: shape, then sequence, then values. */
-static void on_bin(struct pipeline *p, const struct wire_bins *bins, size_t i,
-                   uint64_t t_recv_ns)
+static void on_bin(struct pipeline *p, const struct wire_bins *bins, size_t i, uint64_t t_recv_ns)
 {
     enum wire_refusal refusal = wire_bin_counts(bins, i, p->counts);
     struct passage b = passage_of(p, bins, i, t_recv_ns);
@@ -73,8 +71,8 @@ static bool wraps(const struct pipeline *p, const struct wire_bins *bins)
            __builtin_add_overflow(bins->t_source_ns, bins->n_bins * p->bin_ns, &last);
 }
 
-static enum wire_refusal message_check(struct pipeline *p, const void *payload,
-                                       size_t n_bytes, struct wire_bins *bins)
+static enum wire_refusal message_check(struct pipeline *p, const void *payload, size_t n_bytes,
+                                       struct wire_bins *bins)
 {
     enum wire_refusal refusal;
 
@@ -86,8 +84,7 @@ static enum wire_refusal message_check(struct pipeline *p, const void *payload,
     return wraps(p, bins) ? WIRE_REFUSED_SEQUENCE : WIRE_OK;
 }
 
-void arrive_message(struct pipeline *p, const void *payload, size_t n_bytes,
-                    uint64_t t_recv_ns)
+void arrive_message(struct pipeline *p, const void *payload, size_t n_bytes, uint64_t t_recv_ns)
 {
     struct wire_bins bins;
     enum wire_refusal refusal = message_check(p, payload, n_bytes, &bins);

@@ -59,8 +59,7 @@ static void fill_one(struct pipeline *p, struct passage *b, enum line_on_gap how
     account_made(p, b, made_as);
 }
 
-void decode_prepare(struct pipeline *p, const struct sequence_verdict *v,
-                    uint64_t t_recv_ns)
+void decode_prepare(struct pipeline *p, const struct sequence_verdict *v, uint64_t t_recv_ns)
 {
     if (v->reset) decode_reset(p);
     for (uint64_t i = v->n_fill; i > 0; i--) {

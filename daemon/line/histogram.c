@@ -45,8 +45,7 @@ void histogram_add(struct histogram *h, uint64_t ns)
 }
 
 /* The value that per_mille of all n values are at most, rounded up. */
-static uint64_t quantile(const uint64_t *bucket, uint64_t n, unsigned per_mille,
-                         uint64_t max_ns)
+static uint64_t quantile(const uint64_t *bucket, uint64_t n, unsigned per_mille, uint64_t max_ns)
 {
     uint64_t rank = (n * per_mille + 999) / 1000, seen = bucket[0];
     unsigned index = 0;

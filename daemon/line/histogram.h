@@ -7,9 +7,7 @@
 #include <stdint.h>
 
 #define HISTOGRAM_N_BUCKETS 1152
-#define HISTOGRAM_MAX_NS                                                               \
-    ((1ull << 40) - 1) /* 18 minutes; longer ones count as this                        \
-                        */
+#define HISTOGRAM_MAX_NS ((1ull << 40) - 1) /* 18 minutes; longer ones count as this */
 
 struct histogram {
     _Atomic uint64_t max_ns; /* exact */

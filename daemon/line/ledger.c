@@ -135,8 +135,7 @@ static uint64_t sum_of_others(const struct ledger_values *v, enum ledger_group g
 {
     uint64_t sum = 0;
 
-    for (enum counter c = groups[group].first + 1; c < groups[group].end; c++)
-        sum += v->value[c];
+    for (enum counter c = groups[group].first + 1; c < groups[group].end; c++) sum += v->value[c];
     return sum;
 }
 
@@ -150,20 +149,18 @@ bool ledger_balanced(const struct ledger_values *v, enum ledger_group group)
 bool ledger_check(const struct ledger_values *v, char *text, size_t n_text)
 {
     uint64_t due = v->value[FRAMES_DUE];
-    uint64_t made =
-        v->value[BINS_DECODED] + v->value[SEQUENCE_FILLED] + v->value[SEQUENCE_MISSING];
+    uint64_t made = v->value[BINS_DECODED] + v->value[SEQUENCE_FILLED] + v->value[SEQUENCE_MISSING];
 
     text[0] = '\0';
     for (enum ledger_group g = 0; g < LEDGER_N_GROUPS; g++) {
         if (ledger_balanced(v, g)) continue;
         snprintf(text, n_text, "%s: %s is %" PRIu64 ", the rest adds up to %" PRIu64,
-                 groups[g].name, counter_name(groups[g].first),
-                 v->value[groups[g].first], sum_of_others(v, g));
+                 groups[g].name, counter_name(groups[g].first), v->value[groups[g].first],
+                 sum_of_others(v, g));
         return false;
     }
     if (due == made) return true;
-    snprintf(text, n_text,
-             "frames: due is %" PRIu64 ", decoded + filled + missing is %" PRIu64, due,
-             made);
+    snprintf(text, n_text, "frames: due is %" PRIu64 ", decoded + filled + missing is %" PRIu64,
+             due, made);
     return false;
 }

@@ -22,8 +22,7 @@ enum ledger_group {
     LEDGER_N_GROUPS,
 };
 
-/* In the order of the groups; the first of each ledger is what the rest must add up to.
- */
+/* In the order of the groups; the first of each ledger is what the rest must add up to. */
 enum counter {
     MESSAGES_IN,
     MESSAGES_ACCEPTED,
@@ -45,8 +44,7 @@ enum counter {
     FRAMES_SKIPPED,         /* by on-late = skip */
     FLAGS_FIRST,
     FLAGS_LAST = FLAGS_FIRST + LATENT_N_FLAGS - 1,
-    SEQUENCE_LOST, /* never came, or came outside of the reorder window, or was refused
-                    */
+    SEQUENCE_LOST,      /* never came, or came outside of the reorder window, or was refused */
     SEQUENCE_REORDERED, /* came late, inside of the reorder window */
     SEQUENCE_FILLED,    /* frames made for bins that were missing */
     SEQUENCE_MISSING,   /* frames made while no bin came: on-missing, SAFE */

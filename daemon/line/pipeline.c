@@ -30,9 +30,8 @@ static const char *const state_names[PIPELINE_N_STATES] = {
 };
 
 static const char *const time_names[N_TIMES] = {
-    [TIME_QUEUEING] = "queueing",     [TIME_DECODING] = "decoding",
-    [TIME_PUBLISHING] = "publishing", [TIME_LATENCY] = "latency",
-    [TIME_SPARE] = "spare",
+    [TIME_QUEUEING] = "queueing", [TIME_DECODING] = "decoding", [TIME_PUBLISHING] = "publishing",
+    [TIME_LATENCY] = "latency",   [TIME_SPARE] = "spare",
 };
 
 const char *pipeline_state_name(enum pipeline_state state)
@@ -98,9 +97,8 @@ static void on_stop(struct pipeline *p, const struct line_event *entry)
 }
 
 static entry_fn *const entries[] = {
-    [LINE_MESSAGE] = on_message, [LINE_PARTS] = on_parts,
-    [LINE_TICK] = on_tick,       [LINE_RESET] = on_reset,
-    [LINE_SAFE_ON] = on_safe_on, [LINE_SAFE_OFF] = on_safe_off,
+    [LINE_MESSAGE] = on_message, [LINE_PARTS] = on_parts,     [LINE_TICK] = on_tick,
+    [LINE_RESET] = on_reset,     [LINE_SAFE_ON] = on_safe_on, [LINE_SAFE_OFF] = on_safe_off,
     [LINE_STOP] = on_stop,
 };
 
@@ -112,13 +110,11 @@ void pipeline_enter(struct pipeline *p, const struct line_event *entry)
     line_tell(p, &(struct line_event){.kind = LINE_DONE});
 }
 
-void pipeline_on_frame(struct pipeline *p, const void *payload, size_t n_bytes,
-                       uint64_t t_recv_ns)
+void pipeline_on_frame(struct pipeline *p, const void *payload, size_t n_bytes, uint64_t t_recv_ns)
 {
-    pipeline_enter(p, &(struct line_event){.kind = LINE_MESSAGE,
-                                           .t_ns = t_recv_ns,
-                                           .bytes = payload,
-                                           .n_bytes = n_bytes});
+    pipeline_enter(
+        p, &(struct line_event){
+               .kind = LINE_MESSAGE, .t_ns = t_recv_ns, .bytes = payload, .n_bytes = n_bytes});
 }
 
 void pipeline_refuse_parts(struct pipeline *p)
@@ -180,8 +176,8 @@ static uint64_t check_of(const void *bytes, size_t n)
 
 size_t pipeline_size(const struct pipeline *p)
 {
-    return sizeof(struct snapshot_header) + sizeof p->state +
-           p->n_kept * sizeof *p->kept + latent_decoder_size(p->decoder);
+    return sizeof(struct snapshot_header) + sizeof p->state + p->n_kept * sizeof *p->kept +
+           latent_decoder_size(p->decoder);
 }
 
 /* Where the parts of a snapshot lie. */
@@ -262,8 +258,7 @@ static void *touched_memory(size_t n_bytes)
 /* What the snapshot holds lies in one block. */
 static bool take_kept(struct pipeline *p, const struct latent_info *info)
 {
-    p->n_kept =
-        (size_t)info->n_latents + info->n_rates + info->n_readout + info->n_channels;
+    p->n_kept = (size_t)info->n_latents + info->n_rates + info->n_readout + info->n_channels;
     p->kept = touched_memory(p->n_kept * sizeof *p->kept);
     if (!p->kept) return false;
     p->shown_latents = p->kept;
@@ -313,15 +308,14 @@ static void start(struct pipeline *p, const struct latent_info *info)
         p->neutral[o] = p->shown_readout[o] = info->readout[o].neutral;
 }
 
-int pipeline_new(struct pipeline **out, latent_decoder *d,
-                 const struct latent_info *info, const struct pipeline_options *options,
-                 struct pipeline_clock clock, struct pipeline_sink sink)
+int pipeline_new(struct pipeline **out, latent_decoder *d, const struct latent_info *info,
+                 const struct pipeline_options *options, struct pipeline_clock clock,
+                 struct pipeline_sink sink)
 {
     struct pipeline *p;
 
     *out = NULL;
-    if (options->policy.on_gap == ON_GAP_MEAN && !info->channel_mean)
-        return LATENT_E_UNSUPPORTED;
+    if (options->policy.on_gap == ON_GAP_MEAN && !info->channel_mean) return LATENT_E_UNSUPPORTED;
     p = touched_memory(sizeof *p);
     if (!p) return LATENT_E_NOMEM;
     p->decoder = d;
@@ -371,8 +365,7 @@ static uint64_t spare(const struct pipeline *p, uint64_t latency_ns)
     return latency_ns < p->bin_ns ? p->bin_ns - latency_ns : 0;
 }
 
-void pipeline_read_time(struct pipeline *p, enum pipeline_time time,
-                        struct histogram_summary *out)
+void pipeline_read_time(struct pipeline *p, enum pipeline_time time, struct histogram_summary *out)
 {
     assert(time < N_TIMES);
     histogram_read(&p->times[time == TIME_SPARE ? TIME_LATENCY : time], out);

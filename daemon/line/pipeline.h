@@ -53,9 +53,9 @@ struct pipeline_options {
 enum pipeline_state {
     PIPELINE_WAITING, /* for the first bin */
     PIPELINE_RUNNING,
-    PIPELINE_OUTSIDE, /* of a trial */
-    PIPELINE_SILENT,  /* no bin comes; on-missing */
-    PIPELINE_FAILED,  /* SAFE since an output was not finite; the decoder was reset */
+    PIPELINE_OUTSIDE,    /* of a trial */
+    PIPELINE_SILENT,     /* no bin comes; on-missing */
+    PIPELINE_FAILED,     /* SAFE since an output was not finite; the decoder was reset */
     PIPELINE_SAFE_LEASE, /* SAFE for the other reasons of enum safe_reason */
     PIPELINE_SAFE_MISSING,
     PIPELINE_SAFE_LATE,
@@ -71,7 +71,7 @@ enum pipeline_time {
     TIME_DECODING,   /* the step */
     TIME_PUBLISHING, /* t_publish -> the sink has it */
     TIME_LATENCY,    /* t_recv -> t_publish */
-    TIME_SPARE, /* bin width - latency, at least 0; p99: 99 % of the bins had as much */
+    TIME_SPARE,      /* bin width - latency, at least 0; p99: 99 % of the bins had as much */
     N_TIMES,
 };
 const char *pipeline_time_name(enum pipeline_time time);
@@ -82,20 +82,18 @@ struct pipeline;
  * memory is taken, and touched, here. d must be able to predict if the policy has it
  * predict. 0, LATENT_E_NOMEM, or LATENT_E_UNSUPPORTED: on-gap = mean, and the model has
  * no channel_mean. */
-int pipeline_new(struct pipeline **out, latent_decoder *d,
-                 const struct latent_info *info, const struct pipeline_options *options,
-                 struct pipeline_clock clock, struct pipeline_sink sink);
+int pipeline_new(struct pipeline **out, latent_decoder *d, const struct latent_info *info,
+                 const struct pipeline_options *options, struct pipeline_clock clock,
+                 struct pipeline_sink sink);
 void pipeline_free(struct pipeline *p); /* NULL is allowed */
 
-/* From now on told everything (tap.h). In the thread of the entries, or before it runs.
- */
+/* From now on told everything (tap.h). In the thread of the entries, or before it runs. */
 void pipeline_set_tap(struct pipeline *p, struct line_tap tap);
 
 /* ---- entries ---- */
 
 /* The payload of a message, found by a wake at t_recv_ns. */
-void pipeline_on_frame(struct pipeline *p, const void *payload, size_t n_bytes,
-                       uint64_t t_recv_ns);
+void pipeline_on_frame(struct pipeline *p, const void *payload, size_t n_bytes, uint64_t t_recv_ns);
 /* A message that was not topic and payload. */
 void pipeline_refuse_parts(struct pipeline *p);
 /* Reset the decoder before the next bin. */
@@ -130,7 +128,6 @@ int pipeline_load(struct pipeline *p, const void *buf, size_t n);
 /* Largest payload taken, bytes. */
 size_t pipeline_max_payload(const struct pipeline *p);
 bool pipeline_read(struct pipeline *p, struct ledger_values *out);
-void pipeline_read_time(struct pipeline *p, enum pipeline_time time,
-                        struct histogram_summary *out);
+void pipeline_read_time(struct pipeline *p, enum pipeline_time time, struct histogram_summary *out);
 
 #endif

@@ -30,11 +30,10 @@ struct line_policy {
     enum line_on_late on_late;
     enum line_on_missing on_missing;
     uint64_t missing_after_ns; /* without a bin: on_missing begins; 0: never */
-    uint64_t lease_ns;     /* without a decoded bin: the readout is neutral; 0: never */
-    uint64_t max_age_ns;   /* arrival to publication, above it suppressed; 0: never */
-    uint64_t safe_ramp_ns; /* from the last readout to neutral */
-    uint32_t
-        safe_exit_bins; /* good bins in a row that end SAFE; 0: the operator does */
+    uint64_t lease_ns;         /* without a decoded bin: the readout is neutral; 0: never */
+    uint64_t max_age_ns;       /* arrival to publication, above it suppressed; 0: never */
+    uint64_t safe_ramp_ns;     /* from the last readout to neutral */
+    uint32_t safe_exit_bins;   /* good bins in a row that end SAFE; 0: the operator does */
 };
 
 #endif

@@ -6,12 +6,11 @@
 #include <string.h>
 
 /* What a frame says of its bin stays, whatever values it carries ... */
-#define FLAGS_OF_BIN                                                                   \
-    (LATENT_GAP | LATENT_FILLED | LATENT_LATE | LATENT_RESET | LATENT_SWAPPED)
+#define FLAGS_OF_BIN (LATENT_GAP | LATENT_FILLED | LATENT_LATE | LATENT_RESET | LATENT_SWAPPED)
 /* ... and what it says of its values goes with them. */
-#define FLAGS_OF_VALUES                                                                \
-    (LATENT_WARMUP | LATENT_PREDICTED | LATENT_SAFE | LATENT_MASKED |                  \
-     LATENT_INPUT_CLIPPED | LATENT_LIMITED | LATENT_OUTSIDE)
+#define FLAGS_OF_VALUES                                                                      \
+    (LATENT_WARMUP | LATENT_PREDICTED | LATENT_SAFE | LATENT_MASKED | LATENT_INPUT_CLIPPED | \
+     LATENT_LIMITED | LATENT_OUTSIDE)
 
 enum decision {
     SEND_SAFE,
@@ -109,8 +108,7 @@ static void dress_held(struct pipeline *p, struct passage *b)
     const struct shown *shown = &p->state.shown;
     struct latent_frame *values = &b->frame.values;
 
-    values->flags =
-        (values->flags & FLAGS_OF_BIN) | (shown->flags & FLAGS_OF_VALUES) | LATENT_HELD;
+    values->flags = (values->flags & FLAGS_OF_BIN) | (shown->flags & FLAGS_OF_VALUES) | LATENT_HELD;
     values->n_latents = shown->n_latents;
     values->latents = p->shown_latents;
     values->n_rates = shown->n_rates;
@@ -175,12 +173,10 @@ static bool is_old(const struct pipeline *p, const struct passage *b)
 {
     uint64_t max_age_ns = p->options.policy.max_age_ns;
 
-    return max_age_ns && b->t_arrived_ns &&
-           b->frame.t_publish_ns - b->t_arrived_ns > max_age_ns;
+    return max_age_ns && b->t_arrived_ns && b->frame.t_publish_ns - b->t_arrived_ns > max_age_ns;
 }
 
-static enum decision decide_beyond_safe(const struct pipeline *p,
-                                        const struct passage *b)
+static enum decision decide_beyond_safe(const struct pipeline *p, const struct passage *b)
 {
     static const enum decision late[] = {
         [ON_LATE_PUBLISH] = SEND_DECODED,
@@ -203,8 +199,7 @@ static void judge_time(const struct pipeline *p, struct passage *b)
     struct wire_frame *f = &b->frame;
 
     if (!b->received) return;
-    f->budget_left_ns =
-        (int64_t)(p->options.budget_ns - (f->t_publish_ns - f->t_recv_ns));
+    f->budget_left_ns = (int64_t)(p->options.budget_ns - (f->t_publish_ns - f->t_recv_ns));
     if (f->budget_left_ns < 0) f->values.flags |= LATENT_LATE;
 }
 
@@ -240,8 +235,7 @@ static void send(struct pipeline *p, struct passage *b)
     f->clock_id = p->options.clock_id;
     f->decoder_id = p->decoder_id;
     f->valid_for_ns = p->options.valid_for_ns;
-    f->values.flags |=
-        LATENT_AGE_UNKNOWN; /* the source clock is not mapped in this version */
+    f->values.flags |= LATENT_AGE_UNKNOWN; /* the source clock is not mapped in this version */
     n_bytes = wire_pack_frame(f, p->buffer, p->n_buffer);
     assert(n_bytes > 0);
     b->outcome = FRAMES_SUPPRESSED_SEND;
@@ -263,8 +257,7 @@ void publish_frame(struct pipeline *p, struct passage *b)
     judge_time(p, b);
     decision = decide_beyond_safe(p, b);
     good = b->received && !b->failed && rows[decision].is_good;
-    if (decision == SEND_SAFE)
-        publish_enter_safe(p, SAFE_LATE, b->frame.t_publish_ns, LINE_NEVER);
+    if (decision == SEND_SAFE) publish_enter_safe(p, SAFE_LATE, b->frame.t_publish_ns, LINE_NEVER);
     if (p->state.safe.on) decision = SEND_SAFE;
     rows[decision].dress(p, b);
     b->outcome = rows[decision].outcome;

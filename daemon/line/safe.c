@@ -2,8 +2,8 @@
  * which the time took of the time that was left. */
 #include "line/safe.h"
 
-void safe_enter(struct safe *s, const struct line_policy *policy,
-                enum safe_reason reason, uint64_t now_ns, uint64_t t_end_ns)
+void safe_enter(struct safe *s, const struct line_policy *policy, enum safe_reason reason,
+                uint64_t now_ns, uint64_t t_end_ns)
 {
     bool asked = reason == SAFE_OPERATOR || reason == SAFE_STOP;
 
@@ -38,8 +38,7 @@ static float between(float y, float a, float b)
     return y < low ? low : y > high ? high : y;
 }
 
-void safe_ramp(struct safe *s, float *y, const float *neutral, size_t n,
-               uint64_t now_ns)
+void safe_ramp(struct safe *s, float *y, const float *neutral, size_t n, uint64_t now_ns)
 {
     uint64_t before_ns = s->t_last_ns < now_ns ? s->t_last_ns : now_ns;
     double left = 0.0;

@@ -32,15 +32,13 @@ struct safe {
 
 /* From now on SAFE; a reason that is there already stays, but for the operator's and
  * stop. */
-void safe_enter(struct safe *s, const struct line_policy *policy,
-                enum safe_reason reason, uint64_t now_ns, uint64_t t_end_ns);
+void safe_enter(struct safe *s, const struct line_policy *policy, enum safe_reason reason,
+                uint64_t now_ns, uint64_t t_end_ns);
 /* Take back what the operator asked for, or had to allow. */
 void safe_release(struct safe *s);
 /* A bin that would have been shown, were it not for SAFE; true when it ends SAFE. */
 bool safe_on_good(struct safe *s, const struct line_policy *policy);
-/* Move y [n], as shown at t_last, towards neutral [n]: linear in time, there at t_end.
- */
-void safe_ramp(struct safe *s, float *y, const float *neutral, size_t n,
-               uint64_t now_ns);
+/* Move y [n], as shown at t_last, towards neutral [n]: linear in time, there at t_end. */
+void safe_ramp(struct safe *s, float *y, const float *neutral, size_t n, uint64_t now_ns);
 
 #endif

@@ -15,8 +15,7 @@ bool sequence_is_sound(const struct sequence *s, const struct sequence_rules *ru
 {
     for (unsigned i = 0; i < SEQUENCE_MAX_WINDOW; i++)
         if (s->slot[i] > SLOT_SKIPPED) return false;
-    return s->n_ahead <= rules->max_gap_bins &&
-           s->rules.window_bins == rules->window_bins &&
+    return s->n_ahead <= rules->max_gap_bins && s->rules.window_bins == rules->window_bins &&
            s->rules.max_gap_bins == rules->max_gap_bins && s->rules.fill == rules->fill;
 }
 
@@ -116,8 +115,7 @@ static void start(struct sequence *s, uint64_t epoch, uint64_t seq)
 /* At most one round of the ring, however far the number jumped. */
 static void skip_to(struct sequence *s, const struct sequence_verdict *v)
 {
-    uint64_t n =
-        v->n_missing < SEQUENCE_MAX_WINDOW ? v->n_missing : SEQUENCE_MAX_WINDOW;
+    uint64_t n = v->n_missing < SEQUENCE_MAX_WINDOW ? v->n_missing : SEQUENCE_MAX_WINDOW;
 
     for (uint64_t i = 1; i <= n; i++)
         s->slot[slot_index(v->seq - i)] = v->n_fill ? SLOT_FILLED : SLOT_SKIPPED;
@@ -140,8 +138,7 @@ void sequence_apply(struct sequence *s, const struct sequence_verdict *v)
         else
             skip_to(s, v);
     }
-    if (v->outcome == SEQUENCE_DECODE || v->reordered)
-        s->slot[slot_index(v->seq)] = SLOT_RECEIVED;
+    if (v->outcome == SEQUENCE_DECODE || v->reordered) s->slot[slot_index(v->seq)] = SLOT_RECEIVED;
 }
 
 bool sequence_advance(struct sequence *s)

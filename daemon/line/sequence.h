@@ -6,10 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SEQUENCE_MAX_WINDOW 1024 /* bins; power of two */
-#define SEQUENCE_RESTART_BEHIND                                                        \
-    1024                        /* bins behind that hint at a restarted source ... */
-#define SEQUENCE_RESTART_BINS 3 /* ... when as many bins in a row say so */
+#define SEQUENCE_MAX_WINDOW 1024     /* bins; power of two */
+#define SEQUENCE_RESTART_BEHIND 1024 /* bins behind that hint at a restarted source ... */
+#define SEQUENCE_RESTART_BINS 3      /* ... when as many bins in a row say so */
 
 struct sequence_rules {
     uint32_t window_bins;  /* reorder window, 1 .. SEQUENCE_MAX_WINDOW */

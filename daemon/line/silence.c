@@ -33,8 +33,7 @@ void silence_on_heard(struct pipeline *p, uint64_t t_recv_ns)
 
     s->heard = true;
     s->t_due_ns = LINE_NEVER;
-    if (policy->missing_after_ns && speaks)
-        s->t_due_ns = t_recv_ns + policy->missing_after_ns;
+    if (policy->missing_after_ns && speaks) s->t_due_ns = t_recv_ns + policy->missing_after_ns;
     set_ramp_end(p);
 }
 

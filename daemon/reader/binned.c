@@ -1,5 +1,4 @@
-/* Binned recordings: any numeric dataset [time, channels] or [trials, time, channels].
- */
+/* Binned recordings: any numeric dataset [time, channels] or [trials, time, channels]. */
 #include "reader/binned.h"
 
 #include <math.h>
@@ -26,19 +25,17 @@ static int width_find(const struct binned *b, double option_ms, uint32_t *out_us
     if (width_us > 0.0 && option_ms > 0.0 && fabs(width_us - 1000.0 * option_ms) > 0.5)
         return tool_error(
             err, LATENT_E_CONFIG,
-            "input %s: its attribute says bins of %g ms, --bin-ms says %g: "
-            "leave --bin-ms out",
+            "input %s: its attribute says bins of %g ms, --bin-ms says %g: leave --bin-ms out",
             b->in.name, width_us / 1000.0, option_ms);
     if (width_us <= 0.0) width_us = 1000.0 * option_ms;
     if (width_us <= 0.0)
         return tool_error(err, LATENT_E_CONFIG,
-                          "input %s: no attribute bin_width_ms or bin_width_us: give "
-                          "--bin-ms",
+                          "input %s: no attribute bin_width_ms or bin_width_us: give --bin-ms",
                           b->in.name);
     if (width_us < 1.0 || width_us > 1e9 || fabs(width_us - round(width_us)) > 1e-3)
         return tool_error(err, LATENT_E_CONFIG,
-                          "input %s: bins of %g us: expected whole microseconds",
-                          b->in.name, width_us);
+                          "input %s: bins of %g us: expected whole microseconds", b->in.name,
+                          width_us);
     *out_us = (uint32_t)lround(width_us);
     return 0;
 }
@@ -52,8 +49,8 @@ static int counts_check(const struct binned *b, size_t trial, size_t first, size
             return tool_error(err, LATENT_E_VALUE,
                               "input %s: trial %zu, bin %zu, channel %zu: expected a "
                               "count, 0 or more, found %g",
-                              b->in.name, trial, first + i / s->n_channels,
-                              i % s->n_channels, (double)counts[i]);
+                              b->in.name, trial, first + i / s->n_channels, i % s->n_channels,
+                              (double)counts[i]);
     return 0;
 }
 
@@ -75,8 +72,7 @@ static int values_check(struct binned *b, struct latent_error *err)
             status = binned_rows(b, trial, first, n, counts, err);
             if (!status) status = counts_check(b, trial, first, n, counts, err);
             if (!status && stop_requested())
-                status = tool_error(err, LATENT_E_IO, "stopped while checking %s",
-                                    b->in.name);
+                status = tool_error(err, LATENT_E_IO, "stopped while checking %s", b->in.name);
             progress_update(&progress, trial * s->n_bins + first + n);
         }
     progress_end(&progress);

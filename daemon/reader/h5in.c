@@ -11,16 +11,14 @@
 #include "tool/error.h"
 #include "tool/h5.h"
 
-/* ---- what is there ------------------------------------------------------------------
- */
+/* ---- what is there ------------------------------------------------------------------ */
 
 struct listing {
     char text[300];
     size_t used;
 };
 
-static herr_t on_object(hid_t file, const char *name, const H5O_info_t *info,
-                        void *data)
+static herr_t on_object(hid_t file, const char *name, const H5O_info_t *info, void *data)
 {
     struct listing *list = data;
     (void)file;
@@ -39,12 +37,11 @@ static int fail_missing(const struct h5in *in, struct latent_error *err)
 {
     struct listing list = {{0}, 0};
     H5Ovisit2(in->file, H5_INDEX_NAME, H5_ITER_INC, on_object, &list, H5O_INFO_BASIC);
-    return tool_error(err, LATENT_E_IO, "input %s: no such dataset; the file has %s",
-                      in->name, list.used ? list.text : "none");
+    return tool_error(err, LATENT_E_IO, "input %s: no such dataset; the file has %s", in->name,
+                      list.used ? list.text : "none");
 }
 
-/* ---- opening ------------------------------------------------------------------------
- */
+/* ---- opening ------------------------------------------------------------------------ */
 
 static int file_open(struct h5in *in, const char *path, struct latent_error *err)
 {
@@ -54,46 +51,40 @@ static int file_open(struct h5in *in, const char *path, struct latent_error *err
         return tool_error(err, LATENT_E_FORMAT, "input %s: not an HDF5 file", path);
     in->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (in->file >= 0) return 0;
-    return tool_error(err, LATENT_E_FORMAT,
-                      "input %s: cannot be opened: damaged, or being written", path);
+    return tool_error(err, LATENT_E_FORMAT, "input %s: cannot be opened: damaged, or being written",
+                      path);
 }
 
 static int type_check(const struct h5in *in, struct latent_error *err)
 {
-    static const char *const names[] = {"integers",       "floats",     "times",
-                                        "texts",          "bit fields", "opaque",
-                                        "records",        "references", "enumerations",
-                                        "texts or lists", "arrays"};
+    static const char *const names[] = {"integers",     "floats",         "times",   "texts",
+                                        "bit fields",   "opaque",         "records", "references",
+                                        "enumerations", "texts or lists", "arrays"};
     hid_t type = H5Dget_type(in->dataset);
     H5T_class_t class = H5Tget_class(type);
     H5Tclose(type);
     if (class == H5T_INTEGER || class == H5T_FLOAT) return 0;
     int known = class >= 0 && (size_t) class < sizeof names / sizeof names[0];
-    return tool_error(err, LATENT_E_FORMAT,
-                      "input %s: expected integers or floats, found %s", in->name,
-                      known ? names[class] : "something else");
+    return tool_error(err, LATENT_E_FORMAT, "input %s: expected integers or floats, found %s",
+                      in->name, known ? names[class] : "something else");
 }
 
-static int shape_check(struct h5in *in, int lowest_rank, int highest_rank,
-                       struct latent_error *err)
+static int shape_check(struct h5in *in, int lowest_rank, int highest_rank, struct latent_error *err)
 {
-    static const char *const axes[] = {"[n]", "[time, channels]",
-                                       "[trials, time, channels]"};
+    static const char *const axes[] = {"[n]", "[time, channels]", "[trials, time, channels]"};
     hsize_t dims[H5S_MAX_RANK] = {0};
     hid_t space = H5Dget_space(in->dataset);
     in->rank = H5Sget_simple_extent_dims(space, dims, NULL);
     H5Sclose(space);
     if (in->rank < lowest_rank || in->rank > highest_rank)
-        return tool_error(
-            err, LATENT_E_SHAPE, "input %s: expected %s%s%s, found %d dimensions",
-            in->name, axes[lowest_rank - 1], highest_rank > lowest_rank ? " or " : "",
-            highest_rank > lowest_rank ? axes[highest_rank - 1] : "", in->rank);
+        return tool_error(err, LATENT_E_SHAPE, "input %s: expected %s%s%s, found %d dimensions",
+                          in->name, axes[lowest_rank - 1], highest_rank > lowest_rank ? " or " : "",
+                          highest_rank > lowest_rank ? axes[highest_rank - 1] : "", in->rank);
     for (int i = 0; i < in->rank; i++) {
         in->shape[i] = dims[i];
         if (dims[i] == 0)
-            return tool_error(err, LATENT_E_SHAPE,
-                              "input %s: empty: dimension %d of %d is 0", in->name,
-                              i + 1, in->rank);
+            return tool_error(err, LATENT_E_SHAPE, "input %s: empty: dimension %d of %d is 0",
+                              in->name, i + 1, in->rank);
     }
     return 0;
 }
@@ -108,18 +99,16 @@ static int dataset_open(struct h5in *in, const char *path, struct latent_error *
     return in->dataset >= 0 ? 0 : fail_missing(in, err);
 }
 
-int h5in_open(struct h5in *in, const char *file_and_path, int lowest_rank,
-              int highest_rank, struct latent_error *err)
+int h5in_open(struct h5in *in, const char *file_and_path, int lowest_rank, int highest_rank,
+              struct latent_error *err)
 {
     const char *colon = strrchr(file_and_path, ':');
     char path[sizeof in->name];
     *in = (struct h5in){.file = H5I_INVALID_HID, .dataset = H5I_INVALID_HID};
     h5_start();
     int n = snprintf(in->name, sizeof in->name, "%s", file_and_path);
-    if (!colon || colon == file_and_path || colon[1] != '/' ||
-        n >= (int)sizeof in->name)
-        return tool_error(err, LATENT_E_CONFIG,
-                          "input \"%s\": expected FILE.h5:/path/of/dataset",
+    if (!colon || colon == file_and_path || colon[1] != '/' || n >= (int)sizeof in->name)
+        return tool_error(err, LATENT_E_CONFIG, "input \"%s\": expected FILE.h5:/path/of/dataset",
                           file_and_path);
     snprintf(path, sizeof path, "%.*s", (int)(colon - file_and_path), file_and_path);
     int status = file_open(in, path, err);
@@ -137,11 +126,10 @@ void h5in_close(struct h5in *in)
     in->dataset = in->file = H5I_INVALID_HID;
 }
 
-/* ---- reading ------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------ */
 
-int h5in_read(const struct h5in *in, const size_t *start, const size_t *n, hid_t type,
-              void *out, struct latent_error *err)
+int h5in_read(const struct h5in *in, const size_t *start, const size_t *n, hid_t type, void *out,
+              struct latent_error *err)
 {
     hsize_t first[H5IN_MAX_RANK], count[H5IN_MAX_RANK];
     for (int i = 0; i < in->rank; i++) {
@@ -157,8 +145,7 @@ int h5in_read(const struct h5in *in, const size_t *start, const size_t *n, hid_t
     if (failed >= 0) return 0;
     return tool_error(
         err, LATENT_E_IO,
-        "input %s: cannot be read: damaged, or packed by a filter that this "
-        "HDF5 library lacks",
+        "input %s: cannot be read: damaged, or packed by a filter that this HDF5 library lacks",
         in->name);
 }
 
@@ -166,8 +153,7 @@ int h5in_read_all(const struct h5in *in, double **out, struct latent_error *err)
 {
     size_t start = 0;
     *out = calloc(in->shape[0], sizeof **out);
-    if (!*out)
-        return tool_error(err, LATENT_E_NOMEM, "input %s: out of memory", in->name);
+    if (!*out) return tool_error(err, LATENT_E_NOMEM, "input %s: out of memory", in->name);
     return h5in_read(in, &start, in->shape, H5T_NATIVE_DOUBLE, *out, err);
 }
 
@@ -176,11 +162,9 @@ static double attribute_text(hid_t attribute, hid_t stored)
     char fixed[64] = {0}, *variable = NULL;
     double value = 0.0;
     if (H5Tis_variable_str(stored) > 0) {
-        if (H5Aread(attribute, stored, &variable) >= 0 && variable)
-            value = strtod(variable, NULL);
+        if (H5Aread(attribute, stored, &variable) >= 0 && variable) value = strtod(variable, NULL);
         H5free_memory(variable);
-    } else if (H5Tget_size(stored) < sizeof fixed &&
-               H5Aread(attribute, stored, fixed) >= 0) {
+    } else if (H5Tget_size(stored) < sizeof fixed && H5Aread(attribute, stored, fixed) >= 0) {
         value = strtod(fixed, NULL);
     }
     return value;

@@ -17,15 +17,14 @@ struct h5in {
     size_t shape[H5IN_MAX_RANK];
 };
 
-/* Opens FILE.h5:/path: a non-empty dataset of numbers with lowest <= rank <= highest.
- */
-int h5in_open(struct h5in *in, const char *file_and_path, int lowest_rank,
-              int highest_rank, struct latent_error *err);
+/* Opens FILE.h5:/path: a non-empty dataset of numbers with lowest <= rank <= highest. */
+int h5in_open(struct h5in *in, const char *file_and_path, int lowest_rank, int highest_rank,
+              struct latent_error *err);
 void h5in_close(struct h5in *in); /* also of a zeroed or failed one */
 
 /* Reads a box of n[] elements from start[] on. */
-int h5in_read(const struct h5in *in, const size_t *start, const size_t *n, hid_t type,
-              void *out, struct latent_error *err);
+int h5in_read(const struct h5in *in, const size_t *start, const size_t *n, hid_t type, void *out,
+              struct latent_error *err);
 /* The whole of a rank 1 dataset; the caller frees *out. */
 int h5in_read_all(const struct h5in *in, double **out, struct latent_error *err);
 

@@ -21,21 +21,17 @@ static int options_check(const struct reader_options *o, struct latent_error *er
         int broken;
         const char *text;
     } rules[] = {
-        {!o->in == !o->ticks,
-         "give either --in FILE.h5:/dataset or --ticks FILE.h5:/dataset"},
+        {!o->in == !o->ticks, "give either --in FILE.h5:/dataset or --ticks FILE.h5:/dataset"},
         {o->ticks && !o->units, "--ticks needs --units FILE.h5:/dataset"},
         {o->ticks && o->bin_ms <= 0.0, "--ticks needs --bin-ms"},
-        {o->in && of_ticks,
-         "--units, --good, --clock-hz and --start belong to --ticks"},
+        {o->in && of_ticks, "--units, --good, --clock-hz and --start belong to --ticks"},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
-        if (rules[i].broken)
-            return tool_error(err, LATENT_E_CONFIG, "%s", rules[i].text);
+        if (rules[i].broken) return tool_error(err, LATENT_E_CONFIG, "%s", rules[i].text);
     return 0;
 }
 
-int reader_open(struct reader **out, const struct reader_options *options,
-                struct latent_error *err)
+int reader_open(struct reader **out, const struct reader_options *options, struct latent_error *err)
 {
     *out = NULL;
     int status = options_check(options, err);
@@ -59,12 +55,11 @@ const struct reader_shape *reader_shape(const struct reader *reader)
     return &reader->shape;
 }
 
-int reader_rows(struct reader *reader, size_t trial, size_t first, size_t n,
-                float *counts, struct latent_error *err)
+int reader_rows(struct reader *reader, size_t trial, size_t first, size_t n, float *counts,
+                struct latent_error *err)
 {
     assert(trial < reader->shape.n_trials && first + n <= reader->shape.n_bins);
-    if (reader->binned)
-        return binned_rows(reader->binned, trial, first, n, counts, err);
+    if (reader->binned) return binned_rows(reader->binned, trial, first, n, counts, err);
     ticks_rows(reader->ticks, first, n, counts);
     return 0;
 }

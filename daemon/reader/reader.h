@@ -16,27 +16,25 @@ struct reader_options {
     const char *ticks, *units, *good;
     double clock_hz; /* of the ticks; without it the attribute clock_hz */
     double start_s, seconds;
-    double
-        bin_ms; /* of the counts, only where no attribute says; of the ticks, always */
+    double bin_ms; /* of the counts, only where no attribute says; of the ticks, always */
 };
 
 /* The options as rows of an option table. `seconds` is left to the program. */
-#define READER_OPTION_ROWS(o)                                                          \
-    {"in", "FILE:/DATASET", OPTION_TEXT, &(o)->in,                                     \
-     "counts [time, channels] or [trials, time, channels]"},                           \
-        {"ticks", "FILE:/DATASET", OPTION_TEXT, &(o)->ticks,                           \
-         "instead of --in: times of spikes in clock ticks"},                           \
-        {"units", "FILE:/DATASET", OPTION_TEXT, &(o)->units,                           \
-         "the unit of each spike"},                                                    \
-        {"good", "FILE:/DATASET", OPTION_TEXT, &(o)->good,                             \
-         "use only the units where this is not 0"},                                    \
-        {"clock-hz", "HZ", OPTION_NUMBER, &(o)->clock_hz,                              \
-         "clock of the ticks (default: attribute clock_hz)"},                          \
-        {"start", "SECONDS", OPTION_NUMBER, &(o)->start_s,                             \
-         "with --ticks: where to begin on the recording's clock"},                     \
-    {                                                                                  \
-        "bin-ms", "MS", OPTION_NUMBER, &(o)->bin_ms,                                   \
-            "bin width (needed with --ticks; else the file's attribute)"               \
+#define READER_OPTION_ROWS(o)                                                           \
+    {"in", "FILE:/DATASET", OPTION_TEXT, &(o)->in,                                      \
+     "counts [time, channels] or [trials, time, channels]"},                            \
+        {"ticks", "FILE:/DATASET", OPTION_TEXT, &(o)->ticks,                            \
+         "instead of --in: times of spikes in clock ticks"},                            \
+        {"units", "FILE:/DATASET", OPTION_TEXT, &(o)->units, "the unit of each spike"}, \
+        {"good", "FILE:/DATASET", OPTION_TEXT, &(o)->good,                              \
+         "use only the units where this is not 0"},                                     \
+        {"clock-hz", "HZ", OPTION_NUMBER, &(o)->clock_hz,                               \
+         "clock of the ticks (default: attribute clock_hz)"},                           \
+        {"start", "SECONDS", OPTION_NUMBER, &(o)->start_s,                              \
+         "with --ticks: where to begin on the recording's clock"},                      \
+    {                                                                                   \
+        "bin-ms", "MS", OPTION_NUMBER, &(o)->bin_ms,                                    \
+            "bin width (needed with --ticks; else the file's attribute)"                \
     }
 
 struct reader_shape {
@@ -53,8 +51,8 @@ int reader_open(struct reader **out, const struct reader_options *options,
                 struct latent_error *err);
 const struct reader_shape *reader_shape(const struct reader *reader);
 /* Bins first .. first + n - 1 of a trial as counts [n][n_channels]. */
-int reader_rows(struct reader *reader, size_t trial, size_t first, size_t n,
-                float *counts, struct latent_error *err);
+int reader_rows(struct reader *reader, size_t trial, size_t first, size_t n, float *counts,
+                struct latent_error *err);
 void reader_close(struct reader *reader); /* NULL is allowed */
 
 #endif

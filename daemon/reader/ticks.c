@@ -1,5 +1,4 @@
-/* Spike ticks -> counts. Bin k holds start + k width <= tick < start + (k + 1) width.
- */
+/* Spike ticks -> counts. Bin k holds start + k width <= tick < start + (k + 1) width. */
 #include "reader/ticks.h"
 
 #include <math.h>
@@ -54,8 +53,7 @@ static int recording_open(struct recording *r, const struct reader_options *o,
     r->n_spikes = r->tick.shape[0];
     if (r->unit.shape[0] != r->n_spikes)
         return tool_error(err, LATENT_E_SHAPE,
-                          "input %s has %zu spikes, %s has %zu: expected one unit for "
-                          "each spike",
+                          "input %s has %zu spikes, %s has %zu: expected one unit for each spike",
                           r->tick.name, r->n_spikes, r->unit.name, r->unit.shape[0]);
     status = h5in_read_all(&r->tick, &r->ticks, err);
     if (!status) status = h5in_read_all(&r->unit, &r->units, err);
@@ -64,15 +62,14 @@ static int recording_open(struct recording *r, const struct reader_options *o,
 }
 
 /* Finite and not negative; units also whole and below `limit`. */
-static int values_check(const struct h5in *in, const double *values, size_t n,
-                        int whole, double limit, struct latent_error *err)
+static int values_check(const struct h5in *in, const double *values, size_t n, int whole,
+                        double limit, struct latent_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         double x = values[i];
         if (!isfinite(x) || x < 0.0 || x >= limit || (whole && x != floor(x)))
             return tool_error(err, LATENT_E_VALUE,
-                              "input %s: value %zu: expected a %s from 0 to below %g, "
-                              "found %g",
+                              "input %s: value %zu: expected a %s from 0 to below %g, found %g",
                               in->name, i, whole ? "whole number" : "number", limit, x);
     }
     return 0;
@@ -100,14 +97,11 @@ static size_t columns_assign(struct recording *r)
     return n_columns;
 }
 
-static int clock_find(struct recording *r, const struct reader_options *o,
-                      struct latent_error *err)
+static int clock_find(struct recording *r, const struct reader_options *o, struct latent_error *err)
 {
-    r->clock_hz =
-        o->clock_hz > 0.0 ? o->clock_hz : h5in_attribute(&r->tick, "clock_hz");
+    r->clock_hz = o->clock_hz > 0.0 ? o->clock_hz : h5in_attribute(&r->tick, "clock_hz");
     if (r->clock_hz <= 0.0)
-        return tool_error(err, LATENT_E_CONFIG,
-                          "input %s: no attribute clock_hz: give --clock-hz",
+        return tool_error(err, LATENT_E_CONFIG, "input %s: no attribute clock_hz: give --clock-hz",
                           r->tick.name);
     double width_us = o->bin_ms * 1000.0;
     if (width_us < 1.0 || width_us > 1e9 || fabs(width_us - round(width_us)) > 1e-6)
@@ -121,21 +115,19 @@ static int clock_find(struct recording *r, const struct reader_options *o,
 }
 
 /* --seconds, or up to and with the last spike. Only whole bins. */
-static int window_find(const struct recording *r, const struct reader_options *o,
-                       size_t *out_bins, struct latent_error *err)
+static int window_find(const struct recording *r, const struct reader_options *o, size_t *out_bins,
+                       struct latent_error *err)
 {
     double last = 0.0;
     for (size_t i = 0; i < r->n_spikes; i++)
         if (r->ticks[i] > last) last = r->ticks[i];
     double n_bins = floor((last - r->start_tick) / r->ticks_per_bin) + 1.0;
     /* The small number keeps 0.3 s in 0.1 s bins at 3. */
-    if (o->seconds > 0.0)
-        n_bins = floor(o->seconds * r->clock_hz / r->ticks_per_bin + 1e-9);
+    if (o->seconds > 0.0) n_bins = floor(o->seconds * r->clock_hz / r->ticks_per_bin + 1e-9);
     if (n_bins < 1.0 || n_bins > MOST_BINS || r->start_tick > last)
         return tool_error(
             err, LATENT_E_CONFIG,
-            "input %s: nothing from %g s on for %g s: the last spike is at "
-            "%g s, bins are %g ms",
+            "input %s: nothing from %g s on for %g s: the last spike is at %g s, bins are %g ms",
             r->tick.name, o->start_s, o->seconds, last / r->clock_hz, o->bin_ms);
     *out_bins = (size_t)n_bins;
     return 0;
@@ -152,15 +144,14 @@ static void spikes_collect(struct ticks *t, const struct recording *r)
     for (size_t i = 0; i < r->n_spikes; i++) {
         double bin = floor((r->ticks[i] - r->start_tick) / r->ticks_per_bin);
         uint32_t column = r->columns[(size_t)r->units[i]];
-        if (bin < 0.0 || bin >= (double)t->shape.n_bins || column == NO_COLUMN)
-            continue;
+        if (bin < 0.0 || bin >= (double)t->shape.n_bins || column == NO_COLUMN) continue;
         t->spikes[t->n_spikes++] = (struct spike){(uint32_t)bin, column};
     }
     qsort(t->spikes, t->n_spikes, sizeof *t->spikes, spike_order);
 }
 
-static int ticks_build(struct ticks *t, struct recording *r,
-                       const struct reader_options *o, struct latent_error *err)
+static int ticks_build(struct ticks *t, struct recording *r, const struct reader_options *o,
+                       struct latent_error *err)
 {
     int status = recording_open(r, o, err);
     if (!status) status = recording_check(r, err);
@@ -170,20 +161,18 @@ static int ticks_build(struct ticks *t, struct recording *r,
 
     r->columns = calloc(r->n_units, sizeof *r->columns);
     t->spikes = calloc(r->n_spikes, sizeof *t->spikes);
-    if (!r->columns || !t->spikes)
-        return tool_error(err, LATENT_E_NOMEM, "out of memory");
+    if (!r->columns || !t->spikes) return tool_error(err, LATENT_E_NOMEM, "out of memory");
     t->shape.n_channels = columns_assign(r);
     if (t->shape.n_channels == 0)
-        return tool_error(err, LATENT_E_VALUE, "input %s: no unit is good",
-                          r->good.name);
+        return tool_error(err, LATENT_E_VALUE, "input %s: no unit is good", r->good.name);
     t->shape.n_trials = 1;
     t->shape.bin_width_us = (uint32_t)lround(o->bin_ms * 1000.0);
     spikes_collect(t, r);
     return 0;
 }
 
-int ticks_open(struct ticks **out, const struct reader_options *options,
-               struct reader_shape *shape, struct latent_error *err)
+int ticks_open(struct ticks **out, const struct reader_options *options, struct reader_shape *shape,
+               struct latent_error *err)
 {
     struct recording recording = {0};
     struct ticks *t = calloc(1, sizeof *t);

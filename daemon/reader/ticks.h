@@ -6,8 +6,8 @@
 
 struct ticks;
 
-int ticks_open(struct ticks **out, const struct reader_options *options,
-               struct reader_shape *shape, struct latent_error *err);
+int ticks_open(struct ticks **out, const struct reader_options *options, struct reader_shape *shape,
+               struct latent_error *err);
 void ticks_rows(const struct ticks *ticks, size_t first, size_t n, float *counts);
 void ticks_close(struct ticks *ticks);
 

@@ -8,8 +8,7 @@
 #define TURNS_PER_SYNC 8
 #define COMMITS_PER_SYNC 4
 
-void drain_init(struct drain *d, struct ring *ring, struct store *store,
-                uint64_t sync_ns)
+void drain_init(struct drain *d, struct ring *ring, struct store *store, uint64_t sync_ns)
 {
     *d = (struct drain){.ring = ring, .store = store, .sync_ns = sync_ns};
 }

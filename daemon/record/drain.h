@@ -18,8 +18,7 @@ struct drain {
     uint64_t n_entries, n_frames, n_commits, n_busy;
 };
 
-void drain_init(struct drain *d, struct ring *ring, struct store *store,
-                uint64_t sync_ns);
+void drain_init(struct drain *d, struct ring *ring, struct store *store, uint64_t sync_ns);
 /* How long to wait between two turns. */
 uint64_t drain_period_ns(const struct drain *d);
 /* Take what there is, and commit if it is time. BUSY is counted, not returned: the next

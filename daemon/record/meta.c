@@ -140,8 +140,7 @@ int meta_write_end(sqlite3 *db)
 
 /* ---- names ---- */
 
-static void put_name(struct writer *w, const char *kind, unsigned code,
-                     const char *name)
+static void put_name(struct writer *w, const char *kind, unsigned code, const char *name)
 {
     if (w->status) return;
     sqlite3_bind_text(w->statement, 1, kind, -1, SQLITE_STATIC);
@@ -152,8 +151,7 @@ static void put_name(struct writer *w, const char *kind, unsigned code,
 
 bool meta_entry_name(uint32_t code, char *name, size_t n)
 {
-    if (code >= LINE_N_EVENTS || !line_event_is_entry((enum line_event_kind)code))
-        return false;
+    if (code >= LINE_N_EVENTS || !line_event_is_entry((enum line_event_kind)code)) return false;
     snprintf(name, n, "%s", line_event_name((enum line_event_kind)code));
     return true;
 }

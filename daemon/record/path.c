@@ -46,8 +46,7 @@ int record_path(const char *pattern, time_t now, char *path, size_t n_path,
 
         if (number < 0)
             return tool_error(err, LATENT_E_CONFIG,
-                              "record %.200s: expected %%Y, %%m, %%d, %%H, %%M or %%S, "
-                              "found %.2s",
+                              "record %.200s: expected %%Y, %%m, %%d, %%H, %%M or %%S, found %.2s",
                               pattern, c);
         if (*c == '%')
             n += (size_t)snprintf(path + n, n_path - n, "%02d", number);
@@ -56,8 +55,7 @@ int record_path(const char *pattern, time_t now, char *path, size_t n_path,
         c += *c == '%';
     }
     if (n >= n_path)
-        return tool_error(err, LATENT_E_CONFIG, "record %.100s: the name is too long",
-                          pattern);
+        return tool_error(err, LATENT_E_CONFIG, "record %.100s: the name is too long", pattern);
     path[n] = '\0';
     return 0;
 }
@@ -69,11 +67,9 @@ int record_path_resolve(char *path, size_t n_path, struct latent_error *err)
     int n = snprintf(copy, sizeof copy, "%s", path);
 
     if (n >= PATH_MAX - 16 || *name == '\0')
-        return tool_error(err, LATENT_E_IO,
-                          "record %.200s: expected the name of a file", path);
+        return tool_error(err, LATENT_E_IO, "record %.200s: expected the name of a file", path);
     if (!realpath(dirname(copy), folder) || access(folder, W_OK | X_OK) != 0)
-        return tool_error(err, LATENT_E_IO, "record %.200s: its folder: %s", path,
-                          strerror(errno));
+        return tool_error(err, LATENT_E_IO, "record %.200s: its folder: %s", path, strerror(errno));
     snprintf(copy, sizeof copy, "%s", name);
     n = snprintf(path, n_path, "%s/%s", strcmp(folder, "/") ? folder : "", copy);
     if (n >= 0 && (size_t)n < n_path) return 0;
@@ -90,8 +86,7 @@ int record_path_number(char *path, size_t n_path, struct latent_error *err)
     suffix = strrchr(name ? name + 1 : first, '.');
     if (!suffix) suffix = first + strlen(first);
     for (int number = 2; number < MOST_NUMBERS; number++) {
-        int n = snprintf(path, n_path, "%.*s-%d%s", (int)(suffix - first), first,
-                         number, suffix);
+        int n = snprintf(path, n_path, "%.*s-%d%s", (int)(suffix - first), first, number, suffix);
         if (n < 0 || (size_t)n >= n_path) break;
         if (access(path, F_OK) != 0) return 0;
     }

@@ -7,8 +7,7 @@
 
 #include "latent.h"
 
-/* %Y, %m, ... of pattern become the time in UTC (strftime). 0, or negative and a text.
- */
+/* %Y, %m, ... of pattern become the time in UTC (strftime). 0, or negative and a text. */
 int record_path(const char *pattern, time_t now, char *path, size_t n_path,
                 struct latent_error *err);
 /* Make path one from the root on. Negative and a text if there is no folder that a file

@@ -18,8 +18,7 @@
 enum walk { ENTRIES, FRAMES, ACTIONS, OUTCOMES, SNAPSHOTS, LOSSES, N_WALKS };
 
 static const char *const walk_sql[N_WALKS] = {
-    [ENTRIES] =
-        "SELECT entry, kind, what, t_ns, payload, clock FROM entries ORDER BY entry",
+    [ENTRIES] = "SELECT entry, kind, what, t_ns, payload, clock FROM entries ORDER BY entry",
     [FRAMES] = "SELECT entry, epoch, seq, flags, sent, bytes FROM frames ORDER BY id",
     [ACTIONS] = "SELECT entry, epoch, seq, code FROM actions ORDER BY id",
     [OUTCOMES] = "SELECT entry, epoch, seq, code FROM outcomes ORDER BY id",
@@ -115,12 +114,12 @@ bool reading_next_entry(struct reading *r, struct reading_entry *out)
 
     if (!step_entries(r)) return false;
     *out = (struct reading_entry){.entry = sqlite3_column_int64(row, 0)};
-    out->event = (struct line_event){
-        .kind = (enum line_event_kind)code_of(&r->entries, whole(row, 1)),
-        .what = (uint32_t)whole(row, 2),
-        .t_ns = whole(row, 3),
-        .bytes = sqlite3_column_blob(row, 4),
-        .n_bytes = (size_t)sqlite3_column_bytes(row, 4)};
+    out->event =
+        (struct line_event){.kind = (enum line_event_kind)code_of(&r->entries, whole(row, 1)),
+                            .what = (uint32_t)whole(row, 2),
+                            .t_ns = whole(row, 3),
+                            .bytes = sqlite3_column_blob(row, 4),
+                            .n_bytes = (size_t)sqlite3_column_bytes(row, 4)};
     out->clock = sqlite3_column_blob(row, 5);
     out->n_clock = (size_t)sqlite3_column_bytes(row, 5) / sizeof(uint64_t);
     r->entry = out->entry;
@@ -158,9 +157,8 @@ static bool next_event(struct reading *r, enum walk w, const struct codes *codes
     sqlite3_stmt *row = row_of(r, w, r->entry);
 
     if (!row) return false;
-    *out = (struct reading_event){.epoch = whole(row, 1),
-                                  .seq = whole(row, 2),
-                                  .code = code_of(codes, whole(row, 3))};
+    *out = (struct reading_event){
+        .epoch = whole(row, 1), .seq = whole(row, 2), .code = code_of(codes, whole(row, 3))};
     return true;
 }
 
@@ -231,8 +229,7 @@ static void learn_codes(struct reading *r, struct codes *codes, const char *kind
     char own[META_MAX_NAME];
 
     memset(codes, 0xff, sizeof *codes);
-    sqlite3_prepare_v2(r->db, "SELECT code, name FROM names WHERE kind = ?", -1, &names,
-                       NULL);
+    sqlite3_prepare_v2(r->db, "SELECT code, name FROM names WHERE kind = ?", -1, &names, NULL);
     sqlite3_bind_text(names, 1, kind, -1, SQLITE_STATIC);
     while (sqlite3_step(names) == SQLITE_ROW) {
         uint64_t code = whole(names, 0);
@@ -266,8 +263,7 @@ static int prepare(struct reading *r)
 {
     for (int w = 0; w < N_WALKS; w++)
         if (sqlite3_prepare_v2(r->db, walk_sql[w], -1, &r->walk[w], NULL)) return -1;
-    return sqlite3_prepare_v2(r->db, "SELECT value FROM meta WHERE key = ?", -1,
-                              &r->meta, NULL);
+    return sqlite3_prepare_v2(r->db, "SELECT value FROM meta WHERE key = ?", -1, &r->meta, NULL);
 }
 
 static int open_file(struct reading *r, const char *path, struct latent_error *err)
@@ -275,8 +271,7 @@ static int open_file(struct reading *r, const char *path, struct latent_error *e
     int status = sqlite3_open_v2(path, &r->db, SQLITE_OPEN_READONLY, NULL);
 
     if (status)
-        return tool_error(err, LATENT_E_IO, "%s: cannot open: %s", path,
-                          sqlite3_errmsg(r->db));
+        return tool_error(err, LATENT_E_IO, "%s: cannot open: %s", path, sqlite3_errmsg(r->db));
     status = check_version(r, path, err);
     if (status) return status;
     /* One transaction: what is written meanwhile is not seen in one table only. */

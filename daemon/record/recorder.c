@@ -60,8 +60,7 @@ static uint64_t clock_ns(void)
 
 static struct timespec timespec_of(uint64_t ns)
 {
-    return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S),
-                             .tv_nsec = (long)(ns % NS_PER_S)};
+    return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
 }
 
 /* ---- in the thread ---- */
@@ -172,8 +171,7 @@ static void give_up(struct recorder *r, struct drain *d, enum store_result resul
     atomic_store(&r->tap.is_closed, true);
     count_lost(r, d->n_open_entries, d->n_open_frames);
     count_ring(r);
-    set_state(r, result == STORE_FULL ? RECORDER_DISK_FULL : RECORDER_FAILED,
-              store_text(d->store));
+    set_state(r, result == STORE_FULL ? RECORDER_DISK_FULL : RECORDER_FAILED, store_text(d->store));
 }
 
 static void write_store(struct recorder *r, struct store *store)
@@ -365,9 +363,7 @@ int recorder_open(struct recorder **out, const struct recorder_options *options,
     int status;
 
     *out = NULL;
-    if (!r)
-        return tool_error(err, LATENT_E_NOMEM, "record %s: out of memory",
-                          options->path);
+    if (!r) return tool_error(err, LATENT_E_NOMEM, "record %s: out of memory", options->path);
     status = start_thread(r);
     if (status) {
         free_recorder(r);

@@ -13,8 +13,7 @@
 enum recorder_state {
     RECORDER_OPENING, /* the file is being made; the ring already fills */
     RECORDER_RECORDING,
-    RECORDER_THINNED, /* the disk does not keep up: frames without their bytes, or gaps
-                       */
+    RECORDER_THINNED, /* the disk does not keep up: frames without their bytes, or gaps */
     RECORDER_STOPPED, /* as asked; the file is complete */
     RECORDER_DISK_FULL,
     RECORDER_FAILED,

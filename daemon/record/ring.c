@@ -23,7 +23,7 @@ struct ring {
     /* Of the thread that puts. */
     _Alignas(LINE_BYTES) _Atomic uint64_t visible; /* complete groups end here */
     uint64_t put;                                  /* the open group ends here */
-    uint64_t free_until; /* as far as known; the truth may be more */
+    uint64_t free_until;                           /* as far as known; the truth may be more */
 
     /* Of the thread that takes. */
     _Alignas(LINE_BYTES) _Atomic uint64_t released;
@@ -99,8 +99,7 @@ void *ring_put(struct ring *r, uint32_t kind, size_t n_bytes)
     assert(kind != RING_PAD);
     if (n_bytes > r->size / 2 || !has_room(r, r->put + pad + whole)) return NULL;
     if (pad) {
-        *head_at(r, r->put) =
-            (struct head){RING_PAD, (uint32_t)(pad - sizeof(struct head))};
+        *head_at(r, r->put) = (struct head){RING_PAD, (uint32_t)(pad - sizeof(struct head))};
         r->put += pad;
     }
     head = head_at(r, r->put);

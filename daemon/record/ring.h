@@ -37,8 +37,7 @@ size_t ring_used(const struct ring *r);
 /* The taking thread. Look once for what has been put since; then take the records one
  * by one, until false: that is where a group ends. */
 void ring_look(struct ring *r);
-bool ring_waits(
-    const struct ring *r); /* did the look find something that is not taken? */
+bool ring_waits(const struct ring *r); /* did the look find something that is not taken? */
 bool ring_take(struct ring *r, struct ring_record *out);
 /* What was taken so far may be written over. */
 void ring_release(struct ring *r);

@@ -40,12 +40,10 @@ static const char *const statement_sql[N_STATEMENTS] = {
                   " VALUES (?, ?, ?, ?, ?, ?)",
     [PUT_FRAME] = "INSERT INTO frames (entry, epoch, seq, flags, sent, pub_seq,"
                   " t_recv_ns, t_publish_ns, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [PUT_OUTCOME] =
-        "INSERT INTO outcomes (entry, epoch, seq, code) VALUES (?, ?, ?, ?)",
+    [PUT_OUTCOME] = "INSERT INTO outcomes (entry, epoch, seq, code) VALUES (?, ?, ?, ?)",
     [PUT_ACTION] = "INSERT INTO actions (entry, epoch, seq, code) VALUES (?, ?, ?, ?)",
     [PUT_SNAPSHOT] = "INSERT INTO snapshots (entry, bytes) VALUES (?, ?)",
-    [PUT_LOSS] = "INSERT INTO losses (entry, t_ns, n_entries, n_frames)"
-                 " VALUES (?, ?, ?, ?)",
+    [PUT_LOSS] = "INSERT INTO losses (entry, t_ns, n_entries, n_frames) VALUES (?, ?, ?, ?)",
 };
 
 struct store {
@@ -176,8 +174,8 @@ static enum store_result put_clock(struct store *s, const void *bytes, size_t n)
     return buffer_add(&s->clock, bytes, n) ? out_of_memory(s) : STORE_OK;
 }
 
-static enum store_result put_event(struct store *s, enum statement which,
-                                   const void *bytes, size_t n)
+static enum store_result put_event(struct store *s, enum statement which, const void *bytes,
+                                   size_t n)
 {
     sqlite3_stmt *statement = s->statement[which];
     const struct trace_event *event = bytes;
@@ -201,8 +199,7 @@ static enum store_result put_outcome(struct store *s, const void *bytes, size_t 
 }
 
 /* What only the frame says; it stands in columns for whoever asks in SQL. */
-static void bind_unpacked(struct store *s, sqlite3_stmt *statement, const void *bytes,
-                          size_t n)
+static void bind_unpacked(struct store *s, sqlite3_stmt *statement, const void *bytes, size_t n)
 {
     struct wire_frame f;
 
@@ -232,11 +229,9 @@ static enum store_result put_frame(struct store *s, const void *bytes, size_t n)
 
 enum store_result store_put(struct store *s, const struct ring_record *record)
 {
-    static enum store_result (*const put[TRACE_N_KINDS])(struct store *, const void *,
-                                                         size_t) = {
-        [TRACE_LOSS] = put_loss,     [TRACE_SNAPSHOT] = put_snapshot,
-        [TRACE_ENTRY] = put_entry,   [TRACE_CLOCK] = put_clock,
-        [TRACE_ACTION] = put_action, [TRACE_OUTCOME] = put_outcome,
+    static enum store_result (*const put[TRACE_N_KINDS])(struct store *, const void *, size_t) = {
+        [TRACE_LOSS] = put_loss,   [TRACE_SNAPSHOT] = put_snapshot, [TRACE_ENTRY] = put_entry,
+        [TRACE_CLOCK] = put_clock, [TRACE_ACTION] = put_action,     [TRACE_OUTCOME] = put_outcome,
         [TRACE_FRAME] = put_frame,
     };
     bool begins_group = record->kind <= TRACE_ENTRY;
@@ -261,17 +256,15 @@ enum store_result store_commit(struct store *s, bool to_disk)
     enum store_result result = close_entry(s);
 
     if (result) return result;
-    sqlite3_exec(s->db,
-                 to_disk ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
-                 NULL, NULL, NULL);
+    sqlite3_exec(s->db, to_disk ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL,
+                 NULL, NULL);
     return run(s, COMMIT);
 }
 
 void store_rollback(struct store *s)
 {
     s->entry_is_open = false;
-    if (!sqlite3_get_autocommit(s->db))
-        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    if (!sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
 uint64_t store_bytes(const char *path)
@@ -292,8 +285,7 @@ static int fail(struct store *s, int status, struct latent_error *err)
 {
     if (result_of(s, status) == STORE_BUSY)
         snprintf(s->text, sizeof s->text, "somebody else holds it");
-    return tool_error(err, LATENT_E_IO, "record %s: cannot write: %.300s", s->path,
-                      s->text);
+    return tool_error(err, LATENT_E_IO, "record %s: cannot write: %.300s", s->path, s->text);
 }
 
 /* SQLite opens what is there; the exclusive creation here is what refuses it. */
@@ -302,10 +294,9 @@ static int create_file(const char *path, struct latent_error *err)
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 
     if (fd < 0)
-        return tool_error(
-            err, LATENT_E_IO,
-            "record %s: cannot create: %s; a record never replaces a file", path,
-            strerror(errno));
+        return tool_error(err, LATENT_E_IO,
+                          "record %s: cannot create: %s; a record never replaces a file", path,
+                          strerror(errno));
     close(fd);
     return 0;
 }
@@ -313,9 +304,8 @@ static int create_file(const char *path, struct latent_error *err)
 static int prepare(struct store *s)
 {
     for (int i = 0; i < N_STATEMENTS; i++) {
-        int status =
-            sqlite3_prepare_v3(s->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-                               &s->statement[i], NULL);
+        int status = sqlite3_prepare_v3(s->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                        &s->statement[i], NULL);
         if (status) return status;
     }
     return SQLITE_OK;

@@ -46,8 +46,7 @@ static void put(struct tap *t, enum trace_kind kind, const void *head, size_t n_
 
 static void put_snapshot(struct tap *t)
 {
-    void *at =
-        t->group_is_lost ? NULL : ring_put(t->ring, TRACE_SNAPSHOT, t->n_snapshot);
+    void *at = t->group_is_lost ? NULL : ring_put(t->ring, TRACE_SNAPSHOT, t->n_snapshot);
 
     if (at && pipeline_save(t->pipeline, at, t->n_snapshot) == 0) return;
     if (!t->group_is_lost) lose_group(t);
@@ -76,11 +75,8 @@ static void judge_room(struct tap *t)
 
 static struct trace_event event_of(const struct line_event *e)
 {
-    return (struct trace_event){.t_ns = e->t_ns,
-                                .epoch = e->epoch,
-                                .seq = e->seq,
-                                .kind = e->kind,
-                                .what = e->what};
+    return (struct trace_event){
+        .t_ns = e->t_ns, .epoch = e->epoch, .seq = e->seq, .kind = e->kind, .what = e->what};
 }
 
 static void on_entry(struct tap *t, const struct line_event *e)
@@ -145,8 +141,7 @@ static void on_frame(struct tap *t, const struct line_event *e)
         lose_group(t);
         return;
     }
-    *t->frame =
-        (struct trace_frame){.epoch = e->epoch, .seq = e->seq, .flags = e->what};
+    *t->frame = (struct trace_frame){.epoch = e->epoch, .seq = e->seq, .flags = e->what};
     if (n_bytes) memcpy(t->frame + 1, e->bytes, n_bytes);
     count(&t->counts.n_thinned, n_bytes == 0);
 }

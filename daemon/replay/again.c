@@ -13,20 +13,17 @@ static int read_conf(struct again *a, struct reading *r, struct latent_error *er
 {
     const char *text = reading_text(r, "config");
 
-    if (!text)
-        return tool_error(err, LATENT_E_FORMAT, "the record has no configuration");
+    if (!text) return tool_error(err, LATENT_E_FORMAT, "the record has no configuration");
     if (conf_read_text(&a->conf, "(record)/configuration", text))
         return tool_error(err, LATENT_E_CONFIG,
                           "the record's configuration is not one of this version: %s",
                           a->conf.problems[0]);
     if (a->conf.n_streams == 1) return 0;
     return tool_error(err, LATENT_E_FORMAT,
-                      "the record's configuration has %zu streams, expected 1",
-                      a->conf.n_streams);
+                      "the record's configuration has %zu streams, expected 1", a->conf.n_streams);
 }
 
-static int check_hash(const struct again *a, struct reading *r,
-                      struct latent_error *err)
+static int check_hash(const struct again *a, struct reading *r, struct latent_error *err)
 {
     char found[2 * sizeof a->info.sha256 + 1];
     const char *expected = reading_text(r, "model_sha256");
@@ -73,8 +70,7 @@ static int open_decoder(struct again *a, struct reading *r, struct latent_error 
 }
 
 int again_open(struct again *a, struct reading *r, const char *model_path,
-               struct pipeline_clock clock, struct pipeline_sink sink,
-               struct latent_error *err)
+               struct pipeline_clock clock, struct pipeline_sink sink, struct latent_error *err)
 {
     struct pipeline_options options;
     const char *clock_id;
@@ -86,10 +82,9 @@ int again_open(struct again *a, struct reading *r, const char *model_path,
     if (!status) status = open_decoder(a, r, err);
     if (status) return status;
     clock_id = reading_text(r, "clock_id");
-    options = setup_line(&a->conf.streams[0], &a->info,
-                         clock_id ? strtoull(clock_id, NULL, 16) : 0);
-    if (pipeline_new(&a->pipeline, a->decoder, &a->info, &options, clock, sink) == 0)
-        return 0;
+    options =
+        setup_line(&a->conf.streams[0], &a->info, clock_id ? strtoull(clock_id, NULL, 16) : 0);
+    if (pipeline_new(&a->pipeline, a->decoder, &a->info, &options, clock, sink) == 0) return 0;
     return tool_error(err, LATENT_E_NOMEM, "out of memory");
 }
 

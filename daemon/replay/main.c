@@ -24,14 +24,12 @@ static int settings_check(struct settings *s, struct latent_error *err)
     if (s->model && !s->verify)
         return tool_error(err, LATENT_E_CONFIG, "--model goes with --verify");
     if (s->verify) return 0;
-    if (s->record &&
-        (s->input.in || s->input.ticks || s->replay.loop || s->seconds > 0.0))
+    if (s->record && (s->input.in || s->input.ticks || s->replay.loop || s->seconds > 0.0))
         return tool_error(err, LATENT_E_CONFIG,
                           "--record sends a record once and whole: without --in, "
                           "--ticks, --loop and --seconds");
     if (!o->stream || !o->endpoint)
-        return tool_error(err, LATENT_E_CONFIG,
-                          "--stream and --bins are needed: see --help");
+        return tool_error(err, LATENT_E_CONFIG, "--stream and --bins are needed: see --help");
     if (s->input.ticks)
         s->input.seconds = s->seconds;
     else
@@ -39,8 +37,7 @@ static int settings_check(struct settings *s, struct latent_error *err)
     return 0;
 }
 
-static int settings_read(struct settings *s, int argc, char **argv,
-                         struct latent_error *err)
+static int settings_read(struct settings *s, int argc, char **argv, struct latent_error *err)
 {
     struct reader_options *in = &s->input;
     struct source_options *o = &s->replay.source;
@@ -58,8 +55,7 @@ static int settings_read(struct settings *s, int argc, char **argv,
         {"loop", NULL, OPTION_SWITCH, &s->replay.loop, "begin again at the end"},
         {"mark-loop", NULL, OPTION_SWITCH, &s->replay.mark_loop,
          "every round opens with a trial_start"},
-        {"full-speed", NULL, OPTION_SWITCH, &o->full_speed,
-         "as fast as the bins are taken"},
+        {"full-speed", NULL, OPTION_SWITCH, &o->full_speed, "as fast as the bins are taken"},
         {"batch", "N", OPTION_WHOLE, &o->batch, "bins per message (default 1)"},
         {"start-after-subscriber", NULL, OPTION_SWITCH, &o->after_subscriber,
          "the first bin waits for a receiver"},
@@ -86,8 +82,7 @@ static int settings_read(struct settings *s, int argc, char **argv,
 static int replay(const struct settings *settings, struct latent_error *err)
 {
     struct reader *reader = NULL;
-    if (settings->record)
-        return resend_run(settings->record, &settings->replay.source, err);
+    if (settings->record) return resend_run(settings->record, &settings->replay.source, err);
     int status = reader_open(&reader, &settings->input, err);
     if (!status) status = replay_run(reader, &settings->replay, err);
     reader_close(reader);
@@ -97,8 +92,7 @@ static int replay(const struct settings *settings, struct latent_error *err)
 int main(int argc, char **argv)
 {
     struct settings settings = {
-        .replay.source = {
-            .program = PROGRAM, .socket = "push", .attach = "connect", .batch = 1}};
+        .replay.source = {.program = PROGRAM, .socket = "push", .attach = "connect", .batch = 1}};
     struct latent_error err = {0};
     int status = settings_read(&settings, argc, argv, &err);
     if (status == OPTIONS_DONE) return 0;

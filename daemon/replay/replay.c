@@ -37,8 +37,8 @@ static int slab_send(struct replay *r, size_t trial, size_t first, size_t n)
     int status = reader_rows(r->reader, trial, first, n, r->counts, r->err);
     for (size_t i = 0; !status && i < n; i++) {
         if (r->most_bins && r->n_bins == r->most_bins) return REPLAY_OVER;
-        status = source_put(r->source, r->counts + i * r->shape->n_channels,
-                            marks_of(r, first + i), r->err);
+        status = source_put(r->source, r->counts + i * r->shape->n_channels, marks_of(r, first + i),
+                            r->err);
         r->n_bins++;
     }
     return status;
@@ -51,8 +51,7 @@ static int round_send(struct replay *r)
     for (size_t trial = 0; !status && trial < s->n_trials; trial++)
         for (size_t first = 0; !status && first < s->n_bins; first += r->n_slab_bins) {
             size_t left = s->n_bins - first;
-            status = slab_send(r, trial, first,
-                               left < r->n_slab_bins ? left : r->n_slab_bins);
+            status = slab_send(r, trial, first, left < r->n_slab_bins ? left : r->n_slab_bins);
         }
     return status;
 }
@@ -97,10 +96,8 @@ static int replay_open(struct replay *r)
 int replay_run(struct reader *reader, const struct replay_options *options,
                struct latent_error *err)
 {
-    struct replay r = {.reader = reader,
-                       .shape = reader_shape(reader),
-                       .options = options,
-                       .err = err};
+    struct replay r = {
+        .reader = reader, .shape = reader_shape(reader), .options = options, .err = err};
     stop_install();
     int status = replay_open(&r);
     if (!status) {

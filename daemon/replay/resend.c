@@ -24,8 +24,7 @@ static int send_all(struct reading *r, struct source *source, uint64_t *n_sent,
     return status ? status : reading_check(r, err);
 }
 
-int resend_run(const char *record, const struct source_options *options,
-               struct latent_error *err)
+int resend_run(const char *record, const struct source_options *options, struct latent_error *err)
 {
     struct source_options o = *options;
     struct source *source = NULL;
@@ -40,8 +39,7 @@ int resend_run(const char *record, const struct source_options *options,
     status = source_open(&source, &o, err);
     if (!status) status = send_all(r, source, &n_sent, err);
     if (status >= 0)
-        printf("%s: %s: %llu messages sent\n", o.program, o.stream,
-               (unsigned long long)n_sent);
+        printf("%s: %s: %llu messages sent\n", o.program, o.stream, (unsigned long long)n_sent);
     source_close(source);
     reading_close(r);
     return status == SOURCE_STOPPED ? 0 : status;

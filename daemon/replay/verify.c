@@ -29,8 +29,7 @@ struct verify {
 
 /* ---- differences ---- */
 
-__attribute__((format(printf, 2, 3))) static void differ(struct verify *v,
-                                                         const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void differ(struct verify *v, const char *format, ...)
 {
     char what[MAX_TEXT - 64];
     va_list args;
@@ -57,8 +56,7 @@ static uint64_t clock_again(void *ctx)
 {
     struct verify *v = ctx;
 
-    if (v->next_clock < v->entry.n_clock)
-        return reading_clock(&v->entry, v->next_clock++);
+    if (v->next_clock < v->entry.n_clock) return reading_clock(&v->entry, v->next_clock++);
     differ(v, "the clock is read a %zu. time, it was read %zu times", v->next_clock + 1,
            v->entry.n_clock);
     return 0;
@@ -107,12 +105,11 @@ static void compare_event(struct verify *v, const char *what, next_fn *next,
 
     v->n_events++;
     if (!next(v->reading, &was))
-        differ(v, "%s %u of bin %" PRIu64 " more than there was", what, is->what,
-               is->seq);
+        differ(v, "%s %u of bin %" PRIu64 " more than there was", what, is->what, is->seq);
     else if (was.code != is->what || was.epoch != is->epoch || was.seq != is->seq)
         differ(v,
-               "%s %u of epoch %" PRIu64 ", bin %" PRIu64
-               "; it was %u of epoch %" PRIu64 ", bin %" PRIu64,
+               "%s %u of epoch %" PRIu64 ", bin %" PRIu64 "; it was %u of epoch %" PRIu64
+               ", bin %" PRIu64,
                what, is->what, is->epoch, is->seq, was.code, was.epoch, was.seq);
 }
 
@@ -183,8 +180,7 @@ static int run_entries(struct verify *v, struct latent_error *err)
     int status = 0;
 
     pipeline_set_tap(v->again.pipeline, (struct line_tap){hear, v});
-    while (!status && reading_next_entry(v->reading, &v->entry))
-        status = run_entry(v, err);
+    while (!status && reading_next_entry(v->reading, &v->entry)) status = run_entry(v, err);
     return status ? status : reading_check(v->reading, err);
 }
 
@@ -195,8 +191,8 @@ static void print_kernels(struct verify *v)
     const char *kernels = reading_text(v->reading, "kernels");
 
     if (kernels && strcmp(kernels, latent_kernels()) != 0)
-        printf("note: recorded with kernels %s, verified with %s: last bits differ\n",
-               kernels, latent_kernels());
+        printf("note: recorded with kernels %s, verified with %s: last bits differ\n", kernels,
+               latent_kernels());
 }
 
 static void print_result(struct verify *v, const char *path)
@@ -204,23 +200,18 @@ static void print_result(struct verify *v, const char *path)
     struct reading *r = v->reading;
 
     printf("%s: stream %s", path, v->again.conf.streams[0].name);
-    printf(", %s, mode %s\n", v->again.info.arch,
-           latent_decoder_mode(v->again.decoder)->name);
+    printf(", %s, mode %s\n", v->again.info.arch, latent_decoder_mode(v->again.decoder)->name);
     printf("entries %" PRIu64 ", frames compared %" PRIu64 ", thinned %" PRIu64
            ", actions and outcomes %" PRIu64 "\n",
            v->n_entries, v->n_frames, v->n_thinned, v->n_events);
-    printf("gaps %" PRIu64 ", entries lost in them %" PRIu64 ", passed over %" PRIu64
-           "\n",
+    printf("gaps %" PRIu64 ", entries lost in them %" PRIu64 ", passed over %" PRIu64 "\n",
            reading_ask(r, "SELECT count(*) FROM losses"),
            reading_ask(r, "SELECT sum(n_entries) FROM losses"), v->n_passed_over);
     if (!reading_text(r, "end_utc_ns"))
-        printf(
-            "the record was not closed: it is still being written, or its writer was "
-            "stopped\n");
+        printf("the record was not closed: it is still being written, or its writer was stopped\n");
     print_kernels(v);
     if (v->n_differences)
-        printf("DIFFERENT: %" PRIu64 " differences; the first: %s\n", v->n_differences,
-               v->first);
+        printf("DIFFERENT: %" PRIu64 " differences; the first: %s\n", v->n_differences, v->first);
     else
         printf("identical, bit by bit\n");
 }
@@ -231,8 +222,7 @@ int verify_run(const char *record, const char *model_path, struct latent_error *
     int status = reading_open(&v.reading, record, err);
 
     if (status) return status;
-    status = again_open(&v.again, v.reading, model_path,
-                        (struct pipeline_clock){clock_again, &v},
+    status = again_open(&v.again, v.reading, model_path, (struct pipeline_clock){clock_again, &v},
                         (struct pipeline_sink){sink_again, &v}, err);
     if (!status) status = run_entries(&v, err);
     if (!status) print_result(&v, record);

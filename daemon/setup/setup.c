@@ -8,8 +8,7 @@ struct latent_options setup_decoder(const struct conf_stream *v)
     return (struct latent_options){.mode = v->mode,
                                    .precision = v->precision,
                                    .groups = v->outputs,
-                                   .on_gap = predicts ? LATENT_GAP_PREDICT
-                                                      : LATENT_GAP_RESET};
+                                   .on_gap = predicts ? LATENT_GAP_PREDICT : LATENT_GAP_RESET};
 }
 
 static struct line_policy setup_policy(const struct conf_stream *v)

@@ -47,12 +47,11 @@ static int chaotic_alloc(struct chaotic *self)
     const struct recipe *recipe = self->recipe;
     size_t n = recipe->n_channels;
     self->weights = calloc(n * n, sizeof(double));
-    self->activity = calloc(
-        (size_t)recipe->chaotic.n_conditions * recipe->trial_bins * n, sizeof(float));
+    self->activity =
+        calloc((size_t)recipe->chaotic.n_conditions * recipe->trial_bins * n, sizeof(float));
     self->y = calloc(n, sizeof(double));
     self->tanh = calloc(n, sizeof(double));
-    return self->weights && self->activity && self->y && self->tanh ? 0
-                                                                    : LATENT_E_NOMEM;
+    return self->weights && self->activity && self->y && self->tanh ? 0 : LATENT_E_NOMEM;
 }
 
 void *chaotic_new(const struct recipe *recipe, struct world_shape *shape)
@@ -93,8 +92,7 @@ void chaotic_trial_make(const void *pointer, struct rng *rng, uint32_t condition
     const struct recipe *recipe = self->recipe;
     size_t n = (size_t)recipe->trial_bins * recipe->n_channels;
     double peak = recipe->chaotic.peak_rate_hz * recipe->bin_width_us * 1e-6;
-    if (condition == WORLD_ANY_CONDITION)
-        condition = rng_below(rng, recipe->chaotic.n_conditions);
+    if (condition == WORLD_ANY_CONDITION) condition = rng_below(rng, recipe->chaotic.n_conditions);
     trial->condition = condition;
 
     const float *activity = self->activity + condition * n;

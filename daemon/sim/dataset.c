@@ -49,11 +49,10 @@ static int spikes_draw(struct writer *w)
     for (size_t i = 0; i < n; i++) {
         uint32_t count = rng_poisson(&w->rng, (double)w->trial.counts[i]);
         if (count > largest)
-            return tool_error(
-                w->out.err, LATENT_E_VALUE,
-                "a bin got %u spikes where at most %u can be stored: lower "
-                "the recipe's rates or depths",
-                count, largest);
+            return tool_error(w->out.err, LATENT_E_VALUE,
+                              "a bin got %u spikes where at most %u can be stored: lower "
+                              "the recipe's rates or depths",
+                              count, largest);
         w->spikes[i] = (uint16_t)count;
     }
     return 0;
@@ -71,15 +70,13 @@ static void columns_open(struct writer *w)
     w->columns[RATES] = (struct column){"rates", 0, s->n_channels, w->trial.counts};
     w->columns[LATENTS] = (struct column){"latents", 0, s->n_latents, w->trial.latents};
     w->columns[READOUT] = (struct column){"readout", 0, s->n_readout, w->trial.readout};
-    w->columns[POSITION] =
-        (struct column){"position", 0, s->n_positions, w->trial.position};
+    w->columns[POSITION] = (struct column){"position", 0, s->n_positions, w->trial.position};
     hid_t type = s->each_once ? H5T_STD_U16LE : H5T_STD_U8LE;
     w->counts = h5out_dataset(&w->out, "counts", type, 3, shape);
     for (int i = 0; i < N_COLUMNS; i++) {
         struct column *c = &w->columns[i];
         shape[2] = c->width;
-        if (c->width > 0)
-            c->dataset = h5out_dataset(&w->out, c->name, H5T_IEEE_F32LE, 3, shape);
+        if (c->width > 0) c->dataset = h5out_dataset(&w->out, c->name, H5T_IEEE_F32LE, 3, shape);
     }
 }
 
@@ -101,14 +98,12 @@ static int trial_write(struct writer *w, size_t index)
     if (status) return status;
 
     for (size_t i = 0; i < n; i++)
-        w->trial.counts[i] =
-            (float)((double)w->trial.counts[i] * 1e6 / s->bin_width_us);
+        w->trial.counts[i] = (float)((double)w->trial.counts[i] * 1e6 / s->bin_width_us);
     w->conditions[index] = (uint16_t)w->trial.condition;
     h5out_rows(&w->out, w->counts, H5T_NATIVE_UINT16, index, 1, w->spikes);
     for (int i = 0; i < N_COLUMNS; i++) {
         const struct column *c = &w->columns[i];
-        if (c->width > 0)
-            h5out_rows(&w->out, c->dataset, H5T_NATIVE_FLOAT, index, 1, c->rows);
+        if (c->width > 0) h5out_rows(&w->out, c->dataset, H5T_NATIVE_FLOAT, index, 1, c->rows);
     }
     return w->out.failed ? w->out.err->status : 0;
 }
@@ -120,8 +115,7 @@ static void split_write(struct writer *w, const char *name, uint32_t from, uint3
     uint32_t *indices = calloc(w->n_trials, sizeof *indices);
     size_t n_indices = 0;
     for (size_t i = 0; indices && i < w->n_trials; i++)
-        if (i % period >= from && i % period < from + n)
-            indices[n_indices++] = (uint32_t)i;
+        if (i % period >= from && i % period < from + n) indices[n_indices++] = (uint32_t)i;
     if (indices)
         h5out_array(&w->out, name, H5T_NATIVE_UINT32, 1, &n_indices, indices);
     else
@@ -148,8 +142,7 @@ static void file_describe(struct writer *w)
 {
     const struct recipe *r = w->recipe;
     const struct world_shape *s = w->shape;
-    h5out_array(&w->out, "condition", H5T_NATIVE_UINT16, 1, &w->n_trials,
-                w->conditions);
+    h5out_array(&w->out, "condition", H5T_NATIVE_UINT16, 1, &w->n_trials, w->conditions);
     h5out_group(&w->out, "split");
     split_write(w, "split/train", 0, r->n_train);
     split_write(w, "split/valid", r->n_train, r->n_valid);
@@ -174,8 +167,7 @@ static int trials_write(struct writer *w)
     for (size_t i = 0; !status && i < w->n_trials; i++) {
         status = trial_write(w, i);
         if (!status && stop_requested())
-            status =
-                tool_error(w->out.err, LATENT_E_IO, "stopped: nothing was written");
+            status = tool_error(w->out.err, LATENT_E_IO, "stopped: nothing was written");
         progress_update(&progress, i + 1);
     }
     progress_end(&progress);
@@ -196,8 +188,8 @@ static int file_write(struct writer *w, const char *path, struct latent_error *e
     return h5out_commit(&w->out);
 }
 
-int dataset_write(const struct recipe *recipe, const struct world *world,
-                  const char *path, struct latent_error *err)
+int dataset_write(const struct recipe *recipe, const struct world *world, const char *path,
+                  struct latent_error *err)
 {
     struct writer w = {.recipe = recipe, .world = world, .shape = world_shape(world)};
     size_t n_repeats = w.shape->each_once ? 1 : w.shape->n_conditions;

@@ -7,7 +7,7 @@
 #include "sim/world.h"
 
 /* Writes the recipe's whole data set; the same recipe gives the same bytes. */
-int dataset_write(const struct recipe *recipe, const struct world *world,
-                  const char *path, struct latent_error *err);
+int dataset_write(const struct recipe *recipe, const struct world *world, const char *path,
+                  struct latent_error *err);
 
 #endif

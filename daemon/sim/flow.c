@@ -23,8 +23,8 @@ void flow_arneodo(const double *p, const double x[FLOW_STATES], double out[FLOW_
 }
 
 /* out = x + h slope */
-static void flow_move(const double x[FLOW_STATES], double h,
-                      const double slope[FLOW_STATES], double out[FLOW_STATES])
+static void flow_move(const double x[FLOW_STATES], double h, const double slope[FLOW_STATES],
+                      double out[FLOW_STATES])
 {
     for (int i = 0; i < FLOW_STATES; i++) out[i] = x[i] + h * slope[i];
 }

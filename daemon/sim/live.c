@@ -55,8 +55,7 @@ static int truth_open(struct live *live)
     if (!t->message || !t->rates || !t->socket)
         return tool_error(live->err, LATENT_E_NOMEM, "out of memory");
     zmq_setsockopt(t->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-    return source_attach(t->socket, o->program, t->topic, live->options->truth, 1,
-                         live->err);
+    return source_attach(t->socket, o->program, t->topic, live->options->truth, 1, live->err);
 }
 
 static void truth_close(struct truth *t)
@@ -92,8 +91,7 @@ static int truth_send(struct live *live, uint32_t bin)
     if (n == 0) return tool_error(live->err, LATENT_E_NOMEM, "truth does not fit");
     if (zmq_send(t->socket, t->topic, strlen(t->topic), ZMQ_SNDMORE) < 0 ||
         zmq_send(t->socket, t->message, n, 0) < 0)
-        return tool_error(live->err, LATENT_E_IO, "cannot send the truth: %s",
-                          zmq_strerror(errno));
+        return tool_error(live->err, LATENT_E_IO, "cannot send the truth: %s", zmq_strerror(errno));
     return 0;
 }
 
@@ -121,9 +119,7 @@ static int trials_send(struct live *live)
     int status = 0;
     while (!status && (n_bins == 0 || live->seq < n_bins)) {
         uint32_t bin = (uint32_t)(live->seq % live->shape->n_bins);
-        if (bin == 0)
-            world_trial_make(live->world, &live->rng, WORLD_ANY_CONDITION,
-                             &live->trial);
+        if (bin == 0) world_trial_make(live->world, &live->rng, WORLD_ANY_CONDITION, &live->trial);
         status = bin_send(live, bin);
     }
     return status ? status : source_flush(live->source, live->err);

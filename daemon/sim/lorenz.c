@@ -93,8 +93,7 @@ void *lorenz_new(const struct recipe *recipe, struct world_shape *shape)
     rng_init(&rng, recipe->seed, WORLD_STREAM_POPULATION);
     trajectories_make(self, &rng);
     world_standardise(self->states, n_rows, N_STATES, self->mean, self->sd);
-    for (uint32_t i = 0; i < recipe->n_channels; i++)
-        neuron_make(self, &rng, n_rows, i);
+    for (uint32_t i = 0; i < recipe->n_channels; i++) neuron_make(self, &rng, n_rows, i);
     shape->n_latents = N_STATES;
     shape->n_conditions = recipe->lorenz.n_conditions;
     shape->latent_mean = self->mean;
@@ -123,10 +122,8 @@ void lorenz_trial_make(const void *pointer, struct rng *rng, uint32_t condition,
     const double *state = self->states + (size_t)condition * n_bins * N_STATES;
     for (uint32_t bin = 0; bin < n_bins; bin++, state += N_STATES) {
         float *counts = trial->counts + (size_t)bin * n_channels;
-        for (int j = 0; j < N_STATES; j++)
-            trial->latents[bin * N_STATES + j] = (float)state[j];
+        for (int j = 0; j < N_STATES; j++) trial->latents[bin * N_STATES + j] = (float)state[j];
         for (uint32_t i = 0; i < n_channels; i++)
-            counts[i] =
-                (float)exp(dot3(self->loadings + i * N_STATES, state) + self->bias[i]);
+            counts[i] = (float)exp(dot3(self->loadings + i * N_STATES, state) + self->bias[i]);
     }
 }

@@ -19,20 +19,17 @@ struct settings {
 
 static int settings_check(const struct settings *s, struct latent_error *err)
 {
-    if (!s->recipe)
-        return tool_error(err, LATENT_E_CONFIG, "--recipe is needed: see --help");
+    if (!s->recipe) return tool_error(err, LATENT_E_CONFIG, "--recipe is needed: see --help");
     if (!s->out == !s->live.source.stream)
         return tool_error(err, LATENT_E_CONFIG,
-                          "either --out (a data set) or --stream (live) is needed: see "
-                          "--help");
+                          "either --out (a data set) or --stream (live) is needed: see --help");
     if (s->live.source.stream && !s->live.source.endpoint)
         return tool_error(err, LATENT_E_CONFIG,
                           "--stream needs --bins, the endpoint that the bins go to");
     return 0;
 }
 
-static int settings_read(struct settings *s, int argc, char **argv,
-                         struct latent_error *err)
+static int settings_read(struct settings *s, int argc, char **argv, struct latent_error *err)
 {
     struct source_options *o = &s->live.source;
     const struct option_row rows[] = {
@@ -45,23 +42,21 @@ static int settings_read(struct settings *s, int argc, char **argv,
         SOURCE_KEY_ROWS(o),
         {"truth", "ENDPOINT", OPTION_TEXT, &s->live.truth,
          "bind and publish the truth as NAME/truth"},
-        {"seconds", "N", OPTION_NUMBER, &s->seconds,
-         "signal to send (default: no end)"},
+        {"seconds", "N", OPTION_NUMBER, &s->seconds, "signal to send (default: no end)"},
         {"bins-limit", "N", OPTION_WHOLE, &s->live.n_bins, "the same in bins"},
         {"seed", "N", OPTION_WHOLE, &s->live.seed,
          "of the live trials and spikes (default: the recipe's)"},
         {"batch", "N", OPTION_WHOLE, &o->batch, "bins per message (default 1)"},
         {"start-after-subscriber", NULL, OPTION_SWITCH, &o->after_subscriber,
          "the first bin waits for a receiver"},
-        {"full-speed", NULL, OPTION_SWITCH, &o->full_speed,
-         "as fast as the bins are taken"},
+        {"full-speed", NULL, OPTION_SWITCH, &o->full_speed, "as fast as the bins are taken"},
         {0},
     };
-    const struct option_table table = {
-        PROGRAM, "simulated spikes from known dynamics",
-        PROGRAM " --recipe R.json --out DATA.h5\n"
-                "       " PROGRAM " --recipe R.json --stream NAME --bins ENDPOINT ...",
-        rows};
+    const struct option_table table = {PROGRAM, "simulated spikes from known dynamics",
+                                       PROGRAM " --recipe R.json --out DATA.h5\n"
+                                               "       " PROGRAM
+                                               " --recipe R.json --stream NAME --bins ENDPOINT ...",
+                                       rows};
     int status = options_parse(&table, argc, argv, err);
     return status == OPTIONS_RUN ? settings_check(s, err) : status;
 }
@@ -71,13 +66,11 @@ static uint64_t bins_limit(const struct settings *s, uint32_t bin_width_us)
 {
     uint64_t n_bins = (uint64_t)(s->seconds * 1e6 / bin_width_us + 0.5);
     if (s->seconds > 0.0 && n_bins == 0) n_bins = 1;
-    if (n_bins == 0 || (s->live.n_bins > 0 && s->live.n_bins < n_bins))
-        return s->live.n_bins;
+    if (n_bins == 0 || (s->live.n_bins > 0 && s->live.n_bins < n_bins)) return s->live.n_bins;
     return n_bins;
 }
 
-static int recipe_run(struct settings *s, const struct recipe *recipe,
-                      struct latent_error *err)
+static int recipe_run(struct settings *s, const struct recipe *recipe, struct latent_error *err)
 {
     int status;
     struct world *world = world_new(recipe);
@@ -96,10 +89,7 @@ static int recipe_run(struct settings *s, const struct recipe *recipe,
 int main(int argc, char **argv)
 {
     struct settings settings = {
-        .live = {.source = {.program = PROGRAM,
-                            .socket = "pub",
-                            .attach = "connect",
-                            .batch = 1},
+        .live = {.source = {.program = PROGRAM, .socket = "pub", .attach = "connect", .batch = 1},
                  .seed = NO_SEED},
     };
     struct recipe recipe;

@@ -3,8 +3,7 @@
 
 #include <math.h>
 
-/* Short draws are tried again this often before the rest of the trial becomes a hold.
- */
+/* Short draws are tried again this often before the rest of the trial becomes a hold. */
 #define N_DRAWS 8
 
 static double draw(struct rng *rng, struct recipe_range range)
@@ -13,8 +12,7 @@ static double draw(struct rng *rng, struct recipe_range range)
 }
 
 /* A target of the ring, or anywhere in between. Returns its number. */
-static uint32_t target_draw(const struct recipe_reach *r, struct rng *rng,
-                            double out[2])
+static uint32_t target_draw(const struct recipe_reach *r, struct rng *rng, double out[2])
 {
     uint32_t target = rng_below(rng, r->n_targets);
     double angle = 2.0 * M_PI * target / r->n_targets;
@@ -29,16 +27,15 @@ static uint32_t target_draw(const struct recipe_reach *r, struct rng *rng,
     return target;
 }
 
-/* One reach out and back from time *t_s on; moves *t_s past it and the hold after it.
- */
+/* One reach out and back from time *t_s on; moves *t_s past it and the hold after it. */
 static uint32_t reach_draw(const struct recipe_reach *r, struct rng *rng, double *t_s,
                            struct movement pair[2])
 {
     double target[2];
     uint32_t number = target_draw(r, rng, target);
     pair[0] = (struct movement){.from_mm = {0.0, 0.0}, .by_mm = {target[0], target[1]}};
-    pair[1] = (struct movement){.from_mm = {target[0], target[1]},
-                                .by_mm = {-target[0], -target[1]}};
+    pair[1] =
+        (struct movement){.from_mm = {target[0], target[1]}, .by_mm = {-target[0], -target[1]}};
     for (int i = 0; i < 2; i++) {
         pair[i].start_s = *t_s;
         pair[i].duration_s = draw(rng, r->duration_ms) / 1000.0;
@@ -69,8 +66,7 @@ void movement_plan_draw(const struct recipe_reach *r, double trial_s, struct rng
 
 /* Minimum jerk: u = 10 s^3 - 15 s^4 + 6 s^5 along the line; sideways a smooth bow
  * 64 s^3 (1 - s)^3 that is 1 at half time and leaves from and arrives at rest. */
-static void movement_at(const struct movement *m, double t_s,
-                        struct movement_state *out)
+static void movement_at(const struct movement *m, double t_s, struct movement_state *out)
 {
     double s = (t_s - m->start_s) / m->duration_s;
     double along = s * s * s * (10.0 + s * (-15.0 + 6.0 * s));
@@ -84,13 +80,11 @@ static void movement_at(const struct movement *m, double t_s,
     for (int i = 0; i < 2; i++) {
         double sideways = m->bow_mm * side[i];
         out->position_mm[i] = m->from_mm[i] + along * m->by_mm[i] + bow * sideways;
-        out->velocity_mm_s[i] =
-            (along_slope * m->by_mm[i] + bow_slope * sideways) / m->duration_s;
+        out->velocity_mm_s[i] = (along_slope * m->by_mm[i] + bow_slope * sideways) / m->duration_s;
     }
 }
 
-void movement_state_at(const struct movement_plan *plan, double t_s,
-                       struct movement_state *out)
+void movement_state_at(const struct movement_plan *plan, double t_s, struct movement_state *out)
 {
     *out = (struct movement_state){{0.0, 0.0}, {0.0, 0.0}};
     for (uint32_t i = 0; i < plan->n_movements; i++) {

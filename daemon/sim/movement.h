@@ -33,7 +33,6 @@ struct movement_state {
 };
 
 /* Where the hand is at time t_s; before and after the plan it rests at the centre. */
-void movement_state_at(const struct movement_plan *plan, double t_s,
-                       struct movement_state *out);
+void movement_state_at(const struct movement_plan *plan, double t_s, struct movement_state *out);
 
 #endif

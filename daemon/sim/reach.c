@@ -55,8 +55,7 @@ static void vector_draw(struct rng *rng, double length, double out[2])
     out[1] = length * sin(angle);
 }
 
-/* ---- the population, fixed by the recipe's seed ------------------------------------
- */
+/* ---- the population, fixed by the recipe's seed ------------------------------------ */
 
 /* The log of a uniform mean rate stands in the bias until the calibration. */
 static void neuron_draw(const struct reach *self, struct rng *rng, struct neuron *n)
@@ -86,22 +85,19 @@ static void plane_draw(const struct reach *self, struct rng *rng, struct plane *
 static void population_draw(struct reach *self, struct rng *rng)
 {
     const struct recipe *recipe = self->recipe;
-    for (uint32_t i = 0; i < recipe->n_channels; i++)
-        neuron_draw(self, rng, &self->neurons[i]);
-    for (uint32_t i = 0; i < recipe->reach.n_planes; i++)
-        plane_draw(self, rng, &self->planes[i]);
+    for (uint32_t i = 0; i < recipe->n_channels; i++) neuron_draw(self, rng, &self->neurons[i]);
+    for (uint32_t i = 0; i < recipe->reach.n_planes; i++) plane_draw(self, rng, &self->planes[i]);
     size_t n_loadings = (size_t)recipe->n_channels * 2 * recipe->reach.n_planes;
     for (size_t i = 0; i < n_loadings; i++)
         self->loadings[i] = recipe->reach.loading_sd * rng_normal(rng);
 }
 
-/* ---- one trial ----------------------------------------------------------------------
- */
+/* ---- one trial ---------------------------------------------------------------------- */
 
 /* How strongly the plan drives the rotations at t_s: a half sine of unit area that ends
  * when the movement begins. direction: of that movement, scaled by its length. */
-static double drive_at(const struct recipe_reach *r, const struct movement_plan *plan,
-                       double t_s, double direction[2])
+static double drive_at(const struct recipe_reach *r, const struct movement_plan *plan, double t_s,
+                       double direction[2])
 {
     double drive_s = r->drive_ms / 1000.0;
     for (uint32_t i = 0; i < plan->n_movements; i++) {
@@ -116,8 +112,8 @@ static double drive_at(const struct recipe_reach *r, const struct movement_plan 
 }
 
 /* Advances the rotations [2 n_planes] by the bin that ends at t_s. */
-static void rotations_step(const struct reach *self, const struct movement_plan *plan,
-                           double t_s, double *rotations)
+static void rotations_step(const struct reach *self, const struct movement_plan *plan, double t_s,
+                           double *rotations)
 {
     double direction[2], dt_s = bin_width_s(self);
     double strength = drive_at(&self->recipe->reach, plan, t_s - dt_s / 2.0, direction);
@@ -126,8 +122,7 @@ static void rotations_step(const struct reach *self, const struct movement_plan 
         double *z = rotations + 2 * i, old[2] = {z[0], z[1]};
         for (int j = 0; j < 2; j++) {
             double kick = p->drive[j][0] * direction[0] + p->drive[j][1] * direction[1];
-            z[j] = p->turn[j][0] * old[0] + p->turn[j][1] * old[1] +
-                   dt_s * strength * kick;
+            z[j] = p->turn[j][0] * old[0] + p->turn[j][1] * old[1] + dt_s * strength * kick;
         }
     }
 }
@@ -147,16 +142,14 @@ static double neuron_log_count(const struct reach *self, uint32_t i,
         sum += n->velocity[j] * m.velocity_mm_s[j] / r->velocity_scale_mm_s;
         sum += n->position[j] * m.position_mm[j] / r->position_scale_mm;
     }
-    sum += n->speed * hypot(m.velocity_mm_s[0], m.velocity_mm_s[1]) /
-           r->velocity_scale_mm_s;
+    sum += n->speed * hypot(m.velocity_mm_s[0], m.velocity_mm_s[1]) / r->velocity_scale_mm_s;
     for (uint32_t j = 0; j < 2 * r->n_planes; j++) sum += loading[j] * rotations[j];
     return sum;
 }
 
 /* What a decoder should find for the bin that ends at t_s. */
-static void truth_store(const struct reach *self, const struct movement_plan *plan,
-                        double t_s, uint32_t bin, const double *rotations,
-                        struct world_trial *trial)
+static void truth_store(const struct reach *self, const struct movement_plan *plan, double t_s,
+                        uint32_t bin, const double *rotations, struct world_trial *trial)
 {
     const struct recipe_reach *r = &self->recipe->reach;
     float *latents = trial->latents + (size_t)bin * self->n_latents;
@@ -168,14 +161,12 @@ static void truth_store(const struct reach *self, const struct movement_plan *pl
         latents[j] = (float)(m.velocity_mm_s[j] / r->velocity_scale_mm_s);
         latents[2 + j] = (float)(m.position_mm[j] / r->position_scale_mm);
     }
-    for (uint32_t j = 0; j < 2 * r->n_planes; j++)
-        latents[N_KINEMATIC + j] = (float)rotations[j];
+    for (uint32_t j = 0; j < 2 * r->n_planes; j++) latents[N_KINEMATIC + j] = (float)rotations[j];
 }
 
 /* Multiplies every neuron's counts by its own slow log-normal gain (an
  * Ornstein-Uhlenbeck process in the log, mean of the gain 1). */
-static void gains_apply(const struct reach *self, struct rng *rng,
-                        struct world_trial *trial)
+static void gains_apply(const struct reach *self, struct rng *rng, struct world_trial *trial)
 {
     const struct recipe *recipe = self->recipe;
     double sd = recipe->reach.gain_sd;
@@ -212,15 +203,14 @@ void reach_trial_make(const void *pointer, struct rng *rng, uint32_t condition,
     const struct reach *self = pointer;
     struct movement_plan plan;
     (void)condition; /* the targets are drawn */
-    movement_plan_draw(&self->recipe->reach,
-                       self->recipe->trial_bins * bin_width_s(self), rng, &plan);
+    movement_plan_draw(&self->recipe->reach, self->recipe->trial_bins * bin_width_s(self), rng,
+                       &plan);
     trial->condition = plan.condition;
     plan_follow(self, &plan, trial);
     gains_apply(self, rng, trial);
 }
 
-/* ---- construction -------------------------------------------------------------------
- */
+/* ---- construction ------------------------------------------------------------------- */
 
 /* Sets the biases so that every neuron has its drawn mean rate over many trials. */
 static int biases_calibrate(struct reach *self, const struct world_shape *shape)
@@ -256,8 +246,7 @@ void *reach_new(const struct recipe *recipe, struct world_shape *shape)
     self->n_latents = N_KINEMATIC + 2 * r->n_planes;
     self->neurons = calloc(recipe->n_channels, sizeof *self->neurons);
     self->planes = calloc(r->n_planes + 1, sizeof *self->planes);
-    self->loadings =
-        calloc((size_t)recipe->n_channels * 2 * r->n_planes + 1, sizeof(double));
+    self->loadings = calloc((size_t)recipe->n_channels * 2 * r->n_planes + 1, sizeof(double));
 
     shape->n_latents = self->n_latents;
     shape->n_readout = shape->n_positions = 2;

@@ -1,5 +1,4 @@
-/* Poisson neurons of a motor cortex that reaches: tuned to the movement, and dynamic.
- */
+/* Poisson neurons of a motor cortex that reaches: tuned to the movement, and dynamic. */
 #ifndef SIM_REACH_H
 #define SIM_REACH_H
 

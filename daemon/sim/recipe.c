@@ -44,8 +44,7 @@ static const struct field lorenz_fields[] = {
     {"lorenz", "burn_in_time", NUMBER, AT(lorenz.burn_in_time), 0, 1000},
     {"lorenz", "time_per_bin", NUMBER, AT(lorenz.time_per_bin), 1e-6, 1},
     {"lorenz", "steps_per_bin", WHOLE32, AT(lorenz.steps_per_bin), 1, 10000},
-    {"readout", "mean_counts_per_bin", NUMBER, AT(lorenz.mean_counts_per_bin), 1e-6,
-     100},
+    {"readout", "mean_counts_per_bin", NUMBER, AT(lorenz.mean_counts_per_bin), 1e-6, 100},
     {"readout", "loading_norm", NUMBER, AT(lorenz.loading_norm), 0, 10},
     {0},
 };
@@ -53,8 +52,7 @@ static const struct field lorenz_fields[] = {
 static const struct field reach_fields[] = {
     {"movement", "n_targets", WHOLE32, AT(reach.n_targets), 1, 360},
     {"movement", "radius_mm", NUMBER, AT(reach.radius_mm), 1, 1000},
-    {"movement", "random_target_fraction", NUMBER, AT(reach.random_target_fraction), 0,
-     1},
+    {"movement", "random_target_fraction", NUMBER, AT(reach.random_target_fraction), 0, 1},
     {"movement", "random_radius_mm", RANGE, AT(reach.random_radius_mm), 1, 1000},
     {"movement", "duration_ms", RANGE, AT(reach.duration_ms), 10, 10000},
     {"movement", "hold_ms", RANGE, AT(reach.hold_ms), 0, 10000},
@@ -127,9 +125,9 @@ static int field_fail(struct reading *in, const struct field *f, const char *exp
                       const json_t *found)
 {
     char *shown = found ? json_dumps(found, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    tool_error(in->err, LATENT_E_CONFIG, "recipe %s: %s%s%s: expected %s, found %.60s",
-               in->path, f->object ? f->object : "", f->object ? "." : "", f->key,
-               expected, shown ? shown : "nothing: add the key");
+    tool_error(in->err, LATENT_E_CONFIG, "recipe %s: %s%s%s: expected %s, found %.60s", in->path,
+               f->object ? f->object : "", f->object ? "." : "", f->key, expected,
+               shown ? shown : "nothing: add the key");
     free(shown);
     return LATENT_E_CONFIG;
 }
@@ -140,22 +138,22 @@ static int field_in_range(const struct field *f, const json_t *value)
     return json_is_number(value) && x >= f->low && x <= f->high;
 }
 
-static int field_store_range(struct reading *in, const struct field *f,
-                             const json_t *value, struct recipe_range *out)
+static int field_store_range(struct reading *in, const struct field *f, const json_t *value,
+                             struct recipe_range *out)
 {
     const json_t *low = json_array_get(value, 0), *high = json_array_get(value, 1);
     char expected[96];
-    snprintf(expected, sizeof expected, "[low, high] with %g <= low <= high <= %g",
-             f->low, f->high);
-    if (json_array_size(value) != 2 || !field_in_range(f, low) ||
-        !field_in_range(f, high) || json_number_value(low) > json_number_value(high))
+    snprintf(expected, sizeof expected, "[low, high] with %g <= low <= high <= %g", f->low,
+             f->high);
+    if (json_array_size(value) != 2 || !field_in_range(f, low) || !field_in_range(f, high) ||
+        json_number_value(low) > json_number_value(high))
         return field_fail(in, f, expected, value);
     *out = (struct recipe_range){json_number_value(low), json_number_value(high)};
     return 0;
 }
 
-static int field_store_triple(struct reading *in, const struct field *f,
-                              const json_t *value, double out[3])
+static int field_store_triple(struct reading *in, const struct field *f, const json_t *value,
+                              double out[3])
 {
     int good = json_array_size(value) == 3;
     char expected[96];
@@ -167,8 +165,8 @@ static int field_store_triple(struct reading *in, const struct field *f,
     return good ? 0 : field_fail(in, f, expected, value);
 }
 
-static int field_store_system(struct reading *in, const struct field *f,
-                              const json_t *value, uint32_t *out)
+static int field_store_system(struct reading *in, const struct field *f, const json_t *value,
+                              uint32_t *out)
 {
     const char *name = json_string_value(value);
     for (uint32_t i = 0; name && i < N_SYSTEMS; i++)
@@ -180,8 +178,8 @@ static int field_store_system(struct reading *in, const struct field *f,
 }
 
 /* A bin is a whole number of microseconds. */
-static int field_store_width(struct reading *in, const struct field *f,
-                             const json_t *value, uint32_t *out_us)
+static int field_store_width(struct reading *in, const struct field *f, const json_t *value,
+                             uint32_t *out_us)
 {
     double us = json_number_value(value) * 1000.0;
     if (!field_in_range(f, value) || fabs(us - round(us)) > 1e-6)
@@ -203,8 +201,8 @@ static int field_store(struct reading *in, const struct field *f, struct recipe 
     if (f->type == TRIPLE) return field_store_triple(in, f, value, out);
     if (f->type == SYSTEM) return field_store_system(in, f, value, out);
     int whole = f->type != NUMBER;
-    snprintf(expected, sizeof expected, "a %snumber from %.17g to %.17g",
-             whole ? "whole " : "", f->low, f->high);
+    snprintf(expected, sizeof expected, "a %snumber from %.17g to %.17g", whole ? "whole " : "",
+             f->low, f->high);
     if (!field_in_range(f, value) || (whole && !json_is_integer(value)))
         return field_fail(in, f, expected, value);
     if (f->type == WHOLE32) *(uint32_t *)out = (uint32_t)json_integer_value(value);
@@ -213,8 +211,7 @@ static int field_store(struct reading *in, const struct field *f, struct recipe 
     return 0;
 }
 
-static int fields_store(struct reading *in, const struct field *fields,
-                        struct recipe *recipe)
+static int fields_store(struct reading *in, const struct field *fields, struct recipe *recipe)
 {
     for (const struct field *f = fields; f->key; f++) {
         int status = field_store(in, f, recipe);
@@ -244,8 +241,7 @@ static int keys_check(struct reading *in, json_t *json, const char *object)
     json_t *value;
     json_object_foreach(json, key, value)
     {
-        int special =
-            !object && (strcmp(key, "format") == 0 || strcmp(key, "kind") == 0);
+        int special = !object && (strcmp(key, "format") == 0 || strcmp(key, "kind") == 0);
         if (!special && !fields_know(common_fields, object, key) &&
             !fields_know(in->fields, object, key))
             return tool_error(in->err, LATENT_E_CONFIG,
@@ -281,14 +277,12 @@ static int recipe_parse(struct reading *in, struct recipe *recipe)
     const json_t *format = json_object_get(in->root, "format");
     if (!json_is_object(in->root) || json_integer_value(format) != 1)
         return tool_error(in->err, LATENT_E_CONFIG,
-                          "recipe %s: expected a JSON object with \"format\": 1",
-                          in->path);
+                          "recipe %s: expected a JSON object with \"format\": 1", in->path);
     const char *kind = json_string_value(json_object_get(in->root, "kind"));
     in->fields = kind_find(kind, &recipe->kind);
     if (!in->fields)
         return tool_error(in->err, LATENT_E_CONFIG,
-                          "recipe %s: kind: expected lorenz, reach, segments or "
-                          "chaotic, found %s",
+                          "recipe %s: kind: expected lorenz, reach, segments or chaotic, found %s",
                           in->path, kind ? kind : "no text");
     int status = keys_check(in, in->root, NULL);
     if (!status) status = fields_store(in, common_fields, recipe);
@@ -304,8 +298,7 @@ static char *text_read(const char *path, struct latent_error *err)
     size_t n = text ? fread(text, 1, LARGEST_RECIPE_BYTES, file) : 0;
     if (!text || ferror(file) || n == LARGEST_RECIPE_BYTES) {
         tool_error(err, LATENT_E_IO, "recipe %s: %s", path,
-                   n == LARGEST_RECIPE_BYTES ? "too long for a recipe"
-                                             : strerror(errno));
+                   n == LARGEST_RECIPE_BYTES ? "too long for a recipe" : strerror(errno));
         free(text);
         text = NULL;
     }
@@ -321,10 +314,9 @@ int recipe_load(struct recipe *recipe, const char *path, struct latent_error *er
     json_error_t where;
     struct reading in = {.path = path, .err = err};
     in.root = json_loads(recipe->text, JSON_REJECT_DUPLICATES, &where);
-    int status =
-        in.root ? recipe_parse(&in, recipe)
-                : tool_error(err, LATENT_E_CONFIG, "recipe %s line %d: not JSON: %s",
-                             path, where.line, where.text);
+    int status = in.root ? recipe_parse(&in, recipe)
+                         : tool_error(err, LATENT_E_CONFIG, "recipe %s line %d: not JSON: %s", path,
+                                      where.line, where.text);
     json_decref(in.root);
     if (status) recipe_free(recipe);
     return status;

@@ -68,8 +68,7 @@ double rng_between(struct rng *rng, double low, double high)
 uint32_t rng_below(struct rng *rng, uint32_t n)
 {
     assert(n > 0);
-    uint64_t limit =
-        UINT64_MAX - UINT64_MAX % n; /* a multiple of n: no value is favoured */
+    uint64_t limit = UINT64_MAX - UINT64_MAX % n; /* a multiple of n: no value is favoured */
     uint64_t x;
     do x = rng_next(rng);
     while (x >= limit);
@@ -127,8 +126,7 @@ static uint32_t poisson_by_rejection(struct rng *rng, double mean)
         if (k < 0.0 || (us < 0.013 && v > us)) continue;
         int sign;
         double bound = k * log(mean) - mean - lgamma_r(k + 1.0, &sign);
-        if (log(v) + log(inverse_alpha) - log(a / (us * us) + b) <= bound)
-            return (uint32_t)k;
+        if (log(v) + log(inverse_alpha) - log(a / (us * us) + b) <= bound) return (uint32_t)k;
     }
 }
 

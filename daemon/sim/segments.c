@@ -66,15 +66,13 @@ static void neuron_make(struct segments *self, struct rng *rng, uint32_t i)
 {
     double *loading = self->loadings + (size_t)i * FLOW_STATES;
     double squares = 0.0;
-    for (int j = 0; j < FLOW_STATES; j++)
-        loading[j] = rng_between(rng, -0.5, 0.5) * self->sd[j];
+    for (int j = 0; j < FLOW_STATES; j++) loading[j] = rng_between(rng, -0.5, 0.5) * self->sd[j];
     for (size_t row = 0; row < self->n_rows; row++) {
         double y = projection(loading, self->states + row * FLOW_STATES);
         squares += y * y;
     }
     double sd = sqrt(squares / (double)self->n_rows);
-    for (int j = 0; j < FLOW_STATES; j++)
-        loading[j] *= self->recipe->segments.log_sd / sd;
+    for (int j = 0; j < FLOW_STATES; j++) loading[j] *= self->recipe->segments.log_sd / sd;
 }
 
 static int segments_alloc(struct segments *self)
@@ -128,8 +126,7 @@ void segments_trial_make(const void *pointer, struct rng *rng, uint32_t conditio
     if (condition == WORLD_ANY_CONDITION) condition = rng_below(rng, self->n_segments);
     trial->condition = condition;
 
-    const double *state =
-        self->states + (size_t)self->order[condition] * n_bins * FLOW_STATES;
+    const double *state = self->states + (size_t)self->order[condition] * n_bins * FLOW_STATES;
     for (uint32_t bin = 0; bin < n_bins; bin++, state += FLOW_STATES) {
         float *counts = trial->counts + (size_t)bin * n_channels;
         for (int j = 0; j < FLOW_STATES; j++)

@@ -84,8 +84,7 @@ void world_trial_free(struct world_trial *trial)
     *trial = (struct world_trial){0};
 }
 
-void world_standardise(double *states, size_t n_rows, int n_states, double *mean,
-                       double *sd)
+void world_standardise(double *states, size_t n_rows, int n_states, double *mean, double *sd)
 {
     for (int i = 0; i < n_states; i++) {
         double *state = states + i;
@@ -98,7 +97,6 @@ void world_standardise(double *states, size_t n_rows, int n_states, double *mean
             squares += *x * *x;
         }
         sd[i] = squares > 0.0 ? sqrt(squares / (double)n_rows) : 1.0;
-        for (size_t row = 0; row < n_rows; row++)
-            state[row * (size_t)n_states] /= sd[i];
+        for (size_t row = 0; row < n_rows; row++) state[row * (size_t)n_states] /= sd[i];
     }
 }

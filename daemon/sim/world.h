@@ -30,12 +30,10 @@ struct world_readout {
 struct world_shape {
     uint32_t n_channels, n_bins, n_latents, n_readout, n_positions;
     uint32_t bin_width_us;
-    uint32_t
-        n_conditions; /* of trials that can be had by number; 1: they vary freely */
-    int each_once;    /* in a data set a condition is one trial, and never recurs */
-    const struct world_readout *readout; /* [n_readout] */
-    const double *latent_mean,
-        *latent_scale; /* [n_latents]: state = mean + scale latent */
+    uint32_t n_conditions; /* of trials that can be had by number; 1: they vary freely */
+    int each_once;         /* in a data set a condition is one trial, and never recurs */
+    const struct world_readout *readout;      /* [n_readout] */
+    const double *latent_mean, *latent_scale; /* [n_latents]: state = mean + scale latent */
 };
 
 /* One trial, owned by the caller; rows are bins. */
@@ -62,7 +60,6 @@ void world_trial_free(struct world_trial *trial);
 
 /* Gives each column of states [n_rows][n_states] mean 0 and variance 1; mean and sd are
  * what was taken out. */
-void world_standardise(double *states, size_t n_rows, int n_states, double *mean,
-                       double *sd);
+void world_standardise(double *states, size_t n_rows, int n_states, double *mean, double *sd);
 
 #endif

@@ -31,11 +31,10 @@ static int target_check(const char *path, struct latent_error *err)
 {
     struct stat target;
     if (lstat(path, &target) || S_ISREG(target.st_mode)) return 0;
-    return tool_error(
-        err, LATENT_E_IO,
-        "output %s: expected a new name or a regular file, found something "
-        "else; choose another name",
-        path);
+    return tool_error(err, LATENT_E_IO,
+                      "output %s: expected a new name or a regular file, found something "
+                      "else; choose another name",
+                      path);
 }
 
 int h5out_create(struct h5out *out, const char *path, struct latent_error *err)
@@ -45,8 +44,8 @@ int h5out_create(struct h5out *out, const char *path, struct latent_error *err)
     if (out->failed) return err->status;
     h5_start();
     int n = snprintf(out->path, sizeof out->path, "%s", path);
-    snprintf(out->temporary, sizeof out->temporary, "%.*s.tmp-%d", H5OUT_PATH - 32,
-             path, (int)getpid());
+    snprintf(out->temporary, sizeof out->temporary, "%.*s.tmp-%d", H5OUT_PATH - 32, path,
+             (int)getpid());
     errno = 0;
     if (n < H5OUT_PATH - 32)
         out->file = H5Fcreate(out->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
@@ -70,16 +69,15 @@ hid_t h5out_dataset(struct h5out *out, const char *name, hid_t stored, int rank,
     hid_t space = space_new(rank, shape);
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_obj_track_times(creation, 0);
-    hid_t dataset =
-        H5Dcreate2(out->file, name, stored, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    hid_t dataset = H5Dcreate2(out->file, name, stored, space, H5P_DEFAULT, creation, H5P_DEFAULT);
     H5Pclose(creation);
     H5Sclose(space);
     if (dataset < 0) h5out_fail(out, "write", name);
     return dataset;
 }
 
-void h5out_box(struct h5out *out, hid_t dataset, hid_t type, int n_axes,
-               const size_t *start, const size_t *n, const void *data)
+void h5out_box(struct h5out *out, hid_t dataset, hid_t type, int n_axes, const size_t *start,
+               const size_t *n, const void *data)
 {
     hsize_t first[MAX_RANK] = {0}, count[MAX_RANK];
     if (out->failed) return;
@@ -111,8 +109,8 @@ void h5out_close(struct h5out *out, hid_t dataset)
     if (dataset >= 0 && H5Dclose(dataset) < 0) h5out_fail(out, "write", "rows");
 }
 
-void h5out_array(struct h5out *out, const char *name, hid_t type, int rank,
-                 const size_t *shape, const void *data)
+void h5out_array(struct h5out *out, const char *name, hid_t type, int rank, const size_t *shape,
+                 const void *data)
 {
     hid_t dataset = h5out_dataset(out, name, type, rank, shape);
     h5out_rows(out, dataset, type, 0, shape[0], data);
@@ -127,8 +125,8 @@ void h5out_group(struct h5out *out, const char *name)
     if (group < 0 || H5Gclose(group) < 0) h5out_fail(out, "write", name);
 }
 
-static void attribute_write(struct h5out *out, const char *path, const char *name,
-                            hid_t type, hid_t space, const void *data)
+static void attribute_write(struct h5out *out, const char *path, const char *name, hid_t type,
+                            hid_t space, const void *data)
 {
     if (out->failed) return;
     errno = 0;
@@ -190,8 +188,7 @@ static void file_sync(struct h5out *out)
 int h5out_commit(struct h5out *out)
 {
     errno = 0;
-    if (!out->failed && H5Fflush(out->file, H5F_SCOPE_GLOBAL) < 0)
-        h5out_fail(out, "write", NULL);
+    if (!out->failed && H5Fflush(out->file, H5F_SCOPE_GLOBAL) < 0) h5out_fail(out, "write", NULL);
     errno = 0;
     if (!out->failed) {
         if (H5Fclose(out->file) < 0) h5out_fail(out, "write", NULL);

@@ -23,24 +23,22 @@ static void help_print(const struct option_table *table)
     printf("  %-24s %s\n", "--version", "print the version");
 }
 
-static const struct option_row *row_find(const struct option_table *table,
-                                         const char *name, size_t length)
+static const struct option_row *row_find(const struct option_table *table, const char *name,
+                                         size_t length)
 {
     for (const struct option_row *row = table->rows; row->name; row++)
-        if (strlen(row->name) == length && strncmp(row->name, name, length) == 0)
-            return row;
+        if (strlen(row->name) == length && strncmp(row->name, name, length) == 0) return row;
     return NULL;
 }
 
-static int value_fail(const struct option_row *row, const char *expected,
-                      const char *found, struct latent_error *err)
+static int value_fail(const struct option_row *row, const char *expected, const char *found,
+                      struct latent_error *err)
 {
-    return tool_error(err, LATENT_E_CONFIG, "option --%s: expected %s, found \"%s\"",
-                      row->name, expected, found);
+    return tool_error(err, LATENT_E_CONFIG, "option --%s: expected %s, found \"%s\"", row->name,
+                      expected, found);
 }
 
-static int value_store(const struct option_row *row, const char *text,
-                       struct latent_error *err)
+static int value_store(const struct option_row *row, const char *text, struct latent_error *err)
 {
     char *end;
     errno = 0;
@@ -62,8 +60,7 @@ static int value_store(const struct option_row *row, const char *text,
     return 0;
 }
 
-int options_parse(const struct option_table *table, int argc, char **argv,
-                  struct latent_error *err)
+int options_parse(const struct option_table *table, int argc, char **argv, struct latent_error *err)
 {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) return help_print(table), OPTIONS_DONE;
@@ -75,16 +72,15 @@ int options_parse(const struct option_table *table, int argc, char **argv,
         const struct option_row *row =
             strncmp(argv[i], "--", 2) == 0 ? row_find(table, name, length) : NULL;
         if (!row)
-            return tool_error(err, LATENT_E_CONFIG,
-                              "unknown option \"%s\": see %s --help", argv[i],
+            return tool_error(err, LATENT_E_CONFIG, "unknown option \"%s\": see %s --help", argv[i],
                               table->program);
         if (row->type == OPTION_SWITCH) {
             *(int *)row->out = 1;
             continue;
         }
         if (!equals && (++i >= argc || strncmp(argv[i], "--", 2) == 0))
-            return tool_error(err, LATENT_E_CONFIG, "option --%s: needs a value (%s)",
-                              row->name, row->value);
+            return tool_error(err, LATENT_E_CONFIG, "option --%s: needs a value (%s)", row->name,
+                              row->value);
         int status = value_store(row, equals ? equals + 1 : argv[i], err);
         if (status) return status;
     }

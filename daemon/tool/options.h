@@ -24,10 +24,7 @@ struct option_table {
     const struct option_row *rows; /* ends with a row without name */
 };
 
-enum option_result {
-    OPTIONS_RUN = 0,
-    OPTIONS_DONE = 1
-}; /* DONE: --help was answered */
+enum option_result { OPTIONS_RUN = 0, OPTIONS_DONE = 1 }; /* DONE: --help was answered */
 
 /* Negative and a text on the first mistake. */
 int options_parse(const struct option_table *table, int argc, char **argv,

@@ -24,9 +24,8 @@ void progress_update(struct progress *progress, size_t n_done)
     if (now_ns - progress->shown_ns < period_ns) return;
     progress->shown_ns = now_ns;
     progress->n_shown++;
-    fprintf(stderr, "%s%s: %zu of %zu (%.0f %%)%s", progress->terminal ? "\r" : "",
-            progress->what, n_done, progress->n_total,
-            100.0 * (double)n_done / (double)progress->n_total,
+    fprintf(stderr, "%s%s: %zu of %zu (%.0f %%)%s", progress->terminal ? "\r" : "", progress->what,
+            n_done, progress->n_total, 100.0 * (double)n_done / (double)progress->n_total,
             progress->terminal ? "" : "\n");
 }
 

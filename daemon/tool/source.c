@@ -34,8 +34,7 @@ struct source {
     size_t capacity;
 };
 
-/* ---- opening ------------------------------------------------------------------------
- */
+/* ---- opening ------------------------------------------------------------------------ */
 
 int source_stream_check(const char *stream, struct latent_error *err)
 {
@@ -44,20 +43,18 @@ int source_stream_check(const char *stream, struct latent_error *err)
         if (!isalnum((unsigned char)stream[i]) && !strchr("-_", stream[i])) n = 0;
     if (n > 0 && n <= LONGEST_TOPIC - 16) return 0;
     return tool_error(err, LATENT_E_CONFIG,
-                      "stream \"%s\": expected a name of letters, digits, - and _",
-                      stream);
+                      "stream \"%s\": expected a name of letters, digits, - and _", stream);
 }
 
-int source_attach(void *socket, const char *program, const char *what,
-                  const char *endpoint, int bind, struct latent_error *err)
+int source_attach(void *socket, const char *program, const char *what, const char *endpoint,
+                  int bind, struct latent_error *err)
 {
     char actual[256];
     size_t n = sizeof actual;
     int failed = bind ? zmq_bind(socket, endpoint) : zmq_connect(socket, endpoint);
     if (failed)
         return tool_error(err, LATENT_E_IO,
-                          "cannot %s to %s: %s (expected e.g. tcp://127.0.0.1:5570 or "
-                          "ipc:///path)",
+                          "cannot %s to %s: %s (expected e.g. tcp://127.0.0.1:5570 or ipc:///path)",
                           bind ? "bind" : "connect", endpoint, zmq_strerror(errno));
     if (bind && zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, actual, &n) == 0)
         fprintf(stderr, "%s: %s at %s\n", program, what, actual);
@@ -65,14 +62,13 @@ int source_attach(void *socket, const char *program, const char *what,
 }
 
 /* Looks a word up among two and says which they are if it is neither. */
-static int choice(const char *option, const char *word, const char *first,
-                  const char *second, int *out, struct latent_error *err)
+static int choice(const char *option, const char *word, const char *first, const char *second,
+                  int *out, struct latent_error *err)
 {
     *out = strcmp(word, second) == 0;
     if (*out || strcmp(word, first) == 0) return 0;
-    return tool_error(err, LATENT_E_CONFIG,
-                      "option --%s: expected %s or %s, found \"%s\"", option, first,
-                      second, word);
+    return tool_error(err, LATENT_E_CONFIG, "option --%s: expected %s or %s, found \"%s\"", option,
+                      first, second, word);
 }
 
 static int socket_open(struct source *s, int is_pub, int bind, struct latent_error *err)
@@ -80,26 +76,21 @@ static int socket_open(struct source *s, int is_pub, int bind, struct latent_err
     int only_to_peers = 1;
     s->context = zmq_ctx_new();
     /* XPUB is PUB that also shows who subscribes. */
-    s->socket =
-        s->context ? zmq_socket(s->context, is_pub ? ZMQ_XPUB : ZMQ_PUSH) : NULL;
+    s->socket = s->context ? zmq_socket(s->context, is_pub ? ZMQ_XPUB : ZMQ_PUSH) : NULL;
     if (!s->socket)
-        return tool_error(err, LATENT_E_IO, "no ZeroMQ socket: %s",
-                          zmq_strerror(errno));
+        return tool_error(err, LATENT_E_IO, "no ZeroMQ socket: %s", zmq_strerror(errno));
     /* Nothing is queued for a receiver that is not there. */
     zmq_setsockopt(s->socket, ZMQ_IMMEDIATE, &only_to_peers, sizeof only_to_peers);
-    int status =
-        curve_connect_files(s->socket, s->options.key, s->options.server_key, err);
+    int status = curve_connect_files(s->socket, s->options.key, s->options.server_key, err);
     if (status) return status;
-    return source_attach(s->socket, s->options.program, s->topic, s->options.endpoint,
-                         bind, err);
+    return source_attach(s->socket, s->options.program, s->topic, s->options.endpoint, bind, err);
 }
 
 static int buffers_new(struct source *s, struct latent_error *err)
 {
     const struct source_options *o = &s->options;
     if (o->batch < 1 || o->batch > WIRE_MAX_BINS)
-        return tool_error(err, LATENT_E_CONFIG,
-                          "option --batch: expected 1 to %d bins, found %llu",
+        return tool_error(err, LATENT_E_CONFIG, "option --batch: expected 1 to %d bins, found %llu",
                           WIRE_MAX_BINS, (unsigned long long)o->batch);
     s->capacity = wire_bins_bound(o->batch, o->n_channels);
     s->counts = calloc(o->batch * o->n_channels, sizeof(float));
@@ -109,15 +100,13 @@ static int buffers_new(struct source *s, struct latent_error *err)
     return tool_error(err, LATENT_E_NOMEM, "out of memory");
 }
 
-/* Waits for a subscription to our topic, or (push) for a receiver, before time starts.
- */
+/* Waits for a subscription to our topic, or (push) for a receiver, before time starts. */
 static int receiver_wait(struct source *s, int is_pub)
 {
     char subscription[LONGEST_TOPIC + 1];
     fprintf(stderr, "%s: %s waits for a receiver\n", s->options.program, s->topic);
     while (!stop_requested()) {
-        zmq_pollitem_t item = {s->socket, 0, (short)(is_pub ? ZMQ_POLLIN : ZMQ_POLLOUT),
-                               0};
+        zmq_pollitem_t item = {s->socket, 0, (short)(is_pub ? ZMQ_POLLIN : ZMQ_POLLOUT), 0};
         if (zmq_poll(&item, 1, POLL_MS) <= 0) continue;
         if (!is_pub) return 0;
         int n = zmq_recv(s->socket, subscription, sizeof subscription, 0);
@@ -131,10 +120,8 @@ static int source_prepare(struct source *s, struct latent_error *err)
 {
     int is_pub = 0, bind = 0;
     int status = source_stream_check(s->options.stream, err);
-    if (!status)
-        status = choice("socket", s->options.socket, "push", "pub", &is_pub, err);
-    if (!status)
-        status = choice("attach", s->options.attach, "connect", "bind", &bind, err);
+    if (!status) status = choice("socket", s->options.socket, "push", "pub", &is_pub, err);
+    if (!status) status = choice("attach", s->options.attach, "connect", "bind", &bind, err);
     if (!status && s->options.key && bind)
         status = tool_error(err, LATENT_E_CONFIG,
                             "--key goes with --attach connect: who may connect to a "
@@ -146,8 +133,7 @@ static int source_prepare(struct source *s, struct latent_error *err)
     return status;
 }
 
-int source_open(struct source **out, const struct source_options *options,
-                struct latent_error *err)
+int source_open(struct source **out, const struct source_options *options, struct latent_error *err)
 {
     struct source *s = calloc(1, sizeof *s);
     *out = NULL;
@@ -182,8 +168,7 @@ void source_close(struct source *s)
     free(s);
 }
 
-/* ---- sending ------------------------------------------------------------------------
- */
+/* ---- sending ------------------------------------------------------------------------ */
 
 uint64_t source_bin_end_ns(const struct source *s, uint64_t seq)
 {
@@ -211,8 +196,8 @@ static int part_send(struct source *s, const void *data, size_t n, int flags,
     while (zmq_send(s->socket, data, n, flags | ZMQ_DONTWAIT) < 0) {
         if (is_over(s)) return SOURCE_STOPPED;
         if (errno != EAGAIN && errno != EINTR)
-            return tool_error(err, LATENT_E_IO, "cannot send to %s: %s",
-                              s->options.endpoint, zmq_strerror(errno));
+            return tool_error(err, LATENT_E_IO, "cannot send to %s: %s", s->options.endpoint,
+                              zmq_strerror(errno));
         zmq_pollitem_t item = {s->socket, 0, ZMQ_POLLOUT, 0};
         zmq_poll(&item, 1, POLL_MS);
         if (!told && pace_now_ns() - since_ns > NOTICE_NS)
@@ -228,8 +213,7 @@ static void delay_account(struct source *s)
     uint64_t now_ns = pace_now_ns();
     uint64_t delay_ns = now_ns > end_ns ? now_ns - end_ns : 0;
     if (s->options.full_speed) return;
-    if (delay_ns > s->options.bin_width_us * 1000ull)
-        s->status.n_late += s->head.n_bins;
+    if (delay_ns > s->options.bin_width_us * 1000ull) s->status.n_late += s->head.n_bins;
     if (delay_ns > s->status.worst_ns) s->status.worst_ns = delay_ns;
 }
 
@@ -242,8 +226,7 @@ int source_flush(struct source *s, struct latent_error *err)
     if (is_over(s)) return SOURCE_STOPPED;
 
     s->head.t_source_ns = source_bin_end_ns(s, s->head.seq);
-    size_t n =
-        wire_pack_bins(&s->head, s->counts, s->marks, NULL, s->message, s->capacity);
+    size_t n = wire_pack_bins(&s->head, s->counts, s->marks, NULL, s->message, s->capacity);
     if (n == 0 || n > LARGEST_MESSAGE_BYTES)
         return tool_error(err, LATENT_E_UNSUPPORTED,
                           "a message of %zu bins of %u channels exceeds 1 MiB: use a "
@@ -269,8 +252,7 @@ int source_send(struct source *s, const void *payload, size_t n, uint64_t due_ns
     return status ? status : part_send(s, payload, n, 0, err);
 }
 
-int source_put(struct source *s, const float *counts, uint32_t marks,
-               struct latent_error *err)
+int source_put(struct source *s, const float *counts, uint32_t marks, struct latent_error *err)
 {
     assert(s->head.n_bins < s->options.batch);
     memcpy(s->counts + s->head.n_bins * s->head.n_channels, counts,

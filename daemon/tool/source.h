@@ -26,12 +26,12 @@ struct source_options {
 };
 
 /* The rows of a command line for the keys; o: struct source_options *. */
-#define SOURCE_KEY_ROWS(o)                                                             \
-    {"key", "FILE", OPTION_TEXT, &(o)->key,                                            \
-     "one's own secret key file: the bins go encrypted (latentctl keys)"},             \
-    {                                                                                  \
-        "server-key", "FILE", OPTION_TEXT, &(o)->server_key,                           \
-            "latentd's public key file: nobody else gets them; goes with --key"        \
+#define SOURCE_KEY_ROWS(o)                                                      \
+    {"key", "FILE", OPTION_TEXT, &(o)->key,                                     \
+     "one's own secret key file: the bins go encrypted (latentctl keys)"},      \
+    {                                                                           \
+        "server-key", "FILE", OPTION_TEXT, &(o)->server_key,                    \
+            "latentd's public key file: nobody else gets them; goes with --key" \
     }
 
 struct source_status {
@@ -66,7 +66,7 @@ void source_close(struct source *source);
 /* Also for the truth socket: a name that topics can carry, and opening with clear
  * texts. Prints the endpoint that a bind to a wildcard got. */
 int source_stream_check(const char *stream, struct latent_error *err);
-int source_attach(void *socket, const char *program, const char *what,
-                  const char *endpoint, int bind, struct latent_error *err);
+int source_attach(void *socket, const char *program, const char *what, const char *endpoint,
+                  int bind, struct latent_error *err);
 
 #endif

@@ -1,5 +1,4 @@
-/* Ending by SIGINT or SIGTERM: the work in hand is finished or taken back, then exit.
- */
+/* Ending by SIGINT or SIGTERM: the work in hand is finished or taken back, then exit. */
 #ifndef TOOL_STOP_H
 #define TOOL_STOP_H
 

@@ -1,5 +1,4 @@
-/* Benchmark worker: the line of a stream, bytes of a message in, bytes of a frame out.
- */
+/* Benchmark worker: the line of a stream, bytes of a message in, bytes of a frame out. */
 #include "feed.h"
 #include "worker.h"
 

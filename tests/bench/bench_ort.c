@@ -43,8 +43,7 @@ struct bench {
 static struct buffer *buffer_find(struct bench *b, const char *name, size_t length)
 {
     for (size_t i = 0; i < b->n_buffers; i++)
-        if (strlen(b->buffers[i].name) == length &&
-            !memcmp(b->buffers[i].name, name, length))
+        if (strlen(b->buffers[i].name) == length && !memcmp(b->buffers[i].name, name, length))
             return &b->buffers[i];
     worker_absent("plan: no buffer %.*s", (int)length, name);
 }
@@ -86,8 +85,7 @@ static struct line line_split(char *text)
 
 static size_t line_number(const struct line *line, size_t i)
 {
-    if (i >= line->n)
-        worker_absent("plan: %s: number %zu is missing", line->words[0], i);
+    if (i >= line->n) worker_absent("plan: %s: number %zu is missing", line->words[0], i);
     return strtoul(line->words[i], NULL, 10);
 }
 
@@ -121,8 +119,7 @@ static ort_object *port_tensor(struct bench *b, const struct line *line, size_t 
         n_floats *= (size_t)shape[i];
     }
     if (start + n_floats > buffer->n_floats)
-        worker_absent("plan: %s leaves %s in phase %zu", line->words[1], buffer->name,
-                      t);
+        worker_absent("plan: %s leaves %s in phase %zu", line->words[1], buffer->name, t);
     return ort_tensor(buffer->data + start, n_dims, shape);
 }
 
@@ -186,8 +183,7 @@ static void bench_step(void *context, size_t i)
     size_t t = i % b->n_phases;
     for (size_t p = 0; p < b->in.n; p++) b->in.now[p] = b->in.list[p].values[t];
     for (size_t p = 0; p < b->out.n; p++) b->out.now[p] = b->out.list[p].values[t];
-    ort_run(b->session, b->in.n, b->in.names, b->in.now, b->out.n, b->out.names,
-            b->out.now);
+    ort_run(b->session, b->in.n, b->in.names, b->in.now, b->out.n, b->out.names, b->out.now);
 }
 
 static size_t bench_values(void *context, float *out, size_t cap)

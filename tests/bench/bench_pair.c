@@ -120,8 +120,7 @@ static void pair_open(struct pair *pair, int argc, char **argv)
         *side = (struct side){.pair = pair, .number = i};
         side->cpu = (int)worker_size(argc, argv, i ? "cpu-b" : "cpu-a");
         side->feed = feed_open(argc, argv);
-        if (pthread_create(&side->thread, NULL, side_run, side))
-            worker_absent("no thread");
+        if (pthread_create(&side->thread, NULL, side_run, side)) worker_absent("no thread");
     }
 }
 
@@ -148,8 +147,7 @@ int main(int argc, char **argv)
         print_round(&pair, &messages);
         print_round(&pair, &arithmetic);
     }
-    printf("frames %zu %zu\n", feed_frames(pair.sides[0].feed),
-           feed_frames(pair.sides[1].feed));
+    printf("frames %zu %zu\n", feed_frames(pair.sides[0].feed), feed_frames(pair.sides[1].feed));
     pair_close(&pair);
     return 0;
 }

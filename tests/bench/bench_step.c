@@ -41,8 +41,7 @@ static size_t bench_values(void *context, float *out, size_t cap)
     const struct latent_frame *f = &b->frame;
     size_t n = f->n_rates ? f->n_rates : f->n_readout;
     if (n > cap) n = cap;
-    for (size_t i = 0; i < n; i++)
-        out[i] = f->n_rates ? f->rates[i] * b->bin_s : f->readout[i];
+    for (size_t i = 0; i < n; i++) out[i] = f->n_rates ? f->rates[i] * b->bin_s : f->readout[i];
     return n;
 }
 
@@ -61,14 +60,12 @@ int main(int argc, char **argv)
         .n_channels = info.n_channels,
         .bin_s = (float)info.bin_width_us * 1e-6f,
     };
-    b.counts =
-        worker_floats(worker_option(argc, argv, "counts"), b.n_bins * b.n_channels);
-    if (latent_decoder_new(&b.decoder, model, &options, &err))
-        worker_absent("%s", err.text);
+    b.counts = worker_floats(worker_option(argc, argv, "counts"), b.n_bins * b.n_channels);
+    if (latent_decoder_new(&b.decoder, model, &options, &err)) worker_absent("%s", err.text);
 
     char text[256];
-    snprintf(text, sizeof text, "latentd %s (%s); weights %zu", latent_version(),
-             latent_kernels(), info.weight_bytes);
+    snprintf(text, sizeof text, "latentd %s (%s); weights %zu", latent_version(), latent_kernels(),
+             info.weight_bytes);
     struct worker w = {&b, bench_step, bench_values, bench_warm};
     worker_run(&w, text);
 

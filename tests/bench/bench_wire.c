@@ -24,8 +24,7 @@ struct place {
 
 static struct place place_of(int argc, char **argv, const char *end, int bind)
 {
-    return (struct place){worker_option(argc, argv, end), bind,
-                          worker_option(argc, argv, "key"),
+    return (struct place){worker_option(argc, argv, end), bind, worker_option(argc, argv, "key"),
                           worker_option(argc, argv, "server-key")};
 }
 
@@ -69,8 +68,7 @@ static void *socket_new(void *context, int kind, const struct place *place)
 /* Answers each message with n_reply bytes until its parent kills it. */
 static void echo_run(int argc, char **argv)
 {
-    const struct place in = place_of(argc, argv, "in", 1),
-                       out = place_of(argc, argv, "out", 1);
+    const struct place in = place_of(argc, argv, "in", 1), out = place_of(argc, argv, "out", 1);
     size_t n_reply = worker_size(argc, argv, "reply-bytes");
     void *context = zmq_ctx_new();
     void *receiver = socket_new(context, ZMQ_PULL, &in);
@@ -102,8 +100,8 @@ static void ping_send(struct ping *p, size_t i)
 {
     p->head.seq++;
     p->head.t_source_ns += (uint64_t)p->head.bin_width_us * 1000;
-    size_t n = wire_pack_bins(&p->head, p->counts + i % p->n_bins * p->head.n_channels,
-                              NULL, NULL, p->buf, p->cap);
+    size_t n = wire_pack_bins(&p->head, p->counts + i % p->n_bins * p->head.n_channels, NULL, NULL,
+                              p->buf, p->cap);
     zmq_send(p->sender, BINS_TOPIC, strlen(BINS_TOPIC), ZMQ_SNDMORE);
     zmq_send(p->sender, p->buf, n, 0);
 }
@@ -152,8 +150,7 @@ static size_t ping_values(void *context, float *out, size_t cap)
 
 static void ping_run(int argc, char **argv)
 {
-    const struct place in = place_of(argc, argv, "in", 0),
-                       out = place_of(argc, argv, "out", 0);
+    const struct place in = place_of(argc, argv, "in", 0), out = place_of(argc, argv, "out", 0);
     void *context = zmq_ctx_new();
     struct ping p = {
         .sender = socket_new(context, ZMQ_PUSH, &in),
@@ -165,8 +162,7 @@ static void ping_run(int argc, char **argv)
                  .bin_width_us = (uint32_t)worker_size(argc, argv, "bin-us")},
     };
     zmq_setsockopt(p.receiver, ZMQ_SUBSCRIBE, FRAME_TOPIC, strlen(FRAME_TOPIC));
-    p.counts = worker_floats(worker_option(argc, argv, "counts"),
-                             p.n_bins * p.head.n_channels);
+    p.counts = worker_floats(worker_option(argc, argv, "counts"), p.n_bins * p.head.n_channels);
     p.cap = wire_bins_bound(1, p.head.n_channels);
     p.buf = worker_alloc(p.cap);
     ping_find_server(&p);

@@ -38,8 +38,7 @@ static void open_decoder(struct feed *f, const char *path, const char *mode)
     struct latent_options options = {.mode = mode};
     struct latent_error err;
     if (latent_model_open(&f->model, path, &err)) worker_absent("%s", err.text);
-    if (latent_decoder_new(&f->decoder, f->model, &options, &err))
-        worker_absent("%s", err.text);
+    if (latent_decoder_new(&f->decoder, f->model, &options, &err)) worker_absent("%s", err.text);
 }
 
 static void open_line(struct feed *f, const struct latent_info *info)
@@ -59,18 +58,14 @@ struct feed *feed_open(int argc, char **argv)
 {
     struct feed *f = worker_alloc(sizeof *f);
     struct latent_info info;
-    open_decoder(f, worker_option(argc, argv, "model"),
-                 worker_option(argc, argv, "mode"));
+    open_decoder(f, worker_option(argc, argv, "model"), worker_option(argc, argv, "mode"));
     latent_model_info(f->model, &info);
     open_line(f, &info);
     f->n_bins = worker_size(argc, argv, "bins");
     f->trial_bins = worker_size(argc, argv, "trial");
-    f->counts =
-        worker_floats(worker_option(argc, argv, "counts"), f->n_bins * info.n_channels);
-    f->head = (struct wire_bins){.epoch = 1,
-                                 .n_bins = 1,
-                                 .n_channels = info.n_channels,
-                                 .bin_width_us = info.bin_width_us};
+    f->counts = worker_floats(worker_option(argc, argv, "counts"), f->n_bins * info.n_channels);
+    f->head = (struct wire_bins){
+        .epoch = 1, .n_bins = 1, .n_channels = info.n_channels, .bin_width_us = info.bin_width_us};
     f->bound = wire_bins_bound(1, info.n_channels);
     f->messages = worker_alloc(FEED_MESSAGES * f->bound);
     f->n_bytes = worker_alloc(FEED_MESSAGES * sizeof *f->n_bytes);
@@ -84,8 +79,8 @@ void feed_pack(struct feed *f, size_t n)
         uint32_t begins = f->trial_bins && seq % f->trial_bins == 0;
         uint32_t marks = begins ? LATENT_MARK_TRIAL_START : 0;
         const float *counts = f->counts + seq % f->n_bins * f->head.n_channels;
-        f->n_bytes[i] = wire_pack_bins(&f->head, counts, &marks, NULL,
-                                       f->messages + i * f->bound, f->bound);
+        f->n_bytes[i] =
+            wire_pack_bins(&f->head, counts, &marks, NULL, f->messages + i * f->bound, f->bound);
         f->head.seq++;
         f->head.t_source_ns += (uint64_t)f->head.bin_width_us * 1000;
     }
@@ -93,8 +88,7 @@ void feed_pack(struct feed *f, size_t n)
 
 void feed_step(struct feed *f, size_t i)
 {
-    pipeline_on_frame(f->pipeline, f->messages + i * f->bound, f->n_bytes[i],
-                      worker_now_ns());
+    pipeline_on_frame(f->pipeline, f->messages + i * f->bound, f->n_bytes[i], worker_now_ns());
 }
 
 size_t feed_frames(const struct feed *f)

@@ -68,10 +68,8 @@ static size_t evict_all(void)
     FILE *maps = fopen("/proc/self/maps", "r");
     if (!maps) worker_absent("/proc/self/maps: cannot be opened");
     while (fgets(line, sizeof line, maps)) {
-        uintptr_t begin = strtoull(line, &rest, 16),
-                  end = strtoull(rest + 1, &rest, 16);
-        if (!strncmp(rest, " rw", 3))
-            n_bytes += evict_range((char *)begin, (const char *)end);
+        uintptr_t begin = strtoull(line, &rest, 16), end = strtoull(rest + 1, &rest, 16);
+        if (!strncmp(rest, " rw", 3)) n_bytes += evict_range((char *)begin, (const char *)end);
     }
     fclose(maps);
     _mm_mfence();

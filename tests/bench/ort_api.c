@@ -50,11 +50,9 @@ const char *ort_open(const char *library)
     base = get_base();
     api = base->get_api(1);
     if (!api) return "the library does not offer version 1 of its interface";
-    check(CALL(ORT_CREATE_ENV, int, const char *, ort_object **)(ORT_ERRORS_ONLY,
-                                                                 "bench", &env),
+    check(CALL(ORT_CREATE_ENV, int, const char *, ort_object **)(ORT_ERRORS_ONLY, "bench", &env),
           "environment");
-    check(CALL(ORT_CREATE_CPU_MEMORY_INFO, int, int, ort_object **)(ORT_ARENA, 0,
-                                                                    &memory),
+    check(CALL(ORT_CREATE_CPU_MEMORY_INFO, int, int, ort_object **)(ORT_ARENA, 0, &memory),
           "memory");
     return NULL;
 }
@@ -70,8 +68,7 @@ ort_object *ort_session(const char *graph)
     check(CALL(ORT_CREATE_SESSION_OPTIONS, ort_object **)(&options), "options");
     check(CALL(ORT_SET_INTRA_THREADS, ort_object *, int)(options, 1), "threads");
     check(CALL(ORT_SET_INTER_THREADS, ort_object *, int)(options, 1), "threads");
-    check(CALL(ORT_SET_OPTIMIZATION, ort_object *, int)(options, ORT_OPTIMIZE_ALL),
-          "optimisation");
+    check(CALL(ORT_SET_OPTIMIZATION, ort_object *, int)(options, ORT_OPTIMIZE_ALL), "optimisation");
     check(CALL(ORT_CREATE_SESSION, ort_object *, const char *, ort_object *,
                ort_object **)(env, graph, options, &session),
           "session");
@@ -83,19 +80,17 @@ ort_object *ort_tensor(float *data, size_t n_dims, const int64_t *shape)
     size_t n_bytes = sizeof *data;
     for (size_t i = 0; i < n_dims; i++) n_bytes *= (size_t)shape[i];
     ort_object *value = NULL;
-    check(CALL(ORT_CREATE_TENSOR_WITH_DATA, ort_object *, void *, size_t,
-               const int64_t *, size_t, int,
-               ort_object **)(memory, data, n_bytes, shape, n_dims, ORT_FLOAT, &value),
+    check(CALL(ORT_CREATE_TENSOR_WITH_DATA, ort_object *, void *, size_t, const int64_t *, size_t,
+               int, ort_object **)(memory, data, n_bytes, shape, n_dims, ORT_FLOAT, &value),
           "tensor");
     return value;
 }
 
-void ort_run(ort_object *session, size_t n_in, const char *const *in_names,
-             ort_object *const *in, size_t n_out, const char *const *out_names,
-             ort_object **out)
+void ort_run(ort_object *session, size_t n_in, const char *const *in_names, ort_object *const *in,
+             size_t n_out, const char *const *out_names, ort_object **out)
 {
-    check(CALL(ORT_RUN, ort_object *, ort_object *, const char *const *,
-               ort_object *const *, size_t, const char *const *, size_t,
+    check(CALL(ORT_RUN, ort_object *, ort_object *, const char *const *, ort_object *const *,
+               size_t, const char *const *, size_t,
                ort_object **)(session, NULL, in_names, in, n_in, out_names, n_out, out),
           "run");
 }

@@ -21,8 +21,7 @@ ort_object *ort_session(const char *graph);
 /* A float tensor over the caller's memory. */
 ort_object *ort_tensor(float *data, size_t n_dims, const int64_t *shape);
 /* One inference into prepared outputs. */
-void ort_run(ort_object *session, size_t n_in, const char *const *in_names,
-             ort_object *const *in, size_t n_out, const char *const *out_names,
-             ort_object **out);
+void ort_run(ort_object *session, size_t n_in, const char *const *in_names, ort_object *const *in,
+             size_t n_out, const char *const *out_names, ort_object **out);
 
 #endif

@@ -51,8 +51,7 @@ float *worker_floats(const char *path, size_t n)
 const char *worker_option(int argc, char **argv, const char *name)
 {
     for (int i = 1; i + 1 < argc; i++)
-        if (!strncmp(argv[i], "--", 2) && !strcmp(argv[i] + 2, name))
-            return argv[i + 1];
+        if (!strncmp(argv[i], "--", 2) && !strcmp(argv[i] + 2, name)) return argv[i + 1];
     worker_absent("option --%s is missing", name);
 }
 
@@ -85,8 +84,7 @@ static struct situation situation_read(char *text)
     return s;
 }
 
-static void wait_for_step(const struct worker *w, const struct situation *s,
-                          uint64_t due_ns)
+static void wait_for_step(const struct worker *w, const struct situation *s, uint64_t due_ns)
 {
     if (w->warm && s->warm_ns) {
         wait_until(due_ns - s->warm_ns);

@@ -1,6 +1,5 @@
 /* The loop of a benchmark worker: commands on stdin, times on stdout, so that several
- * implementations can take turns on one core. tests/bench/README.md has the protocol.
- */
+ * implementations can take turns on one core. tests/bench/README.md has the protocol. */
 #ifndef BENCH_WORKER_H
 #define BENCH_WORKER_H
 
@@ -22,16 +21,13 @@ struct worker {
 
 /* Say "ready TEXT", then obey until stdin ends. */
 void worker_run(const struct worker *w, const char *text);
-/* Say "absent REASON" and end the process: this implementation cannot be measured here.
- */
-void worker_absent(const char *format, ...)
-    __attribute__((format(printf, 1, 2), noreturn));
+/* Say "absent REASON" and end the process: this implementation cannot be measured here. */
+void worker_absent(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 /* Read n floats from a file, or end as absent. */
 float *worker_floats(const char *path, size_t n);
 void *worker_alloc(size_t n_bytes);
 uint64_t worker_now_ns(void);
-/* The value of "--NAME VALUE" on the command line; ends as absent when it is missing.
- */
+/* The value of "--NAME VALUE" on the command line; ends as absent when it is missing. */
 const char *worker_option(int argc, char **argv, const char *name);
 size_t worker_size(int argc, char **argv, const char *name);
 

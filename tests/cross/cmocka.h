@@ -13,17 +13,17 @@ struct CMUnitTest {
     void (*run)(void **state);
 };
 
-#define cmocka_unit_test(function)                                                     \
-    {                                                                                  \
-#function, function                                                            \
+#define cmocka_unit_test(function) \
+    {                              \
+#function, function        \
     }
 #define print_message printf
 
-#define assert_true(condition)                                                         \
-    do {                                                                               \
-        if (condition) break;                                                          \
-        printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                         \
-        exit(1);                                                                       \
+#define assert_true(condition)                                 \
+    do {                                                       \
+        if (condition) break;                                  \
+        printf("%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+        exit(1);                                               \
     } while (0)
 #define assert_false(condition) assert_true(!(condition))
 #define assert_int_equal(a, b) assert_true((intmax_t)(a) == (intmax_t)(b))
@@ -37,7 +37,7 @@ static inline int tests_run(const struct CMUnitTest *tests, size_t n)
     }
     return 0;
 }
-#define cmocka_run_group_tests(tests, setup, teardown)                                 \
+#define cmocka_run_group_tests(tests, setup, teardown) \
     tests_run(tests, sizeof(tests) / sizeof *(tests))
 
 #endif

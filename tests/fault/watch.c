@@ -19,8 +19,8 @@ static uint64_t now_ns(void)
 static void print_look(uint64_t before_ns, const struct wire_frame *f,
                        const struct latent_client_readout *r)
 {
-    printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %d", before_ns, f->t_publish_ns,
-           f->valid_for_ns, r->reason != NULL);
+    printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %d", before_ns, f->t_publish_ns, f->valid_for_ns,
+           r->reason != NULL);
     for (uint32_t i = 0; i < r->n; i++) printf(" %.9g", (double)r->values[i]);
     printf(" | %s\n", r->reason ? r->reason : "");
     fflush(stdout);
@@ -39,8 +39,7 @@ int main(int argc, char **argv)
         uint64_t before_ns = now_ns();
 
         latent_client_poll(client, 0, &frame);
-        if (latent_client_readout(client, &readout))
-            print_look(before_ns, &frame, &readout);
+        if (latent_client_readout(client, &readout)) print_look(before_ns, &frame, &readout);
         nanosleep(&pause, NULL);
     }
 }

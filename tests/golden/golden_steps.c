@@ -31,14 +31,12 @@ static latent_decoder *decoder_make(const latent_model *m, const char *mode)
 }
 
 /* The same stream in a decoder of its own. */
-static latent_decoder *decoder_move(latent_decoder *d, const latent_model *m,
-                                    const char *mode)
+static latent_decoder *decoder_move(latent_decoder *d, const latent_model *m, const char *mode)
 {
     size_t n = latent_decoder_size(d);
     void *snapshot = malloc(n);
     latent_decoder *next = decoder_make(m, mode);
-    if (!snapshot || latent_decoder_save(d, snapshot, n) ||
-        latent_decoder_load(next, snapshot, n))
+    if (!snapshot || latent_decoder_save(d, snapshot, n) || latent_decoder_load(next, snapshot, n))
         fail(mode, "the snapshot is refused");
     free(snapshot);
     latent_decoder_free(d);
@@ -53,8 +51,7 @@ static void group_write(FILE *out, const float *values, uint32_t n_found, uint32
     }
 }
 
-static void frame_write(FILE *out, const struct latent_frame *f,
-                        const struct latent_info *info)
+static void frame_write(FILE *out, const struct latent_frame *f, const struct latent_info *info)
 {
     float flags = (float)f->flags;
     fwrite(&flags, sizeof flags, 1, out);
@@ -72,8 +69,7 @@ static void steps_run(const latent_model *m, const char *mode, FILE *in, FILE *o
     float *counts = malloc(info.n_channels * sizeof *counts);
     if (!counts) fail(mode, "no memory");
     for (uint64_t t = 0; fread(counts, sizeof *counts, info.n_channels, in); t++) {
-        struct latent_bin bin = {
-            .seq = t, .n_channels = info.n_channels, .counts = counts};
+        struct latent_bin bin = {.seq = t, .n_channels = info.n_channels, .counts = counts};
         struct latent_frame frame;
         if (t == save_at) d = decoder_move(d, m, mode);
         allocation_count_start();

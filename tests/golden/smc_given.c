@@ -99,14 +99,12 @@ static void bin_run(struct run *r, bool forecast)
     numbers_read(r->in, r->eps, f->n_particles * s);
     double u = number_read(r->in);
     conv_encoder_forward(&r->m->encoder, &r->encoder, r->counts);
-    for (size_t i = 0; i < s; i++)
-        r->variance[i] = particle_variance((double)r->logvar[i]);
+    for (size_t i = 0; i < s; i++) r->variance[i] = particle_variance((double)r->logvar[i]);
     const struct gaussian given = {.mean = r->mean, .variance = r->variance};
     if (forecast)
         particle_filter_forecast(f, &r->work, r->particles, first, r->eps);
     else
-        particle_filter_step(f, &r->work, r->particles, first, &given, r->counts,
-                             r->eps, u);
+        particle_filter_step(f, &r->work, r->particles, first, &given, r->counts, r->eps, u);
     bin_write(r);
 }
 

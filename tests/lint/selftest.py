@@ -7,11 +7,14 @@ import re
 import tempfile
 import unittest
 
+import format as layout
 import layering
 import style
 
 PURPOSE = "/* Part of a tree made to try the lints. */\n"
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CLEAN = {
+    ".clang-format": (REPOSITORY / ".clang-format").read_text(),
     "README.md": "A tree.\n",
     "core/README.md": "Core.\n",
     "core/include/latent.h": PURPOSE + "#include <stdint.h>\n",
@@ -20,7 +23,7 @@ CLEAN = {
     "core/base/arena.c": PURPOSE + '#include "base/arena.h"\n#include <stdlib.h>\n'
                                    "void *take(void)\n{\n    return malloc(1);\n}\n",
     "core/kernels/README.md": "Kernels.\n",
-    "core/kernels/blas.c": PURPOSE + "#include <cblas.h>\n"
+    "core/kernels/blas.c": PURPOSE + "#include <cblas.h>\n\n"
                                      "void gemm(void)\n{\n    cblas_sgemm();\n}\n",
     "core/layers/README.md": "Layers.\n",
     "core/layers/layers.h": PURPOSE + '#include "base/arena.h"\n#include "latent.h"\n',
@@ -30,7 +33,7 @@ CLEAN = {
     "daemon/ledger.h": PURPOSE + '#include "latent.h"\n#include "wire.h"\n#include <uv.h>\n',
     "daemon/latentd/README.md": "The daemon.\n",
     "daemon/latentd/loop.h": PURPOSE,
-    "daemon/latentd/main.c": PURPOSE + '#include "ledger.h"\n#include "latentd/loop.h"\n'
+    "daemon/latentd/main.c": PURPOSE + '#include "latentd/loop.h"\n#include "ledger.h"\n'
                                        "int main(void)\n{\n    return 0;\n}\n",
     "tests/README.md": "Tests.\n",
     "tests/e2e/README.md": "Programs.\n",
@@ -45,7 +48,7 @@ STYLE_CASES = (
     ("tab", "daemon/a.c", PURPOSE + "\tint a;\n"),
     ("trailing-space", "daemon/a.c", PURPOSE + "int a; \n"),
     ("trailing-space", "README.md", "A tree. \n"),
-    ("columns", "daemon/a.c", PURPOSE + "int " + "a" * 84 + ";\n"),
+    ("columns", "daemon/a.c", PURPOSE + "int " + "a" * 96 + ";\n"),
     ("columns", "models/x.py", "a = 1  # " + "a" * 92 + "\n"),
     ("columns", "tests/a.sh", "echo " + "a" * 116 + "\n"),
     ("unfinished", "daemon/a.c", PURPOSE + "/* TO" "DO: more */\n"),
@@ -56,9 +59,9 @@ STYLE_CASES = (
     ("file-lines", "daemon/a.c", PURPOSE + "int a;\n" * 500),
     ("file-lines", "models/x.py", "a = 1\n" * 501),
     ("file-lines", "tests/a.sh", "true\n" * 501),
-    ("function-lines", "daemon/a.c", PURPOSE + "int f(void)\n{\n" + "    f();\n" * 79 + "}\n"),
-    ("function-lines", "models/x.py", "def f():\n" + "    f()\n" * 80),
-    ("function-p90", "daemon/a.c", PURPOSE + ("int f(void)\n{\n" + "    f();\n" * 55 + "}\n") * 8),
+    ("function-lines", "daemon/a.c", PURPOSE + "int f(void)\n{\n" + "    f();\n" * 49 + "}\n"),
+    ("function-lines", "models/x.py", "def f():\n" + "    f()\n" * 50),
+    ("function-p90", "daemon/a.c", PURPOSE + ("int f(void)\n{\n" + "    f();\n" * 45 + "}\n") * 8),
     ("core-prints", "core/base/a.c", PURPOSE + 'void f(void)\n{\n    fprintf(0, "a");\n}\n'),
     ("core-ends", "core/base/a.c", PURPOSE + "void f(void)\n{\n    abort();\n}\n"),
     ("core-ends", "core/base/arena.c", PURPOSE + "void f(void)\n{\n    exit(1);\n}\n"),
@@ -99,14 +102,21 @@ LAYERING_CASES = (
     ("daemon-programs", "daemon/other/a.c", PURPOSE + '#include "latentd/loop.h"\n'),
     ("bench-headers", "tests/bench/a.c", PURPOSE + '#include "base/arena.h"\n'),
 )
+FORMAT_CASES = (
+    ("format", "daemon/a.c", PURPOSE + "int f(void) { return 0; }\n"),
+    ("format", "core/base/a.h", PURPOSE + "int  a;\n"),
+    ("comment-end", "daemon/a.c", "/* Part of a tree.\n */\n"),
+)
+CASES = STYLE_CASES + LAYERING_CASES + FORMAT_CASES
+CHECKS = (style.check, layering.check, layout.check)
 # What must not be found: the same words where they are allowed.
 ALLOWED = (
     ("README.md", "A relative a.wo" "rk/b, mktemp a.XXXXXX, a HACKSAW.\n"),
     ("core/base/a.c", PURPOSE + "/* malloc(1), printf(), time(0), cblas_sgemm. */\n"
                                 'const char *s = "exit(1)"; char c = \'"\';\n'),
     ("core/base/b.c", PURPOSE + "int uptime(int n)\n{\n    return downtime(n);\n}\n"),
-    ("daemon/a.c", PURPOSE + "int " + "a" * 83 + ";\n"),
-    ("daemon/b.c", PURPOSE + "int f(void)\n{\n" + "    f();\n" * 78 + "}\n"),
+    ("daemon/a.c", PURPOSE + "int " + "a" * 95 + ";\n"),
+    ("daemon/b.c", PURPOSE + "int f(void)\n{\n" + "    f();\n" * 38 + "}\n"),
     ("models/gru/card.md", "A model.\n"),
     ("build/release/a.c", "\tTO" "DO \n"),
     ("core/layers/a.c", PURPOSE + '/* #include <zmq.h> */\n#include "layers/layers.h"\n'),
@@ -133,7 +143,7 @@ class LintTest(unittest.TestCase):
     """Violations are found, by the right rule in the right file; what is allowed is not."""
 
     def test_clean_tree(self):
-        for check in (style.check, layering.check):
+        for check in CHECKS:
             self.assertEqual(rules(check, {}), set())
 
     def test_allowed(self):
@@ -158,11 +168,14 @@ class LintTest(unittest.TestCase):
     def test_layering(self):
         self.found(layering.check, LAYERING_CASES)
 
+    def test_format(self):
+        self.found(layout.check, FORMAT_CASES)
+
     def test_every_rule_has_a_case(self):
         """No rule may exist that nothing here has made fail."""
-        tried = {rule for rule, _, _ in STYLE_CASES + LAYERING_CASES}
+        tried = {rule for rule, _, _ in CASES}
         written = {name for name, *_ in style.CODE_RULES}
-        for module in (style, layering):
+        for module in (style, layering, layout):
             source = pathlib.Path(module.__file__).read_text()
             written |= set(re.findall(r'tree\.Finding\([^")]*"([a-z0-9-]+)"', source))
             for areas in re.findall(r'f"\{area\}-(\w+)"', source):

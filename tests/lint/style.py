@@ -8,10 +8,10 @@ import statistics
 
 import tree
 
-COLUMNS = {"c": 88, "python": 100, "shell": 120}
+COLUMNS = {"c": 100, "python": 100, "shell": 120}
 MAX_FILE_LINES = 500
-MAX_FUNCTION_LINES = 80
-P90_FUNCTION_LINES = 50
+MAX_FUNCTION_LINES = 50
+P90_FUNCTION_LINES = 40
 MAX_FILE_BYTES = 2 * 1024 * 1024
 
 # Unfinished work is not landed; spelled in halves so that this file passes its own rule.

@@ -27,8 +27,7 @@ static void count(void)
 
 #if ALLOCATION_COUNT_SANITIZED
 
-int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *,
-                                                                size_t),
+int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
                                               void (*on_free)(const volatile void *));
 
 static void on_malloc(const volatile void *memory, size_t n)

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-void oracle_complain(const struct oracle *o, const char *condition, int line,
-                     const char *format, ...)
+void oracle_complain(const struct oracle *o, const char *condition, int line, const char *format,
+                     ...)
 {
     char text[256];
     va_list args;
@@ -20,8 +20,8 @@ void oracle_complain(const struct oracle *o, const char *condition, int line,
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fail_msg("seed %" PRIu64 ", frame %" PRIu64 ": %s (line %d): %s", o->seed,
-             o->pub_seq, condition, line, text);
+    fail_msg("seed %" PRIu64 ", frame %" PRIu64 ": %s (line %d): %s", o->seed, o->pub_seq,
+             condition, line, text);
 }
 
 void oracle_count(struct oracle *o, enum counter c)
@@ -48,8 +48,7 @@ static void after_frame(struct oracle *o, bool good)
 {
     if (!o->safe) return;
     o->n_good = good ? o->n_good + 1 : 0;
-    if (good && !o->asked && !o->locked &&
-        o->n_good >= o->options->policy.safe_exit_bins)
+    if (good && !o->asked && !o->locked && o->n_good >= o->options->policy.safe_exit_bins)
         o->safe = false;
 }
 
@@ -67,8 +66,7 @@ static bool is_neutral(const struct oracle *o, const struct seen_frame *f)
 
 static bool is_expired(const struct oracle *o, uint64_t now_ns)
 {
-    return !o->has_last ||
-           now_ns - o->last.frame.t_publish_ns > o->options->valid_for_ns;
+    return !o->has_last || now_ns - o->last.frame.t_publish_ns > o->options->valid_for_ns;
 }
 
 bool oracle_is_neutral(const struct oracle *o, uint64_t now_ns)
@@ -82,11 +80,10 @@ static void check_safe_frame(struct oracle *o, const struct seen_frame *f)
 
     require(o, f->frame.values.n_latents == 0, "SAFE shows latents");
     if (t >= o->t_safe_ns || is_expired(o, t))
-        require(o, is_neutral(o, f), "%g and %g", (double)f->readout[0],
-                (double)f->readout[1]);
+        require(o, is_neutral(o, f), "%g and %g", (double)f->readout[0], (double)f->readout[1]);
     for (size_t i = 0; i < ORACLE_N_READOUT && o->has_last; i++)
-        require(o, distance(o, f->readout, i) <= distance(o, o->last.readout, i),
-                "%g after %g", (double)f->readout[i], (double)o->last.readout[i]);
+        require(o, distance(o, f->readout, i) <= distance(o, o->last.readout, i), "%g after %g",
+                (double)f->readout[i], (double)o->last.readout[i]);
 }
 
 /* The slew limit holds from what was shown last, but for what a mark began anew. */
@@ -101,13 +98,12 @@ static void check_shown_frame(struct oracle *o, const struct seen_frame *f)
 
         require(o, isfinite(y) && y >= spec->min && y <= spec->max, "%g", (double)y);
         if (follows)
-            require(o, fabs((double)y - (double)o->last.readout[i]) <= step,
-                    "%g after %g", (double)y, (double)o->last.readout[i]);
+            require(o, fabs((double)y - (double)o->last.readout[i]) <= step, "%g after %g",
+                    (double)y, (double)o->last.readout[i]);
     }
 }
 
-static void check_order(struct oracle *o, const struct wire_frame *f,
-                        const struct due *d)
+static void check_order(struct oracle *o, const struct wire_frame *f, const struct due *d)
 {
     const struct wire_frame *before = &o->last.frame;
     bool has_number = d->received || d->filled;
@@ -118,24 +114,20 @@ static void check_order(struct oracle *o, const struct wire_frame *f,
     if (!o->has_last) return;
     require(o, f->t_publish_ns >= before->t_publish_ns, "time runs backwards");
     if (f->epoch == before->epoch && f->seq < before->seq && has_number)
-        require(o, o->count[SEQUENCE_RESTARTS] > 0 && f->epoch == 0, "seq %" PRIu64,
-                f->seq);
+        require(o, o->count[SEQUENCE_RESTARTS] > 0 && f->epoch == 0, "seq %" PRIu64, f->seq);
 }
 
-static void see(struct oracle *o, const struct seen_frame *f, const struct due *d,
-                uint32_t flags)
+static void see(struct oracle *o, const struct seen_frame *f, const struct due *d, uint32_t flags)
 {
-    const uint32_t judged = LATENT_GAP | LATENT_FILLED | LATENT_LATE | LATENT_HELD |
-                            LATENT_SAFE | LATENT_AGE_UNKNOWN;
+    const uint32_t judged =
+        LATENT_GAP | LATENT_FILLED | LATENT_LATE | LATENT_HELD | LATENT_SAFE | LATENT_AGE_UNKNOWN;
     uint32_t found = f->frame.values.flags;
 
-    require(o, (found & judged) == (flags | LATENT_AGE_UNKNOWN), "flags %x, not %x",
-            found & judged, flags | LATENT_AGE_UNKNOWN);
+    require(o, (found & judged) == (flags | LATENT_AGE_UNKNOWN), "flags %x, not %x", found & judged,
+            flags | LATENT_AGE_UNKNOWN);
     check_order(o, &f->frame, d);
     if (flags & LATENT_HELD)
-        require(o,
-                !o->has_last ||
-                    memcmp(f->readout, o->last.readout, sizeof f->readout) == 0,
+        require(o, !o->has_last || memcmp(f->readout, o->last.readout, sizeof f->readout) == 0,
                 "not held");
     else if (flags & LATENT_SAFE)
         check_safe_frame(o, f);
@@ -175,8 +167,8 @@ static bool send_one(struct oracle *o, const struct due *d, uint64_t t_publish_n
     uint64_t age_ns = d->t_arrived_ns ? t_publish_ns - d->t_arrived_ns : 0;
     bool old = policy->max_age_ns && age_ns > policy->max_age_ns && !d->repeats;
     bool late = d->received && age_ns > o->options->budget_ns;
-    uint32_t flags = (d->gap ? LATENT_GAP : 0u) | (d->filled ? LATENT_FILLED : 0u) |
-                     (late ? LATENT_LATE : 0u);
+    uint32_t flags =
+        (d->gap ? LATENT_GAP : 0u) | (d->filled ? LATENT_FILLED : 0u) | (late ? LATENT_LATE : 0u);
     uint32_t held = o->has_last ? o->last.frame.values.flags & LATENT_SAFE : 0;
     bool holds = d->repeats || (late && !old && policy->on_late == ON_LATE_HOLD_FRAME);
     bool publishes = !late || policy->on_late == ON_LATE_PUBLISH;

@@ -5,9 +5,9 @@
 
 #include "contract_oracle.h"
 
-#define require(o, condition, ...)                                                     \
-    do {                                                                               \
-        if (!(condition)) oracle_complain(o, #condition, __LINE__, __VA_ARGS__);       \
+#define require(o, condition, ...)                                               \
+    do {                                                                         \
+        if (!(condition)) oracle_complain(o, #condition, __LINE__, __VA_ARGS__); \
     } while (0)
 
 /* A frame that is due. */
@@ -17,14 +17,12 @@ struct due {
 };
 
 /* Fails the test, with the seed. */
-void oracle_complain(const struct oracle *o, const char *condition, int line,
-                     const char *format, ...) __attribute__((format(printf, 4, 5)));
+void oracle_complain(const struct oracle *o, const char *condition, int line, const char *format,
+                     ...) __attribute__((format(printf, 4, 5)));
 void oracle_count(struct oracle *o, enum counter c);
 /* SAFE from now on, the readout neutral a ramp later and by t_latest. */
-void oracle_go_safe(struct oracle *o, uint64_t now_ns, uint64_t t_latest_ns,
-                    bool asked);
-/* This frame must come next in the entry's trace, or be kept back for the right reason.
- */
+void oracle_go_safe(struct oracle *o, uint64_t now_ns, uint64_t t_latest_ns, bool asked);
+/* This frame must come next in the entry's trace, or be kept back for the right reason. */
 void oracle_expect(struct oracle *o, const struct due *d);
 
 #endif

@@ -36,14 +36,7 @@ static void begin(struct oracle *o, uint64_t epoch, uint64_t seq)
     memset(o->history, 0, sizeof o->history);
 }
 
-enum fate {
-    FATE_DECODED,
-    FATE_RESTART,
-    FATE_DUPLICATE,
-    FATE_STALE,
-    FATE_SUSPECT,
-    FATE_LATE
-};
+enum fate { FATE_DECODED, FATE_RESTART, FATE_DUPLICATE, FATE_STALE, FATE_SUSPECT, FATE_LATE };
 
 static enum fate fate_behind(const struct oracle *o, uint64_t seq, bool third)
 {
@@ -75,17 +68,15 @@ static enum fate fate_of(const struct oracle *o, uint64_t epoch, uint64_t seq)
 }
 
 /* A bin that is not decoded. */
-static void pass_over(struct oracle *o, enum fate fate, uint64_t seq,
-                      uint64_t t_recv_ns)
+static void pass_over(struct oracle *o, enum fate fate, uint64_t seq, uint64_t t_recv_ns)
 {
     static const enum counter counter[] = {[FATE_DUPLICATE] = BINS_DUPLICATE,
                                            [FATE_STALE] = BINS_STALE,
                                            [FATE_SUSPECT] = BINS_STALE,
                                            [FATE_LATE] = BINS_LATE_AFTER_FILL};
-    bool within =
-        fate == FATE_LATE || (fate == FATE_STALE && o->newest - seq < ORACLE_HISTORY &&
-                              o->newest - seq < o->options->sequence.window_bins &&
-                              what_of(o, seq) == HISTORY_LEFT);
+    bool within = fate == FATE_LATE || (fate == FATE_STALE && o->newest - seq < ORACLE_HISTORY &&
+                                        o->newest - seq < o->options->sequence.window_bins &&
+                                        what_of(o, seq) == HISTORY_LEFT);
 
     oracle_count(o, counter[fate]);
     o->n_suspect = fate == FATE_SUSPECT ? o->n_suspect + 1 : 0;
@@ -107,8 +98,7 @@ static bool bridge(struct oracle *o, uint64_t seq, uint64_t t_recv_ns)
     bool fills = p->policy.on_gap != ON_GAP_RESET && n_gap <= p->sequence.max_gap_bins;
 
     o->count[SEQUENCE_LOST] += n_missing;
-    for (uint64_t i = n_missing < ORACLE_HISTORY ? n_missing : ORACLE_HISTORY - 1; i;
-         i--)
+    for (uint64_t i = n_missing < ORACLE_HISTORY ? n_missing : ORACLE_HISTORY - 1; i; i--)
         set_history(o, seq - i, fills ? HISTORY_MADE : HISTORY_LEFT);
     o->newest = seq;
     o->n_ahead = 0;
@@ -121,8 +111,7 @@ static bool bridge(struct oracle *o, uint64_t seq, uint64_t t_recv_ns)
     return n_gap > 0;
 }
 
-static void take(struct oracle *o, const struct parcel *p, uint32_t i,
-                 uint64_t t_recv_ns)
+static void take(struct oracle *o, const struct parcel *p, uint32_t i, uint64_t t_recv_ns)
 {
     uint64_t seq = p->seq + i;
     enum fate fate = fate_of(o, p->epoch, seq);
@@ -167,22 +156,18 @@ static void check_nothing_is_overdue(const struct oracle *o, uint64_t now_ns)
 {
     const struct line_policy *policy = &o->options->policy;
     bool speaks = o->safe || policy->on_missing != ON_MISSING_SKIP;
-    uint64_t due =
-        largest(o->t_heard_ns + policy->missing_after_ns, o->t_made_ns + o->bin_ns);
+    uint64_t due = largest(o->t_heard_ns + policy->missing_after_ns, o->t_made_ns + o->bin_ns);
 
     if (o->heard && speaks)
-        require(o, now_ns <= largest(due, o->t_free_ns), "%" PRIu64 " ns too late",
-                now_ns - due);
+        require(o, now_ns <= largest(due, o->t_free_ns), "%" PRIu64 " ns too late", now_ns - due);
     if (o->heard && !o->safe)
         require(o,
-                now_ns <=
-                    largest(o->t_decoded_ns + policy->lease_ns - policy->safe_ramp_ns,
-                            o->t_free_ns),
+                now_ns <= largest(o->t_decoded_ns + policy->lease_ns - policy->safe_ramp_ns,
+                                  o->t_free_ns),
                 "the lease is over");
 }
 
-static void open_entry(struct oracle *o, uint64_t now_ns,
-                       const struct entry_trace *trace)
+static void open_entry(struct oracle *o, uint64_t now_ns, const struct entry_trace *trace)
 {
     check_nothing_is_overdue(o, now_ns);
     o->trace = trace;
@@ -217,8 +202,7 @@ static void expect_made(struct oracle *o, uint64_t now_ns)
     const struct line_policy *policy = &o->options->policy;
     struct due d = {o->epoch, o->newest, 0, .repeats = true};
 
-    require(o, o->safe || now_ns >= o->t_heard_ns + policy->missing_after_ns,
-            "too early");
+    require(o, o->safe || now_ns >= o->t_heard_ns + policy->missing_after_ns, "too early");
     if (!o->safe && policy->on_missing == ON_MISSING_PREDICT) {
         if (o->n_ahead < o->options->sequence.max_gap_bins) {
             o->n_ahead++;
@@ -286,8 +270,7 @@ void oracle_check(const struct oracle *o, const struct ledger_values *v)
     require(o, ledger_check(v, text, sizeof text), "%s", text);
     for (enum counter c = 0; c < N_COUNTERS; c++) {
         if (c == STATE_LAST_SEQ || c == STATE_LAST_EPOCH || c == STATE_STATE) continue;
-        require(o, v->value[c] == o->count[c],
-                "counter %s is %" PRIu64 ", not %" PRIu64, counter_name(c), v->value[c],
-                o->count[c]);
+        require(o, v->value[c] == o->count[c], "counter %s is %" PRIu64 ", not %" PRIu64,
+                counter_name(c), v->value[c], o->count[c]);
     }
 }

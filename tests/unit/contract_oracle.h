@@ -73,8 +73,7 @@ void oracle_on_operator(struct oracle *o, enum operator_act act, uint64_t now_ns
                         const struct entry_trace *trace);
 /* Every counter of the ledgers. */
 void oracle_check(const struct oracle *o, const struct ledger_values *v);
-/* What a consumer acts on at this time: the last frame while it is valid, else neutral.
- */
+/* What a consumer acts on at this time: the last frame while it is valid, else neutral. */
 bool oracle_is_neutral(const struct oracle *o, uint64_t now_ns);
 
 #endif

@@ -34,8 +34,7 @@ static struct pipeline_options draw_options(struct world *w)
 
     return (struct pipeline_options){
         .name = "arm",
-        .sequence = {.window_bins = (uint32_t)draw(w, 1, 64),
-                     .max_gap_bins = draw(w, 1, 25)},
+        .sequence = {.window_bins = (uint32_t)draw(w, 1, 64), .max_gap_bins = draw(w, 1, 25)},
         .budget_ns = 5 * MS,
         .valid_for_ns = draw(w, 50, 200) * MS,
         .send_readout = true,
@@ -118,8 +117,7 @@ static size_t pack(struct world *w, const struct parcel *p, uint8_t *message)
 
     for (size_t i = 0; i < p->n_bins; i++) {
         float value = value_of(w, p->bin[i]);
-        for (size_t k = 0; k < head.n_channels; k++)
-            counts[i * head.n_channels + k] = value;
+        for (size_t k = 0; k < head.n_channels; k++) counts[i * head.n_channels + k] = value;
     }
     n = wire_pack_bins(&head, counts, marks, NULL, message, MAX_MESSAGE);
     assert_true(n > 0);
@@ -346,8 +344,7 @@ void world_open(struct world *w, const latent_model *model, uint64_t seed)
     w->epoch = w->has_epochs;
     w->seq = draw(w, 0, 1) * 100000;
     w->n_gather = 1;
-    w->arena =
-        (struct wire_arena){.bytes = w->arena_bytes, .size = sizeof w->arena_bytes};
+    w->arena = (struct wire_arena){.bytes = w->arena_bytes, .size = sizeof w->arena_bytes};
     assert_int_equal(latent_decoder_new(&w->decoder, model, &decoder_options, NULL), 0);
     assert_int_equal(pipeline_new(&w->line, w->decoder, &info, &w->options,
                                   (struct pipeline_clock){read_clock, w},

@@ -42,14 +42,13 @@ static int keep_frame(void *ctx, const char *topic, const void *bytes, size_t n)
 
 struct pipeline_options line_options(void)
 {
-    return (struct pipeline_options){
-        .name = "arm",
-        .sequence = {.window_bins = 16, .max_gap_bins = 25},
-        .budget_ns = 5000000,
-        .valid_for_ns = 60000000,
-        .clock_id = 77,
-        .policy.safe_exit_bins = 1,
-        .send_readout = true};
+    return (struct pipeline_options){.name = "arm",
+                                     .sequence = {.window_bins = 16, .max_gap_bins = 25},
+                                     .budget_ns = 5000000,
+                                     .valid_for_ns = 60000000,
+                                     .clock_id = 77,
+                                     .policy.safe_exit_bins = 1,
+                                     .send_readout = true};
 }
 
 void line_open(struct line *l, struct model_parts parts, const char *mode,
@@ -66,14 +65,13 @@ void line_open(struct line *l, struct model_parts parts, const char *mode,
     if (model_open_bytes(&l->model, file.bytes, file.n, &err)) fail_msg("%s", err.text);
     free(file.bytes);
     latent_model_info(l->model, &l->info);
-    if (latent_decoder_new(&l->decoder, l->model, &decoder_options, &err))
-        fail_msg("%s", err.text);
+    if (latent_decoder_new(&l->decoder, l->model, &decoder_options, &err)) fail_msg("%s", err.text);
     l->frames = calloc(LINE_MAX_FRAMES, sizeof *l->frames);
     l->arena.size = WIRE_ARENA_BASE;
     l->arena.bytes = aligned_alloc(16, l->arena.size);
     assert_true(l->frames && l->arena.bytes);
-    assert_int_equal(pipeline_new(&l->pipeline, l->decoder, &l->info,
-                                  options ? options : &defaults, clock, sink),
+    assert_int_equal(pipeline_new(&l->pipeline, l->decoder, &l->info, options ? options : &defaults,
+                                  clock, sink),
                      0);
 }
 
@@ -98,8 +96,7 @@ static size_t pack(const struct line *l, const struct wire_bins *head, float cou
     return wire_pack_bins(head, counts, marks, event_ids, buf, cap);
 }
 
-static struct wire_bins head_of(const struct line *l, uint64_t epoch, uint64_t seq,
-                                size_t n_bins)
+static struct wire_bins head_of(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins)
 {
     return (struct wire_bins){.epoch = epoch,
                               .seq = seq,
@@ -109,8 +106,8 @@ static struct wire_bins head_of(const struct line *l, uint64_t epoch, uint64_t s
                               .n_bins = n_bins};
 }
 
-size_t line_pack(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins,
-                 float count, uint8_t *buf, size_t cap)
+size_t line_pack(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count,
+                 uint8_t *buf, size_t cap)
 {
     struct wire_bins head = head_of(l, epoch, seq, n_bins);
     return pack(l, &head, count, NULL, buf, cap);

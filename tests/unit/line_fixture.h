@@ -36,17 +36,15 @@ void line_open(struct line *l, struct model_parts parts, const char *mode,
                const struct pipeline_options *options);
 void line_close(struct line *l);
 
-/* One message of n_bins equal bins; every channel holds count. It arrives at l->now_ns.
- */
-void line_send(struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins,
-               float count);
+/* One message of n_bins equal bins; every channel holds count. It arrives at l->now_ns. */
+void line_send(struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count);
 void line_send_marks(struct line *l, uint64_t seq, uint32_t marks);
 /* Time goes on; frames that become due on the way are made. */
 void line_wait(struct line *l, uint64_t ns);
 /* A message packed by the caller. */
 void line_send_bytes(struct line *l, const void *bytes, size_t n);
-size_t line_pack(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins,
-                 float count, uint8_t *buf, size_t cap);
+size_t line_pack(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count,
+                 uint8_t *buf, size_t cap);
 
 /* A counter's value, after checking that all ledgers balance. */
 uint64_t line_counter(struct line *l, enum counter c);

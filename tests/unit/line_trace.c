@@ -20,8 +20,8 @@ struct model_parts trace_model(void)
     const char *slew = strstr(parts.config, "25.5");
 
     assert_non_null(slew);
-    snprintf(config, sizeof config, "%.*snull%s", (int)(slew - parts.config),
-             parts.config, slew + strlen("25.5"));
+    snprintf(config, sizeof config, "%.*snull%s", (int)(slew - parts.config), parts.config,
+             slew + strlen("25.5"));
     parts.config = config;
     return parts;
 }
@@ -46,12 +46,11 @@ static void print_flags(uint32_t flags, char *text, size_t n_text)
     flags &= ~(uint32_t)LATENT_AGE_UNKNOWN;
     for (unsigned bit = 0; bit < LATENT_N_FLAGS; bit++)
         if (flags & 1u << bit)
-            used += (size_t)snprintf(text + used, n_text - used, "%s%s",
-                                     used ? "," : "", latent_flag_name(bit));
+            used += (size_t)snprintf(text + used, n_text - used, "%s%s", used ? "," : "",
+                                     latent_flag_name(bit));
 }
 
-static void print_value(char name, const float *values, uint32_t n, char *text,
-                        size_t n_text)
+static void print_value(char name, const float *values, uint32_t n, char *text, size_t n_text)
 {
     if (n)
         snprintf(text, n_text, "%c %.6g", name, (double)values[0]);
@@ -67,13 +66,12 @@ static void print_frame(const struct kept_frame *k, char *text, size_t n_text)
     print_flags(f->values.flags, flags, sizeof flags);
     print_value('l', k->latents, f->values.n_latents, latent, sizeof latent);
     print_value('r', k->readout, f->values.n_readout, readout, sizeof readout);
-    snprintf(text, n_text, "%g: %" PRIu64 " %s %s %s",
-             (double)(f->t_publish_ns - START_NS) / 1e6, f->seq, flags, latent,
-             readout);
+    snprintf(text, n_text, "%g: %" PRIu64 " %s %s %s", (double)(f->t_publish_ns - START_NS) / 1e6,
+             f->seq, flags, latent, readout);
 }
 
-void trace_check(const struct line *l, size_t from, const char *const *expected,
-                 const char *file, int line)
+void trace_check(const struct line *l, size_t from, const char *const *expected, const char *file,
+                 int line)
 {
     char text[MAX_TEXT];
     size_t n = 0;
@@ -83,8 +81,7 @@ void trace_check(const struct line *l, size_t from, const char *const *expected,
             fail_msg("%s:%d: no frame %zu; expected %s", file, line, n, expected[n]);
         print_frame(&l->frames[from + n], text, sizeof text);
         if (strcmp(text, expected[n]) != 0)
-            fail_msg("%s:%d: frame %zu is\n  %s, expected\n  %s", file, line, n, text,
-                     expected[n]);
+            fail_msg("%s:%d: frame %zu is\n  %s, expected\n  %s", file, line, n, text, expected[n]);
     }
     if (from + n == l->n_frames) return;
     print_frame(&l->frames[from + n], text, sizeof text);

@@ -13,9 +13,9 @@ struct model_parts trace_model(void);
 struct pipeline_options trace_options(void);
 /* Frames from number `from` on, one text each: milliseconds since the start, sequence
  * number, flags, "l" first latent, "r" first readout, - for what is absent. */
-#define assert_trace(l, from, ...)                                                     \
+#define assert_trace(l, from, ...) \
     trace_check(l, from, (const char *const[]){__VA_ARGS__, NULL}, __FILE__, __LINE__)
-void trace_check(const struct line *l, size_t from, const char *const *expected,
-                 const char *file, int line);
+void trace_check(const struct line *l, size_t from, const char *const *expected, const char *file,
+                 int line);
 
 #endif

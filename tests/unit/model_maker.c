@@ -11,16 +11,16 @@
 #include <cmocka.h>
 
 #define HEX_64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-#define ABOUT                                                                          \
-    "\"licence\":\"CC0-1.0\",\"source\":\"a unit "                                     \
+#define ABOUT                                      \
+    "\"licence\":\"CC0-1.0\",\"source\":\"a unit " \
     "test\",\"checkpoint_sha256\":\"" HEX_64 "\""
-#define TENSOR_1(name, type, n, array)                                                 \
-    {                                                                                  \
-        name, type, 1, {n}, array, sizeof array                                        \
+#define TENSOR_1(name, type, n, array)          \
+    {                                           \
+        name, type, 1, {n}, array, sizeof array \
     }
-#define TENSOR_2(name, type, n, m, array)                                              \
-    {                                                                                  \
-        name, type, 2, {n, m}, array, sizeof array                                     \
+#define TENSOR_2(name, type, n, m, array)          \
+    {                                              \
+        name, type, 2, {n, m}, array, sizeof array \
     }
 
 static const float zeros[32];
@@ -45,8 +45,7 @@ static const double readout_bias[2] = {1.0, 0.0};
 static const float kalman_input[12] = {1, 0, 2, 0, 0, 0, 3, 1, 0, 0, 2, 1};
 static const float kalman_latents[8] = {1.5f,   -3.0f, 1.25f,   -2.125f,
                                         4.125f, 0.25f, 2.5625f, 3.15625f};
-static const float kalman_readout[8] = {4.0f,  3.0f,   3.5f,   2.125f,
-                                        9.25f, -0.25f, 6.125f, -3.15625f};
+static const float kalman_readout[8] = {4.0f, 3.0f, 3.5f, 2.125f, 9.25f, -0.25f, 6.125f, -3.15625f};
 
 struct model_parts maker_kalman(void)
 {
@@ -110,8 +109,7 @@ static const char stage_config[] =
 static const float stage_input_weight[18] = {0, 0, 0, 0,  0,   0, 0, 0,   0,
                                              0, 0, 0, 40, -40, 0, 0, -40, 40};
 static const float stage_input[12] = {1, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1, 1};
-static const float stage_latents[8] = {0.5f,    0.0f,  -0.25f,   -0.5f,
-                                       -0.125f, 0.25f, -0.0625f, 0.125f};
+static const float stage_latents[8] = {0.5f, 0.0f, -0.25f, -0.5f, -0.125f, 0.25f, -0.0625f, 0.125f};
 static const double stage_mean[2] = {0.5, -0.5};
 static const double stage_scale[2] = {4.0, 2.0};
 static const double stage_weight[8] = {1.0, 0.0, 0.0, 2.0, -1.0, 1.0, 0.5, 0.0};
@@ -149,16 +147,13 @@ static const char ndt_config[] =
     "\"identity\","
     "\"embed_dim\":0,\"max_count\":9,\"pre_norm\":true,\"final_norm\":\"layer\","
     "\"position\":\"learnt\",\"position_offset\":true,\"trial_bins\":3,\"window_bins\":"
-    "2,"
-    "\"context_forward\":0,\"context_backward\":2,\"head_layers\":1,\"lograte\":true},"
+    "2,\"context_forward\":0,\"context_backward\":2,\"head_layers\":1,\"lograte\":true},"
     "\"outputs\":{\"latents\":2,\"rates\":2,\"readout\":[]}," ABOUT "}";
 
 static const float norm_bias[2] = {0.25f, -4.0f};
 static const float decoder_bias[2] = {-2.0f, 1.0f};
-static const float ndt_latents[8] = {0.25f, -4.0f, 0.25f, -4.0f,
-                                     0.25f, -4.0f, 0.25f, -4.0f};
-static const float ndt_lograte[8] = {-2.0f, 1.0f, -2.0f, 1.0f,
-                                     -2.0f, 1.0f, -2.0f, 1.0f};
+static const float ndt_latents[8] = {0.25f, -4.0f, 0.25f, -4.0f, 0.25f, -4.0f, 0.25f, -4.0f};
+static const float ndt_lograte[8] = {-2.0f, 1.0f, -2.0f, 1.0f, -2.0f, 1.0f, -2.0f, 1.0f};
 static const float ndt_input[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
 #define LAYER "transformer_encoder.layers.0."
@@ -238,8 +233,7 @@ void check_accepted(struct file_bytes file)
 {
     latent_model *m;
     struct latent_error err = {0};
-    if (model_open_bytes(&m, file.bytes, file.n, &err))
-        fail_msg("refused: %s", err.text);
+    if (model_open_bytes(&m, file.bytes, file.n, &err)) fail_msg("refused: %s", err.text);
     latent_model_close(m);
     free(file.bytes);
 }
@@ -250,21 +244,19 @@ void check_refused(struct file_bytes file, int status, const char *const *words)
     struct latent_error err = {0};
     int found = model_open_bytes(&m, file.bytes, file.n, &err);
     if (found != status || err.status != status)
-        fail_msg("expected status %d with \"%s\", found %d: %s", status, words[0],
-                 found, err.text);
+        fail_msg("expected status %d with \"%s\", found %d: %s", status, words[0], found, err.text);
     assert_null(m);
     assert_text_has(err.text, words);
     free(file.bytes);
 }
 
-void check_parts_refused(const struct model_parts *parts, int status,
-                         const char *const *words)
+void check_parts_refused(const struct model_parts *parts, int status, const char *const *words)
 {
     check_refused(maker_file(parts), status, words);
 }
 
-void check_config_refused(const struct model_parts *parts, const char *from,
-                          const char *to, int status, const char *const *words)
+void check_config_refused(const struct model_parts *parts, const char *from, const char *to,
+                          int status, const char *const *words)
 {
     struct model_parts changed = *parts;
     char *config = text_replace(parts->config, from, to);

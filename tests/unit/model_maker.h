@@ -39,9 +39,8 @@ void check_accepted(struct file_bytes file);
 /* Open, expect this status and all words in the text; frees the file's bytes. */
 void check_refused(struct file_bytes file, int status, const char *const *words);
 /* The same for parts, and for a configuration with `from` replaced by `to`. */
-void check_parts_refused(const struct model_parts *parts, int status,
-                         const char *const *words);
-void check_config_refused(const struct model_parts *parts, const char *from,
-                          const char *to, int status, const char *const *words);
+void check_parts_refused(const struct model_parts *parts, int status, const char *const *words);
+void check_config_refused(const struct model_parts *parts, const char *from, const char *to,
+                          int status, const char *const *words);
 
 #endif

@@ -20,8 +20,8 @@ static void *allocate(size_t n)
     return p;
 }
 
-static struct file_bytes bytes_join(const char *header, size_t n_header,
-                                    const void *data, size_t n_data)
+static struct file_bytes bytes_join(const char *header, size_t n_header, const void *data,
+                                    size_t n_data)
 {
     struct file_bytes file = {.n = LENGTH_BYTES + n_header + n_data};
     file.bytes = allocate(file.n);
@@ -50,18 +50,17 @@ static json_t *header_entry(const struct file_tensor *t, size_t begin)
     size_t end = begin + t->n_bytes;
     for (size_t i = 0; i < t->n_dims; i++)
         json_array_append_new(shape, json_integer((json_int_t)t->shape[i]));
-    return json_pack("{s:s, s:o, s:[I,I]}", "dtype", t->type, "shape", shape,
-                     "data_offsets", (json_int_t)begin, (json_int_t)end);
+    return json_pack("{s:s, s:o, s:[I,I]}", "dtype", t->type, "shape", shape, "data_offsets",
+                     (json_int_t)begin, (json_int_t)end);
 }
 
-struct file_bytes tensor_file_make(const char *config,
-                                   const struct file_tensor *tensors, size_t n_tensors)
+struct file_bytes tensor_file_make(const char *config, const struct file_tensor *tensors,
+                                   size_t n_tensors)
 {
     json_t *root = json_object();
     size_t n_data = 0;
     if (config)
-        json_object_set_new(root, "__metadata__",
-                            json_pack("{s:s}", "latent.config", config));
+        json_object_set_new(root, "__metadata__", json_pack("{s:s}", "latent.config", config));
     for (size_t i = 0; i < n_tensors; i++) {
         json_object_set_new(root, tensors[i].name, header_entry(&tensors[i], n_data));
         n_data += tensors[i].n_bytes;
@@ -70,8 +69,7 @@ struct file_bytes tensor_file_make(const char *config,
     assert_non_null(header);
     unsigned char *data = allocate(n_data);
     for (size_t i = 0, begin = 0; i < n_tensors; begin += tensors[i++].n_bytes)
-        if (tensors[i].n_bytes)
-            memcpy(data + begin, tensors[i].data, tensors[i].n_bytes);
+        if (tensors[i].n_bytes) memcpy(data + begin, tensors[i].data, tensors[i].n_bytes);
     struct file_bytes file = tensor_file_raw(header, data, n_data);
     free(data);
     free(header);
@@ -79,16 +77,15 @@ struct file_bytes tensor_file_make(const char *config,
     return file;
 }
 
-struct file_bytes tensor_file_edit(struct file_bytes file, const char *from,
-                                   const char *to)
+struct file_bytes tensor_file_edit(struct file_bytes file, const char *from, const char *to)
 {
     size_t n_header = tensor_file_header_length(file);
     char *header = allocate(n_header + 1);
     memcpy(header, file.bytes + LENGTH_BYTES, n_header);
     header[n_header] = '\0';
     char *edited = text_replace(header, from, to);
-    struct file_bytes out = tensor_file_raw(
-        edited, file.bytes + LENGTH_BYTES + n_header, file.n - LENGTH_BYTES - n_header);
+    struct file_bytes out = tensor_file_raw(edited, file.bytes + LENGTH_BYTES + n_header,
+                                            file.n - LENGTH_BYTES - n_header);
     free(edited);
     free(header);
     return out;

@@ -23,12 +23,11 @@ struct file_bytes {
 /* Header text as it is, its length in front, data behind. */
 struct file_bytes tensor_file_raw(const char *header, const void *data, size_t n_data);
 /* A sound file: config (may be NULL) under __metadata__, tensors laid end to end. */
-struct file_bytes tensor_file_make(const char *config,
-                                   const struct file_tensor *tensors, size_t n_tensors);
+struct file_bytes tensor_file_make(const char *config, const struct file_tensor *tensors,
+                                   size_t n_tensors);
 /* The same file with `from` replaced by `to` once in its header, whose length is
  * corrected. */
-struct file_bytes tensor_file_edit(struct file_bytes file, const char *from,
-                                   const char *to);
+struct file_bytes tensor_file_edit(struct file_bytes file, const char *from, const char *to);
 size_t tensor_file_header_length(struct file_bytes file);
 
 /* Heap copy of text with `from` replaced by `to` once; fails the test when `from` is

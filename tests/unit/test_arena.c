@@ -72,8 +72,8 @@ static void test_error_text_is_safe_to_print(void **unused)
 {
     (void)unused;
     struct latent_error err;
-    int status = error_set(&err, LATENT_E_FORMAT, "tensor \"%s\"",
-                           "a\nb\x1b[31m\xff \xc3\xa9 \xc2\x85");
+    int status =
+        error_set(&err, LATENT_E_FORMAT, "tensor \"%s\"", "a\nb\x1b[31m\xff \xc3\xa9 \xc2\x85");
     assert_int_equal(status, LATENT_E_FORMAT);
     assert_int_equal(err.status, LATENT_E_FORMAT);
     assert_string_equal(err.text, "tensor \"a?b?[31m? \xc3\xa9 ??\"");
@@ -87,8 +87,7 @@ static void test_long_error_text_is_cut_between_characters(void **unused)
     for (size_t shift = 0; shift < 4; shift++) {
         char text[LATENT_ERROR_TEXT * 2] = "";
         memset(text, 'x', shift);
-        for (size_t i = shift; i + 4 < sizeof text; i += 3)
-            memcpy(text + i, "\xe2\x82\xac", 4);
+        for (size_t i = shift; i + 4 < sizeof text; i += 3) memcpy(text + i, "\xe2\x82\xac", 4);
         error_set(&err, LATENT_E_IO, "%s", text);
         size_t n = strlen(err.text);
         assert_in_range(n, LATENT_ERROR_TEXT - 4, LATENT_ERROR_TEXT - 1);
@@ -100,13 +99,10 @@ static void test_long_error_text_is_cut_between_characters(void **unused)
 static void test_what_counts_as_clean_text(void **unused)
 {
     (void)unused;
-    assert_true(text_is_clean("Gr\xc3\xb6\xc3\x9f"
-                              "e \xf0\x9f\xa7\xa0"));
+    assert_true(text_is_clean("Gr\xc3\xb6\xc3\x9fe \xf0\x9f\xa7\xa0"));
     static const char *const unclean[] = {
-        "tab\t",        "del\x7f",          "c1\xc2\x80",
-        "half\xe2\x82", "\xc0\xaf",         "\xe0\x80\x80",
-        "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x80\x80\x80",
-        "\x80",
+        "tab\t",        "del\x7f",      "c1\xc2\x80",       "half\xe2\x82",     "\xc0\xaf",
+        "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x80\x80\x80", "\x80",
     };
     for (size_t i = 0; i < sizeof unclean / sizeof unclean[0]; i++)
         if (text_is_clean(unclean[i])) fail_msg("text %zu was called clean", i);

@@ -32,8 +32,8 @@ static void *blas_run(void *arg)
     struct blas_job *job = arg;
     float *y = malloc(BLAS_N * BLAS_ROWS * sizeof *y);
     for (int i = 0; i < BLAS_ROUNDS; i++) {
-        blas_matmul_transposed(y, BLAS_ROWS, job->x, BLAS_COLS, job->w, BLAS_COLS,
-                               BLAS_N, BLAS_ROWS, BLAS_COLS);
+        blas_matmul_transposed(y, BLAS_ROWS, job->x, BLAS_COLS, job->w, BLAS_COLS, BLAS_N,
+                               BLAS_ROWS, BLAS_COLS);
         job->differing += memcmp(y, job->expected, BLAS_N * BLAS_ROWS * sizeof *y) != 0;
     }
     free(y);
@@ -44,15 +44,12 @@ static void test_blas_four_threads(void **state)
 {
     (void)state;
     assert_int_equal(blas_threads(), 1);
-    float *x = random_floats(BLAS_N * BLAS_COLS),
-          *w = random_floats(BLAS_ROWS * BLAS_COLS);
-    float *expected = random_floats(BLAS_N * BLAS_ROWS),
-          *exact = random_floats(BLAS_ROWS);
-    blas_matmul_transposed(expected, BLAS_ROWS, x, BLAS_COLS, w, BLAS_COLS, BLAS_N,
-                           BLAS_ROWS, BLAS_COLS);
+    float *x = random_floats(BLAS_N * BLAS_COLS), *w = random_floats(BLAS_ROWS * BLAS_COLS);
+    float *expected = random_floats(BLAS_N * BLAS_ROWS), *exact = random_floats(BLAS_ROWS);
+    blas_matmul_transposed(expected, BLAS_ROWS, x, BLAS_COLS, w, BLAS_COLS, BLAS_N, BLAS_ROWS,
+                           BLAS_COLS);
     naive_matvec(exact, w, NULL, x, BLAS_ROWS, BLAS_COLS);
-    for (size_t i = 0; i < BLAS_ROWS; i++)
-        assert_true(fabsf(expected[i] - exact[i]) < 1e-5f);
+    for (size_t i = 0; i < BLAS_ROWS; i++) assert_true(fabsf(expected[i] - exact[i]) < 1e-5f);
 
     pthread_t threads[4];
     struct blas_job jobs[4];

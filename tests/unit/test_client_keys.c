@@ -17,8 +17,7 @@
 
 struct fixture {
     void *context, *publisher, *monitor;
-    char endpoint[128], server_public[KEY_TEXT], own_public[KEY_TEXT],
-        own_secret[KEY_TEXT];
+    char endpoint[128], server_public[KEY_TEXT], own_public[KEY_TEXT], own_secret[KEY_TEXT];
 };
 
 static int open_fixture(void **state)
@@ -38,17 +37,14 @@ static int open_fixture(void **state)
     zmq_setsockopt(f->publisher, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
     zmq_setsockopt(f->publisher, ZMQ_LINGER, &no_linger, sizeof no_linger);
     zmq_socket_monitor(f->publisher, "inproc://monitor",
-                       ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-                           ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                       ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
                            ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL);
     f->monitor = zmq_socket(f->context, ZMQ_PAIR);
     zmq_setsockopt(f->monitor, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
     zmq_connect(f->monitor, "inproc://monitor");
     /* Without curve_serve's domain: there is no handler, and everybody may come. */
-    assert_int_equal(
-        zmq_setsockopt(f->publisher, ZMQ_CURVE_SECRETKEY, pair.secret, KEY_BYTES), 0);
-    assert_int_equal(
-        zmq_setsockopt(f->publisher, ZMQ_CURVE_SERVER, &(int){1}, sizeof(int)), 0);
+    assert_int_equal(zmq_setsockopt(f->publisher, ZMQ_CURVE_SECRETKEY, pair.secret, KEY_BYTES), 0);
+    assert_int_equal(zmq_setsockopt(f->publisher, ZMQ_CURVE_SERVER, &(int){1}, sizeof(int)), 0);
     assert_int_equal(zmq_bind(f->publisher, "tcp://127.0.0.1:*"), 0);
     zmq_getsockopt(f->publisher, ZMQ_LAST_ENDPOINT, f->endpoint, &n);
     *state = f;
@@ -80,15 +76,13 @@ static void publish(struct fixture *f)
 static void test_right_keys(void **state)
 {
     struct fixture *f = *state;
-    const struct latent_client_keys keys = {f->server_public, f->own_public,
-                                            f->own_secret};
+    const struct latent_client_keys keys = {f->server_public, f->own_public, f->own_secret};
     struct latent_error err;
     struct wire_frame frame;
     latent_client *client;
     char subscription[64];
 
-    assert_int_equal(
-        latent_client_open_encrypted(&client, f->endpoint, "arm", &keys, &err), 0);
+    assert_int_equal(latent_client_open_encrypted(&client, f->endpoint, "arm", &keys, &err), 0);
     for (int i = 0; i < 2; i++) /* to frame and info */
         assert_true(zmq_recv(f->publisher, subscription, sizeof subscription, 0) > 0);
     publish(f);
@@ -104,9 +98,8 @@ static void check_nothing(struct fixture *f, const struct latent_client_keys *ke
     struct wire_frame frame;
     latent_client *client;
     uint16_t event = 0;
-    int status =
-        keys ? latent_client_open_encrypted(&client, f->endpoint, "arm", keys, &err)
-             : latent_client_open(&client, f->endpoint, "arm", &err);
+    int status = keys ? latent_client_open_encrypted(&client, f->endpoint, "arm", keys, &err)
+                      : latent_client_open(&client, f->endpoint, "arm", &err);
 
     assert_int_equal(status, 0);
     assert_true(zmq_recv(f->monitor, &event, sizeof event, 0) >= 0);
@@ -119,8 +112,7 @@ static void check_nothing(struct fixture *f, const struct latent_client_keys *ke
 static void test_wrong_server(void **state)
 {
     struct fixture *f = *state;
-    const struct latent_client_keys keys = {f->own_public, f->own_public,
-                                            f->own_secret};
+    const struct latent_client_keys keys = {f->own_public, f->own_public, f->own_secret};
     check_nothing(f, &keys);
 }
 
@@ -145,8 +137,7 @@ static void test_damaged_keys(void **state)
                                                     at == 1 ? bad[i] : f->own_public,
                                                     at == 2 ? bad[i] : f->own_secret};
 
-            assert_true(latent_client_open_encrypted(&client, f->endpoint, "arm", &keys,
-                                                     &err) < 0);
+            assert_true(latent_client_open_encrypted(&client, f->endpoint, "arm", &keys, &err) < 0);
             assert_null(client);
             assert_non_null(strstr(err.text, "a key is damaged"));
             assert_null(strstr(err.text, "~"));

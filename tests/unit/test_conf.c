@@ -53,15 +53,15 @@ static void test_defaults(void **state)
 static void test_values(void **state)
 {
     struct read r;
-    const struct conf *c = read_text(
-        &r, "\xEF\xBB\xBF# comment\r\n[latentd]\r\nlock-memory = no ; because\r\n\n"
-            "  [stream a-B_9]  # arm\n\tmodel: x = y.st\n; comment\nmode=A\n"
-            "outputs = readout,latents\nbudget-ms = 0.25\nvalid-for-ms=100\n"
-            "on-gap = reset\nreorder-window = 1024\nloop = fast\n"
-            "on-late = skip\non-missing = safe\nmissing-after-ms = 7\n"
-            "lease-ms = 90\nsafe-ramp-ms = none\nsafe-exit = operator\n"
-            "max-age-ms = 3\npublish-late = yes\nadmission = refuse\n"
-            "input = ipc:///tmp/a b\ninput-socket = pull\ninput-attach = connect");
+    const struct conf *c =
+        read_text(&r, "\xEF\xBB\xBF# comment\r\n[latentd]\r\nlock-memory = no ; because\r\n\n"
+                      "  [stream a-B_9]  # arm\n\tmodel: x = y.st\n; comment\nmode=A\n"
+                      "outputs = readout,latents\nbudget-ms = 0.25\nvalid-for-ms=100\n"
+                      "on-gap = reset\nreorder-window = 1024\nloop = fast\n"
+                      "on-late = skip\non-missing = safe\nmissing-after-ms = 7\n"
+                      "lease-ms = 90\nsafe-ramp-ms = none\nsafe-exit = operator\n"
+                      "max-age-ms = 3\npublish-late = yes\nadmission = refuse\n"
+                      "input = ipc:///tmp/a b\ninput-socket = pull\ninput-attach = connect");
     const struct conf_stream *s = &c->streams[0].values;
     (void)state;
     assert_int_equal(r.status, 0);
@@ -178,8 +178,7 @@ static char *print_to_memory(void (*print)(FILE *))
 
 static void test_help_and_manual_have_every_key(void **state)
 {
-    char *help = print_to_memory(conf_print_help),
-         *man = print_to_memory(conf_print_man);
+    char *help = print_to_memory(conf_print_help), *man = print_to_memory(conf_print_man);
     (void)state;
     for (enum conf_section s = 0; s < CONF_N_SECTIONS; s++) {
         for (const struct conf_key *key = conf_keys(s); key->name; key++) {
@@ -227,8 +226,7 @@ static void test_example(void **state)
                                    [CONF_STREAM] = r.conf.streams[0].lines.key,
                                    [CONF_CLIENT] = r.conf.clients[0].lines.key};
         for (const struct conf_key *key = conf_keys(s); key->name; key++)
-            if (!lines[s][key - conf_keys(s)])
-                fail_msg("the example lacks %s", key->name);
+            if (!lines[s][key - conf_keys(s)]) fail_msg("the example lacks %s", key->name);
     }
     assert_true(n_keys > 0);
     conf_free(&r.conf);

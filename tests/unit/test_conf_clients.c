@@ -16,10 +16,10 @@
 static void test_read(void **state)
 {
     struct read r;
-    struct conf *c = read_text(
-        &r, KEY STREAM CLIENT
-        "[client desk]\nroles = operator, consumer\npublic-key = /k/desk.key\n"
-        "[client wall]\nroles = monitor\npublic-key = w.key\n");
+    struct conf *c =
+        read_text(&r, KEY STREAM CLIENT
+                  "[client desk]\nroles = operator, consumer\npublic-key = /k/desk.key\n"
+                  "[client wall]\nroles = monitor\npublic-key = w.key\n");
     (void)state;
     assert_int_equal(r.status, 0);
     assert_string_equal(c->daemon.secret_key, "d.key_secret");
@@ -40,16 +40,15 @@ static void test_print(void **state)
     size_t n = 0;
     FILE *out = open_memstream(&text, &n);
     (void)state;
-    read_text(&r, KEY STREAM
-              "input-attach = connect\ninput-server-key = s.key\n"
-              "[client desk]\nroles = operator consumer\npublic-key = desk.key\n");
+    read_text(&r, KEY STREAM "input-attach = connect\ninput-server-key = s.key\n"
+                             "[client desk]\nroles = operator consumer\npublic-key = desk.key\n");
     assert_int_equal(r.status, 0);
     conf_print(&r.conf, out);
     fclose(out);
     assert_non_null(strstr(text, "secret-key = d.key_secret\n"));
     assert_non_null(strstr(text, "input-server-key = s.key\n"));
-    assert_non_null(strstr(
-        text, "[client desk]\npublic-key = desk.key\nroles = consumer operator\n"));
+    assert_non_null(
+        strstr(text, "[client desk]\npublic-key = desk.key\nroles = consumer operator\n"));
     read_text(&again, text);
     assert_int_equal(again.status, 0);
     assert_int_equal(again.conf.clients[0].values.roles, CONF_OPERATOR | CONF_CONSUMER);
@@ -65,20 +64,16 @@ static void test_bad_clients(void **state)
                   ":7: roles: 'sorce' is not known; allowed: source, consumer, "
                   "monitor, operator; nearest: source");
     check_problem(KEY STREAM "[client rig]\npublic-key = r\nroles =\n",
-                  ":7: roles: is empty; allowed: several of source, consumer, "
-                  "monitor, operator");
+                  ":7: roles: is empty; allowed: several of source, consumer, monitor, operator");
     check_problem(KEY STREAM "[client rig]\npublic-key = r\n",
                   ":5: roles: missing in [client rig]");
     check_problem(KEY STREAM "[client rig]\nroles = source\n",
                   ":5: public-key: missing in [client rig]");
     check_problem(KEY STREAM "[client]\n",
                   ":5: '' is no name of a client; 1 to 32 letters, digits, - and _");
-    check_problem(KEY STREAM CLIENT CLIENT,
-                  ":8: [client rig] is given twice (first in line 5)");
-    check_problem(KEY STREAM
-                  "[client rig]\npublic-key = r\nroles = source\nbudget-ms = 1\n",
-                  ":8: budget-ms: not a key of [client NAME]; see latentd "
-                  "--help-config");
+    check_problem(KEY STREAM CLIENT CLIENT, ":8: [client rig] is given twice (first in line 5)");
+    check_problem(KEY STREAM "[client rig]\npublic-key = r\nroles = source\nbudget-ms = 1\n",
+                  ":8: budget-ms: not a key of [client NAME]; see latentd --help-config");
     check_problem(KEY STREAM "[clients rig]\n",
                   ":5: [clients rig] is not known; allowed: [latentd], [stream NAME], "
                   "[client NAME]; nearest: client");
@@ -88,10 +83,9 @@ static void test_bad_clients(void **state)
 static void test_clients_without_key(void **state)
 {
     (void)state;
-    check_problem(
-        STREAM CLIENT,
-        ":3: [client rig] means nothing without [latentd] secret-key: nothing "
-        "is encrypted, and whoever can connect may do everything");
+    check_problem(STREAM CLIENT,
+                  ":3: [client rig] means nothing without [latentd] secret-key: nothing "
+                  "is encrypted, and whoever can connect may do everything");
 }
 
 static void test_too_many_clients(void **state)
@@ -131,19 +125,17 @@ static void test_addresses(void **state)
 static void test_server_keys(void **state)
 {
     (void)state;
-    check_problem(
-        KEY STREAM "input-server-key = s.key\n",
-        ":5: input-server-key: is for input-attach = connect; who may connect "
-        "to a socket that is bound is said by [client NAME] sections");
+    check_problem(KEY STREAM "input-server-key = s.key\n",
+                  ":5: input-server-key: is for input-attach = connect; who may connect "
+                  "to a socket that is bound is said by [client NAME] sections");
     check_problem(STREAM "output = tcp://127.0.0.1:5\noutput-attach = connect\n"
                          "output-server-key = s.key\n",
                   ":5: output-server-key: needs [latentd] secret-key, the key that "
                   "latentd presents there");
-    check_problem(
-        KEY STREAM "input-attach = connect\ninput-server-key = a\n"
-                   "[stream leg]\nmodel = n\ninput-attach = connect\n",
-        ":7: input-server-key: differs from [stream arm], which uses the same "
-        "socket; make them equal, or give the streams different endpoints");
+    check_problem(KEY STREAM "input-attach = connect\ninput-server-key = a\n"
+                             "[stream leg]\nmodel = n\ninput-attach = connect\n",
+                  ":7: input-server-key: differs from [stream arm], which uses the same "
+                  "socket; make them equal, or give the streams different endpoints");
 }
 
 int main(void)

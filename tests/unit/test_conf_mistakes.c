@@ -19,8 +19,7 @@ static void test_unknown_names(void **state)
     check_problem("[latentd]\ncontroll = x\n" STREAM,
                   ":2: controll: not a key of [latentd]; nearest: control");
     check_problem(STREAM "\n\nzzzzzzzz = 1\n",
-                  ":5: zzzzzzzz: not a key of [stream NAME]; "
-                  "see latentd --help-config");
+                  ":5: zzzzzzzz: not a key of [stream NAME]; see latentd --help-config");
     check_problem("[lantentd]\nx = 1\n" STREAM,
                   ":1: [lantentd] is not known; allowed: [latentd], [stream NAME], "
                   "[client NAME]; nearest: latentd");
@@ -39,14 +38,11 @@ static void test_policies(void **state)
                   ":3: on-late: 'hold_frame' is not known; allowed: publish, "
                   "hold-frame, skip, safe; nearest: hold-frame");
     check_problem(STREAM "on-missing = zero\n",
-                  ":3: on-missing: 'zero' is not known; allowed: hold-frame, predict, "
-                  "safe, skip");
+                  ":3: on-missing: 'zero' is not known; allowed: hold-frame, predict, safe, skip");
     check_problem(STREAM "safe-exit = 0\n",
-                  ":3: safe-exit: '0' is no such number; allowed: operator, or 1 to "
-                  "1000000");
+                  ":3: safe-exit: '0' is no such number; allowed: operator, or 1 to 1000000");
     check_problem(STREAM "missing-after = 3\n",
-                  ":3: missing-after: not a key of [stream NAME]; nearest: "
-                  "missing-after-ms");
+                  ":3: missing-after: not a key of [stream NAME]; nearest: missing-after-ms");
 }
 
 static void test_ramp_longer_than_the_lease(void **state)
@@ -57,8 +53,7 @@ static void test_ramp_longer_than_the_lease(void **state)
                   "ramp must end");
     check_problem(
         STREAM "lease-ms = 20\n",
-        ":1: safe-ramp-ms: 100 is longer than lease-ms (20), within which the "
-        "ramp must end");
+        ":1: safe-ramp-ms: 100 is longer than lease-ms (20), within which the ramp must end");
 }
 
 static void test_bad_values(void **state)
@@ -71,23 +66,18 @@ static void test_bad_values(void **state)
                   "0.001 to 3600000");
     check_problem(
         STREAM "budget-ms = nan\n",
-        ":3: budget-ms: 'nan' is no time; allowed: auto, or milliseconds from "
-        "0.001 to 3600000");
+        ":3: budget-ms: 'nan' is no time; allowed: auto, or milliseconds from 0.001 to 3600000");
     check_problem(
         STREAM "budget-ms = 0x10\n",
-        ":3: budget-ms: '0x10' is no time; allowed: auto, or milliseconds from "
-        "0.001 to 3600000");
+        ":3: budget-ms: '0x10' is no time; allowed: auto, or milliseconds from 0.001 to 3600000");
     check_problem(STREAM "cpu = 1024\n",
                   ":3: cpu: '1024' is no such number; allowed: any, or 0 to 1023");
     check_problem("[latentd]\nrealtime-priority = 0\n" STREAM,
-                  ":2: realtime-priority: '0' is no such number; allowed: none, or 1 "
-                  "to 99");
+                  ":2: realtime-priority: '0' is no such number; allowed: none, or 1 to 99");
     check_problem(STREAM "mode = A\ncpu = \033[31m\n",
                   ":4: cpu: '?[31m' is no such number; allowed: any, or 0 to 1023");
-    check_problem(
-        STREAM "max-gap-ms = 5 s\n",
-        ":3: max-gap-ms: '5 s' is no time; allowed: milliseconds from 0.001 to "
-        "3600000");
+    check_problem(STREAM "max-gap-ms = 5 s\n",
+                  ":3: max-gap-ms: '5 s' is no time; allowed: milliseconds from 0.001 to 3600000");
     check_problem(STREAM "reorder-window = 1025\n",
                   ":3: reorder-window: '1025' is no such number; allowed: 1 to 1024");
     check_problem(STREAM "reorder-window = 1x\n",
@@ -96,20 +86,16 @@ static void test_bad_values(void **state)
                   ":3: outputs: 'rate' is not known; allowed: latents, rates, readout; "
                   "nearest: rates");
     check_problem(STREAM "outputs = ,\n",
-                  ":3: outputs: is empty; allowed: all, or several of latents, rates, "
-                  "readout");
+                  ":3: outputs: is empty; allowed: all, or several of latents, rates, readout");
     check_problem(STREAM "mode =\n", ":3: mode: is empty; write NAME");
-    check_problem(
-        STREAM "loop = a/b\n",
-        ":3: loop: 'a/b' is no name of a loop; up to 10 letters, digits, - and _");
-    check_problem(
-        STREAM "input = inproc://x\n",
-        ":3: input: 'inproc://x' is no endpoint; allowed: tcp://HOST:PORT (PORT 0 "
-        "to 65535 or *), ipc://PATH (at most 107 bytes)");
-    check_problem(
-        STREAM "input = tcp://127.0.0.1:65536\n",
-        ":3: input: 'tcp://127.0.0.1:65536' is no endpoint; allowed: "
-        "tcp://HOST:PORT (PORT 0 to 65535 or *), ipc://PATH (at most 107 bytes)");
+    check_problem(STREAM "loop = a/b\n",
+                  ":3: loop: 'a/b' is no name of a loop; up to 10 letters, digits, - and _");
+    check_problem(STREAM "input = inproc://x\n",
+                  ":3: input: 'inproc://x' is no endpoint; allowed: tcp://HOST:PORT (PORT 0 "
+                  "to 65535 or *), ipc://PATH (at most 107 bytes)");
+    check_problem(STREAM "input = tcp://127.0.0.1:65536\n",
+                  ":3: input: 'tcp://127.0.0.1:65536' is no endpoint; allowed: "
+                  "tcp://HOST:PORT (PORT 0 to 65535 or *), ipc://PATH (at most 107 bytes)");
 }
 
 static void test_lines(void **state)
@@ -125,8 +111,7 @@ static void test_lines(void **state)
     check_problem(STREAM "= 3\n", ":3: '= 3' is neither [section] nor key = value");
     check_problem(STREAM "[stream leg\nmodel = x\n",
                   ":3: '[stream leg' is no heading; write [NAME] alone");
-    check_problem(STREAM "mode = A\nmode = C\n",
-                  ":4: mode: given twice (first in line 3)");
+    check_problem(STREAM "mode = A\nmode = C\n", ":4: mode: given twice (first in line 3)");
     check_problem(STREAM STREAM, ":3: [stream arm] is given twice (first in line 1)");
     check_problem("[latentd]\n[latentd]\n" STREAM,
                   ":2: [latentd] is given twice (first in line 1)");
@@ -170,14 +155,12 @@ static void test_stream_names(void **state)
 {
     (void)state;
     check_problem(STREAM "[stream]\n",
-                  ":3: '' is no name of a stream; 1 to 32 letters, "
-                  "digits, - and _");
+                  ":3: '' is no name of a stream; 1 to 32 letters, digits, - and _");
     check_problem(STREAM "[stream a/b]\n", ":3: 'a/b' is no name of a stream; 1 to 32 "
                                            "letters, digits, - and _");
-    check_problem(
-        STREAM "[stream abcdefghijklmnopqrstuvwxyz0123456]\n",
-        ":3: 'abcdefghijklmnopqrstuvwxyz0123456' is no name of a stream; 1 to 32 "
-        "letters, digits, - and _");
+    check_problem(STREAM "[stream abcdefghijklmnopqrstuvwxyz0123456]\n",
+                  ":3: 'abcdefghijklmnopqrstuvwxyz0123456' is no name of a stream; 1 to 32 "
+                  "letters, digits, - and _");
 }
 
 static void test_whole_file(void **state)
@@ -186,11 +169,9 @@ static void test_whole_file(void **state)
     (void)state;
     check_problem("", ": no stream; add a section [stream NAME] with a model");
     check_problem("[stream arm]\n",
-                  ":1: model: missing in [stream arm]; write the path of "
-                  "a model file");
+                  ":1: model: missing in [stream arm]; write the path of a model file");
     assert_int_equal(conf_read(&c, "/nowhere/x.conf"), -1);
-    assert_string_equal(c.problems[0],
-                        "/nowhere/x.conf: cannot open: No such file or directory");
+    assert_string_equal(c.problems[0], "/nowhere/x.conf: cannot open: No such file or directory");
     conf_free(&c);
     assert_int_equal(conf_read(&c, "/tmp"), -1); /* a folder */
     assert_string_equal(c.problems[0], "/tmp: cannot read: Is a directory");
@@ -203,15 +184,12 @@ static void test_sections_that_do_not_fit(void **state)
     char text[512];
     (void)state;
     snprintf(text, sizeof text, "%sinput-socket = pull\n", two);
-    check_problem(text,
-                  ":5: input-socket: differs from [stream arm], which uses the same "
-                  "socket; make them equal, or give the streams different endpoints");
+    check_problem(text, ":5: input-socket: differs from [stream arm], which uses the same "
+                        "socket; make them equal, or give the streams different endpoints");
     snprintf(text, sizeof text, "%sloop = 1\n", two);
-    check_problem(text,
-                  ":5: loop: differs from [stream arm], which uses the same socket; "
-                  "make them equal, or give the streams different endpoints");
-    snprintf(text, sizeof text, "%sloop = 1\ninput = ipc:///a\noutput = ipc:///b\n",
-             two);
+    check_problem(text, ":5: loop: differs from [stream arm], which uses the same socket; "
+                        "make them equal, or give the streams different endpoints");
+    snprintf(text, sizeof text, "%sloop = 1\ninput = ipc:///a\noutput = ipc:///b\n", two);
     struct read r;
     read_text(&r, text);
     assert_int_equal(r.status, 0);
@@ -239,8 +217,8 @@ static void test_plaintext(void **state)
         assert_non_null(strstr(problem_at(&r, 0), ":3: output: "));
         assert_non_null(strstr(problem_at(&r, 0), "plaintext = anywhere"));
         conf_free(&r.conf);
-        snprintf(text, sizeof text,
-                 "[latentd]\nplaintext = anywhere\n" STREAM "output = %s\n", remote[i]);
+        snprintf(text, sizeof text, "[latentd]\nplaintext = anywhere\n" STREAM "output = %s\n",
+                 remote[i]);
         read_text(&r, text);
         assert_int_equal(r.status, 0);
         conf_free(&r.conf);

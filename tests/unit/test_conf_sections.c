@@ -14,12 +14,11 @@
 
 static void test_clashing_endpoints(void **state)
 {
-    static const char *const clashing[][2] = {
-        {"ipc:///a", "ipc:///a"},
-        {"tcp://127.0.0.1:5", "tcp://127.0.0.1:5"},
-        {"tcp://127.0.0.1:5", "tcp://127.0.0.1:05"},
-        {"tcp://127.0.0.1:5", "tcp://*:5"},
-        {"tcp://0.0.0.0:5", "tcp://lab:5"}};
+    static const char *const clashing[][2] = {{"ipc:///a", "ipc:///a"},
+                                              {"tcp://127.0.0.1:5", "tcp://127.0.0.1:5"},
+                                              {"tcp://127.0.0.1:5", "tcp://127.0.0.1:05"},
+                                              {"tcp://127.0.0.1:5", "tcp://*:5"},
+                                              {"tcp://0.0.0.0:5", "tcp://lab:5"}};
     static const char *const apart[][2] = {{"ipc:///a", "ipc:///b"},
                                            {"tcp://127.0.0.1:5", "tcp://127.0.0.1:6"},
                                            {"tcp://127.0.0.1:5", "tcp://127.0.0.2:5"},
@@ -75,8 +74,7 @@ static void test_cpu_of_a_loop(void **state)
 
 static void test_scheduling_is_read_back(void **state)
 {
-    const char *text =
-        "[latentd]\nrealtime-priority = 50\nio-cpu = 0\n" STREAM "cpu = 3\n";
+    const char *text = "[latentd]\nrealtime-priority = 50\nio-cpu = 0\n" STREAM "cpu = 3\n";
     char printed[8192] = "";
     FILE *out = fmemopen(printed, sizeof printed, "w");
     struct read r;
@@ -107,8 +105,7 @@ static void test_far_too_much(void **state)
     struct read r;
     (void)state;
     assert_non_null(text);
-    for (int i = 0; i < N_SECTIONS; i++)
-        at += snprintf(at, 40, "[stream s%d]\nmodel = m\n", i);
+    for (int i = 0; i < N_SECTIONS; i++) at += snprintf(at, 40, "[stream s%d]\nmodel = m\n", i);
     read_text(&r, text);
     assert_int_equal(r.status, -1);
     assert_int_equal(r.conf.n_streams, CONF_MAX_STREAMS);
@@ -121,10 +118,8 @@ static void test_far_too_much(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clashing_endpoints),
-        cmocka_unit_test(test_bound_twice),
-        cmocka_unit_test(test_cpu_of_a_loop),
-        cmocka_unit_test(test_scheduling_is_read_back),
+        cmocka_unit_test(test_clashing_endpoints), cmocka_unit_test(test_bound_twice),
+        cmocka_unit_test(test_cpu_of_a_loop),      cmocka_unit_test(test_scheduling_is_read_back),
         cmocka_unit_test(test_far_too_much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,8 +137,7 @@ static void test_wrong_kind_or_missing(void **unused)
         {1, "\"1\"", "expected a number from -1 to 1, found \"1\""},
         {1, "1.5", "found 1.5"},
         {2, "7", "expected a string, found 7"},
-        {3, "\"four\"",
-         "expected a string of 1 to 3 bytes without control characters, found"},
+        {3, "\"four\"", "expected a string of 1 to 3 bytes without control characters, found"},
         {3, "\"\"", "found \"\""},
         {3, "\"\\n\"", "found \"\\n\""},
         {3, "{}", "found {}"},
@@ -204,8 +203,7 @@ static void test_unknown_key_like_no_other(void **unused)
     open_config(&f, "{\"heads\":2,\"dropout\":0.5}");
     config_int(&f.c, "heads", 1, 64);
     config_finish(&f.c);
-    close_refused(&f, LATENT_E_CONFIG,
-                  WORDS("unknown key \"dropout\"", "expected no such key"));
+    close_refused(&f, LATENT_E_CONFIG, WORDS("unknown key \"dropout\"", "expected no such key"));
     assert_null(strstr(f.err.text, "nearest"));
 }
 
@@ -228,8 +226,7 @@ static void test_first_error_wins(void **unused)
     open_config(&f, "{\"a\":1,\"b\":2,\"c\":3}");
     config_bool(&f.c, "a");
     config_string(&f.c, "b");
-    assert_int_equal(config_refuse(&f.c, LATENT_E_NOMEM, "b", "anything"),
-                     LATENT_E_CONFIG);
+    assert_int_equal(config_refuse(&f.c, LATENT_E_NOMEM, "b", "anything"), LATENT_E_CONFIG);
     assert_int_equal(config_finish(&f.c), LATENT_E_CONFIG);
     close_refused(&f, LATENT_E_CONFIG, WORDS("\"a\"", "found 1"));
 }
@@ -239,11 +236,9 @@ static void test_refusal_by_the_caller(void **unused)
     (void)unused;
     struct fixture f;
     open_config(&f, "{}");
-    int status =
-        config_refuse(&f.c, LATENT_E_UNSUPPORTED, NULL, "expected %d, found %d", 1, 2);
+    int status = config_refuse(&f.c, LATENT_E_UNSUPPORTED, NULL, "expected %d, found %d", 1, 2);
     assert_int_equal(status, LATENT_E_UNSUPPORTED);
-    close_refused(&f, LATENT_E_UNSUPPORTED,
-                  WORDS("latent.config.hyper: expected 1, found 2"));
+    close_refused(&f, LATENT_E_UNSUPPORTED, WORDS("latent.config.hyper: expected 1, found 2"));
 }
 
 int main(void)

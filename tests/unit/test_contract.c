@@ -58,8 +58,7 @@ static void test_histories(void **state)
     print_message("%.1f million bins, %.1f simulated hours\n", (double)n_bins / 1e6,
                   (double)seconds / 3600);
     for (enum counter c = 0; c < N_COUNTERS; c++) {
-        uint32_t flag =
-            c >= FLAGS_FIRST && c <= FLAGS_LAST ? 1u << (c - FLAGS_FIRST) : 0;
+        uint32_t flag = c >= FLAGS_FIRST && c <= FLAGS_LAST ? 1u << (c - FLAGS_FIRST) : 0;
         if (c == BINS_REFUSED_SHAPE || c == STATE_LAST_SEQ || c == STATE_LAST_EPOCH ||
             c == STATE_STATE || c == MESSAGES_REFUSED_SEQUENCE)
             continue;

@@ -20,12 +20,9 @@ enum { MAX_BINS = 110 };
 static const struct {
     const char *file, *mode;
 } shipped[] = {
-    {"models/ndt/lorenz_causal.safetensors", "A"},
-    {"models/ndt/lorenz_causal.safetensors", "C"},
-    {"models/ndt/lorenz_full.safetensors", "C"},
-    {"models/gru/lorenz.safetensors", "causal"},
-    {"models/gru/reach.safetensors", "causal"},
-    {"models/kalman/reach.safetensors", "causal"},
+    {"models/ndt/lorenz_causal.safetensors", "A"}, {"models/ndt/lorenz_causal.safetensors", "C"},
+    {"models/ndt/lorenz_full.safetensors", "C"},   {"models/gru/lorenz.safetensors", "causal"},
+    {"models/gru/reach.safetensors", "causal"},    {"models/kalman/reach.safetensors", "causal"},
     {"models/wiener/reach.safetensors", "causal"},
 };
 #define N_SHIPPED (sizeof shipped / sizeof *shipped)
@@ -66,11 +63,10 @@ static float *counts_new(size_t n_bins, size_t n_channels, unsigned seed)
     return counts;
 }
 
-static void step(latent_decoder *d, const float *counts, size_t n_channels,
-                 uint32_t marks, struct latent_frame *frame)
+static void step(latent_decoder *d, const float *counts, size_t n_channels, uint32_t marks,
+                 struct latent_frame *frame)
 {
-    struct latent_bin bin = {
-        .marks = marks, .n_channels = (uint32_t)n_channels, .counts = counts};
+    struct latent_bin bin = {.marks = marks, .n_channels = (uint32_t)n_channels, .counts = counts};
     assert_int_equal(latent_decoder_step(d, &bin, frame), 0);
 }
 
@@ -96,8 +92,8 @@ static void run_add(struct run *r, const struct latent_frame *f, uint32_t ignore
     run_append(r, f->readout, f->n_readout * sizeof(float));
 }
 
-static struct run run_bins(latent_decoder *d, const float *counts, size_t n_channels,
-                           size_t first, size_t end)
+static struct run run_bins(latent_decoder *d, const float *counts, size_t n_channels, size_t first,
+                           size_t end)
 {
     struct run r = {0};
     struct latent_frame f;
@@ -123,8 +119,7 @@ static void test_reset_equals_new(void **state)
         latent_model *m = model_open(shipped[i].file);
         size_t n = channels_of(m);
         float *counts = counts_new(MAX_BINS, n, 1);
-        latent_decoder *a = decoder_new(m, shipped[i].mode),
-                       *b = decoder_new(m, shipped[i].mode);
+        latent_decoder *a = decoder_new(m, shipped[i].mode), *b = decoder_new(m, shipped[i].mode);
         struct run first = run_bins(a, counts, n, 0, MAX_BINS);
         struct run same = run_bins(b, counts, n, 0, MAX_BINS);
         latent_decoder_reset(a);
@@ -153,8 +148,7 @@ static void test_snapshots(void **state)
             struct run other = run_bins(b, counts, n, 90, 110);
             size_t size = latent_decoder_size(a);
             unsigned char *snapshot = malloc(size);
-            assert_int_equal(latent_decoder_save(a, snapshot, size - 1),
-                             LATENT_E_SHAPE);
+            assert_int_equal(latent_decoder_save(a, snapshot, size - 1), LATENT_E_SHAPE);
             assert_int_equal(latent_decoder_save(a, snapshot, size), 0);
             assert_int_equal(latent_decoder_load(b, snapshot, size), 0);
             struct run x = run_bins(a, counts, n, at, MAX_BINS);
@@ -162,8 +156,7 @@ static void test_snapshots(void **state)
             run_assert_equal(&x, &y);
             snapshot[size / 2] ^= 1;
             assert_int_equal(latent_decoder_load(b, snapshot, size), LATENT_E_SNAPSHOT);
-            assert_int_equal(latent_decoder_load(b, snapshot, size - 1),
-                             LATENT_E_SNAPSHOT);
+            assert_int_equal(latent_decoder_load(b, snapshot, size - 1), LATENT_E_SNAPSHOT);
             free(before.bytes), free(other.bytes), free(snapshot);
             latent_decoder_free(a), latent_decoder_free(b);
         }
@@ -217,8 +210,7 @@ static void test_bad_bins_leave_no_trace(void **state)
         latent_model *m = model_open(shipped[i].file);
         size_t n = channels_of(m);
         float *counts = counts_new(40, n, 3), *bad = counts_new(1, n, 4);
-        latent_decoder *a = decoder_new(m, shipped[i].mode),
-                       *b = decoder_new(m, shipped[i].mode);
+        latent_decoder *a = decoder_new(m, shipped[i].mode), *b = decoder_new(m, shipped[i].mode);
         struct run x = run_bins(a, counts, n, 0, 40), y = {0};
         struct latent_frame f;
         const float values[] = {NAN, INFINITY, -INFINITY};
@@ -255,8 +247,7 @@ static void test_predict_is_finite_and_flagged(void **state)
             assert_int_equal(latent_decoder_predict(d, &f), 0);
             assert_true(f.flags & LATENT_PREDICTED);
             for (size_t k = 0; k < f.n_rates; k++) assert_true(isfinite(f.rates[k]));
-            for (size_t k = 0; k < f.n_readout; k++)
-                assert_true(isfinite(f.readout[k]));
+            for (size_t k = 0; k < f.n_readout; k++) assert_true(isfinite(f.readout[k]));
         }
         free(counts);
         latent_decoder_free(d);
@@ -378,8 +369,7 @@ static void test_non_finite_output(void **state)
     const char *config =
         "{\"format\":1,\"arch\":\"kalman\",\"n_channels\":1,\"bin_width_us\":10000,"
         "\"modes\":[\"causal\"],\"precisions\":[\"f32\"],\"hyper\":{\"form\":\"given\"}"
-        ","
-        "\"outputs\":{\"latents\":1,\"rates\":0,\"readout\":[{\"name\":\"v\",\"unit\":"
+        ",\"outputs\":{\"latents\":1,\"rates\":0,\"readout\":[{\"name\":\"v\",\"unit\":"
         "\"mm/s\","
         "\"neutral\":0,\"min\":null,\"max\":null,\"slew\":null}]},\"licence\":\"none\","
         "\"source\":\"test\",\"checkpoint_sha256\":"
@@ -399,8 +389,7 @@ static void test_non_finite_output(void **state)
     assert_int_equal(latent_decoder_step(d, &bin, &f), 0);
     assert_int_equal(latent_decoder_step(d, &bin, &f), LATENT_E_OUTPUT);
     assert_int_equal(f.n_readout + f.n_latents, 0);
-    assert_int_equal(latent_decoder_step(d, &bin, &f),
-                     LATENT_E_OUTPUT); /* until reset */
+    assert_int_equal(latent_decoder_step(d, &bin, &f), LATENT_E_OUTPUT); /* until reset */
     latent_decoder_reset(d);
     step(d, &one, 1, 0, &f);
     assert_true(f.readout[0] == 1.0f);
@@ -410,8 +399,7 @@ static void test_non_finite_output(void **state)
     latent_model_close(m);
 }
 
-/* ---- four threads, one model each in turn, all modes: not one differing result ----
- */
+/* ---- four threads, one model each in turn, all modes: not one differing result ---- */
 
 struct job {
     const latent_model *m;
@@ -450,8 +438,7 @@ static void test_four_threads(void **state)
         for (int k = 0; k < 4; k++) {
             pthread_join(threads[k], NULL);
             assert_int_equal(jobs[k].result.n, jobs[4].result.n);
-            assert_memory_equal(jobs[k].result.bytes, jobs[4].result.bytes,
-                                jobs[4].result.n);
+            assert_memory_equal(jobs[k].result.bytes, jobs[4].result.bytes, jobs[4].result.n);
             free(jobs[k].result.bytes);
         }
         free(jobs[4].result.bytes);

@@ -62,8 +62,7 @@ static void test_percentiles(void **state)
     struct histogram *h = histogram_new();
     struct histogram_summary s;
     (void)state;
-    for (uint64_t i = 0; i < 10000; i++)
-        histogram_add(h, (i * 7919 % 10000 + 1) * 1000);
+    for (uint64_t i = 0; i < 10000; i++) histogram_add(h, (i * 7919 % 10000 + 1) * 1000);
     s = read_all(h);
     assert_int_equal(s.n, 10000);
     check_within(s.p50_ns, 5000000);

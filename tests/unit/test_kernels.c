@@ -29,8 +29,7 @@ static double distance(const float *a, const float *b, size_t n)
     return most;
 }
 
-static const size_t sizes[] = {1,  2,  7,  8,   9,   16,  31, 33,
-                               63, 64, 65, 100, 128, 202, 606};
+static const size_t sizes[] = {1, 2, 7, 8, 9, 16, 31, 33, 63, 64, 65, 100, 128, 202, 606};
 #define N_SIZES (sizeof sizes / sizeof *sizes)
 
 /* A matrix in one precision, and what the naive twin must see of it. */
@@ -69,8 +68,7 @@ static struct held held_new(enum precision precision, size_t rows, size_t cols)
     h.bias = random_floats(rows);
     h.panels = panels_pack_as(&h.arena, precision, rows, cols, weight, h.bias);
     for (size_t i = 0; i < rows * cols; i++)
-        h.seen[i] =
-            weight_seen(&h.panels, weight + i / cols * cols, i / cols, i % cols);
+        h.seen[i] = weight_seen(&h.panels, weight + i / cols * cols, i / cols, i % cols);
     free(weight);
     return h;
 }
@@ -92,8 +90,7 @@ static void check_matvec(const struct kernels *k, enum precision precision, size
                          size_t cols)
 {
     struct held h = held_new(precision, rows, cols);
-    float *x = random_floats(cols), *y = random_floats(rows + 1),
-          *expected = random_floats(rows);
+    float *x = random_floats(cols), *y = random_floats(rows + 1), *expected = random_floats(rows);
     double most = product_error(precision, cols);
     y[rows] = 42.0f;
 
@@ -269,8 +266,8 @@ static void test_product(void **state)
 {
     (void)state;
     enum { MOST = 104, N = 7 };
-    float *data = random_floats((MOST + 16) * (MOST + 16)),
-          *x = random_floats(N * MOST), y[N * MOST];
+    float *data = random_floats((MOST + 16) * (MOST + 16)), *x = random_floats(N * MOST),
+          y[N * MOST];
     for (size_t i = 0; kernels_at(i); i++)
         for (size_t n_out = 1; n_out < MOST; n_out += 9)
             for (size_t n_in = 1; n_in < MOST; n_in += 13) {
@@ -281,8 +278,7 @@ static void test_product(void **state)
                     for (size_t o = 0; o < n_out; o++) {
                         double sum = 0;
                         for (size_t c = 0; c < n_in; c++)
-                            sum += (double)x[r * MOST + c] *
-                                   (double)tile_element(&m, o, c);
+                            sum += (double)x[r * MOST + c] * (double)tile_element(&m, o, c);
                         assert_true(fabs(sum - (double)y[r * MOST + o]) < 1e-5);
                     }
             }
@@ -299,8 +295,7 @@ static void test_dots(void **state)
             kernels_at(i)->dots(y, x, n, rows, STRIDE, ROWS);
             for (size_t j = 0; j < ROWS; j++) {
                 double sum = 0;
-                for (size_t c = 0; c < n; c++)
-                    sum += (double)x[c] * (double)rows[j * STRIDE + c];
+                for (size_t c = 0; c < n; c++) sum += (double)x[c] * (double)rows[j * STRIDE + c];
                 assert_true(fabs(sum - (double)y[j]) < 1e-5);
             }
         }
@@ -345,8 +340,8 @@ static void test_layer_norm(void **state)
 }
 
 /* Largest error of f over [low, high], relative to max(|exact|, floor). */
-static double sweep(void (*f)(float *, size_t), double (*exact)(double), double low,
-                    double high, double floor)
+static double sweep(void (*f)(float *, size_t), double (*exact)(double), double low, double high,
+                    double floor)
 {
     enum { N = 400003 };
     float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
@@ -375,11 +370,11 @@ static void test_function_errors(void **state)
     for (size_t i = 0; kernels_at(i); i++) {
         const struct kernels *k = kernels_at(i);
         double e = sweep(k->exp, exp, -87.0, 88.0, 0.0);
-        double t = fmax(sweep(k->tanh, tanh, -10.0, 10.0, 1e-30),
-                        sweep(k->tanh, tanh, -0.7, 0.7, 1e-30));
+        double t =
+            fmax(sweep(k->tanh, tanh, -10.0, 10.0, 1e-30), sweep(k->tanh, tanh, -0.7, 0.7, 1e-30));
         double s = sweep(k->sigmoid, exact_sigmoid, -30.0, 30.0, 0.0);
-        print_message("%s: largest relative error exp %.2e tanh %.2e sigmoid %.2e\n",
-                      k->name, e, t, s);
+        print_message("%s: largest relative error exp %.2e tanh %.2e sigmoid %.2e\n", k->name, e, t,
+                      s);
         assert_true(e < 2.0e-7);
         assert_true(t < 3.0e-7);
         assert_true(s < 3.0e-7);
@@ -393,18 +388,15 @@ static void test_function_edges(void **state)
         const struct kernels *k = kernels_at(i);
         float e[] = {0.0f, 100.0f, -100.0f, INFINITY, -INFINITY, NAN, 88.7f};
         k->exp(e, 7);
-        assert_true(e[0] == 1.0f && isinf(e[1]) && e[2] == 0.0f && isinf(e[3]) &&
-                    e[4] == 0.0f);
+        assert_true(e[0] == 1.0f && isinf(e[1]) && e[2] == 0.0f && isinf(e[3]) && e[4] == 0.0f);
         assert_true(isnan(e[5]) && isfinite(e[6]));
         float t[] = {0.0f, 50.0f, -50.0f, INFINITY, -INFINITY, NAN};
         k->tanh(t, 6);
-        assert_true(t[0] == 0.0f && t[1] == 1.0f && t[2] == -1.0f && t[3] == 1.0f &&
-                    t[4] == -1.0f);
+        assert_true(t[0] == 0.0f && t[1] == 1.0f && t[2] == -1.0f && t[3] == 1.0f && t[4] == -1.0f);
         assert_true(isnan(t[5]));
         float s[] = {0.0f, 200.0f, -200.0f, INFINITY, -INFINITY, NAN};
         k->sigmoid(s, 6);
-        assert_true(s[0] == 0.5f && s[1] == 1.0f && s[2] == 0.0f && s[3] == 1.0f &&
-                    s[4] == 0.0f);
+        assert_true(s[0] == 0.5f && s[1] == 1.0f && s[2] == 0.0f && s[3] == 1.0f && s[4] == 0.0f);
         assert_true(isnan(s[5]));
     }
 }

@@ -63,8 +63,7 @@ static mode_t mode_of(const char *path)
 }
 
 /* Refused with this word in its text, and without any part of the secret. */
-static void check_pair_refused(struct place *p, mode_t mode, const char *text,
-                               const char *word)
+static void check_pair_refused(struct place *p, mode_t mode, const char *text, const char *word)
 {
     struct latent_error err = {0};
     struct key_pair pair;
@@ -165,27 +164,23 @@ static void test_damaged_pair(void **state)
     check_pair_refused(p, 0600, "secret-key = \"" SECRET "\"\n", "has no public-key");
     check_pair_refused(p, 0600, "public-key = \"" PUBLIC "\"\nsecret-key = \"D:)Q\"\n",
                        "secret-key is damaged");
-    check_pair_refused(p, 0600,
-                       "public-key = \"" PUBLIC "\"\nsecret-key = \"" SECRET "a\"\n",
+    check_pair_refused(p, 0600, "public-key = \"" PUBLIC "\"\nsecret-key = \"" SECRET "a\"\n",
                        "found 41 bytes");
     check_pair_refused(p, 0600,
                        "public-key = \"" PUBLIC "\"\nsecret-key = \"" SECRET
                        "\"\nsecret-key = \"" SECRET "\"\n",
                        "more than one secret-key");
-    check_pair_refused(p, 0600,
-                       "public-key = \"" SECRET "\"\nsecret-key = \"" SECRET "\"\n",
+    check_pair_refused(p, 0600, "public-key = \"" SECRET "\"\nsecret-key = \"" SECRET "\"\n",
                        "not that of its secret key");
     /* Letters that Z85 does not have, and a group of five that is too large. */
-    check_pair_refused(
-        p, 0600,
-        "public-key = \"" PUBLIC
-        "\"\nsecret-key = \"~:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs\"\n",
-        "damaged");
-    check_pair_refused(
-        p, 0600,
-        "public-key = \"" PUBLIC
-        "\"\nsecret-key = \"#####IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs\"\n",
-        "damaged");
+    check_pair_refused(p, 0600,
+                       "public-key = \"" PUBLIC
+                       "\"\nsecret-key = \"~:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs\"\n",
+                       "damaged");
+    check_pair_refused(p, 0600,
+                       "public-key = \"" PUBLIC
+                       "\"\nsecret-key = \"#####IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs\"\n",
+                       "damaged");
 }
 
 /* Every cut of a good file and every byte of it changed: read as it was, or refused. */
@@ -218,8 +213,7 @@ static void test_every_damage(void **state)
 
 static void test_permissions(void **state)
 {
-    static const char good[] =
-        "public-key = \"" PUBLIC "\"\nsecret-key = \"" SECRET "\"\n";
+    static const char good[] = "public-key = \"" PUBLIC "\"\nsecret-key = \"" SECRET "\"\n";
     static const char public[] = "public-key = \"" PUBLIC "\"\n";
     static const mode_t loose[] = {0640, 0604, 0620, 0602, 0610, 0601, 0666};
     struct place *p = *state;
@@ -240,8 +234,7 @@ static void test_permissions(void **state)
 /* A secret key in the place of a public one has been given away. */
 static void test_secret_as_public(void **state)
 {
-    static const char good[] =
-        "public-key = \"" PUBLIC "\"\nsecret-key = \"" SECRET "\"\n";
+    static const char good[] = "public-key = \"" PUBLIC "\"\nsecret-key = \"" SECRET "\"\n";
     struct place *p = *state;
     struct latent_error err = {0};
     uint8_t key[KEY_BYTES];

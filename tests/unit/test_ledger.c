@@ -127,8 +127,7 @@ enum { N_COUNTED = 300000 };
 static void *count_bins(void *ctx)
 {
     struct ledger *l = ctx;
-    for (int i = 0; i < N_COUNTED; i++)
-        count(l, BINS_IN, i % 3 ? BINS_DECODED : BINS_STALE);
+    for (int i = 0; i < N_COUNTED; i++) count(l, BINS_IN, i % 3 ? BINS_DECODED : BINS_STALE);
     return NULL;
 }
 
@@ -140,8 +139,7 @@ static void test_copies_balance_meanwhile(void **state)
     (void)state;
     assert_int_equal(pthread_create(&writer, NULL, count_bins, &l), 0);
     do {
-        if (!ledger_read(&l, &v))
-            continue; /* the writer was taken off its CPU inside */
+        if (!ledger_read(&l, &v)) continue; /* the writer was taken off its CPU inside */
         assert_true(ledger_balanced(&v, LEDGER_BINS));
     } while (v.value[BINS_IN] < N_COUNTED);
     pthread_join(writer, NULL);

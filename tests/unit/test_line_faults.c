@@ -210,22 +210,19 @@ static void run_seed(struct model_parts parts, const char *mode, uint64_t seed)
 static void test_kalman(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= N_SEEDS; seed++)
-        run_seed(maker_kalman(), NULL, seed);
+    for (uint64_t seed = 1; seed <= N_SEEDS; seed++) run_seed(maker_kalman(), NULL, seed);
 }
 
 static void test_gru(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= N_SEEDS; seed++)
-        run_seed(maker_gru(), NULL, 1000 + seed);
+    for (uint64_t seed = 1; seed <= N_SEEDS; seed++) run_seed(maker_gru(), NULL, 1000 + seed);
 }
 
 static void test_ndt(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= N_SEEDS; seed++)
-        run_seed(maker_ndt(), "C", 77 + seed);
+    for (uint64_t seed = 1; seed <= N_SEEDS; seed++) run_seed(maker_ndt(), "C", 77 + seed);
 }
 
 int main(void)

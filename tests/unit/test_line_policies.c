@@ -30,8 +30,7 @@ static void test_gap_predict(void **state)
     (void)state;
     run_gap(ON_GAP_PREDICT, &l);
     assert_trace(&l, 0, "0: 0 - l 1.5 r 4", "0: 1 - l 4.25 r 9.5",
-                 "0: 2 FILLED,PREDICTED l 3.625 r 8.25",
-                 "0: 3 FILLED,PREDICTED l 3.3125 r 7.625",
+                 "0: 2 FILLED,PREDICTED l 3.625 r 8.25", "0: 3 FILLED,PREDICTED l 3.3125 r 7.625",
                  "0: 4 GAP l 3.15625 r 7.3125");
     line_close(&l);
 }
@@ -75,8 +74,7 @@ static void test_gap_mean_needs_one(void **state)
     (void)state;
     line_open(&l, maker_gru(), NULL, NULL);
     options.policy.on_gap = ON_GAP_MEAN;
-    assert_int_equal(pipeline_new(&p, l.decoder, &l.info, &options,
-                                  (struct pipeline_clock){0},
+    assert_int_equal(pipeline_new(&p, l.decoder, &l.info, &options, (struct pipeline_clock){0},
                                   (struct pipeline_sink){0}),
                      LATENT_E_UNSUPPORTED);
     assert_null(p);
@@ -127,11 +125,10 @@ static void test_missing_hold_frame(void **state)
     (void)state;
     run_missing(ON_MISSING_HOLD_FRAME, &l);
     line_wait(&l, 181 * MS);
-    assert_trace(&l, 1, "60: 0 HELD l 1.5 r 4", "80: 0 HELD l 1.5 r 4",
-                 "100: 0 SAFE l - r 3.33333", "120: 0 SAFE l - r 2.66667",
-                 "140: 0 SAFE l - r 2", "160: 0 SAFE l - r 1.33333",
-                 "180: 0 SAFE l - r 0.666667", "200: 0 SAFE l - r 0",
-                 "220: 0 SAFE l - r 0", "240: 0 SAFE l - r 0");
+    assert_trace(&l, 1, "60: 0 HELD l 1.5 r 4", "80: 0 HELD l 1.5 r 4", "100: 0 SAFE l - r 3.33333",
+                 "120: 0 SAFE l - r 2.66667", "140: 0 SAFE l - r 2", "160: 0 SAFE l - r 1.33333",
+                 "180: 0 SAFE l - r 0.666667", "200: 0 SAFE l - r 0", "220: 0 SAFE l - r 0",
+                 "240: 0 SAFE l - r 0");
     assert_int_equal(line_counter(&l, SEQUENCE_MISSING), 10);
     assert_int_equal(line_counter(&l, FRAMES_DUE), 11);
     assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_SAFE_LEASE);
@@ -204,7 +201,7 @@ static void test_missing_predict_is_bounded(void **state)
     line_wait(&l, 90 * MS);
     assert_trace(&l, 1, "60: 1 FILLED,PREDICTED l 2.25 r 5.5",
                  "80: 1 SAFE l - r 4.58333"); /* 5.5 x 100 / 120 */
-    line_send(&l, 1, 3, 1, 1.0f); /* two of two were missing: beyond max-gap */
+    line_send(&l, 1, 3, 1, 1.0f);             /* two of two were missing: beyond max-gap */
     assert_int_equal(line_last(&l)->frame.values.flags & LATENT_RESET, LATENT_RESET);
     line_close(&l);
 }
@@ -216,8 +213,8 @@ static void test_missing_safe(void **state)
     run_missing(ON_MISSING_SAFE, &l);
     line_wait(&l, 102 * MS);
     assert_trace(&l, 1, "60: 0 SAFE l - r 3.33333", "80: 0 SAFE l - r 2.66667",
-                 "100: 0 SAFE l - r 2", "120: 0 SAFE l - r 1.33333",
-                 "140: 0 SAFE l - r 0.666667", "160: 0 SAFE l - r 0");
+                 "100: 0 SAFE l - r 2", "120: 0 SAFE l - r 1.33333", "140: 0 SAFE l - r 0.666667",
+                 "160: 0 SAFE l - r 0");
     assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_SAFE_MISSING);
     line_close(&l);
 }
@@ -321,9 +318,8 @@ static void test_burst(void **state)
     l.tick_ns = 0;
     l.now_ns = 1100 * (uint64_t)MS;
     line_send(&l, 1, 5, 1, 1.0f);
-    assert_trace(&l, 0, "4: 0 - l 1.5 r 4", "16: 1 LATE l 2.25 r 5.5",
-                 "28: 2 LATE l 2.625 r 6.25", "40: 3 LATE l 2.8125 r 6.625",
-                 "100: 5 - l 2.95312 r 6.90625");
+    assert_trace(&l, 0, "4: 0 - l 1.5 r 4", "16: 1 LATE l 2.25 r 5.5", "28: 2 LATE l 2.625 r 6.25",
+                 "40: 3 LATE l 2.8125 r 6.625", "100: 5 - l 2.95312 r 6.90625");
     assert_int_equal(line_counter(&l, FRAMES_SUPPRESSED_AGE), 1);
     assert_int_equal(line_counter(&l, BINS_DECODED), 6);
     line_close(&l);

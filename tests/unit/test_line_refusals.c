@@ -49,8 +49,7 @@ static void test_refused_messages(void **state)
     line_close(&l);
 }
 
-/* Each way to cut a message gives one outcome and no frame of a bin that was not there.
- */
+/* Each way to cut a message gives one outcome and no frame of a bin that was not there. */
 static void test_cut_messages(void **state)
 {
     struct line l;
@@ -112,11 +111,9 @@ static void test_order_of_checks(void **state)
     (void)state;
     line_open(&l, maker_kalman(), NULL, NULL);
     line_send(&l, 1, 12, 1, 1.0f);
-    n = pack_three(&l, counts, message,
-                   sizeof message); /* 10 stale, 11 stale, 12 again */
+    n = pack_three(&l, counts, message, sizeof message); /* 10 stale, 11 stale, 12 again */
     line_send_bytes(&l, message, n);
-    assert_int_equal(line_counter(&l, BINS_STALE),
-                     2); /* 11 holds a NaN, but is stale */
+    assert_int_equal(line_counter(&l, BINS_STALE), 2); /* 11 holds a NaN, but is stale */
     assert_int_equal(line_counter(&l, BINS_DUPLICATE), 1);
     assert_int_equal(line_counter(&l, BINS_REFUSED_VALUE), 0);
     line_close(&l);
@@ -144,10 +141,8 @@ static void test_bin_of_wrong_size(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused_messages),
-        cmocka_unit_test(test_cut_messages),
-        cmocka_unit_test(test_bad_bin_in_a_batch),
-        cmocka_unit_test(test_order_of_checks),
+        cmocka_unit_test(test_refused_messages),   cmocka_unit_test(test_cut_messages),
+        cmocka_unit_test(test_bad_bin_in_a_batch), cmocka_unit_test(test_order_of_checks),
         cmocka_unit_test(test_bin_of_wrong_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,9 +35,9 @@ static void test_operator(void **state)
     open_running(&l, NULL);
     pipeline_safe_on(l.pipeline, l.now_ns);
     for (uint64_t seq = 1; seq <= 6; seq++) send_later(&l, seq);
-    assert_trace(&l, 1, "0: 0 SAFE l - r 4", "20: 1 SAFE l - r 3.2",
-                 "40: 2 SAFE l - r 2.4", "60: 3 SAFE l - r 1.6", "80: 4 SAFE l - r 0.8",
-                 "100: 5 SAFE l - r 0", "120: 6 SAFE l - r 0");
+    assert_trace(&l, 1, "0: 0 SAFE l - r 4", "20: 1 SAFE l - r 3.2", "40: 2 SAFE l - r 2.4",
+                 "60: 3 SAFE l - r 1.6", "80: 4 SAFE l - r 0.8", "100: 5 SAFE l - r 0",
+                 "120: 6 SAFE l - r 0");
     assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_SAFE_OPERATOR);
     assert_int_equal(line_counter(&l, SEQUENCE_MISSING), 1);
     pipeline_safe_off(l.pipeline);
@@ -69,8 +69,7 @@ static void test_ramp_ends_in_silence(void **state)
     send_later(&l, 1);
     send_later(&l, 2);
     line_wait(&l, 100 * MS);
-    assert_trace(&l, 4, "100: 2 SAFE l - r 0", "120: 2 SAFE l - r 0",
-                 "140: 2 SAFE l - r 0");
+    assert_trace(&l, 4, "100: 2 SAFE l - r 0", "120: 2 SAFE l - r 0", "140: 2 SAFE l - r 0");
     line_close(&l);
 }
 
@@ -195,8 +194,8 @@ static void test_lease_ends_between_bins(void **state)
     open_running(&l, &options);
     line_wait(&l, 140 * MS);
     assert_trace(&l, 1, "60: 0 HELD l 1.5 r 4", "65: 0 SAFE l - r 3.63636",
-                 "85: 0 SAFE l - r 2.18182", "105: 0 SAFE l - r 0.727273",
-                 "115: 0 SAFE l - r 0", "135: 0 SAFE l - r 0");
+                 "85: 0 SAFE l - r 2.18182", "105: 0 SAFE l - r 0.727273", "115: 0 SAFE l - r 0",
+                 "135: 0 SAFE l - r 0");
     line_close(&l);
 }
 

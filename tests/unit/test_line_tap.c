@@ -52,8 +52,7 @@ static struct tape *tape_new(const struct pipeline *line, size_t save_at)
     return t;
 }
 
-/* ---- the first line: whatever can happen, and a sink that refuses now and then ----
- */
+/* ---- the first line: whatever can happen, and a sink that refuses now and then ---- */
 
 static uint64_t draw(uint64_t *seed, uint64_t n)
 {
@@ -133,8 +132,8 @@ static void assert_same(const struct tape *a, const struct tape *b)
         const struct line_event *x = &a->event[a->first + i], *y = &b->event[i];
         if (x->kind != y->kind || x->what != y->what || x->t_ns != y->t_ns ||
             x->epoch != y->epoch || x->seq != y->seq || x->n_bytes != y->n_bytes)
-            fail_msg("event %zu: %s %u, again: %s %u", i, line_event_name(x->kind),
-                     x->what, line_event_name(y->kind), y->what);
+            fail_msg("event %zu: %s %u, again: %s %u", i, line_event_name(x->kind), x->what,
+                     line_event_name(y->kind), y->what);
         if (x->n_bytes) assert_memory_equal(x->bytes, y->bytes, x->n_bytes);
     }
 }
@@ -144,20 +143,19 @@ static struct pipeline_options options_of(unsigned variant)
 {
     struct pipeline_options options = line_options();
 
-    options.policy = (struct line_policy){
-        .on_gap = (enum line_on_gap)(variant % 5),
-        .on_late = (enum line_on_late)(variant % 4),
-        .on_missing = (enum line_on_missing)((variant + variant / 4) % 4),
-        .missing_after_ns = 60000000,
-        .lease_ns = 200000000,
-        .max_age_ns = 6000000,
-        .safe_ramp_ns = 100000000,
-        .safe_exit_bins = variant % 7};
+    options.policy =
+        (struct line_policy){.on_gap = (enum line_on_gap)(variant % 5),
+                             .on_late = (enum line_on_late)(variant % 4),
+                             .on_missing = (enum line_on_missing)((variant + variant / 4) % 4),
+                             .missing_after_ns = 60000000,
+                             .lease_ns = 200000000,
+                             .max_age_ns = 6000000,
+                             .safe_ramp_ns = 100000000,
+                             .safe_exit_bins = variant % 7};
     return options;
 }
 
-static void run_twice(struct model_parts parts, const char *mode, size_t save_at,
-                      unsigned variant)
+static void run_twice(struct model_parts parts, const char *mode, size_t save_at, unsigned variant)
 {
     const struct pipeline_options options = options_of(variant);
     const struct latent_options decoder_options = {.mode = mode};

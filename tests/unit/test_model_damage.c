@@ -44,8 +44,7 @@ static void test_each_tensor_missing(void **unused)
             struct model_parts parts = makers[i]();
             const char *name = parts.tensors[k].name;
             maker_remove(&parts, name);
-            check_parts_refused(&parts, LATENT_E_TENSOR,
-                                WORDS(name_blamed(name), "expected"));
+            check_parts_refused(&parts, LATENT_E_TENSOR, WORDS(name_blamed(name), "expected"));
         }
     }
 }
@@ -92,8 +91,7 @@ static void test_superfluous_tensors(void **unused)
     struct model_parts parts = maker_kalman();
     maker_add(&parts, (struct file_tensor){"M3", "F32", 2, {1, 3}, "123456789abc", 12});
     maker_add(&parts, (struct file_tensor){"m0.", "F32", 1, {1}, "1234", 4});
-    check_parts_refused(&parts, LATENT_E_TENSOR,
-                        WORDS("\"M3\"", "F32 [1,3]", "2 in all"));
+    check_parts_refused(&parts, LATENT_E_TENSOR, WORDS("\"M3\"", "F32 [1,3]", "2 in all"));
 }
 
 static void test_no_number_among_the_weights(void **unused)
@@ -106,16 +104,14 @@ static void test_no_number_among_the_weights(void **unused)
         memcpy(maker_data(file, "M2", NULL) + i * 8, &infinite, 8);
         char where[32];
         snprintf(where, sizeof where, "[%zu,%zu]", i / 3, i % 3);
-        check_refused(
-            file, LATENT_E_TENSOR,
-            WORDS("\"M2\"", "finite", i % 2 ? "found inf" : "found nan", where));
+        check_refused(file, LATENT_E_TENSOR,
+                      WORDS("\"M2\"", "finite", i % 2 ? "found inf" : "found nan", where));
     }
 }
 
 /* ---- known answers ---- */
 
-static const char *const answers[] = {"selftest.causal.latents",
-                                      "selftest.causal.readout"};
+static const char *const answers[] = {"selftest.causal.latents", "selftest.causal.readout"};
 
 static struct file_bytes kalman_with(const char *tensor, size_t element, float value)
 {
@@ -146,13 +142,12 @@ static void test_each_expected_number_wrong(void **unused)
     (void)unused;
     for (size_t a = 0; a < 2; a++)
         for (size_t i = 0; i < 8; i++) {
-            float right = kalman_element(answers[a], i),
-                  size = kalman_size(answers[a], i);
+            float right = kalman_element(answers[a], i), size = kalman_size(answers[a], i);
             char where[64], expected[64];
             float wrong = right + 2e-4f * size;
             snprintf(where, sizeof where, "bin %zu, element %zu", i / 2, i % 2);
-            snprintf(expected, sizeof expected, "expected %.9g, found %.9g",
-                     (double)wrong, (double)right);
+            snprintf(expected, sizeof expected, "expected %.9g, found %.9g", (double)wrong,
+                     (double)right);
             check_refused(kalman_with(answers[a], i, wrong), LATENT_E_SELFTEST,
                           WORDS("mode \"causal\"", answers[a], where, expected));
             check_accepted(kalman_with(answers[a], i, right + 0.5e-4f * size));
@@ -167,8 +162,7 @@ static void test_each_expected_number_wrong(void **unused)
 static void test_each_weight_wrong(void **unused)
 {
     (void)unused;
-    static const char *const weights[] = {"M1", "M2", "m0", "readout.weight",
-                                          "readout.bias"};
+    static const char *const weights[] = {"M1", "M2", "m0", "readout.weight", "readout.bias"};
     struct model_parts parts = maker_kalman();
     for (size_t w = 0; w < 5; w++) {
         size_t n = maker_find(&parts, weights[w])->n_bytes / 8;
@@ -179,8 +173,7 @@ static void test_each_weight_wrong(void **unused)
             memcpy(&weight, at, 8);
             weight += 0.01;
             memcpy(at, &weight, 8);
-            check_refused(file, LATENT_E_SELFTEST,
-                          WORDS("known answer", "expected", "found"));
+            check_refused(file, LATENT_E_SELFTEST, WORDS("known answer", "expected", "found"));
         }
     }
 }
@@ -211,8 +204,7 @@ static void test_rows_of_known_answers(void **unused)
                         WORDS("selftest.causal", "at most 2 bins", "found 3"));
     maker_find(&parts, answers[0])->shape[0] = 0;
     maker_find(&parts, answers[0])->n_bytes = 0;
-    check_parts_refused(&parts, LATENT_E_TENSOR,
-                        WORDS(answers[0], "1 to 10000 bins", "[0,2]"));
+    check_parts_refused(&parts, LATENT_E_TENSOR, WORDS(answers[0], "1 to 10000 bins", "[0,2]"));
 }
 
 /* Learnt positions end with the trial, in the modes that count from its start. */
@@ -225,10 +217,8 @@ static void test_answers_longer_than_the_trial(void **unused)
         char latents[64], lograte[64];
         snprintf(latents, sizeof latents, "selftest.%s.latents", aligned[i]);
         snprintf(lograte, sizeof lograte, "selftest.%s.lograte", aligned[i]);
-        maker_find(&parts, latents)->shape[0] = maker_find(&parts, lograte)->shape[0] =
-            4;
-        maker_find(&parts, latents)->n_bytes = maker_find(&parts, lograte)->n_bytes =
-            32;
+        maker_find(&parts, latents)->shape[0] = maker_find(&parts, lograte)->shape[0] = 4;
+        maker_find(&parts, latents)->n_bytes = maker_find(&parts, lograte)->n_bytes = 32;
         check_parts_refused(&parts, LATENT_E_TENSOR,
                             WORDS(aligned[i], "at most 3 bins", "found 4"));
     }
@@ -237,14 +227,12 @@ static void test_answers_longer_than_the_trial(void **unused)
 static void test_answers_of_nothing_in_the_file(void **unused)
 {
     (void)unused;
-    static const char *const unknown[] = {"selftest.causal.lograte",
-                                          "selftest.B.latents", "selftest.",
-                                          "selftest.input2"};
+    static const char *const unknown[] = {"selftest.causal.lograte", "selftest.B.latents",
+                                          "selftest.", "selftest.input2"};
     for (size_t i = 0; i < 4; i++) {
         struct model_parts parts = maker_kalman();
         maker_add(&parts, (struct file_tensor){unknown[i], "F32", 1, {1}, "1234", 4});
-        check_parts_refused(&parts, LATENT_E_TENSOR,
-                            WORDS(unknown[i], "expected", "found"));
+        check_parts_refused(&parts, LATENT_E_TENSOR, WORDS(unknown[i], "expected", "found"));
     }
 }
 
@@ -274,12 +262,10 @@ static void test_rates(void **unused)
     struct file_bytes file = maker_file(&parts);
     float wrong = -3.0f - 0x1p-11f;
     memcpy(maker_data(file, "selftest.causal.lograte", NULL) + 5 * 4, &wrong, 4);
-    check_refused(
-        file, LATENT_E_SELFTEST,
-        WORDS("selftest.causal.lograte", "bin 1, element 2", "expected -3.00048828"));
+    check_refused(file, LATENT_E_SELFTEST,
+                  WORDS("selftest.causal.lograte", "bin 1, element 2", "expected -3.00048828"));
 
-    float linear[6] = {-INFINITY, -0.6931472f, -INFINITY,
-                       -INFINITY, -0.6931472f, -INFINITY};
+    float linear[6] = {-INFINITY, -0.6931472f, -INFINITY, -INFINITY, -0.6931472f, -INFINITY};
     char *config = text_replace(parts.config, "\"lograte\":true", "\"lograte\":false");
     maker_find(&parts, "selftest.causal.lograte")->data = linear;
     check_parts_refused(&parts, LATENT_E_TENSOR,
@@ -287,14 +273,12 @@ static void test_rates(void **unused)
     parts.config = config;
     check_accepted(maker_file(&parts));
     linear[4] = -0.7f;
-    check_parts_refused(
-        &parts, LATENT_E_SELFTEST,
-        WORDS("selftest.causal.lograte", "bin 1, element 1", "found 0.5"));
+    check_parts_refused(&parts, LATENT_E_SELFTEST,
+                        WORDS("selftest.causal.lograte", "bin 1, element 1", "found 0.5"));
     free(config);
 }
 
-/* A future that nobody looks at, too long a one, and neurons the width has no room for.
- */
+/* A future that nobody looks at, too long a one, and neurons the width has no room for. */
 static void test_future_and_held_out_neurons(void **unused)
 {
     (void)unused;
@@ -339,8 +323,7 @@ static void test_cut_at_every_length(void **unused)
         struct model_parts parts = makers[i]();
         struct file_bytes file = maker_file(&parts);
         for (size_t n = 0; n < file.n; n++)
-            if (open_damaged(file.bytes, n) != LATENT_E_FORMAT)
-                fail_msg("cut at %zu: accepted", n);
+            if (open_damaged(file.bytes, n) != LATENT_E_FORMAT) fail_msg("cut at %zu: accepted", n);
         free(file.bytes);
     }
 }
@@ -372,8 +355,7 @@ static bool is_free(const char *header, size_t i)
 {
     for (size_t k = 0; k < sizeof free_texts / sizeof free_texts[0]; k++) {
         const char *at = strstr(header, free_texts[k]);
-        if (at && i >= (size_t)(at - header) &&
-            i < (size_t)(at - header) + strlen(free_texts[k]))
+        if (at && i >= (size_t)(at - header) && i < (size_t)(at - header) + strlen(free_texts[k]))
             return true;
     }
     return false;
@@ -383,8 +365,7 @@ static bool is_free(const char *header, size_t i)
 static bool is_idle(const char *header, size_t i)
 {
     const char *hyper = strstr(header, "hyper"), *end = strstr(header, "outputs");
-    return strstr(header, "ndt") && i >= (size_t)(hyper - header) &&
-           i < (size_t)(end - header);
+    return strstr(header, "ndt") && i >= (size_t)(hyper - header) && i < (size_t)(end - header);
 }
 
 static void test_every_bit_of_the_header_flipped(void **unused)
@@ -404,8 +385,7 @@ static void test_every_bit_of_the_header_flipped(void **unused)
             n_accepted++;
             size_t at = bit / 8 - 8;
             if (bit < 64 || !(is_free(header, at) || is_idle(header, at)))
-                fail_msg("bit %zu of byte %zu accepted: %.40s", bit % 8, at,
-                         header + at);
+                fail_msg("bit %zu of byte %zu accepted: %.40s", bit % 8, at, header + at);
         }
         assert_true(n_accepted > 0);
         free(header);
@@ -419,12 +399,10 @@ static void test_every_bit_of_the_data_flipped(void **unused)
     for (size_t i = 0; i < N_MAKERS; i++) {
         struct model_parts parts = makers[i]();
         struct file_bytes file = maker_file(&parts);
-        for (size_t bit = (8 + tensor_file_header_length(file)) * 8; bit < file.n * 8;
-             bit++) {
+        for (size_t bit = (8 + tensor_file_header_length(file)) * 8; bit < file.n * 8; bit++) {
             file.bytes[bit / 8] ^= (unsigned char)(1u << bit % 8);
             int status = open_damaged(file.bytes, file.n);
-            if (status)
-                assert_true(status == LATENT_E_TENSOR || status == LATENT_E_SELFTEST);
+            if (status) assert_true(status == LATENT_E_TENSOR || status == LATENT_E_SELFTEST);
             file.bytes[bit / 8] ^= (unsigned char)(1u << bit % 8);
         }
         free(file.bytes);

@@ -42,8 +42,7 @@ static void check_kalman_readout(const struct latent_readout *r)
     assert_true(isinf(r[0].slew) && r[0].slew > 0.0f);
     assert_string_equal(r[1].name, "grip");
     assert_true(r[1].neutral == 0.5f && r[1].slew == 25.5f);
-    assert_true(isinf(r[1].min) && r[1].min < 0.0f && isinf(r[1].max) &&
-                r[1].max > 0.0f);
+    assert_true(isinf(r[1].min) && r[1].min < 0.0f && isinf(r[1].max) && r[1].max > 0.0f);
 }
 
 static void test_sound_file_tells_all(void **unused)
@@ -110,8 +109,7 @@ static void test_unlisted_mode_is_not_offered(void **unused)
     char *config = text_replace(parts.config, "[\"C\",\"trial\",\"A\"]", "[\"C\"]");
     parts.config = config;
     static const char *const others[] = {"selftest.A.latents", "selftest.A.lograte",
-                                         "selftest.trial.latents",
-                                         "selftest.trial.lograte"};
+                                         "selftest.trial.latents", "selftest.trial.lograte"};
     for (size_t i = 0; i < 4; i++) maker_remove(&parts, others[i]);
     struct file_bytes file = maker_file(&parts);
     latent_model *m;
@@ -144,12 +142,10 @@ static void test_error_names_the_file(void **unused)
     (void)unused;
     latent_model *m = (latent_model *)1;
     struct latent_error err;
-    assert_int_equal(latent_model_open(&m, "/nowhere/m.safetensors", &err),
-                     LATENT_E_IO);
+    assert_int_equal(latent_model_open(&m, "/nowhere/m.safetensors", &err), LATENT_E_IO);
     assert_null(m);
-    assert_string_equal(
-        err.text,
-        "/nowhere/m.safetensors: cannot be opened: No such file or directory");
+    assert_string_equal(err.text,
+                        "/nowhere/m.safetensors: cannot be opened: No such file or directory");
     assert_int_equal(latent_model_open(&m, "/nowhere", NULL), LATENT_E_IO);
 
     char path[400];
@@ -160,8 +156,8 @@ static void test_error_names_the_file(void **unused)
 }
 
 /* Every key, at every level, set to `value` (NULL: removed): the text must name it. */
-static void check_each_key(const char *level, const char *optional,
-                           json_t *(*place)(json_t *), const char *value)
+static void check_each_key(const char *level, const char *optional, json_t *(*place)(json_t *),
+                           const char *value)
 {
     struct model_parts parts = maker_kalman();
     json_t *sound = json_loads(parts.config, 0, NULL);
@@ -172,16 +168,14 @@ static void check_each_key(const char *level, const char *optional,
         if (optional && strstr(optional, key) && !value) continue;
         json_t *damaged = json_loads(parts.config, 0, NULL);
         if (value)
-            json_object_set_new(place(damaged), key,
-                                json_loads(value, JSON_DECODE_ANY, NULL));
+            json_object_set_new(place(damaged), key, json_loads(value, JSON_DECODE_ANY, NULL));
         else
             json_object_del(place(damaged), key);
         char *text = json_dumps(damaged, JSON_COMPACT), quoted[64];
         parts.config = text;
         snprintf(quoted, sizeof quoted, "\"%s\"", key);
-        check_parts_refused(
-            &parts, LATENT_E_CONFIG,
-            WORDS(level, quoted, "expected", value ? "expected" : "is missing"));
+        check_parts_refused(&parts, LATENT_E_CONFIG,
+                            WORDS(level, quoted, "expected", value ? "expected" : "is missing"));
         free(text);
         json_decref(damaged);
         parts = maker_kalman();
@@ -238,17 +232,14 @@ static void test_unknown_key_at_each_level(void **unused)
 {
     (void)unused;
     struct model_parts parts = maker_kalman();
-    check_config_refused(&parts, "{\"format\"", "{\"modez\":1,\"format\"",
-                         LATENT_E_CONFIG,
+    check_config_refused(&parts, "{\"format\"", "{\"modez\":1,\"format\"", LATENT_E_CONFIG,
                          WORDS("latent.config: unknown key \"modez\"", "\"modes\""));
-    check_config_refused(
-        &parts, "{\"form\"", "{\"forms\":1,\"form\"", LATENT_E_CONFIG,
-        WORDS("latent.config.hyper: unknown key \"forms\"", "\"form\""));
-    check_config_refused(
-        &parts, "{\"latents\"", "{\"rate\":1,\"latents\"", LATENT_E_CONFIG,
-        WORDS("latent.config.outputs: unknown key \"rate\"", "\"rates\""));
-    check_config_refused(&parts, "{\"name\":\"grip\"",
-                         "{\"nuetral\":1,\"name\":\"grip\"", LATENT_E_CONFIG,
+    check_config_refused(&parts, "{\"form\"", "{\"forms\":1,\"form\"", LATENT_E_CONFIG,
+                         WORDS("latent.config.hyper: unknown key \"forms\"", "\"form\""));
+    check_config_refused(&parts, "{\"latents\"", "{\"rate\":1,\"latents\"", LATENT_E_CONFIG,
+                         WORDS("latent.config.outputs: unknown key \"rate\"", "\"rates\""));
+    check_config_refused(&parts, "{\"name\":\"grip\"", "{\"nuetral\":1,\"name\":\"grip\"",
+                         LATENT_E_CONFIG,
                          WORDS("readout[1]: unknown key \"nuetral\"", "\"neutral\""));
     check_config_refused(
         &parts, "{\"names\"", "{\"variances\":1,\"names\"", LATENT_E_CONFIG,
@@ -263,57 +254,30 @@ struct change {
 };
 
 static const struct change changes[] = {
-    {"\"format\":1",
-     "\"format\":2",
-     LATENT_E_CONFIG,
-     {"\"format\"", "expected 1", "found 2"}},
-    {"\"kalman\"",
-     "\"rnn\"",
-     LATENT_E_UNSUPPORTED,
-     {"\"arch\"", "kalman, ", "found \"rnn\""}},
-    {"\"n_channels\":3",
-     "\"n_channels\":0",
-     LATENT_E_CONFIG,
-     {"\"n_channels\"", "1 to 65536"}},
+    {"\"format\":1", "\"format\":2", LATENT_E_CONFIG, {"\"format\"", "expected 1", "found 2"}},
+    {"\"kalman\"", "\"rnn\"", LATENT_E_UNSUPPORTED, {"\"arch\"", "kalman, ", "found \"rnn\""}},
+    {"\"n_channels\":3", "\"n_channels\":0", LATENT_E_CONFIG, {"\"n_channels\"", "1 to 65536"}},
     {"\"n_channels\":3",
      "\"n_channels\":65537",
      LATENT_E_CONFIG,
      {"\"n_channels\"", "found 65537"}},
-    {"20000",
-     "99",
-     LATENT_E_CONFIG,
-     {"\"bin_width_us\"", "100 to 10000000", "found 99"}},
+    {"20000", "99", LATENT_E_CONFIG, {"\"bin_width_us\"", "100 to 10000000", "found 99"}},
     {"20000", "10000001", LATENT_E_CONFIG, {"\"bin_width_us\"", "found 10000001"}},
     {"[\"causal\"]", "[]", LATENT_E_CONFIG, {"\"modes\"", "1 to 16 items", "found 0"}},
     {"[\"causal\"]",
      "[\"B\"]",
      LATENT_E_UNSUPPORTED,
      {"\"modes\"", "offers (causal)", "found \"B\""}},
-    {"[\"causal\"]",
-     "[\"causal\",\"A\"]",
-     LATENT_E_UNSUPPORTED,
-     {"\"modes\"", "found \"A\""}},
-    {"[\"causal\"]",
-     "[\"causal\",\"causal\"]",
-     LATENT_E_CONFIG,
-     {"\"modes\"", "\"causal\" twice"}},
-    {"[\"causal\"]",
-     "[\"causal\",3]",
-     LATENT_E_CONFIG,
-     {"\"modes\"", "item 1", "string"}},
+    {"[\"causal\"]", "[\"causal\",\"A\"]", LATENT_E_UNSUPPORTED, {"\"modes\"", "found \"A\""}},
+    {"[\"causal\"]", "[\"causal\",\"causal\"]", LATENT_E_CONFIG, {"\"modes\"", "\"causal\" twice"}},
+    {"[\"causal\"]", "[\"causal\",3]", LATENT_E_CONFIG, {"\"modes\"", "item 1", "string"}},
     {"[\"f32\"]", "[]", LATENT_E_CONFIG, {"\"precisions\"", "found 0"}},
     {"[\"f32\"]",
      "[\"f32\",\"bf16\"]",
      LATENT_E_UNSUPPORTED,
      {"\"precisions\"", "(f32)", "\"bf16\""}},
-    {"[\"f32\"]",
-     "[\"int8\"]",
-     LATENT_E_UNSUPPORTED,
-     {"\"precisions\"", "(f32)", "\"int8\""}},
-    {"[\"f32\"]",
-     "[\"f16\"]",
-     LATENT_E_CONFIG,
-     {"\"precisions\"", "\"int8\"", "found \"f16\""}},
+    {"[\"f32\"]", "[\"int8\"]", LATENT_E_UNSUPPORTED, {"\"precisions\"", "(f32)", "\"int8\""}},
+    {"[\"f32\"]", "[\"f16\"]", LATENT_E_CONFIG, {"\"precisions\"", "\"int8\"", "found \"f16\""}},
     {"\"given\"",
      "\"gives\"",
      LATENT_E_CONFIG,
@@ -322,22 +286,13 @@ static const struct change changes[] = {
      "\"latents\":3",
      LATENT_E_CONFIG,
      {"outputs: \"latents\"", "expected 2", "found 3"}},
-    {"\"latents\":2",
-     "\"latents\":-1",
-     LATENT_E_CONFIG,
-     {"outputs: \"latents\"", "found -1"}},
+    {"\"latents\":2", "\"latents\":-1", LATENT_E_CONFIG, {"outputs: \"latents\"", "found -1"}},
     {"\"rates\":0",
      "\"rates\":3",
      LATENT_E_CONFIG,
      {"outputs: \"rates\"", "expected 0", "found 3"}},
-    {"{\"name\":\"vx\"",
-     "1,{\"name\":\"vx\"",
-     LATENT_E_CONFIG,
-     {"readout[0]", "object"}},
-    {"\"name\":\"vx\"",
-     "\"name\":\"\"",
-     LATENT_E_CONFIG,
-     {"readout[0]: \"name\"", "1 to 64"}},
+    {"{\"name\":\"vx\"", "1,{\"name\":\"vx\"", LATENT_E_CONFIG, {"readout[0]", "object"}},
+    {"\"name\":\"vx\"", "\"name\":\"\"", LATENT_E_CONFIG, {"readout[0]: \"name\"", "1 to 64"}},
     {"\"name\":\"vx\"",
      "\"name\":\"v\\u001b[2J\"",
      LATENT_E_CONFIG,
@@ -346,10 +301,7 @@ static const struct change changes[] = {
      "\"name\":\"v\\u0085\"",
      LATENT_E_CONFIG,
      {"readout[0]: \"name\"", "control"}},
-    {"\"name\":\"vx\"",
-     "\"name\":\"grip\"",
-     LATENT_E_CONFIG,
-     {"\"readout\"", "\"grip\" twice"}},
+    {"\"name\":\"vx\"", "\"name\":\"grip\"", LATENT_E_CONFIG, {"\"readout\"", "\"grip\" twice"}},
     {"\"neutral\":0,",
      "\"neutral\":501,",
      LATENT_E_CONFIG,
@@ -370,10 +322,7 @@ static const struct change changes[] = {
      "\"slew\":0",
      LATENT_E_CONFIG,
      {"readout[1]: \"slew\"", "more than 0", "found 0"}},
-    {"\"slew\":25.5",
-     "\"slew\":-1",
-     LATENT_E_CONFIG,
-     {"readout[1]: \"slew\"", "found -1"}},
+    {"\"slew\":25.5", "\"slew\":-1", LATENT_E_CONFIG, {"readout[1]: \"slew\"", "found -1"}},
     {"\"CC0-1.0\"", "\"\"", LATENT_E_CONFIG, {"\"licence\"", "found \"\""}},
     {"a unit test", "a\\nunit", LATENT_E_CONFIG, {"\"source\"", "control"}},
     {"0123456789abcdef\"",
@@ -388,36 +337,18 @@ static const struct change changes[] = {
      "0123456789abcdef0\"",
      LATENT_E_CONFIG,
      {"\"checkpoint_sha256\"", "64 hex"}},
-    {"[\"a\",\"b\",\"c\"]",
-     "[\"a\",\"b\"]",
-     LATENT_E_CONFIG,
-     {"\"names\"", "3 items", "found 2"}},
-    {"[\"a\",\"b\",\"c\"]",
-     "[\"a\",\"b\",\"a\"]",
-     LATENT_E_CONFIG,
-     {"\"names\"", "\"a\" twice"}},
-    {"[\"a\",\"b\",\"c\"]",
-     "[\"a\",\"b\",null]",
-     LATENT_E_CONFIG,
-     {"\"names\"", "item 2"}},
-    {"[1,1.5,0.75]",
-     "[1,1.5,0.75,1]",
-     LATENT_E_CONFIG,
-     {"\"mean\"", "3 items", "found 4"}},
-    {"[1,1.5,0.75]",
-     "[1,-1.5,0.75]",
-     LATENT_E_CONFIG,
-     {"\"mean\"", "item 1", "at least 0"}},
+    {"[\"a\",\"b\",\"c\"]", "[\"a\",\"b\"]", LATENT_E_CONFIG, {"\"names\"", "3 items", "found 2"}},
+    {"[\"a\",\"b\",\"c\"]", "[\"a\",\"b\",\"a\"]", LATENT_E_CONFIG, {"\"names\"", "\"a\" twice"}},
+    {"[\"a\",\"b\",\"c\"]", "[\"a\",\"b\",null]", LATENT_E_CONFIG, {"\"names\"", "item 2"}},
+    {"[1,1.5,0.75]", "[1,1.5,0.75,1]", LATENT_E_CONFIG, {"\"mean\"", "3 items", "found 4"}},
+    {"[1,1.5,0.75]", "[1,-1.5,0.75]", LATENT_E_CONFIG, {"\"mean\"", "item 1", "at least 0"}},
     {"[1,1.5,0.75]", "[1,1.5,1e39]", LATENT_E_CONFIG, {"\"mean\"", "item 2"}},
     {"[1,2,0]", "[1,2,\"0\"]", LATENT_E_CONFIG, {"\"variance\"", "item 2"}},
     {"\"arch\":\"kalman\"",
      "\"arch\":\"kalman\",\"arch\":\"gru\"",
      LATENT_E_CONFIG,
      {"latent.config", "duplicate"}},
-    {"{\"format\":1",
-     "[{\"format\":1",
-     LATENT_E_CONFIG,
-     {"latent.config", "JSON object"}},
+    {"{\"format\":1", "[{\"format\":1", LATENT_E_CONFIG, {"latent.config", "JSON object"}},
     {"\"bin_width_us\":20000",
      "\"bin_width_us\":1e400",
      LATENT_E_CONFIG,
@@ -430,8 +361,7 @@ static void test_each_mistake_in_the_configuration(void **unused)
     struct model_parts parts = maker_kalman();
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         const struct change *c = &changes[i];
-        const char *words[5] = {c->words[0], c->words[1], c->words[2], c->words[3],
-                                NULL};
+        const char *words[5] = {c->words[0], c->words[1], c->words[2], c->words[3], NULL};
         check_config_refused(&parts, c->from, c->to, c->status, words);
     }
 }
@@ -440,9 +370,8 @@ static void test_model_without_outputs(void **unused)
 {
     (void)unused;
     struct model_parts parts = maker_gru();
-    check_config_refused(&parts, "\"latents\":2,\"rates\":3",
-                         "\"latents\":0,\"rates\":0", LATENT_E_CONFIG,
-                         WORDS("latent.config.outputs", "found none"));
+    check_config_refused(&parts, "\"latents\":2,\"rates\":3", "\"latents\":0,\"rates\":0",
+                         LATENT_E_CONFIG, WORDS("latent.config.outputs", "found none"));
 }
 
 static void test_no_configuration_at_all(void **unused)
@@ -453,8 +382,7 @@ static void test_no_configuration_at_all(void **unused)
     check_parts_refused(&parts, LATENT_E_CONFIG,
                         WORDS("latent.config", "__metadata__", "found none", "export"));
     parts.config = "[]";
-    check_parts_refused(&parts, LATENT_E_CONFIG,
-                        WORDS("latent.config", "object", "a list"));
+    check_parts_refused(&parts, LATENT_E_CONFIG, WORDS("latent.config", "object", "a list"));
     parts.config = "";
     check_parts_refused(&parts, LATENT_E_CONFIG, WORDS("latent.config", "object"));
 }

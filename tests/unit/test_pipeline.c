@@ -44,8 +44,7 @@ static void test_values(void **state)
     (void)state;
     line_open(&l, maker_kalman(), NULL, NULL);
     line_send(&l, 1, 0, 1, 0.0f);
-    assert_true(line_last(&l)->latents[0] == 0.5f &&
-                line_last(&l)->latents[1] == -1.0f);
+    assert_true(line_last(&l)->latents[0] == 0.5f && line_last(&l)->latents[1] == -1.0f);
     assert_true(line_last(&l)->readout[0] == 2.0f && line_last(&l)->readout[1] == 1.0f);
     line_send(&l, 1, 1, 1, 0.0f);
     assert_true(line_last(&l)->latents[0] == 0.75f);
@@ -56,8 +55,7 @@ static void test_values(void **state)
 static void test_absent_source_time_stays_absent(void **state)
 {
     struct line l;
-    struct wire_bins head = {
-        .seq = 1, .bin_width_us = 20000, .n_channels = 3, .n_bins = 3};
+    struct wire_bins head = {.seq = 1, .bin_width_us = 20000, .n_channels = 3, .n_bins = 3};
     float counts[9] = {0};
     uint8_t message[512];
     size_t n = wire_pack_bins(&head, counts, NULL, NULL, message, sizeof message);
@@ -127,8 +125,7 @@ static void test_long_gap_resets(void **state)
     line_send(&l, 1, 1000000000, 1, 0.0f);
     assert_int_equal(l.n_frames, 2);
     assert_flags(line_last(&l), LATENT_GAP | LATENT_RESET | LATENT_LIMITED);
-    assert_true(line_last(&l)->latents[0] ==
-                0.5f); /* as the first bin of test_values */
+    assert_true(line_last(&l)->latents[0] == 0.5f); /* as the first bin of test_values */
     assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 1);
     assert_int_equal(line_counter(&l, SEQUENCE_LOST), 999999999);
     assert_int_equal(line_counter(&l, SEQUENCE_FILLED), 0);
@@ -185,8 +182,7 @@ static void test_marks(void **state)
     line_send(&l, 1, 0, 1, 5.0f);
     line_send_marks(&l, 1, LATENT_MARK_RESET | LATENT_MARK_TRIAL_END);
     assert_flags(line_last(&l), LATENT_RESET);
-    assert_int_equal(line_last(&l)->frame.marks,
-                     LATENT_MARK_RESET | LATENT_MARK_TRIAL_END);
+    assert_int_equal(line_last(&l)->frame.marks, LATENT_MARK_RESET | LATENT_MARK_TRIAL_END);
     assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 0); /* not by latentd */
     line_close(&l);
 }
@@ -199,8 +195,7 @@ static void test_outside(void **state)
     assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_WAITING);
     line_send_marks(&l, 0, LATENT_MARK_TRIAL_START);
     assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_RUNNING);
-    for (uint64_t seq = 1; seq < 4; seq++)
-        line_send_marks(&l, seq, 0); /* trial: 3 bins */
+    for (uint64_t seq = 1; seq < 4; seq++) line_send_marks(&l, seq, 0); /* trial: 3 bins */
     assert_flags(line_last(&l), LATENT_OUTSIDE);
     assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_OUTSIDE);
     line_send_marks(&l, 4, LATENT_MARK_TRIAL_START);
@@ -218,8 +213,7 @@ static void assert_safe(const struct kept_frame *k, uint32_t flags)
     assert_int_equal(k->frame.values.n_latents, 0);
     assert_int_equal(k->frame.values.n_rates, 0);
     assert_int_equal(k->frame.values.n_readout, 2);
-    assert_true(k->readout[0] == 0.0f &&
-                k->readout[1] == 0.5f); /* neutral, from the file */
+    assert_true(k->readout[0] == 0.0f && k->readout[1] == 0.5f); /* neutral, from the file */
 }
 
 static void test_safe_at_the_end(void **state)
@@ -270,7 +264,7 @@ static void test_safe_for_output_that_is_not_finite(void **state)
     assert_safe(line_last(&l), LATENT_RESET);
     assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_RUNNING);
     line_send(&l, 1, 3, 1, 0.0f);
-    assert_flags(line_last(&l), LATENT_LIMITED); /* led from neutral by its slew */
+    assert_flags(line_last(&l), LATENT_LIMITED);     /* led from neutral by its slew */
     assert_true(line_last(&l)->latents[0] == 0.75f); /* as in test_values */
     assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 1);
     line_close(&l);

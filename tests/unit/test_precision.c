@@ -15,13 +15,11 @@
 enum { N_STEPS = 20 };
 
 /* No multiples of powers of two: rounding changes them. */
-static const float input_weight[18] = {0.0101f,  -0.0203f, 0.0307f, 0.0011f,  0.0013f,
-                                       -0.0417f, 0.0019f,  0.0223f, -0.0029f, -0.0031f,
-                                       0.0337f,  0.0041f,  0.0043f, -0.0247f, 0.0053f,
-                                       0.0059f,  0.0161f,  -0.0067f};
-static const float recurrent_weight[12] = {0.011f,  -0.022f, 0.033f, 0.044f,
-                                           -0.055f, 0.016f,  0.027f, -0.038f,
-                                           0.049f,  0.015f,  0.026f, -0.037f};
+static const float input_weight[18] = {0.0101f, -0.0203f, 0.0307f,  0.0011f,  0.0013f, -0.0417f,
+                                       0.0019f, 0.0223f,  -0.0029f, -0.0031f, 0.0337f, 0.0041f,
+                                       0.0043f, -0.0247f, 0.0053f,  0.0059f,  0.0161f, -0.0067f};
+static const float recurrent_weight[12] = {0.011f, -0.022f, 0.033f, 0.044f, -0.055f, 0.016f,
+                                           0.027f, -0.038f, 0.049f, 0.015f, 0.026f,  -0.037f};
 static const float rate_weight[6] = {0.011f, -0.022f, 0.033f, 0.027f, -0.018f, 0.009f};
 
 static const struct matrix {
@@ -51,14 +49,12 @@ static void store_bf16(struct file_tensor *t, const struct matrix *m, uint16_t *
     t->n_bytes = n * 2;
 }
 
-static void store_int8(struct file_tensor *t, const struct matrix *m, int8_t *steps,
-                       float *scale)
+static void store_int8(struct file_tensor *t, const struct matrix *m, int8_t *steps, float *scale)
 {
     for (size_t r = 0; r < m->rows; r++) {
         const float *row = m->values + r * m->cols;
         scale[r] = 0.0f;
-        for (size_t c = 0; c < m->cols; c++)
-            scale[r] = fmaxf(scale[r], fabsf(row[c]) / 127.0f);
+        for (size_t c = 0; c < m->cols; c++) scale[r] = fmaxf(scale[r], fabsf(row[c]) / 127.0f);
         for (size_t c = 0; c < m->cols; c++)
             steps[r * m->cols + c] = (int8_t)rintf(row[c] / scale[r]);
     }
@@ -82,16 +78,15 @@ static double sigmoid(double x)
 
 /* The known answer of two bins in float64: latents [2, 2], log-rates [2, 3]. Biases of
  * the cell are zero. */
-static void gru_answer(float *latents, float *lograte, const float *input,
-                       const float *rate_bias)
+static void gru_answer(float *latents, float *lograte, const float *input, const float *rate_bias)
 {
     double h[2] = {0.0, 0.0}, next[2];
     for (size_t t = 0; t < 2; t++) {
         double x[3];
         for (size_t c = 0; c < 3; c++) x[c] = (double)input[t * 3 + c];
         for (size_t i = 0; i < 2; i++) {
-            double r = sigmoid(row_times(input_weight, 3, i, x) +
-                               row_times(recurrent_weight, 2, i, h));
+            double r =
+                sigmoid(row_times(input_weight, 3, i, x) + row_times(recurrent_weight, 2, i, h));
             double z = sigmoid(row_times(input_weight, 3, 2 + i, x) +
                                row_times(recurrent_weight, 2, 2 + i, h));
             double n = tanh(row_times(input_weight, 3, 4 + i, x) +
@@ -101,14 +96,12 @@ static void gru_answer(float *latents, float *lograte, const float *input,
         memcpy(h, next, sizeof h);
         for (size_t i = 0; i < 2; i++) latents[t * 2 + i] = (float)h[i];
         for (size_t i = 0; i < 3; i++)
-            lograte[t * 3 + i] =
-                (float)(row_times(rate_weight, 2, i, h) + (double)rate_bias[i]);
+            lograte[t * 3 + i] = (float)(row_times(rate_weight, 2, i, h) + (double)rate_bias[i]);
     }
 }
 
 /* A gru with these matrices, stored in this precision, listing `listed`. */
-static struct model_parts gru(struct stored *s, enum precision precision,
-                              const char *listed)
+static struct model_parts gru(struct stored *s, enum precision precision, const char *listed)
 {
     struct model_parts parts = maker_gru();
     for (size_t i = 0; i < N_MATRICES; i++) {
@@ -118,12 +111,10 @@ static struct model_parts gru(struct stored *s, enum precision precision,
         if (precision != PRECISION_INT8) continue;
         store_int8(t, &matrices[i], s->steps[i], s->scale[i]);
         snprintf(s->names[i], sizeof s->names[i], "%s.scale", matrices[i].name);
-        maker_add(&parts, (struct file_tensor){s->names[i],
-                                               "F32",
-                                               1,
-                                               {matrices[i].rows},
-                                               s->scale[i],
-                                               matrices[i].rows * 4});
+        maker_add(
+            &parts,
+            (struct file_tensor){
+                s->names[i], "F32", 1, {matrices[i].rows}, s->scale[i], matrices[i].rows * 4});
     }
     gru_answer(s->latents, s->lograte, maker_find(&parts, "selftest.input")->data,
                maker_find(&parts, "rate.bias")->data);
@@ -187,8 +178,7 @@ static void test_each_precision_rounds(void **state)
     rates_run(f32, m, "f32");
     rates_run(bf16, m, "bf16");
     rates_run(int8, m, "int8");
-    double lost_bf16 = largest_difference(bf16, f32),
-           lost_int8 = largest_difference(int8, f32);
+    double lost_bf16 = largest_difference(bf16, f32), lost_int8 = largest_difference(int8, f32);
     assert_true(lost_bf16 > 0.0 && lost_bf16 < 1e-3);
     assert_true(lost_int8 > 0.0 && lost_int8 < 3e-3);
     rates_run(again, m, NULL); /* the first is the default */
@@ -204,8 +194,7 @@ static void test_decoders_have_their_own_id(void **state)
     latent_model *m = gru_open(PRECISION_F32, all);
     uint64_t ids[3];
     for (int i = 0; i < N_PRECISIONS; i++) {
-        struct latent_options options = {.precision =
-                                             precision_name((enum precision)i)};
+        struct latent_options options = {.precision = precision_name((enum precision)i)};
         latent_decoder *d;
         assert_int_equal(latent_decoder_new(&d, m, &options, NULL), 0);
         ids[i] = latent_decoder_id(d);
@@ -285,8 +274,7 @@ static void test_scales_are_checked(void **state)
     check_parts_refused(&changed, LATENT_E_TENSOR,
                         WORDS("\"rate.weight.scale\"", "expected shape [3]"));
     s.scale[2][1] = INFINITY;
-    check_parts_refused(&parts, LATENT_E_TENSOR,
-                        WORDS("\"rate.weight.scale\"", "finite", "[1]"));
+    check_parts_refused(&parts, LATENT_E_TENSOR, WORDS("\"rate.weight.scale\"", "finite", "[1]"));
     parts_free(&parts);
 }
 
@@ -296,10 +284,8 @@ static void test_scale_of_a_float_matrix_is_left_over(void **state)
     (void)state;
     struct stored s = {0};
     struct model_parts parts = gru(&s, PRECISION_F32, "[\"int8\"]");
-    maker_add(&parts, (struct file_tensor){
-                          "rate.weight.scale", "F32", 1, {3}, rate_weight, 12});
-    check_parts_refused(&parts, LATENT_E_TENSOR,
-                        WORDS("\"rate.weight.scale\"", "no such tensor"));
+    maker_add(&parts, (struct file_tensor){"rate.weight.scale", "F32", 1, {3}, rate_weight, 12});
+    check_parts_refused(&parts, LATENT_E_TENSOR, WORDS("\"rate.weight.scale\"", "no such tensor"));
     parts_free(&parts);
 }
 
@@ -320,8 +306,7 @@ static void test_narrow_needs_an_architecture_that_offers_it(void **state)
 {
     (void)state;
     struct model_parts parts = maker_kalman();
-    check_config_refused(&parts, "[\"f32\"]", "[\"f32\",\"bf16\"]",
-                         LATENT_E_UNSUPPORTED,
+    check_config_refused(&parts, "[\"f32\"]", "[\"f32\",\"bf16\"]", LATENT_E_UNSUPPORTED,
                          WORDS("\"precisions\"", "kalman (f32)", "\"bf16\""));
 }
 

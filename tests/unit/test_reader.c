@@ -30,8 +30,7 @@ static const char *in_file(const char *name)
     return texts[turn];
 }
 
-/* ---- making files -------------------------------------------------------------------
- */
+/* ---- making files ------------------------------------------------------------------- */
 
 static hid_t file_new(void)
 {
@@ -40,12 +39,11 @@ static hid_t file_new(void)
     return file;
 }
 
-static void dataset_put(hid_t file, const char *name, int rank, const hsize_t *shape,
-                        hid_t type, const void *data)
+static void dataset_put(hid_t file, const char *name, int rank, const hsize_t *shape, hid_t type,
+                        const void *data)
 {
     hid_t space = H5Screate_simple(rank, shape, NULL);
-    hid_t dataset =
-        H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t dataset = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     assert_true(dataset >= 0);
     if (data) H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
     H5Dclose(dataset);
@@ -61,8 +59,8 @@ static void vector_put(hid_t file, const char *name, size_t n, const double *val
 static void number_put(hid_t file, const char *object, const char *name, double value)
 {
     hid_t space = H5Screate(H5S_SCALAR);
-    hid_t attribute = H5Acreate_by_name(file, object, name, H5T_NATIVE_DOUBLE, space,
-                                        H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t attribute = H5Acreate_by_name(file, object, name, H5T_NATIVE_DOUBLE, space, H5P_DEFAULT,
+                                        H5P_DEFAULT, H5P_DEFAULT);
     H5Awrite(attribute, H5T_NATIVE_DOUBLE, &value);
     H5Aclose(attribute);
     H5Sclose(space);
@@ -72,8 +70,8 @@ static void text_put(hid_t file, const char *object, const char *name, const cha
 {
     hid_t space = H5Screate(H5S_SCALAR), type = H5Tcopy(H5T_C_S1);
     H5Tset_size(type, H5T_VARIABLE);
-    hid_t attribute = H5Acreate_by_name(file, object, name, type, space, H5P_DEFAULT,
-                                        H5P_DEFAULT, H5P_DEFAULT);
+    hid_t attribute =
+        H5Acreate_by_name(file, object, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     H5Awrite(attribute, type, &text);
     H5Aclose(attribute);
     H5Tclose(type);
@@ -89,8 +87,7 @@ static void counts_file(int rank, const hsize_t *shape, hid_t type, const void *
     H5Fclose(file);
 }
 
-/* ---- reading ------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------ */
 
 static struct reader *open_ok(const struct reader_options *options)
 {
@@ -118,8 +115,8 @@ static void check_refused_in(const char *name, int status, const char *part_of_t
     check_refused(&options, status, part_of_text);
 }
 
-static void check_shape(const struct reader *reader, int has_trials, size_t n_trials,
-                        size_t n_bins, size_t n_channels, uint32_t bin_width_us)
+static void check_shape(const struct reader *reader, int has_trials, size_t n_trials, size_t n_bins,
+                        size_t n_channels, uint32_t bin_width_us)
 {
     const struct reader_shape *s = reader_shape(reader);
     assert_int_equal(s->has_trials, has_trials);
@@ -155,8 +152,7 @@ static void test_two_dimensions(void **state)
 
 static void test_three_dimensions(void **state)
 {
-    const int32_t data[2][3][2] = {{{1, 2}, {3, 4}, {5, 6}},
-                                   {{7, 8}, {9, 100000}, {11, 12}}};
+    const int32_t data[2][3][2] = {{{1, 2}, {3, 4}, {5, 6}}, {{7, 8}, {9, 100000}, {11, 12}}};
     const float expected[] = {9, 100000, 11, 12};
     (void)state;
     counts_file(3, (hsize_t[]){2, 3, 2}, H5T_NATIVE_INT32, data);
@@ -179,8 +175,8 @@ static void test_floats(void **state)
     reader_close(reader);
 }
 
-static void check_width(const char *object, const char *name, double value,
-                        const char *text, double option_ms, uint32_t expected_us)
+static void check_width(const char *object, const char *name, double value, const char *text,
+                        double option_ms, uint32_t expected_us)
 {
     const uint8_t data[2] = {0, 1};
     hid_t file = file_new();
@@ -220,8 +216,7 @@ static void test_bin_width_refusals(void **state)
     check_refused(&options, LATENT_E_CONFIG, "whole microseconds");
 }
 
-/* ---- what is refused ----------------------------------------------------------------
- */
+/* ---- what is refused ---------------------------------------------------------------- */
 
 static void test_file_refusals(void **state)
 {
@@ -256,8 +251,7 @@ static void test_dataset_refusals(void **state)
     check_refused_in("group", LATENT_E_IO, "no such dataset");
     check_refused_in("line", LATENT_E_SHAPE, "found 1 dimensions");
     check_refused_in("four", LATENT_E_SHAPE, "found 4 dimensions");
-    check_refused_in("texts", LATENT_E_FORMAT,
-                     "expected integers or floats, found texts");
+    check_refused_in("texts", LATENT_E_FORMAT, "expected integers or floats, found texts");
     check_refused_in("empty", LATENT_E_SHAPE, "empty: dimension 1 of 2 is 0");
 }
 
@@ -287,8 +281,7 @@ static void test_option_refusals(void **state)
     check_refused(&stray, LATENT_E_CONFIG, "belong to --ticks");
 }
 
-/* ---- ticks --------------------------------------------------------------------------
- */
+/* ---- ticks -------------------------------------------------------------------------- */
 
 /* A clock of 1000 Hz, unsorted spikes of units 0, 2 and 3; 10 ms bins from 0.1 s on:
  * the edges 100, 110, 120 belong to the bin they open. */
@@ -379,8 +372,7 @@ static void test_ticks_refusals(void **state)
     check_refused(&options, LATENT_E_CONFIG, "whole microseconds");
 }
 
-static void ticks_file_of(const double ticks[2], const double units[2],
-                          const double good[2])
+static void ticks_file_of(const double ticks[2], const double units[2], const double good[2])
 {
     hid_t file = file_new();
     vector_put(file, "tick", 2, ticks);
@@ -391,8 +383,7 @@ static void ticks_file_of(const double ticks[2], const double units[2],
 
 static void test_ticks_value_refusals(void **state)
 {
-    const double good_ticks[2] = {1, 2}, bad_ticks[2] = {1, -2},
-                 nan_ticks[2] = {NAN, 1};
+    const double good_ticks[2] = {1, 2}, bad_ticks[2] = {1, -2}, nan_ticks[2] = {NAN, 1};
     const double units[2] = {0, 1}, bad_units[2] = {0, 2}, half_units[2] = {0, 0.5};
     const double good[2] = {1, 1}, none_good[2] = {0, 0};
     struct reader_options options = {.ticks = in_file("tick"),

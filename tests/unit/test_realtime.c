@@ -68,20 +68,19 @@ static int take(void *ctx, const char *topic, const void *bytes, size_t n)
 
 static void bench_open(struct bench *b, size_t index, enum line_on_gap on_gap)
 {
-    const struct pipeline_options options = {
-        .name = "arm",
-        .sequence = {.window_bins = 16, .max_gap_bins = 25},
-        .budget_ns = 5000000,
-        .valid_for_ns = 50000000,
-        .policy = {.on_gap = on_gap,
-                   .on_late = ON_LATE_HOLD_FRAME,
-                   .on_missing = ON_MISSING_PREDICT,
-                   .missing_after_ns = 1000000000,
-                   .lease_ns = 2000000000,
-                   .max_age_ns = 1000000000,
-                   .safe_ramp_ns = 100000,
-                   .safe_exit_bins = 3},
-        .send_readout = true};
+    const struct pipeline_options options = {.name = "arm",
+                                             .sequence = {.window_bins = 16, .max_gap_bins = 25},
+                                             .budget_ns = 5000000,
+                                             .valid_for_ns = 50000000,
+                                             .policy = {.on_gap = on_gap,
+                                                        .on_late = ON_LATE_HOLD_FRAME,
+                                                        .on_missing = ON_MISSING_PREDICT,
+                                                        .missing_after_ns = 1000000000,
+                                                        .lease_ns = 2000000000,
+                                                        .max_age_ns = 1000000000,
+                                                        .safe_ramp_ns = 100000,
+                                                        .safe_exit_bins = 3},
+                                             .send_readout = true};
     const struct latent_options decoder_options = {.mode = models[index].mode};
     struct model_parts parts = models[index].make();
     struct file_bytes file = maker_file(&parts);
@@ -90,8 +89,7 @@ static void bench_open(struct bench *b, size_t index, enum line_on_gap on_gap)
     assert_int_equal(model_open_bytes(&b->model, file.bytes, file.n, NULL), 0);
     free(file.bytes);
     latent_model_info(b->model, &b->info);
-    assert_int_equal(latent_decoder_new(&b->decoder, b->model, &decoder_options, NULL),
-                     0);
+    assert_int_equal(latent_decoder_new(&b->decoder, b->model, &decoder_options, NULL), 0);
     assert_int_equal(pipeline_new(&b->pipeline, b->decoder, &b->info, &options,
                                   (struct pipeline_clock){now_ns, NULL},
                                   (struct pipeline_sink){take, b}),
@@ -220,8 +218,7 @@ static void test_no_allocation(void **state)
         run_bins(&b, N_BINS);
         pipeline_stop(b.pipeline, now_ns(NULL));
         n_calls = allocation_count_stop();
-        if (n_calls)
-            fail_msg("%s: %zu calls of malloc or free", models[m].name, n_calls);
+        if (n_calls) fail_msg("%s: %zu calls of malloc or free", models[m].name, n_calls);
         check_outcome(&b);
         bench_close(&b);
     }
@@ -238,8 +235,8 @@ static void test_faults_are_seen(void **state)
 {
     const size_t n_pages = 10, n = n_pages * 4096;
     long before;
-    volatile char *memory = mmap(NULL, n, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    volatile char *memory =
+        mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     (void)state;
     assert_true(memory != MAP_FAILED);
     madvise((void *)(uintptr_t)memory, n, MADV_NOHUGEPAGE);

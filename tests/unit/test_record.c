@@ -57,8 +57,7 @@ static void rig_open(struct rig *g, size_t ring_bytes)
     pipeline_set_tap(g->line.pipeline, tap_of_line(&g->tap));
     if (store_create(&g->store, g->path, &about, &err)) fail_msg("%s", err.text);
     drain_init(&g->drain, g->ring, g->store, sync_ns);
-    assert_int_equal(sqlite3_open_v2(g->path, &g->reader, SQLITE_OPEN_READWRITE, NULL),
-                     SQLITE_OK);
+    assert_int_equal(sqlite3_open_v2(g->path, &g->reader, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
 }
 
 static void rig_close(struct rig *g)
@@ -157,20 +156,17 @@ static void test_everything(void **state)
     assert_int_equal(ask(&g, "SELECT count(*) FROM losses"), 0);
     assert_int_equal(g.line.n_frames, 13);
     assert_frames_kept(&g);
-    assert_int_equal(
-        ask(&g, "SELECT count(*) FROM outcomes JOIN names ON names.code = outcomes.code"
-                " AND kind = 'outcome' AND name = 'messages refused.format'"),
-        1);
-    assert_int_equal(
-        ask(&g, "SELECT count(*) FROM actions JOIN names ON names.code = actions.code"
-                " AND kind = 'action' AND name = 'predict' WHERE seq IN (10, 11)"),
-        2);
+    assert_int_equal(ask(&g,
+                         "SELECT count(*) FROM outcomes JOIN names ON names.code = outcomes.code"
+                         " AND kind = 'outcome' AND name = 'messages refused.format'"),
+                     1);
+    assert_int_equal(ask(&g, "SELECT count(*) FROM actions JOIN names ON names.code = actions.code"
+                             " AND kind = 'action' AND name = 'predict' WHERE seq IN (10, 11)"),
+                     2);
     assert_int_equal(ask(&g, "SELECT sum(length(clock)) FROM entries WHERE entry = 11"),
                      8 * (2 + 2 + 3)); /* two fills and one bin */
     assert_int_equal(ask(&g, "SELECT value = 'arm' FROM meta WHERE key = 'stream'"), 1);
-    assert_int_equal(ask(&g, "SELECT length(value) FROM meta"
-                             " WHERE key = 'model_sha256'"),
-                     64);
+    assert_int_equal(ask(&g, "SELECT length(value) FROM meta WHERE key = 'model_sha256'"), 64);
     rig_close(&g);
 }
 
@@ -249,8 +245,7 @@ static void test_full_ring(void **state)
     assert_false(g.tap.counts.is_thinning);
     assert_int_equal(g.tap.counts.n_lost, n_lost);
     assert_int_equal(ask(&g, "SELECT count(*) FROM entries"), 1100 - n_lost);
-    assert_int_equal(ask(&g, "SELECT count(*) FROM frames WHERE bytes IS NULL"),
-                     n_thinned);
+    assert_int_equal(ask(&g, "SELECT count(*) FROM frames WHERE bytes IS NULL"), n_thinned);
     assert_int_equal(ask(&g, "SELECT count(*) FROM frames"), 1100 - n_lost);
     assert_int_equal(ask(&g, "SELECT n_entries FROM losses"), n_lost);
     assert_int_equal(ask(&g, "SELECT n_frames FROM losses"), n_lost);
@@ -292,10 +287,8 @@ static void test_file_held_by_another(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_never_replaces),
-        cmocka_unit_test(test_sync_interval),
-        cmocka_unit_test(test_full_ring),
+        cmocka_unit_test(test_everything),           cmocka_unit_test(test_never_replaces),
+        cmocka_unit_test(test_sync_interval),        cmocka_unit_test(test_full_ring),
         cmocka_unit_test(test_file_held_by_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,11 +26,9 @@ static double naive_sigmoid(double x)
     return 1.0 / (1.0 + exp(-x));
 }
 
-static void assert_near(const float *found, const double *expected, size_t n,
-                        double most)
+static void assert_near(const float *found, const double *expected, size_t n, double most)
 {
-    for (size_t i = 0; i < n; i++)
-        assert_true(fabs((double)found[i] - expected[i]) < most);
+    for (size_t i = 0; i < n; i++) assert_true(fabs((double)found[i] - expected[i]) < most);
 }
 
 /* ---- GRU ---- */
@@ -68,8 +66,7 @@ static void naive_gru_step(double *next, const struct gru *g)
         for (size_t k = 0; k < 3; k++) {
             back[k] = (double)g->bias[k * n + o];
             for (size_t c = 0; c < g->cols; c++)
-                back[k] +=
-                    (double)g->weight[(k * n + o) * g->cols + c] * (double)g->h[c];
+                back[k] += (double)g->weight[(k * n + o) * g->cols + c] * (double)g->h[c];
         }
         double r = naive_sigmoid((double)g->given[o] + back[0]);
         double z = naive_sigmoid((double)g->given[n + o] + back[1]);
@@ -78,8 +75,7 @@ static void naive_gru_step(double *next, const struct gru *g)
     }
 }
 
-static void check_gru_step(const struct kernels *k, enum precision precision, size_t n,
-                           size_t cols)
+static void check_gru_step(const struct kernels *k, enum precision precision, size_t n, size_t cols)
 {
     static const double most[N_PRECISIONS] = {2e-6, 0.02, 0.05};
     struct gru g = gru_new(precision, n, cols);
@@ -136,8 +132,7 @@ static void naive_clipped_step(double *next, const struct gru *g, double most)
         double sums[2] = {(double)g->given[o], (double)g->given[n + o]};
         for (size_t k = 0; k < 2; k++)
             for (size_t c = 0; c < g->cols; c++)
-                sums[k] +=
-                    (double)g->weight[(k * n + o) * g->cols + c] * (double)g->h[c];
+                sums[k] += (double)g->weight[(k * n + o) * g->cols + c] * (double)g->h[c];
         z[o] = naive_sigmoid(sums[0]);
         kept[o] = naive_sigmoid(sums[1]) * (double)g->h[o];
     }
@@ -150,15 +145,14 @@ static void naive_clipped_step(double *next, const struct gru *g, double most)
     }
 }
 
-static void check_clipped_step(const struct kernels *k, enum precision precision,
-                               size_t n, size_t cols)
+static void check_clipped_step(const struct kernels *k, enum precision precision, size_t n,
+                               size_t cols)
 {
     static const double most[N_PRECISIONS] = {2e-6, 0.02, 0.05};
     struct gru g = gru_new(precision, n, cols);
     struct clipped_gates w = {
         panels_pack_as(&g.arena, precision, 2 * n, cols, g.weight, NULL),
-        panels_pack_as(&g.arena, precision, n, cols, g.weight + 2 * n * cols, NULL),
-        0.2f};
+        panels_pack_as(&g.arena, precision, n, cols, g.weight + 2 * n * cols, NULL), 0.2f};
     float *scratch = random_floats(3 * n);
     double *expected = calloc(n, sizeof *expected);
     naive_clipped_step(expected, &g, 0.2);
@@ -186,8 +180,8 @@ static void test_clipped_step(void **state)
 
 /* ---- fields ---- */
 
-static void naive_field(double *y, const struct field *f, const float *w1,
-                        const float *b1, const float *x)
+static void naive_field(double *y, const struct field *f, const float *w1, const float *b1,
+                        const float *x)
 {
     size_t n_hidden = f->first.rows, padded = panels_padded(n_hidden);
     for (size_t o = 0; o < f->n_out; o++) y[o] = (double)f->second_bias[o];
@@ -196,8 +190,7 @@ static void naive_field(double *y, const struct field *f, const float *w1,
         for (size_t c = 0; c < f->first.cols; c++)
             a += (double)w1[j * f->first.cols + c] * (double)x[c];
         a = f->relu ? fmax(a, 0.0) : tanh(a);
-        for (size_t o = 0; o < f->n_out; o++)
-            y[o] += (double)f->second[o * padded + j] * a;
+        for (size_t o = 0; o < f->n_out; o++) y[o] += (double)f->second[o * padded + j] * a;
     }
 }
 
@@ -208,8 +201,7 @@ static void check_field(const struct kernels *k, size_t n, size_t n_hidden, bool
     assert_int_equal(arena_new(&a, (padded * (n + 2)) * 4 + 4096), 0);
     float *w1 = random_floats(n_hidden * n), *b1 = random_floats(n_hidden);
     float *w2 = random_floats(n_rows * padded), *b2 = random_floats(n_rows);
-    float *x = random_floats(n), *y = random_floats(n_rows),
-          *hidden = random_floats(padded);
+    float *x = random_floats(n), *y = random_floats(n_rows), *hidden = random_floats(padded);
     double expected[16] = {0};
     struct field f = {.first = panels_pack(&a, n_hidden, n, w1, b1),
                       .n_out = n,

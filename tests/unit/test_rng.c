@@ -21,12 +21,9 @@
 
 static void test_generator(void **state)
 {
-    static const uint64_t expected[] = {41943041u,
-                                        58720359u,
-                                        3588806011781223u,
-                                        3591011842654386u,
-                                        9228616714210784205u,
-                                        9973669472204895162u};
+    static const uint64_t expected[] = {
+        41943041u,           58720359u, 3588806011781223u, 3591011842654386u, 9228616714210784205u,
+        9973669472204895162u};
     struct rng rng = {.state = {1, 2, 3, 4}};
     (void)state;
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
@@ -78,8 +75,7 @@ static struct moments moments_of(double (*draw)(struct rng *, double), double pa
 }
 
 /* fourth: the fourth central moment, which sets the spread of a sample variance. */
-static void check_moments(struct moments found, double mean, double variance,
-                          double fourth)
+static void check_moments(struct moments found, double mean, double variance, double fourth)
 {
     double mean_sd = sqrt(variance / N_DRAWS);
     double variance_sd = sqrt((fourth - variance * variance) / N_DRAWS);
@@ -125,8 +121,7 @@ static void test_normal(void **state)
     }
     for (int k = 0; k < 3; k++) {
         double p = 0.5 * erfc(k / sqrt(2.0));
-        assert_true(fabs(beyond[k] - p * N_DRAWS) <
-                    N_SIGMA * sqrt(p * (1.0 - p) * N_DRAWS));
+        assert_true(fabs(beyond[k] - p * N_DRAWS) < N_SIGMA * sqrt(p * (1.0 - p) * N_DRAWS));
     }
 }
 
@@ -142,15 +137,13 @@ static void test_below(void **state)
         assert_true(k < 7);
         counts[k]++;
     }
-    for (int k = 0; k < 7; k++)
-        chi += (counts[k] - expected) * (counts[k] - expected) / expected;
+    for (int k = 0; k < 7; k++) chi += (counts[k] - expected) * (counts[k] - expected) / expected;
     assert_true(chi < 6.0 + N_SIGMA * sqrt(12.0)); /* 6 degrees of freedom */
     assert_int_equal(rng_below(&rng, 1), 0);
 }
 
 /* Below and above the change of method, at it, and far from it. */
-static const double poisson_means[] = {0.001, 0.049, 0.49, 3.0,    9.99,
-                                       10.0,  30.0,  200., 12345.6};
+static const double poisson_means[] = {0.001, 0.049, 0.49, 3.0, 9.99, 10.0, 30.0, 200., 12345.6};
 #define N_MEANS (sizeof poisson_means / sizeof poisson_means[0])
 
 static void test_poisson_moments(void **state)
@@ -158,8 +151,7 @@ static void test_poisson_moments(void **state)
     (void)state;
     for (size_t i = 0; i < N_MEANS; i++) {
         double mean = poisson_means[i];
-        check_moments(moments_of(poisson_draw, mean), mean, mean,
-                      mean + 3.0 * mean * mean);
+        check_moments(moments_of(poisson_draw, mean), mean, mean, mean + 3.0 * mean * mean);
     }
 }
 
@@ -182,8 +174,7 @@ static void check_poisson_shape(double mean)
         rest_expected -= expected;
         n_classes++;
     }
-    if (rest_expected > 1.0)
-        chi += (rest - rest_expected) * (rest - rest_expected) / rest_expected;
+    if (rest_expected > 1.0) chi += (rest - rest_expected) * (rest - rest_expected) / rest_expected;
     assert_true(n_classes >= 2);
     assert_true(chi < n_classes + N_SIGMA * sqrt(2.0 * n_classes));
 }
@@ -192,8 +183,7 @@ static void test_poisson_shape(void **state)
 {
     static const double means[] = {0.049, 0.49, 3.0, 9.99, 10.0, 11.5, 30.0, 200.0};
     (void)state;
-    for (size_t i = 0; i < sizeof means / sizeof means[0]; i++)
-        check_poisson_shape(means[i]);
+    for (size_t i = 0; i < sizeof means / sizeof means[0]; i++) check_poisson_shape(means[i]);
 }
 
 static void test_poisson_of_nothing(void **state)

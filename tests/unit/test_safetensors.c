@@ -32,8 +32,7 @@ static struct file_bytes sound_file(void)
 
 static void check_sound(const struct safetensors *st)
 {
-    static const char *const sorted[] = {"alpha", "bytes",  "half",
-                                         "none",  "scalar", "zeta"};
+    static const char *const sorted[] = {"alpha", "bytes", "half", "none", "scalar", "zeta"};
     assert_int_equal(st->n_tensors, 6);
     for (size_t i = 0; i < 6; i++) assert_string_equal(st->tensors[i].name, sorted[i]);
     assert_string_equal(st->config, "{\"a\":1}");
@@ -104,10 +103,10 @@ struct damage {
     const char *words[4];
 };
 
-#define W(dtype, shape, offsets)                                                       \
+#define W(dtype, shape, offsets) \
     "{\"w\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
-#define TWO(first, second)                                                             \
-    "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":" first "},"             \
+#define TWO(first, second)                                                 \
+    "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":" first "}," \
     "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":" second "}}"
 #define LONG_NAME(c) c c c c c c c c
 #define NAME_256 LONG_NAME("0123456789abcdef0123456789abcdef")
@@ -121,10 +120,7 @@ static const struct damage damages[] = {
     {W("\"f32\"", "[1]", "[0,4]"), 4, LATENT_E_TENSOR, {"\"w\"", "\"f32\""}},
     {W("32", "[1]", "[0,4]"), 4, LATENT_E_FORMAT, {"\"w\"", "dtype", "string"}},
     {W("\"F32\"", "1", "[0,4]"), 4, LATENT_E_FORMAT, {"\"w\"", "shape", "list"}},
-    {W("\"F32\"", "[-1]", "[0,4]"),
-     4,
-     LATENT_E_FORMAT,
-     {"\"w\"", "shape[0]", "whole number"}},
+    {W("\"F32\"", "[-1]", "[0,4]"), 4, LATENT_E_FORMAT, {"\"w\"", "shape[0]", "whole number"}},
     {W("\"F32\"", "[1.0]", "[0,4]"), 4, LATENT_E_FORMAT, {"\"w\"", "shape[0]"}},
     {W("\"F32\"", "[1,\"1\"]", "[0,4]"), 4, LATENT_E_FORMAT, {"\"w\"", "shape[1]"}},
     {W("\"F32\"", "[1,1,1,1,1,1,1,1]", "[0,4]"), 4, 0, {NULL}},
@@ -136,83 +132,35 @@ static const struct damage damages[] = {
      4,
      LATENT_E_FORMAT,
      {"\"w\"", "fits memory", "[4294967296,4294967296]"}},
-    {W("\"F32\"", "[4611686018427387905]", "[0,4]"),
-     4,
-     LATENT_E_FORMAT,
-     {"\"w\"", "fits memory"}},
-    {W("\"F32\"", "[99999999999999999999]", "[0,4]"),
-     4,
-     LATENT_E_FORMAT,
-     {"JSON", "integer"}},
+    {W("\"F32\"", "[4611686018427387905]", "[0,4]"), 4, LATENT_E_FORMAT, {"\"w\"", "fits memory"}},
+    {W("\"F32\"", "[99999999999999999999]", "[0,4]"), 4, LATENT_E_FORMAT, {"JSON", "integer"}},
     {W("\"F32\"", "[2]", "[0,4]"),
      4,
      LATENT_E_FORMAT,
      {"\"w\"", "expected 8 bytes for F32 [2]", "[0,4]"}},
-    {W("\"F64\"", "[1]", "[0,4]"),
-     4,
-     LATENT_E_FORMAT,
-     {"\"w\"", "expected 8 bytes for F64 [1]"}},
+    {W("\"F64\"", "[1]", "[0,4]"), 4, LATENT_E_FORMAT, {"\"w\"", "expected 8 bytes for F64 [1]"}},
     {W("\"F32\"", "[]", "[0,4]"), 4, 0, {NULL}},
-    {W("\"F32\"", "[]", "[0,0]"),
-     0,
-     LATENT_E_FORMAT,
-     {"\"w\"", "expected 4 bytes for F32 []"}},
+    {W("\"F32\"", "[]", "[0,0]"), 0, LATENT_E_FORMAT, {"\"w\"", "expected 4 bytes for F32 []"}},
     {W("\"F32\"", "[0]", "[0,4]"), 4, LATENT_E_FORMAT, {"\"w\"", "expected 0 bytes"}},
-    {W("\"F32\"", "[1]", "[4,0]"),
-     4,
-     LATENT_E_FORMAT,
-     {"\"w\"", "inside the 4 bytes", "[4,0]"}},
-    {W("\"F32\"", "[1]", "[1,5]"),
-     4,
-     LATENT_E_FORMAT,
-     {"\"w\"", "inside the 4 bytes", "[1,5]"}},
+    {W("\"F32\"", "[1]", "[4,0]"), 4, LATENT_E_FORMAT, {"\"w\"", "inside the 4 bytes", "[4,0]"}},
+    {W("\"F32\"", "[1]", "[1,5]"), 4, LATENT_E_FORMAT, {"\"w\"", "inside the 4 bytes", "[1,5]"}},
     {W("\"F32\"", "[1]", "[-4,0]"), 4, LATENT_E_FORMAT, {"\"w\"", "two whole numbers"}},
     {W("\"F32\"", "[1]", "[0]"), 4, LATENT_E_FORMAT, {"\"w\"", "two whole numbers"}},
-    {W("\"F32\"", "[1]", "[0,4,4]"),
-     4,
-     LATENT_E_FORMAT,
-     {"\"w\"", "two whole numbers"}},
-    {W("\"F32\"", "[1]", "[0,4.0]"),
-     4,
-     LATENT_E_FORMAT,
-     {"\"w\"", "two whole numbers"}},
-    {W("\"F32\"", "[1]", "\"0,4\""),
-     4,
-     LATENT_E_FORMAT,
-     {"\"w\"", "two whole numbers"}},
-    {W("\"F32\"", "[1]", "[0,4]"),
-     5,
-     LATENT_E_FORMAT,
-     {"\"w\"", "at byte 4", "1 bytes more"}},
+    {W("\"F32\"", "[1]", "[0,4,4]"), 4, LATENT_E_FORMAT, {"\"w\"", "two whole numbers"}},
+    {W("\"F32\"", "[1]", "[0,4.0]"), 4, LATENT_E_FORMAT, {"\"w\"", "two whole numbers"}},
+    {W("\"F32\"", "[1]", "\"0,4\""), 4, LATENT_E_FORMAT, {"\"w\"", "two whole numbers"}},
+    {W("\"F32\"", "[1]", "[0,4]"), 5, LATENT_E_FORMAT, {"\"w\"", "at byte 4", "1 bytes more"}},
     {W("\"F32\"", "[1]", "[1,5]"), 5, LATENT_E_FORMAT, {"\"w\"", "found 1", "a gap"}},
-    {W("\"F32\"", "[1]", "[0,4],\"x\":1"),
-     4,
-     LATENT_E_FORMAT,
-     {"\"w\"", "no other key"}},
-    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[1]}}",
-     4,
-     LATENT_E_FORMAT,
-     {"\"w\"", "data_offsets"}},
-    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"offsets\":[0,4]}}",
-     4,
-     LATENT_E_FORMAT,
-     {"\"w\""}},
+    {W("\"F32\"", "[1]", "[0,4],\"x\":1"), 4, LATENT_E_FORMAT, {"\"w\"", "no other key"}},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, LATENT_E_FORMAT, {"\"w\"", "data_offsets"}},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"offsets\":[0,4]}}", 4, LATENT_E_FORMAT, {"\"w\""}},
     {"{\"w\":[0,4]}", 4, LATENT_E_FORMAT, {"\"w\"", "object"}},
     {"{\"w\":null}", 4, LATENT_E_FORMAT, {"\"w\"", "object"}},
     {TWO("[0,8]", "[8,16]"), 16, 0, {NULL}},
     {TWO("[8,16]", "[0,8]"), 16, 0, {NULL}},
-    {TWO("[0,8]", "[4,12]"),
-     12,
-     LATENT_E_FORMAT,
-     {"\"b\"", "byte 8", "\"a\"", "overlap"}},
-    {TWO("[0,8]", "[0,8]"),
-     8,
-     LATENT_E_FORMAT,
-     {"\"a\"", "\"b\"", "found 0", "overlap"}},
-    {TWO("[0,8]", "[12,20]"),
-     20,
-     LATENT_E_FORMAT,
-     {"\"b\"", "byte 8", "found 12", "a gap"}},
+    {TWO("[0,8]", "[4,12]"), 12, LATENT_E_FORMAT, {"\"b\"", "byte 8", "\"a\"", "overlap"}},
+    {TWO("[0,8]", "[0,8]"), 8, LATENT_E_FORMAT, {"\"a\"", "\"b\"", "found 0", "overlap"}},
+    {TWO("[0,8]", "[12,20]"), 20, LATENT_E_FORMAT, {"\"b\"", "byte 8", "found 12", "a gap"}},
     {TWO("[4,12]", "[12,20]"), 20, LATENT_E_FORMAT, {"\"a\"", "found 4", "a gap"}},
     {"{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
      "\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
@@ -245,10 +193,7 @@ static const struct damage damages[] = {
      LATENT_E_FORMAT,
      {"JSON", "0xff"}},
     {"{\"__metadata__\":{\"a\":\"b\"}}   ", 0, 0, {NULL}},
-    {"{\"__metadata__\":\"a\"}",
-     0,
-     LATENT_E_FORMAT,
-     {"__metadata__", "object of strings"}},
+    {"{\"__metadata__\":\"a\"}", 0, LATENT_E_FORMAT, {"__metadata__", "object of strings"}},
     {"{\"__metadata__\":{\"latent.config\":{}}}",
      0,
      LATENT_E_FORMAT,
@@ -266,18 +211,16 @@ static void test_every_damage_is_named(void **unused)
     (void)unused;
     for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
         const struct damage *d = &damages[i];
-        struct file_bytes file =
-            tensor_file_raw(d->header, "0123456789abcdefghijklmn", d->n_data);
+        struct file_bytes file = tensor_file_raw(d->header, "0123456789abcdefghijklmn", d->n_data);
         struct safetensors st;
         struct latent_error err = {0};
         int status = safetensors_parse(&st, file.bytes, file.n, &err);
         if (status != d->status)
-            fail_msg("%s: expected status %d, found %d: %s", d->header, d->status,
-                     status, err.text);
+            fail_msg("%s: expected status %d, found %d: %s", d->header, d->status, status,
+                     err.text);
         for (size_t k = 0; k < 4 && d->words[k]; k++)
             if (!strstr(err.text, d->words[k]))
-                fail_msg("%s: expected \"%s\" in: %s", d->header, d->words[k],
-                         err.text);
+                fail_msg("%s: expected \"%s\" in: %s", d->header, d->words[k], err.text);
         if (status) assert_null(st.bytes);
         safetensors_close(&st);
         free(file.bytes);
@@ -289,8 +232,7 @@ static int parse_status(const void *bytes, size_t n, const char *word)
     struct safetensors st;
     struct latent_error err = {0};
     int status = safetensors_parse(&st, bytes, n, &err);
-    if (word && !strstr(err.text, word))
-        fail_msg("expected \"%s\" in: %s", word, err.text);
+    if (word && !strstr(err.text, word)) fail_msg("expected \"%s\" in: %s", word, err.text);
     safetensors_close(&st);
     return status;
 }
@@ -306,8 +248,7 @@ static void test_header_length_is_bounded(void **unused)
         unsigned char wrong[10];
         memcpy(wrong, small, sizeof wrong);
         wrong[byte] = 255;
-        assert_int_equal(parse_status(wrong, 10, "length of 2 to 2 bytes"),
-                         LATENT_E_FORMAT);
+        assert_int_equal(parse_status(wrong, 10, "length of 2 to 2 bytes"), LATENT_E_FORMAT);
     }
     small[0] = 1;
     assert_int_equal(parse_status(small, 10, "found 1"), LATENT_E_FORMAT);
@@ -315,8 +256,7 @@ static void test_header_length_is_bounded(void **unused)
     size_t n = 8 + (size_t)SAFETENSORS_MAX_HEADER + 1;
     unsigned char *large = calloc(1, n);
     assert_non_null(large);
-    for (int i = 0; i < 4; i++)
-        large[i] = (unsigned char)((SAFETENSORS_MAX_HEADER + 1) >> (8 * i));
+    for (int i = 0; i < 4; i++) large[i] = (unsigned char)((SAFETENSORS_MAX_HEADER + 1) >> (8 * i));
     large[8] = '{';
     assert_int_equal(parse_status(large, n, "found 8388609"), LATENT_E_FORMAT);
     free(large);
@@ -341,8 +281,7 @@ static void test_cut_at_every_length(void **unused)
         unsigned char *cut = malloc(n ? n : 1);
         assert_non_null(cut);
         memcpy(cut, file.bytes, n);
-        if (parse_status(cut, n, NULL) != LATENT_E_FORMAT)
-            fail_msg("accepted when cut at %zu", n);
+        if (parse_status(cut, n, NULL) != LATENT_E_FORMAT) fail_msg("accepted when cut at %zu", n);
         free(cut);
     }
     free(file.bytes);
@@ -423,8 +362,7 @@ static void test_files_on_disk(void **unused)
     free(file.bytes);
 }
 
-/* Files whose size is not what fstat says: those of /proc claim 0 bytes and hold more.
- */
+/* Files whose size is not what fstat says: those of /proc claim 0 bytes and hold more. */
 static void test_file_larger_than_it_said(void **unused)
 {
     (void)unused;

@@ -12,8 +12,7 @@
 
 #include "line/sequence.h"
 
-static const struct sequence_rules rules = {
-    .window_bins = 16, .max_gap_bins = 25, .fill = true};
+static const struct sequence_rules rules = {.window_bins = 16, .max_gap_bins = 25, .fill = true};
 
 static struct sequence started(uint64_t epoch, uint64_t seq)
 {
@@ -74,8 +73,7 @@ static void test_gap_is_filled(void **state)
 static void test_longest_gap(void **state)
 {
     struct sequence s = started(1, 0);
-    struct sequence_verdict v =
-        take(&s, 1, 26); /* 25 missing: the most that is filled */
+    struct sequence_verdict v = take(&s, 1, 26); /* 25 missing: the most that is filled */
     (void)state;
     assert_int_equal(v.n_fill, 25);
     v = take(&s, 1, 26 + 27); /* 26 missing */
@@ -170,8 +168,7 @@ static void test_new_epoch(void **state)
     assert_int_equal(s.n_restarts, 1);
     assert_int_equal(s.n_lost, 0);
     assert_false(take(&s, 2, 4).reset);
-    assert_int_equal(take(&s, 2, 2).outcome,
-                     SEQUENCE_STALE); /* nothing of before is known */
+    assert_int_equal(take(&s, 2, 2).outcome, SEQUENCE_STALE); /* nothing of before is known */
 }
 
 /* What was received before the restart is no duplicate after it. */
@@ -185,8 +182,7 @@ static void test_restart_forgets(void **state)
     assert_int_equal(take(&s, 2, 7).outcome, SEQUENCE_DUPLICATE);
 }
 
-/* Stragglers of the old epoch do not bring it back; a source that goes on in it does.
- */
+/* Stragglers of the old epoch do not bring it back; a source that goes on in it does. */
 static void test_old_epoch(void **state)
 {
     struct sequence s = started(1, 5000);
@@ -209,8 +205,8 @@ static void test_restart_without_epoch(void **state)
 {
     struct sequence s = started(0, 2000);
     (void)state;
-    assert_int_equal(take(&s, 0, 976).outcome, SEQUENCE_STALE); /* 1,024 behind: once */
-    assert_int_equal(take(&s, 0, 10).outcome, SEQUENCE_STALE);  /* twice */
+    assert_int_equal(take(&s, 0, 976).outcome, SEQUENCE_STALE);   /* 1,024 behind: once */
+    assert_int_equal(take(&s, 0, 10).outcome, SEQUENCE_STALE);    /* twice */
     assert_int_equal(take(&s, 0, 2001).outcome, SEQUENCE_DECODE); /* not in a row */
     assert_int_equal(take(&s, 0, 0).outcome, SEQUENCE_STALE);
     assert_int_equal(take(&s, 0, 1).outcome, SEQUENCE_STALE);

@@ -65,16 +65,14 @@ static const char *recipe_variant(const char *kind, const char *find, const char
     return path;
 }
 
-static void recipe_load_variant(struct recipe *recipe, const char *kind,
-                                const char *find, const char *put)
+static void recipe_load_variant(struct recipe *recipe, const char *kind, const char *find,
+                                const char *put)
 {
     struct latent_error err = {0};
-    if (recipe_load(recipe, recipe_variant(kind, find, put), &err))
-        fail_msg("%s", err.text);
+    if (recipe_load(recipe, recipe_variant(kind, find, put), &err)) fail_msg("%s", err.text);
 }
 
-/* ---- recipes ------------------------------------------------------------------------
- */
+/* ---- recipes ------------------------------------------------------------------------ */
 
 static void check_refused(const char *kind, const char *find, const char *put,
                           const char *part_of_text)
@@ -93,8 +91,7 @@ static void test_recipe_refusals(void **state)
     (void)state;
     check_refused("lorenz", "\"seed\"", "\"sed\"", "unknown key \"sed\"");
     check_refused("lorenz", "\"sigma\"", "\"sigme\"", "unknown key \"lorenz.sigme\"");
-    check_refused("lorenz", "\"sigma\": 10,", "",
-                  "lorenz.sigma: expected a value, found");
+    check_refused("lorenz", "\"sigma\": 10,", "", "lorenz.sigma: expected a value, found");
     check_refused("lorenz", "\"sigma\": 10", "\"sigma\": \"ten\"", "found \"ten\"");
     check_refused("lorenz", "\"n_channels\": 29", "\"n_channels\": 2.5",
                   "n_channels: expected a whole number from 1 to 65535, found 2.5");
@@ -104,8 +101,7 @@ static void test_recipe_refusals(void **state)
     check_refused("lorenz", "{\"train\": 14, \"valid\": 2, \"test\": 4}",
                   "{\"train\": 0, \"valid\": 0, \"test\": 0}", "at least one");
     check_refused("lorenz", "\"format\": 1", "\"format\": 2", "\"format\": 1");
-    check_refused("lorenz", "\"kind\": \"lorenz\"", "\"kind\": \"rossler\"",
-                  "found rossler");
+    check_refused("lorenz", "\"kind\": \"lorenz\"", "\"kind\": \"rossler\"", "found rossler");
     check_refused("lorenz", "\"seed\"", "\"seed\": 1, \"seed\"", "duplicate");
     check_refused("lorenz", "\"seed\"", "seed", "line 4: not JSON");
     check_refused("arneodo", "\"arneodo\"", "\"duffing\"",
@@ -115,8 +111,7 @@ static void test_recipe_refusals(void **state)
     check_refused("arneodo", "[5.5, 4.5, 1]", "[5.5, 4.5, \"one\"]", "three numbers");
     check_refused("chaotic", "\"tau_ms\": 25", "\"tau_ms\": 0",
                   "network.tau_ms: expected a number from");
-    check_refused("reach", "[300, 600]", "[600, 300]",
-                  "movement.duration_ms: expected");
+    check_refused("reach", "[300, 600]", "[600, 300]", "movement.duration_ms: expected");
     check_refused("reach", "[300, 600]", "300", "found 300");
     check_refused("reach", "\"lag_ms\"", "\"sigma\": 10, \"lag_ms\"",
                   "unknown key \"tuning.sigma\"");
@@ -152,19 +147,16 @@ static void test_recipe_values(void **state)
     recipe_free(&r);
 }
 
-/* ---- data sets ----------------------------------------------------------------------
- */
+/* ---- data sets ---------------------------------------------------------------------- */
 
-static char *dataset_bytes(const char *kind, const char *find, const char *put,
-                           size_t *n)
+static char *dataset_bytes(const char *kind, const char *find, const char *put, size_t *n)
 {
     struct latent_error err = {0};
     struct recipe recipe;
     recipe_load_variant(&recipe, kind, find, put);
     struct world *world = world_new(&recipe);
     assert_non_null(world);
-    if (dataset_write(&recipe, world, path_in_folder("data.h5"), &err))
-        fail_msg("%s", err.text);
+    if (dataset_write(&recipe, world, path_in_folder("data.h5"), &err)) fail_msg("%s", err.text);
     world_free(world);
     recipe_free(&recipe);
     return file_read(path_in_folder("data.h5"), n);
@@ -195,8 +187,7 @@ static void test_other_seed_other_bytes(void **state)
 {
     size_t n_first, n_second;
     char *first = dataset_bytes("lorenz", NULL, NULL, &n_first);
-    char *second =
-        dataset_bytes("lorenz", "\"seed\": 20240229", "\"seed\": 20240228", &n_second);
+    char *second = dataset_bytes("lorenz", "\"seed\": 20240229", "\"seed\": 20240228", &n_second);
     (void)state;
     assert_int_equal(n_first, n_second);
     assert_memory_not_equal(first, second, n_first);
@@ -219,12 +210,11 @@ static void test_counts_beyond_the_type_are_refused(void **state)
     recipe_free(&recipe);
 }
 
-/* ---- the attractor ------------------------------------------------------------------
- */
+/* ---- the attractor ------------------------------------------------------------------ */
 
 /* Sums over all conditions of the pinned recipe. */
-static void lorenz_sums(const struct world *world, uint32_t n_conditions,
-                        double latent_sums[3][2], double *counts)
+static void lorenz_sums(const struct world *world, uint32_t n_conditions, double latent_sums[3][2],
+                        double *counts)
 {
     const struct world_shape *s = world_shape(world);
     struct world_trial trial;
@@ -265,8 +255,7 @@ static void test_lorenz_means(void **state)
     recipe_free(&recipe);
 }
 
-/* ---- reaching -----------------------------------------------------------------------
- */
+/* ---- reaching ----------------------------------------------------------------------- */
 
 static void test_movement_formulas(void **state)
 {
@@ -326,8 +315,7 @@ static void test_reach_trials_are_whole(void **state)
 
 /* A neuron that is only tuned to velocity: log-rate(t) - mean = k . v(t + lag) exactly.
  * Returns the largest deviation when the velocity is looked up n_lead bins ahead. */
-static double lead_error(const struct world_trial *trial, uint32_t n_channels,
-                         int n_lead)
+static double lead_error(const struct world_trial *trial, uint32_t n_channels, int n_lead)
 {
     double error = 0.0;
     double xx = 0, xy = 0, yy = 0, xr = 0, yr = 0, rest = log((double)trial->counts[0]);

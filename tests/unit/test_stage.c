@@ -19,22 +19,10 @@ static const struct change {
      "\"lags\":2,\"lag\":1",
      LATENT_E_CONFIG,
      {"latent.config.stage", "\"lag\"", "\"lags\""}},
-    {"\"lags\":2",
-     "\"lags\":0",
-     LATENT_E_CONFIG,
-     {"latent.config.stage", "\"lags\"", "1"}},
-    {"\"lags\":2",
-     "\"lags\":1001",
-     LATENT_E_CONFIG,
-     {"latent.config.stage", "\"lags\"", "1000"}},
-    {"\"lags\":2",
-     "\"lags\":3",
-     LATENT_E_TENSOR,
-     {"stage.weight", "[2,3,2]", "[2,2,2]"}},
-    {",\"lags\":2",
-     "",
-     LATENT_E_CONFIG,
-     {"latent.config.stage", "\"lags\"", "missing"}},
+    {"\"lags\":2", "\"lags\":0", LATENT_E_CONFIG, {"latent.config.stage", "\"lags\"", "1"}},
+    {"\"lags\":2", "\"lags\":1001", LATENT_E_CONFIG, {"latent.config.stage", "\"lags\"", "1000"}},
+    {"\"lags\":2", "\"lags\":3", LATENT_E_TENSOR, {"stage.weight", "[2,3,2]", "[2,2,2]"}},
+    {",\"lags\":2", "", LATENT_E_CONFIG, {"latent.config.stage", "\"lags\"", "missing"}},
     {"\"tau_ms\":28",
      "\"tau_ms\":-28",
      LATENT_E_CONFIG,
@@ -79,8 +67,7 @@ static void test_what_a_stage_does_not_go_with(void **unused)
     static const double bias[2] = {1.0, 0.0};
     static const float own_weight[4] = {2.0f, 0.0f, 0.0f, -1.0f}, own_bias[2] = {0};
     struct model_parts parts = maker_stage();
-    maker_add(&parts,
-              (struct file_tensor){"readout.weight", "F32", 2, {2, 2}, own_weight, 16});
+    maker_add(&parts, (struct file_tensor){"readout.weight", "F32", 2, {2, 2}, own_weight, 16});
     maker_add(&parts, (struct file_tensor){"readout.bias", "F32", 1, {2}, own_bias, 8});
     check_parts_refused(&parts, LATENT_E_CONFIG,
                         WORDS("latent.config.stage", "a readout of its own"));
@@ -88,8 +75,8 @@ static void test_what_a_stage_does_not_go_with(void **unused)
     parts = maker_stage();
     const char *list = strstr(parts.config, "\"readout\":["), *end = strstr(list, "]}");
     char *config = NULL;
-    assert_true(asprintf(&config, "%.*s\"readout\":[%s", (int)(list - parts.config),
-                         parts.config, end) > 0);
+    assert_true(asprintf(&config, "%.*s\"readout\":[%s", (int)(list - parts.config), parts.config,
+                         end) > 0);
     parts.config = config;
     check_parts_refused(&parts, LATENT_E_CONFIG,
                         WORDS("latent.config.stage", "outputs.readout", "empty"));
@@ -117,8 +104,7 @@ static struct stream stream_open(struct model_parts parts, const char *mode)
     struct latent_options options = {.mode = mode};
     if (model_open_bytes(&s.model, file.bytes, file.n, &err)) fail_msg("%s", err.text);
     free(file.bytes);
-    if (latent_decoder_new(&s.decoder, s.model, &options, &err))
-        fail_msg("%s", err.text);
+    if (latent_decoder_new(&s.decoder, s.model, &options, &err)) fail_msg("%s", err.text);
     return s;
 }
 
@@ -137,8 +123,7 @@ static const float *known(const char *tensor)
 static struct latent_frame step(struct stream *s, size_t t)
 {
     struct latent_frame frame;
-    struct latent_bin bin = {.n_channels = 3,
-                             .counts = known("selftest.input") + 3 * t};
+    struct latent_bin bin = {.n_channels = 3, .counts = known("selftest.input") + 3 * t};
     assert_int_equal(latent_decoder_step(s->decoder, &bin, &frame), 0);
     return frame;
 }
@@ -188,8 +173,7 @@ static void test_neutral_until_the_lags_are_filled(void **unused)
     stream_close(&s);
 }
 
-/* The whole state: the frames after a snapshot are those without it, to the last bit.
- */
+/* The whole state: the frames after a snapshot are those without it, to the last bit. */
 static void test_snapshot(void **unused)
 {
     (void)unused;
@@ -251,15 +235,12 @@ static struct model_parts ndt_stage(char **config, const char *max)
     parts.config = *config;
     maker_add(&parts, (struct file_tensor){"stage.mean", "F64", 1, {2}, mean, 16});
     maker_add(&parts, (struct file_tensor){"stage.scale", "F64", 1, {2}, scale, 16});
-    maker_add(&parts,
-              (struct file_tensor){"stage.weight", "F64", 3, {1, 3, 2}, weight, 48});
+    maker_add(&parts, (struct file_tensor){"stage.weight", "F64", 3, {1, 3, 2}, weight, 48});
     maker_add(&parts, (struct file_tensor){"stage.bias", "F64", 1, {1}, bias, 8});
-    maker_add(&parts, (struct file_tensor){
-                          "selftest.A.readout", "F32", 2, {3, 1}, readout, 12});
-    maker_add(&parts, (struct file_tensor){
-                          "selftest.C.readout", "F32", 2, {4, 1}, readout, 16});
-    maker_add(&parts, (struct file_tensor){
-                          "selftest.trial.readout", "F32", 2, {3, 1}, readout, 12});
+    maker_add(&parts, (struct file_tensor){"selftest.A.readout", "F32", 2, {3, 1}, readout, 12});
+    maker_add(&parts, (struct file_tensor){"selftest.C.readout", "F32", 2, {4, 1}, readout, 16});
+    maker_add(&parts,
+              (struct file_tensor){"selftest.trial.readout", "F32", 2, {3, 1}, readout, 12});
     return parts;
 }
 
@@ -290,8 +271,7 @@ static void test_whole_trial(void **unused)
     struct stream s = stream_open(ndt_stage(&config, "4.5"), "trial");
     float readout[3];
     for (int run = 0; run < 2; run++) {
-        assert_int_equal(
-            latent_decoder_trial(s.decoder, counts, 3, NULL, NULL, readout), 0);
+        assert_int_equal(latent_decoder_trial(s.decoder, counts, 3, NULL, NULL, readout), 0);
         assert_true(readout[0] == -1.0f && readout[1] == -1.0f);
         assert_true(readout[2] == 4.5f);
     }

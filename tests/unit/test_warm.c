@@ -19,8 +19,7 @@ struct streams {
 };
 
 /* Two streams with bins of 20 ms whose last message came at these times. */
-static void streams_init(struct streams *s, uint64_t warm_ns, uint64_t first_ns,
-                         uint64_t second_ns)
+static void streams_init(struct streams *s, uint64_t warm_ns, uint64_t first_ns, uint64_t second_ns)
 {
     *s = (struct streams){0};
     for (int i = 0; i < 2; i++) {

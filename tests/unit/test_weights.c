@@ -1,5 +1,4 @@
-/* Weights by name and exact shape: what is taken, what is refused, what is left over.
- */
+/* Weights by name and exact shape: what is taken, what is refused, what is left over. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,8 +44,8 @@ static int setup(void **state)
     struct file_bytes bytes = tensor_file_make(NULL, tensors, N_TENSORS);
     assert_int_equal(safetensors_parse(&f->file, bytes.bytes, bytes.n, &f->err), 0);
     assert_int_equal(arena_new(&f->arena, 4096), 0);
-    f->w = (struct weights){
-        .file = &f->file, .arena = &f->arena, .taken = f->taken, .err = &f->err};
+    f->w =
+        (struct weights){.file = &f->file, .arena = &f->arena, .taken = f->taken, .err = &f->err};
     free(bytes.bytes);
     *state = f;
     return 0;
@@ -96,8 +95,7 @@ static void test_counting_run_checks_but_gives_nothing(void **state)
     assert_int_equal(f->w.status, LATENT_E_TENSOR);
 }
 
-static void check_refused(struct fixture *f, const float *taken,
-                          const char *const *words)
+static void check_refused(struct fixture *f, const float *taken, const char *const *words)
 {
     assert_null(taken);
     assert_int_equal(f->w.status, LATENT_E_TENSOR);
@@ -167,8 +165,7 @@ static void test_first_error_wins(void **state)
     assert_null(weights_floats(&f->w, SHAPE(1), "first"));
     assert_null(weights_floats(&f->w, SHAPE(1), "second"));
     assert_text_has(f->err.text, WORDS("\"first\""));
-    check_refused(f, weights_floats(&f->w, SHAPE(2, 3), "layer.0.weight"),
-                  WORDS("\"first\""));
+    check_refused(f, weights_floats(&f->w, SHAPE(2, 3), "layer.0.weight"), WORDS("\"first\""));
     assert_int_equal(weights_finish(&f->w), LATENT_E_TENSOR);
     assert_text_has(f->err.text, WORDS("\"first\""));
 }

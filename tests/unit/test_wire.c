@@ -30,8 +30,7 @@ static void test_narrowest_u8(void **state)
     assert_int_equal(round_trip(1, 192), LATENT__V1__ENCODING__U8);
     counts[5] = 255;
     assert_int_equal(round_trip(3, 192), LATENT__V1__ENCODING__U8);
-    fill(0,
-         MAX_COUNTS); /* 4 x 2 pairs bytes = 8 channels: equal, the plainer one wins */
+    fill(0, MAX_COUNTS); /* 4 x 2 pairs bytes = 8 channels: equal, the plainer one wins */
     counts[0] = counts[7] = 1;
     assert_int_equal(round_trip(1, 8), LATENT__V1__ENCODING__U8);
     fill(255, MAX_COUNTS);
@@ -135,22 +134,19 @@ static void test_pack_never_exceeds_cap(void **state)
     assert_int_equal(wire_pack_bins(&head, counts, marks, events, packet, n), n);
 }
 
-/* The bound holds where every varint and every optional field is as long as it can be.
- */
+/* The bound holds where every varint and every optional field is as long as it can be. */
 static void test_bound_of_largest_values(void **state)
 {
     uint32_t marks[8];
     uint64_t events[8];
-    struct wire_bins head = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT32_MAX,
-                             256,        0,          8,          NULL};
+    struct wire_bins head = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT32_MAX, 256, 0, 8, NULL};
 
     (void)state;
     memset(marks, 255, sizeof marks);
     memset(events, 255, sizeof events);
     fill(-0.5f, MAX_COUNTS);
-    assert_in_range(
-        wire_pack_bins(&head, counts, marks, events, packet, wire_bins_bound(8, 256)),
-        8 * 256 * 4, wire_bins_bound(8, 256));
+    assert_in_range(wire_pack_bins(&head, counts, marks, events, packet, wire_bins_bound(8, 256)),
+                    8 * 256 * 4, wire_bins_bound(8, 256));
 }
 
 static void test_pack_refuses_empty_and_huge(void **state)
@@ -165,8 +161,7 @@ static void test_pack_refuses_empty_and_huge(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct wire_bins head = head_of(bad[i].n_bins, bad[i].n_channels);
 
-        assert_int_equal(
-            wire_pack_bins(&head, counts, NULL, NULL, packet, sizeof packet), 0);
+        assert_int_equal(wire_pack_bins(&head, counts, NULL, NULL, packet, sizeof packet), 0);
     }
 }
 

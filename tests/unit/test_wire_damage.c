@@ -1,5 +1,4 @@
-/* Bins on the wire, damaged or hostile: always a named refusal, never a wrong answer.
- */
+/* Bins on the wire, damaged or hostile: always a named refusal, never a wrong answer. */
 #include "wire_fixture.h"
 
 /* Same sequence everywhere: an error found by mutation can be found again. */
@@ -43,8 +42,8 @@ static void test_messages_refused(void **state)
     (void)state;
     assert_int_equal(unpack(0, &out), WIRE_REFUSED_LENGTH);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        size_t n = pack_message(cases[i].n_channels, cases[i].encoding, cases[i].n_bins,
-                                "\1\2\3\4", 4);
+        size_t n =
+            pack_message(cases[i].n_channels, cases[i].encoding, cases[i].n_bins, "\1\2\3\4", 4);
 
         assert_int_equal(unpack(n, &out), cases[i].refusal);
     }
@@ -98,8 +97,7 @@ static void test_bins_refused(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        size_t n =
-            pack_message(4, cases[i].encoding, 1, cases[i].bytes, cases[i].n_bytes);
+        size_t n = pack_message(4, cases[i].encoding, 1, cases[i].bytes, cases[i].n_bytes);
 
         assert_int_equal(unpack(n, &out), WIRE_OK);
         assert_int_equal(wire_bin_counts(&out, 0, decoded), cases[i].refusal);
@@ -115,9 +113,8 @@ static void test_nan_is_refused(void **state)
     (void)state;
     fill(1, 16);
     counts[3] = NAN;
-    assert_int_equal(
-        unpack(wire_pack_bins(&head, counts, NULL, NULL, packet, sizeof packet), &out),
-        WIRE_OK);
+    assert_int_equal(unpack(wire_pack_bins(&head, counts, NULL, NULL, packet, sizeof packet), &out),
+                     WIRE_OK);
     assert_int_equal(out.encoding, LATENT__V1__ENCODING__F32);
     assert_int_equal(wire_bin_counts(&out, 0, decoded), WIRE_REFUSED_VALUE);
 }
@@ -212,8 +209,7 @@ static void test_arena_exhaustion(void **state)
 
         memset(arena_bytes + arena.size, GUARD, 64);
         refusal = wire_unpack_bins(&arena, packet, n, &out);
-        for (size_t i = 0; i < 64; i++)
-            assert_int_equal(arena_bytes[arena.size + i], GUARD);
+        for (size_t i = 0; i < 64; i++) assert_int_equal(arena_bytes[arena.size + i], GUARD);
         if (refusal == WIRE_OK) break;
         assert_int_equal(refusal, WIRE_REFUSED_FORMAT);
         n_refused++;
@@ -243,14 +239,10 @@ static void test_unknown_fields(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages_refused),
-        cmocka_unit_test(test_most_silent_bins),
-        cmocka_unit_test(test_bins_refused),
-        cmocka_unit_test(test_nan_is_refused),
-        cmocka_unit_test(test_truncated_everywhere),
-        cmocka_unit_test(test_mutations),
-        cmocka_unit_test(test_arena_exhaustion),
-        cmocka_unit_test(test_unknown_fields),
+        cmocka_unit_test(test_messages_refused),     cmocka_unit_test(test_most_silent_bins),
+        cmocka_unit_test(test_bins_refused),         cmocka_unit_test(test_nan_is_refused),
+        cmocka_unit_test(test_truncated_everywhere), cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_arena_exhaustion),     cmocka_unit_test(test_unknown_fields),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,8 +32,7 @@ VISIBLE void *realloc(void *p, size_t n)
 #define N_VALUES 300
 static float values[N_VALUES];
 
-static struct wire_frame frame_of(uint32_t n_latents, uint32_t n_rates,
-                                  uint32_t n_readout)
+static struct wire_frame frame_of(uint32_t n_latents, uint32_t n_rates, uint32_t n_readout)
 {
     for (size_t i = 0; i < N_VALUES; i++) values[i] = (float)i * 0.37f - 5.0f;
     return (struct wire_frame){.epoch = 1,
@@ -85,8 +84,7 @@ static void assert_frame_equal(const struct wire_frame *a, const struct wire_fra
     assert_int_equal(a->values.flags, b->values.flags);
     assert_group_equal(a->values.n_latents, a->values.latents, b->values.n_latents,
                        b->values.latents);
-    assert_group_equal(a->values.n_rates, a->values.rates, b->values.n_rates,
-                       b->values.rates);
+    assert_group_equal(a->values.n_rates, a->values.rates, b->values.n_rates, b->values.rates);
     assert_group_equal(a->values.n_readout, a->values.readout, b->values.n_readout,
                        b->values.readout);
 }
@@ -179,8 +177,7 @@ static void test_truth_round_trip(void **state)
 
     (void)state;
     assert_true(n > 0);
-    for (size_t cap = 0; cap < n; cap++)
-        assert_int_equal(wire_pack_truth(&in, packet, cap), 0);
+    for (size_t cap = 0; cap < n; cap++) assert_int_equal(wire_pack_truth(&in, packet, cap), 0);
     assert_int_equal(wire_pack_truth(&in, packet, n), n);
     out = latent__v1__truth__unpack(NULL, n, packet);
     assert_non_null(out);

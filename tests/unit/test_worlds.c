@@ -17,11 +17,9 @@
 #define N_CHANNELS 7
 #define N_BINS 30
 
-/* ---- flows --------------------------------------------------------------------------
- */
+/* ---- flows -------------------------------------------------------------------------- */
 
-static void check_flow(const struct flow *flow, const double start[3],
-                       const double expected[3])
+static void check_flow(const struct flow *flow, const double start[3], const double expected[3])
 {
     double x[3] = {start[0], start[1], start[2]};
     for (int i = 0; i < 2000; i++) flow_step(flow, 0.0005, x);
@@ -35,17 +33,15 @@ static void test_flows_against_scipy(void **state)
     const struct flow rossler = {flow_rossler, {0.2, 0.2, 5.7}};
     const struct flow arneodo = {flow_arneodo, {5.5, 4.5, 1.0}};
     (void)state;
-    check_flow(
-        &lorenz, (double[]){1.0, 2.0, 20.0},
-        (double[]){-2.0498968837294953, -3.7058556901385575, 10.764499883239612});
+    check_flow(&lorenz, (double[]){1.0, 2.0, 20.0},
+               (double[]){-2.0498968837294953, -3.7058556901385575, 10.764499883239612});
     check_flow(&rossler, (double[]){1.0, 2.0, 3.0},
                (double[]){-1.739685457143728, 1.8640814180845093, 0.03366511526972318});
     check_flow(&arneodo, (double[]){1.0, 2.0, 3.0},
                (double[]){3.1500606257517463, 0.7130154525538106, -6.5573263131220685});
 }
 
-/* ---- segments -----------------------------------------------------------------------
- */
+/* ---- segments ----------------------------------------------------------------------- */
 
 static struct recipe segments_recipe(void)
 {
@@ -67,12 +63,12 @@ static struct recipe segments_recipe(void)
 }
 
 /* State of a bin in the flow's own units. */
-static void state_of(const struct world_shape *s, const struct world_trial *trial,
-                     uint32_t bin, double x[3])
+static void state_of(const struct world_shape *s, const struct world_trial *trial, uint32_t bin,
+                     double x[3])
 {
     for (int i = 0; i < 3; i++)
-        x[i] = s->latent_mean[i] +
-               s->latent_scale[i] * (double)trial->latents[bin * 3 + (uint32_t)i];
+        x[i] =
+            s->latent_mean[i] + s->latent_scale[i] * (double)trial->latents[bin * 3 + (uint32_t)i];
 }
 
 /* Within a trial the state follows the flow, from bin to bin. */
@@ -155,8 +151,7 @@ static void test_segments_log_rates(void **state)
     world_free(world);
 }
 
-/* ---- the network --------------------------------------------------------------------
- */
+/* ---- the network -------------------------------------------------------------------- */
 
 static struct recipe chaotic_recipe(void)
 {
@@ -220,11 +215,9 @@ static void test_chaotic_network_obeys_its_equation(void **state)
         world_trial_make(world, &rng, c, &trial);
         for (uint32_t bin = 0; bin < 11; bin++) {
             const float *r = trial.latents + bin * 3;
-            double sum =
-                w[0] * (double)r[0] + w[1] * (double)r[1] + w[2] * (double)r[2];
+            double sum = w[0] * (double)r[0] + w[1] * (double)r[1] + w[2] * (double)r[2];
             assert_true(fabs(sum - drive(&trial, bin, 1)) < 2e-3);
-            assert_true(fabs((double)trial.counts[bin * 3] -
-                             0.15 * (1.0 + (double)r[0])) < 1e-6);
+            assert_true(fabs((double)trial.counts[bin * 3] - 0.15 * (1.0 + (double)r[0])) < 1e-6);
         }
     }
     world_trial_free(&trial);

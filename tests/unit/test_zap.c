@@ -35,8 +35,7 @@ static void on_term(int number)
     n_terms++;
 }
 
-static void name_client(struct access_client *c, const char *name, uint32_t roles,
-                        char letter)
+static void name_client(struct access_client *c, const char *name, uint32_t roles, char letter)
 {
     *c = (struct access_client){.name = name, .roles = roles};
     memset(c->key, letter, KEY_BYTES);
@@ -94,9 +93,9 @@ struct part {
     size_t n;
 };
 
-#define TEXT(t)                                                                        \
-    {                                                                                  \
-        (t), sizeof(t) - 1                                                             \
+#define TEXT(t)            \
+    {                      \
+        (t), sizeof(t) - 1 \
     }
 
 /* Status and user id of the answer. */
@@ -104,8 +103,8 @@ static void ask(struct fixture *f, const struct part *parts, size_t n, char stat
                 char user[64])
 {
     for (size_t i = 0; i < n; i++)
-        assert_true(zmq_send(f->asker, parts[i].bytes, parts[i].n,
-                             i + 1 < n ? ZMQ_SNDMORE : 0) >= 0);
+        assert_true(zmq_send(f->asker, parts[i].bytes, parts[i].n, i + 1 < n ? ZMQ_SNDMORE : 0) >=
+                    0);
     for (size_t i = 0; i < N_REPLY; i++) {
         char bytes[64] = "";
         int more = 0, got = zmq_recv(f->asker, bytes, sizeof bytes - 1, 0);
@@ -121,13 +120,12 @@ static void ask(struct fixture *f, const struct part *parts, size_t n, char stat
 }
 
 /* As libzmq asks, for a key of 32 times this letter. */
-static void ask_for(struct fixture *f, const char *door, char letter, char status[4],
-                    char user[64])
+static void ask_for(struct fixture *f, const char *door, char letter, char status[4], char user[64])
 {
     char key[KEY_BYTES];
-    const struct part parts[N_REQUEST] = {
-        TEXT("1.0"), TEXT("1"),     {door, strlen(door)}, TEXT("127.0.0.1"),
-        TEXT(""),    TEXT("CURVE"), {key, sizeof key}};
+    const struct part parts[N_REQUEST] = {TEXT("1.0"),       TEXT("1"), {door, strlen(door)},
+                                          TEXT("127.0.0.1"), TEXT(""),  TEXT("CURVE"),
+                                          {key, sizeof key}};
 
     memset(key, letter, sizeof key);
     ask(f, parts, N_REQUEST, status, user);
@@ -139,12 +137,11 @@ static void test_roles(void **state)
     static const struct {
         char letter;
         const char *door, *user; /* NULL: refused */
-    } rows[] = {
-        {'r', "input", "rig"}, {'r', "output", NULL},     {'r', "control", NULL},
-        {'s', "input", NULL},  {'s', "output", "screen"}, {'s', "control", "screen"},
-        {'d', "input", NULL},  {'d', "output", "desk"},   {'d', "control", "desk"},
-        {'x', "input", NULL},  {'x', "output", NULL},     {'x', "control", NULL},
-        {'r', "inputs", NULL}, {'r', "", NULL},           {'d', "Output", NULL}};
+    } rows[] = {{'r', "input", "rig"}, {'r', "output", NULL},     {'r', "control", NULL},
+                {'s', "input", NULL},  {'s', "output", "screen"}, {'s', "control", "screen"},
+                {'d', "input", NULL},  {'d', "output", "desk"},   {'d', "control", "desk"},
+                {'x', "input", NULL},  {'x', "output", NULL},     {'x', "control", NULL},
+                {'r', "inputs", NULL}, {'r', "", NULL},           {'d', "Output", NULL}};
     struct fixture *f = *state;
     char status[4], user[64];
 
@@ -167,9 +164,8 @@ static void test_near_keys(void **state)
 {
     struct fixture *f = *state;
     char status[4], user[64], key[KEY_BYTES];
-    struct part parts[N_REQUEST] = {TEXT("1.0"),       TEXT("1"), TEXT("input"),
-                                    TEXT("127.0.0.1"), TEXT(""),  TEXT("CURVE"),
-                                    {key, sizeof key}};
+    struct part parts[N_REQUEST] = {TEXT("1.0"), TEXT("1"),     TEXT("input"),    TEXT("127.0.0.1"),
+                                    TEXT(""),    TEXT("CURVE"), {key, sizeof key}};
 
     for (size_t i = 0; i < KEY_BYTES; i++) {
         memset(key, 'r', sizeof key);
@@ -183,9 +179,9 @@ static void test_bad_requests(void **state)
 {
     struct fixture *f = *state;
     char status[4], user[64], key[KEY_BYTES], longer[1000] = {0};
-    const struct part good[N_REQUEST + 1] = {
-        TEXT("1.0"), TEXT("1"),     TEXT("input"),     TEXT("127.0.0.1"),
-        TEXT(""),    TEXT("CURVE"), {key, sizeof key}, TEXT("x")};
+    const struct part good[N_REQUEST + 1] = {TEXT("1.0"),       TEXT("1"), TEXT("input"),
+                                             TEXT("127.0.0.1"), TEXT(""),  TEXT("CURVE"),
+                                             {key, sizeof key}, TEXT("x")};
     const struct {
         size_t at;
         struct part with;
@@ -221,8 +217,7 @@ static void test_bad_requests(void **state)
  * role of a source. */
 static bool is_let_in(struct fixture *f, void *clients, const char *door)
 {
-    void *server = zmq_socket(f->context, ZMQ_PULL),
-         *client = zmq_socket(clients, ZMQ_PUSH),
+    void *server = zmq_socket(f->context, ZMQ_PULL), *client = zmq_socket(clients, ZMQ_PUSH),
          *monitor = zmq_socket(clients, ZMQ_PAIR);
     char endpoint[128], watched[64];
     size_t n = sizeof endpoint;
@@ -295,8 +290,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_roles, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_near_keys, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_bad_requests, open_fixture, close_fixture),
-        cmocka_unit_test_setup_teardown(test_real_handshake, open_fixture,
-                                        close_fixture),
+        cmocka_unit_test_setup_teardown(test_real_handshake, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_no_handler, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_failure, open_fixture, close_fixture),
     };
