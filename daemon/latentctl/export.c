@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "latentctl/slab.h"
+#include "base/text.h"
+#include "data/h5table.h"
 #include "line/ledger.h"
 #include "record/meta.h"
 #include "record/reading.h"
-#include "tool/error.h"
 #include "wire.h"
 
 #define LARGEST_MESSAGE (1u << 20) /* that latentd takes or sends */
@@ -314,7 +314,7 @@ static int take_memory(struct export *x, struct latent_error *err)
     x->n_channels = (uint32_t)reading_whole(x->reading, "n_channels");
     x->counts = calloc((size_t)x->n_channels + 1, sizeof *x->counts);
     if (x->arena.bytes && x->counts) return 0;
-    return tool_error(err, LATENT_E_NOMEM, "out of memory");
+    return error_text(err, LATENT_E_NOMEM, "out of memory");
 }
 
 static int run(struct export *x, const char *out, struct latent_error *err)

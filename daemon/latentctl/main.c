@@ -8,12 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "keys/key_file.h"
-#include "latentctl/client.h"
+#include "base/text.h"
+#include "control/ask.h"
+#include "control/json.h"
 #include "latentctl/export.h"
-#include "latentctl/json.h"
 #include "latentctl/table.h"
-#include "tool/printable.h"
+#include "net/key_file.h"
 
 #define DEFAULT_CONTROL "ipc:///run/latentd/control"
 

@@ -5,8 +5,8 @@
 #include <jansson.h>
 #include <math.h>
 
-#include "latentctl/balance.h"
-#include "tool/printable.h"
+#include "base/text.h"
+#include "control/balance.h"
 
 static double ms(uint64_t ns)
 {

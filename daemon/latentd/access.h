@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 #include "conf/conf.h"
-#include "keys/key_file.h"
-#include "latentd/socket.h"
+#include "net/key_file.h"
+#include "net/socket.h"
 
 /* The kinds of sockets that clients connect to. */
 enum access_door { ACCESS_INPUT, ACCESS_OUTPUT, ACCESS_CONTROL, ACCESS_N_DOORS };

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "base/text.h"
 #include "latentd/request.h"
-#include "tool/error.h"
 
 #define WATCH_PERIOD_MS 1000
 #define MAX_PARTS 3 /* identity, empty delimiter of a REQ socket, request */
@@ -134,10 +134,10 @@ static int open_socket(struct control *c, struct latent_error *err)
     char text[LATENT_ERROR_TEXT];
 
     c->context = zmq_ctx_new();
-    if (!c->context) return tool_error(err, LATENT_E_NOMEM, "control: out of memory");
+    if (!c->context) return error_text(err, LATENT_E_NOMEM, "control: out of memory");
     if (open_guarded(c, err) == 0) return 0;
     snprintf(text, sizeof text, "%s", err->text);
-    return tool_error(err, err->status, "control: %.*s", LATENT_ERROR_TEXT - 32, text);
+    return error_text(err, err->status, "control: %.*s", LATENT_ERROR_TEXT - 32, text);
 }
 
 static int open_handles(struct control *c)
@@ -171,7 +171,7 @@ int control_open(struct control *c, struct daemon *d, struct latent_error *err)
     if (status) return status;
     status = open_handles(c);
     if (status == 0) return 0;
-    return tool_error(err, LATENT_E_IO, "control: %s", uv_strerror(status));
+    return error_text(err, LATENT_E_IO, "control: %s", uv_strerror(status));
 }
 
 /* Requests that came before the loop watched the descriptor would not be told by it. */

@@ -5,7 +5,7 @@
 #include <uv.h>
 
 #include "latentd/daemon.h"
-#include "latentd/socket.h"
+#include "net/socket.h"
 
 struct control {
     struct daemon *daemon;

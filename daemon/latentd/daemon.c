@@ -7,9 +7,10 @@
 #include <string.h>
 #include <zmq.h>
 
-#include "latentd/accept.h"
-#include "latentd/clock.h"
-#include "latentd/rt.h"
+#include "base/clock.h"
+#include "conf/read.h"
+#include "latentd/process.h"
+#include "net/accept.h"
 
 /* ---- configuration and models ---- */
 
@@ -94,10 +95,10 @@ static int open_loops(struct daemon *d, struct latent_error *err)
 
 static void wish_for_context(struct daemon *d)
 {
-    struct rt_wish wish = {d->conf.daemon.realtime_priority, d->conf.daemon.io_cpu};
+    struct thread_wish wish = {d->conf.daemon.realtime_priority, d->conf.daemon.io_cpu};
 
-    rt_wish_check(&wish, "ZeroMQ's threads", &d->notes);
-    rt_wish_context(&wish, d->data_context);
+    thread_wish_check(&wish, "ZeroMQ's threads", &d->notes);
+    socket_context_wish(d->data_context, &wish);
 }
 
 static void wish_for_loops(struct daemon *d)
@@ -106,8 +107,8 @@ static void wish_for_loops(struct daemon *d)
         struct data_loop *l = &d->loops[i];
 
         l->wish =
-            (struct rt_wish){d->conf.daemon.realtime_priority, l->streams[0]->conf->values.cpu};
-        rt_wish_check(&l->wish, l->name, &d->notes);
+            (struct thread_wish){d->conf.daemon.realtime_priority, l->streams[0]->conf->values.cpu};
+        thread_wish_check(&l->wish, l->name, &d->notes);
     }
 }
 
@@ -138,7 +139,7 @@ int daemon_open(struct daemon *d)
     d->by_loop = calloc(d->n_streams, sizeof *d->by_loop);
     d->data_context = zmq_ctx_new();
     if (!d->loops || !d->by_loop || !d->data_context) return out_of_memory();
-    rt_raise_files(&d->notes);
+    process_raise_files(&d->notes);
     accept_keep_reserve();
     wish_for_context(d);
     for (size_t i = 0; i < d->n_streams; i++) {
@@ -160,7 +161,7 @@ int daemon_start(struct daemon *d)
     for (size_t i = 0; i < d->n_streams; i++) recording_start_configured(&d->streams[i], &d->notes);
     for (size_t i = 0; i < d->n_loops; i++)
         if (data_loop_start(&d->loops[i], &err)) return failed(&err);
-    if (d->conf.daemon.lock_memory) rt_lock_memory(&d->notes);
+    if (d->conf.daemon.lock_memory) process_lock_memory(&d->notes);
     return DAEMON_OK;
 }
 

@@ -3,9 +3,9 @@
 #ifndef LATENTD_DAEMON_H
 #define LATENTD_DAEMON_H
 
+#include "base/notes.h"
 #include "conf/conf.h"
 #include "latentd/data_loop.h"
-#include "latentd/notes.h"
 #include "latentd/stream.h"
 #include "latentd/zap.h"
 

@@ -9,11 +9,11 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "latentd/clock.h"
+#include "base/clock.h"
+#include "base/text.h"
 #include "latentd/spin.h"
 #include "latentd/stream.h"
 #include "latentd/warm.h"
-#include "tool/error.h"
 
 #define INFO_PERIOD_MS 1000
 
@@ -173,7 +173,7 @@ static void *run(void *ctx)
 {
     struct data_loop *l = ctx;
 
-    rt_thread_prepare();
+    thread_prepare();
     sem_post(&l->is_running);
     uv_run(&l->loop, UV_RUN_DEFAULT);
     return NULL;
@@ -207,7 +207,7 @@ static int give_output(struct data_loop *l, struct stream *s, void *context,
         if (status) return status;
     }
     if (stream_attach(s, o, output_sink(o)) == 0) return 0;
-    return tool_error(err, LATENT_E_NOMEM, "out of memory");
+    return error_text(err, LATENT_E_NOMEM, "out of memory");
 }
 
 static int give_input(struct data_loop *l, struct stream *s, void *context,
@@ -222,7 +222,7 @@ static int give_input(struct data_loop *l, struct stream *s, void *context,
         if (status) return status;
     }
     if (input_add(in, s) == 0) return 0;
-    return tool_error(err, LATENT_E_NOMEM, "out of memory");
+    return error_text(err, LATENT_E_NOMEM, "out of memory");
 }
 
 /* The text of a socket says the endpoint; this says whose it is. */
@@ -231,7 +231,7 @@ static int say_whose(struct latent_error *err, const struct stream *s, const cha
     char text[LATENT_ERROR_TEXT];
 
     snprintf(text, sizeof text, "%s", err->text);
-    return tool_error(err, err->status, "stream %s: %s: %.*s", s->conf->name, what,
+    return error_text(err, err->status, "stream %s: %s: %.*s", s->conf->name, what,
                       LATENT_ERROR_TEXT - 100, text);
 }
 
@@ -256,19 +256,19 @@ int data_loop_open(struct data_loop *l, const char *name, struct stream **stream
                             .n_streams = n_streams,
                             .timer_fd = -1,
                             .timer_armed_ns = UINT64_MAX,
-                            .wish.cpu = RT_ANY_CPU};
+                            .wish.cpu = THREAD_ANY_CPU};
     snprintf(l->name, sizeof l->name, "data-%s", name);
     sem_init(&l->is_running, 0, 0);
     l->inputs = calloc(n_streams, sizeof *l->inputs);
     l->outputs = calloc(n_streams, sizeof *l->outputs);
-    if (!l->inputs || !l->outputs) return tool_error(err, LATENT_E_NOMEM, "out of memory");
+    if (!l->inputs || !l->outputs) return error_text(err, LATENT_E_NOMEM, "out of memory");
     for (size_t i = 0; i < n_streams; i++) {
         streams[i]->loop = l;
         if (give_output(l, streams[i], context, err)) return say_whose(err, streams[i], "output");
         if (give_input(l, streams[i], context, err)) return say_whose(err, streams[i], "input");
     }
     if (open_loop(l) == 0) return 0;
-    return tool_error(err, LATENT_E_IO, "%s: no event loop", l->name);
+    return error_text(err, LATENT_E_IO, "%s: no event loop", l->name);
 }
 
 static int start_timer(struct data_loop *l)
@@ -305,9 +305,9 @@ int data_loop_start(struct data_loop *l, struct latent_error *err)
 {
     int status = start_handles(l);
 
-    if (status) return tool_error(err, LATENT_E_IO, "%s: %s", l->name, uv_strerror(status));
-    status = rt_thread_start(&l->thread, l->name, &l->wish, run, l);
-    if (status) return tool_error(err, LATENT_E_IO, "%s: no thread: %s", l->name, strerror(status));
+    if (status) return error_text(err, LATENT_E_IO, "%s: %s", l->name, uv_strerror(status));
+    status = thread_start(&l->thread, l->name, &l->wish, run, l);
+    if (status) return error_text(err, LATENT_E_IO, "%s: no thread: %s", l->name, strerror(status));
     l->thread_is_started = true;
     while (sem_wait(&l->is_running) && errno == EINTR) continue;
     return 0;

@@ -11,9 +11,9 @@
 #include <stdatomic.h>
 #include <uv.h>
 
+#include "base/thread.h"
 #include "latentd/input.h"
 #include "latentd/output.h"
-#include "latentd/rt.h"
 
 #define DATA_LOOP_MAX_NAME 16 /* with the zero: what the system keeps of a thread's name */
 
@@ -23,7 +23,7 @@ struct data_loop {
     struct input *inputs;          /* [n_inputs] */
     struct output *outputs;        /* [n_outputs] */
     size_t n_streams, n_inputs, n_outputs;
-    struct rt_wish wish; /* of the thread; checked before data_loop_start */
+    struct thread_wish wish; /* of the thread; checked before data_loop_start */
     uv_loop_t loop;
     uv_async_t wake;
     uv_timer_t info_timer;

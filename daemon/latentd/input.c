@@ -6,7 +6,7 @@
 #include <string.h>
 #include <zmq.h>
 
-#include "latentd/clock.h"
+#include "base/clock.h"
 #include "latentd/stream.h"
 
 /* All that can have been waiting at one wake shares its stamp. After as many messages

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <uv.h>
 
-#include "latentd/socket.h"
+#include "net/socket.h"
 
 struct stream;
 

@@ -5,11 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "conf/read.h"
 #include "conf/text.h"
 #include "latentd/control.h"
 #include "latentd/daemon.h"
 #include "latentd/notify.h"
-#include "latentd/rt.h"
+#include "latentd/process.h"
 
 static const char usage[] =
     "latentd " LATENT_VERSION ": decode streams of binned spikes in real time\n"
@@ -118,7 +119,7 @@ static int run(const char *path)
     struct daemon d;
     int status;
 
-    rt_keep_heap();
+    process_keep_heap();
     signal(SIGPIPE, SIG_IGN);
     status = daemon_configure(&d, path);
     if (status == DAEMON_OK) status = daemon_open(&d);

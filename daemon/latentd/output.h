@@ -2,8 +2,8 @@
 #ifndef LATENTD_OUTPUT_H
 #define LATENTD_OUTPUT_H
 
-#include "latentd/socket.h"
-#include "line/pipeline.h"
+#include "line/line.h"
+#include "net/socket.h"
 
 struct stream;
 

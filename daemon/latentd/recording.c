@@ -10,12 +10,12 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "conf/conf.h"
 #include "conf/text.h"
 #include "latentd/data_loop.h"
 #include "latentd/stream.h"
 #include "record/path.h"
-#include "tool/error.h"
 #include "wire.h"
 
 #define MAX_PATH 4096
@@ -46,7 +46,7 @@ static int open_recorder(struct stream *s, const char *path, struct latent_error
 
     free(r->config);
     r->config = config_text(s);
-    if (!r->config) return tool_error(err, LATENT_E_NOMEM, "out of memory");
+    if (!r->config) return error_text(err, LATENT_E_NOMEM, "out of memory");
     return recorder_open(&r->recorder, &options,
                          &(struct store_about){.stream = s->conf->name,
                                                .config = r->config,
@@ -88,8 +88,8 @@ static int tell_start(const struct stream *s, struct latent_error *err)
     recorder_wait_open(s->recording.recorder, MOMENT_NS);
     recorder_read(s->recording.recorder, &status);
     if (status.state >= RECORDER_STOPPED)
-        return tool_error(err, LATENT_E_IO, "%.400s", status.text);
-    return tool_error(err, 0, "%s is recorded into %.300s%s", s->conf->name, status.path,
+        return error_text(err, LATENT_E_IO, "%.400s", status.text);
+    return error_text(err, 0, "%s is recorded into %.300s%s", s->conf->name, status.path,
                       status.state == RECORDER_OPENING ? "; the disk is slow" : "");
 }
 
@@ -135,7 +135,7 @@ static int check_free(const struct stream *s, struct latent_error *err)
     if (!s->recording.recorder) return 0;
     recorder_read(s->recording.recorder, &status);
     if (recorder_is_on(s->recording.recorder))
-        return tool_error(err, LATENT_E_CONFIG,
+        return error_text(err, LATENT_E_CONFIG,
                           "%s is being recorded into %.300s; latentctl record stop %s first",
                           s->conf->name, status.path, s->conf->name);
     return 0;
@@ -148,7 +148,7 @@ static int clear_last(struct stream *s, struct latent_error *err)
     if (!r->recorder) return 0;
     let_go(s);
     if (!recorder_wait_end(r->recorder, MOMENT_NS))
-        return tool_error(err, LATENT_E_IO,
+        return error_text(err, LATENT_E_IO,
                           "the last record of %s is still being closed; try again", s->conf->name);
     recorder_close(r->recorder, 0);
     *r = (struct recording){.config = r->config};
@@ -160,10 +160,10 @@ static int check_path(char *path, struct latent_error *err)
     struct stat found;
 
     if (path[0] != '/')
-        return tool_error(err, LATENT_E_CONFIG, "record '%.300s': expected a path from the root on",
+        return error_text(err, LATENT_E_CONFIG, "record '%.300s': expected a path from the root on",
                           path);
     if (lstat(path, &found) == 0)
-        return tool_error(err, LATENT_E_CONFIG,
+        return error_text(err, LATENT_E_CONFIG,
                           "record %.300s: the file exists; a record never replaces one", path);
     return record_path_resolve(path, MAX_PATH, err);
 }
@@ -176,7 +176,7 @@ int recording_start(struct stream *s, const char *path, bool dry_run, struct lat
     if (!status) status = record_path(path, time(NULL), whole, sizeof whole, err);
     if (!status) status = check_path(whole, err);
     if (!status && dry_run)
-        return tool_error(err, 0, "%s would be recorded into %.300s", s->conf->name, whole);
+        return error_text(err, 0, "%s would be recorded into %.300s", s->conf->name, whole);
     if (!status) status = clear_last(s, err);
     if (!status) status = open_recorder(s, whole, err);
     if (status) return status;
@@ -192,12 +192,12 @@ int recording_stop(struct stream *s, bool dry_run, struct latent_error *err)
     bool has_ended;
 
     if (!recorder || !recorder_is_on(recorder))
-        return tool_error(err, LATENT_E_CONFIG, "%s is not being recorded", s->conf->name);
-    if (dry_run) return tool_error(err, 0, "the record of %s would end", s->conf->name);
+        return error_text(err, LATENT_E_CONFIG, "%s is not being recorded", s->conf->name);
+    if (dry_run) return error_text(err, 0, "the record of %s would end", s->conf->name);
     let_go(s);
     has_ended = recorder_wait_end(recorder, MOMENT_NS);
     recorder_read(recorder, &status);
-    return tool_error(err, 0, "the record of %s %s: %.300s, %llu frames", s->conf->name,
+    return error_text(err, 0, "the record of %s %s: %.300s, %llu frames", s->conf->name,
                       has_ended ? "is complete" : "is being closed", status.path,
                       (unsigned long long)status.n_frames);
 }

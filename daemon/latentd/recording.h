@@ -6,8 +6,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/notes.h"
 #include "latent.h"
-#include "latentd/notes.h"
 #include "record/recorder.h"
 
 struct conf;

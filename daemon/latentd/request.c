@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/nearest.h"
+#include "base/text.h"
+#include "base/words.h"
 #include "latent.pb-c.h"
 #include "latentd/recording.h"
 #include "latentd/status.h"
-#include "tool/printable.h"
 
 #define TEXT_BYTES 512
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "latentd/clock.h"
+#include "base/clock.h"
 #include "latentd/info.h"
 #include "latentd/record_status.h"
 

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/nearest.h"
-#include "latentd/clock.h"
+#include "base/clock.h"
+#include "base/words.h"
 #include "latentd/info.h"
 #include "setup/setup.h"
 #include "wire.h"
@@ -291,6 +291,12 @@ enum stream_admission stream_admit(struct stream *s, struct notes *notes)
 
 /* ---- the line ---- */
 
+static uint64_t read_clock(void *ctx)
+{
+    (void)ctx;
+    return clock_now_ns();
+}
+
 int stream_attach(struct stream *s, struct output *output, struct pipeline_sink sink)
 {
     const struct pipeline_options options = setup_line(s->conf, &s->info, wire_clock_id());
@@ -298,7 +304,8 @@ int stream_attach(struct stream *s, struct output *output, struct pipeline_sink 
     s->output = output;
     s->info_payload = info_pack(s, &s->n_info_payload);
     if (!s->info_payload) return -1;
-    if (pipeline_new(&s->pipeline, s->decoder, &s->info, &options, clock_monotonic(), sink))
+    if (pipeline_new(&s->pipeline, s->decoder, &s->info, &options,
+                     (struct pipeline_clock){.now_ns = read_clock}, sink))
         return -1;
     return 0;
 }

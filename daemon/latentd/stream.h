@@ -5,12 +5,12 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/notes.h"
 #include "conf/conf.h"
 #include "latent.h"
 #include "latentd/access.h"
-#include "latentd/notes.h"
 #include "latentd/recording.h"
-#include "line/pipeline.h"
+#include "line/line.h"
 
 struct data_loop;
 struct input;

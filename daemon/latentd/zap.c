@@ -11,10 +11,9 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "latentd/clock.h"
-#include "latentd/rt.h"
-#include "tool/error.h"
-#include "tool/printable.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "base/thread.h"
 
 #define ENDPOINT "inproc://zeromq.zap.01"
 #define VERSION "1.0"
@@ -207,14 +206,14 @@ static int open_socket(struct zap *z, void *context)
 
 int zap_open(struct zap *z, void *context, struct access *access, struct latent_error *err)
 {
-    const struct rt_wish no_wish = {.cpu = RT_ANY_CPU};
+    const struct thread_wish no_wish = {.cpu = THREAD_ANY_CPU};
     int status;
 
     *z = (struct zap){.access = access, .stop_fd = eventfd(0, EFD_CLOEXEC)};
     if (z->stop_fd < 0 || open_socket(z, context))
-        return tool_error(err, LATENT_E_IO, "no handler for keys: %s", zmq_strerror(errno));
-    status = rt_thread_start(&z->thread, "zap", &no_wish, run, z);
-    if (status) return tool_error(err, LATENT_E_IO, "no thread for keys: %s", strerror(status));
+        return error_text(err, LATENT_E_IO, "no handler for keys: %s", zmq_strerror(errno));
+    status = thread_start(&z->thread, "zap", &no_wish, run, z);
+    if (status) return error_text(err, LATENT_E_IO, "no thread for keys: %s", strerror(status));
     z->is_running = true;
     return 0;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <zmq.h>
 
-#include "keys/curve.h"
+#include "net/curve.h"
 #include "wire.h"
 #include "worker.h"
 

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "line/pipeline.h"
+#include "line/line.h"
 #include "wire.h"
 #include "worker.h"
 

@@ -1,16 +1,19 @@
 #!/usr/bin/python3
 """Layering lint: the folder tree is the dependency graph.
 
-Inside core a folder includes only itself and those above it in LAYERS. proto sees latent.h of
-core, daemon sees latent.h and what proto gives, tests/bench sees latent.h, the line, the wire and
-the keys.
-Programs do not include each other."""
+Inside core a folder includes only itself and those above it in LAYERS; inside daemon/lib, only
+itself and those above it in FLOORS. proto sees latent.h of core, daemon sees latent.h and what proto
+gives, tests/bench sees latent.h, the line, the wire and the keys. A program of daemon sees the
+floors and itself, never another program. circles.py holds that files do not call each other in a
+circle."""
 import pathlib
 import re
 
 import tree
 
 LAYERS = ("base", "kernels", "layers", "models", "decode")
+FLOORS = ("base", "line", "feed", "net", "conf", "record", "command", "data", "features", "source",
+          "control", "setup")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MULTILINE)
 STANDARD = {f"{name}.h" for name in (
     "assert ctype errno float inttypes limits math stdalign stdarg stdatomic stdbool stddef stdint "
@@ -31,7 +34,7 @@ CORE_SYSTEM = {
 }
 PUBLIC = {"proto": {"latent.h", "latent.pb-c.h"},
           "daemon": {"latent.h", "wire.h", "client.h", "latent.pb-c.h"},
-          "bench": {"keys/curve.h", "latent.h", "line/pipeline.h", "wire.h"}}
+          "bench": {"net/curve.h", "latent.h", "line/line.h", "wire.h"}}
 
 
 def includes(root, path):
@@ -77,31 +80,43 @@ def check_core_system(path, line, name):
 
 
 def check_outside(root, path, line, name, area, folder):
-    """A quoted include outside core: a public header of that area, or one of its own folder."""
-    if name in PUBLIC[area]:
+    """A quoted include of proto or tests/bench: a public header, or one of its own folder."""
+    own = (root / folder / name, root / path.parent / name)
+    if name in PUBLIC[area] or any(candidate.is_file() for candidate in own):
         return None
-    own = [folder / name, path.parent / name]
-    if not any((root / candidate).is_file() for candidate in own):
-        return tree.Finding(path, line, f"{area}-headers",
-                            f'"{name}" is neither of {folder} nor one of {sorted(PUBLIC[area])}')
-    target = next(candidate for candidate in own if (root / candidate).is_file())
-    if area == "daemon" and is_program(root, target.parent) and target.parent != path.parent:
-        return tree.Finding(path, line, "daemon-programs",
-                            f'"{name}" belongs to another program; shared code goes to a library')
-    return None
+    return tree.Finding(path, line, f"{area}-headers",
+                        f'"{name}" is neither of {folder} nor one of {sorted(PUBLIC[area])}')
 
 
-def is_program(root, folder):
-    """A folder of daemon that holds a main function is a program's own."""
-    main = re.compile(r"^int\s+main\(", re.MULTILINE)
-    sources = (root / folder).glob("*.c") if len(folder.parts) > 1 else ()
-    return folder.parts[0] == "daemon" and any(main.search(s.read_text()) for s in sources)
+def check_daemon(root, path, line, name):
+    """A quoted include in daemon: a public header, a floor at or above its own, its program."""
+    own = path.parts[2] if path.parts[1] == "lib" else None
+    target = name.split("/")[0]
+    if name in PUBLIC["daemon"]:
+        return None
+    if (root / "daemon/lib" / name).is_file():
+        if own is None or is_at_or_above(target, own):
+            return None
+        return tree.Finding(path, line, "daemon-floors",
+                            f'daemon/lib/{own} includes "{name}", which stands below it')
+    if not (root / "daemon" / name).is_file():
+        return tree.Finding(path, line, "daemon-headers",
+                            f'"{name}" is neither of daemon nor one of {sorted(PUBLIC["daemon"])}')
+    if own is None and target == path.parts[1]:
+        return None
+    return tree.Finding(path, line, "daemon-programs",
+                        f'"{name}" belongs to a program; shared code goes to daemon/lib')
+
+
+def is_at_or_above(target, own):
+    known = target in FLOORS and own in FLOORS
+    return known and FLOORS.index(target) <= FLOORS.index(own)
 
 
 def area_of(path):
-    """Which rules a file outside core obeys: (area, its folder), or None."""
-    if path.parts[0] in ("proto", "daemon"):
-        return path.parts[0], pathlib.Path(path.parts[0])
+    """Which rules a file of proto or tests/bench obeys: (area, its folder), or None."""
+    if path.parts[0] == "proto":
+        return "proto", pathlib.Path("proto")
     if path.parts[:2] == ("tests", "bench"):
         return "bench", pathlib.Path("tests/bench")
     return None
@@ -116,6 +131,8 @@ def check_file(root, path):
             yield check_core_system(path, line, name)
         elif path.parts[0] == "core":
             yield check_core_quoted(root, path, line, name)
+        elif path.parts[0] == "daemon" and kind == '"':
+            yield check_daemon(root, path, line, name)
         elif area and kind == '"':
             yield check_outside(root, path, line, name, *area)
 

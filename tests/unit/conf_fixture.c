@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "conf/read.h"
+
 void read_bytes(struct read *r, const char *text, size_t n)
 {
     int fd;

@@ -3,7 +3,7 @@
 #ifndef CONTRACT_ORACLE_H
 #define CONTRACT_ORACLE_H
 
-#include "line/pipeline.h"
+#include "line/line.h"
 #include "wire.h"
 
 enum { ORACLE_MAX_BATCH = 20, ORACLE_N_READOUT = 2, ORACLE_HISTORY = 1024 };

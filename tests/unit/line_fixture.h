@@ -3,7 +3,7 @@
 #ifndef LINE_FIXTURE_H
 #define LINE_FIXTURE_H
 
-#include "line/pipeline.h"
+#include "line/line.h"
 #include "model_maker.h"
 #include "wire.h"
 

@@ -11,7 +11,7 @@
 #include <zmq.h>
 
 #include "client.h"
-#include "keys/curve.h"
+#include "net/curve.h"
 
 #define WAIT_MS 30000 /* ends a test that would hang */
 

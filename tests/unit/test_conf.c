@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "conf/nearest.h"
+#include "base/words.h"
 #include "conf/text.h"
 #include "conf_fixture.h"
 #include "latent.h"

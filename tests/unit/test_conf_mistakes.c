@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "conf/read.h"
 #include "conf/types.h"
 #include "conf_fixture.h"
 

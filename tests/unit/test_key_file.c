@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <zmq.h>
 
-#include "keys/key_file.h"
+#include "net/key_file.h"
 
 /* The key pair of the libzmq manual's example (zmq_curve). */
 #define PUBLIC "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"

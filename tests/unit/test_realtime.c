@@ -14,9 +14,9 @@
 #include <cmocka.h>
 
 #include "allocation_count.h"
-#include "line/pipeline.h"
+#include "feed/feed.h"
+#include "line/line.h"
 #include "model_maker.h"
-#include "record/tap.h"
 #include "wire.h"
 
 enum {

@@ -10,9 +10,9 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include "feed/feed.h"
 #include "line_fixture.h"
 #include "record/drain.h"
-#include "record/tap.h"
 
 enum { BIN_NS = 20000000, RING_BYTES = 1 << 20, MAX_TIMES = 16384 };
 static const uint64_t sync_ns = 100000000;

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "record/ring.h"
+#include "feed/ring.h"
 
 enum { RING_BYTES = 4096, N_GROUPS = 40000, MAX_RECORDS = 5, MAX_BYTES = 400 };
 

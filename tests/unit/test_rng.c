@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include <math.h>
 
-#include "sim/rng.h"
+#include "latent-sim/rng.h"
 
 #define SEED 20240229u
 #define N_DRAWS 200000

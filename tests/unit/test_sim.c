@@ -13,10 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sim/dataset.h"
-#include "sim/movement.h"
-#include "sim/recipe.h"
-#include "sim/world.h"
+#include "latent-sim/dataset.h"
+#include "latent-sim/movement.h"
+#include "latent-sim/recipe.h"
+#include "latent-sim/world.h"
 
 #define LARGEST_FILE (32u << 20)
 

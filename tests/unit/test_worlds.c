@@ -10,8 +10,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "sim/flow.h"
-#include "sim/world.h"
+#include "latent-sim/flow.h"
+#include "latent-sim/world.h"
 
 #define N_SEGMENTS 40
 #define N_CHANNELS 7

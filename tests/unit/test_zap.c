@@ -12,8 +12,8 @@
 #include <cmocka.h>
 #include <zmq.h>
 
-#include "keys/curve.h"
 #include "latentd/zap.h"
+#include "net/curve.h"
 
 #define WAIT_MS 30000 /* ends a test that would hang */
 #define N_REQUEST 7

@@ -1,0 +1,272 @@
+/* latent-decode: a whole recording through the same core as the daemon. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/text.h"
+#include "command/options.h"
+#include "command/stop.h"
+#include "data/recording.h"
+#include "latent-decode/crew.h"
+#include "latent-decode/results.h"
+#include "latent.h"
+
+#define PROGRAM "latent-decode"
+#define SLAB_VALUES (1u << 20) /* counts read at once */
+#define SLAB_BINS 1024
+
+struct settings {
+    const char *model, *out, *mode, *precision, *compare;
+    double max_loss;    /* bits/spike; 0: none is too much */
+    uint64_t n_threads; /* 0: as many as there are processors */
+    int fast;
+    struct reader_options input;
+};
+
+struct decoding {
+    const struct settings *settings;
+    struct latent_error *err;
+    latent_model *model;
+    struct latent_info info;
+    struct latent_options options;
+    const struct latent_mode *mode;
+    struct reader *reader;
+    const struct reader_shape *shape;
+    struct results *results;
+    struct comparison *comparison; /* with --compare */
+};
+
+static int settings_read(struct settings *s, int argc, char **argv, struct latent_error *err)
+{
+    struct reader_options *in = &s->input;
+    const struct option_row rows[] = {
+        {"model", "FILE", OPTION_TEXT, &s->model, "the model (safetensors)"},
+        {"out", "FILE", OPTION_TEXT, &s->out, "where the results go (HDF5)"},
+        {"mode", "MODE", OPTION_TEXT, &s->mode, "one of the model's (default: its first)"},
+        {"precision", "P", OPTION_TEXT, &s->precision, "one of the model's (default: its first)"},
+        {"compare", "P", OPTION_TEXT, &s->compare,
+         "decode in this precision, too, and tell what the other one costs"},
+        {"max-loss", "BITS", OPTION_NUMBER, &s->max_loss,
+         "with --compare: write nothing where more bits/spike are lost"},
+        {"threads", "N", OPTION_WHOLE, &s->n_threads,
+         "trials decoded at a time (default: one for each processor)"},
+        {"fast", NULL, OPTION_SWITCH, &s->fast,
+         "whole trials at once where the model can: equal within rounding, no flags"},
+        READER_OPTION_ROWS(in),
+        {"seconds", "N", OPTION_NUMBER, &in->seconds,
+         "with --ticks: length of the part to decode (default: to the end)"},
+        {0},
+    };
+    const struct option_table table = {
+        PROGRAM, "decode a recording",
+        PROGRAM " --model M.safetensors --in FILE.h5:/dataset --out OUT.h5\n"
+                "       " PROGRAM " --model M.safetensors --ticks FILE.h5:/dataset "
+                "--units FILE.h5:/dataset --bin-ms B --out OUT.h5",
+        rows};
+    int status = options_parse(&table, argc, argv, err);
+    if (status == OPTIONS_RUN && (!s->model || !s->out))
+        return error_text(err, LATENT_E_CONFIG, "--model and --out are needed: see --help");
+    if (status == OPTIONS_RUN && s->max_loss > 0.0 && !s->compare)
+        return error_text(err, LATENT_E_CONFIG, "--max-loss belongs to --compare");
+    if (status == OPTIONS_RUN && in->in && in->seconds > 0.0)
+        return error_text(err, LATENT_E_CONFIG, "--seconds belongs to --ticks");
+    return status;
+}
+
+/* ---- opening ------------------------------------------------------------------------ */
+
+static int shapes_check(const struct decoding *d)
+{
+    const struct latent_info *info = &d->info;
+    const struct reader_shape *s = d->shape;
+    if (s->n_channels != info->n_channels)
+        return error_text(d->err, LATENT_E_SHAPE,
+                          "the recording has %zu channels, the model %s expects %u", s->n_channels,
+                          info->path, info->n_channels);
+    if (s->bin_width_us != info->bin_width_us)
+        return error_text(d->err, LATENT_E_SHAPE,
+                          "the recording has bins of %g ms, the model %s expects %g ms",
+                          s->bin_width_us / 1000.0, info->path, info->bin_width_us / 1000.0);
+    if (d->mode->offline && info->trial_bins && s->n_bins > info->trial_bins)
+        return error_text(
+            d->err, LATENT_E_SHAPE,
+            "the recording has trials of %zu bins, mode %s of the model %s takes at most %u",
+            s->n_bins, d->mode->name, info->path, info->trial_bins);
+    return 0;
+}
+
+/* Offline modes need a trial at once, the others as much as is handy. */
+static size_t slab_bins(const struct decoding *d)
+{
+    size_t n_bins = SLAB_VALUES / d->shape->n_channels;
+    if (n_bins > SLAB_BINS) n_bins = SLAB_BINS;
+    if (n_bins < 1) n_bins = 1;
+    return d->mode->offline || n_bins > d->shape->n_bins ? d->shape->n_bins : n_bins;
+}
+
+static int output_open(struct decoding *d)
+{
+    const struct settings *s = d->settings;
+    struct results_about about = {.info = &d->info,
+                                  .shape = d->shape,
+                                  .mode = d->mode->name,
+                                  .input = s->input.in ? s->input.in : s->input.ticks};
+    return results_create(&d->results, s->out, &about, d->err);
+}
+
+/* Is the output the file of this argument (FILE or FILE:/DATASET, may be NULL)? */
+static bool is_same_file(const char *out, const char *argument)
+{
+    struct stat a, b;
+    char path[4096];
+    const char *dataset = argument ? strstr(argument, ":/") : NULL;
+    if (!argument || stat(out, &a)) return false;
+    snprintf(path, sizeof path, "%.*s", dataset ? (int)(dataset - argument) : (int)strlen(argument),
+             argument);
+    return stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* A recording must not be lost by a slip of the hand. */
+static int output_check(const struct settings *s, struct latent_error *err)
+{
+    const char *const kept[] = {s->model, s->input.in, s->input.ticks, s->input.units,
+                                s->input.good};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (is_same_file(s->out, kept[i]))
+            return error_text(err, LATENT_E_CONFIG,
+                              "--out %s is the file that %s reads: choose another name", s->out,
+                              i == 0 ? "--model" : "the input");
+    return 0;
+}
+
+static const struct latent_mode *mode_find(const struct latent_info *info, const char *name)
+{
+    for (uint32_t i = 0; name && i < info->n_modes; i++)
+        if (strcmp(info->modes[i].name, name) == 0) return &info->modes[i];
+    return NULL;
+}
+
+/* The mode asked for, or with --fast the one that takes its trials whole. An unknown
+ * name is left to latent_decoder_new, which tells it. */
+static const char *mode_choose(const struct decoding *d)
+{
+    const struct settings *s = d->settings;
+    const char *name = s->mode ? s->mode : d->info.modes[0].name;
+    const struct latent_mode *asked = mode_find(&d->info, name);
+    const struct latent_mode *whole = asked ? mode_find(&d->info, asked->whole) : NULL;
+    if (s->fast && asked && !whole && !asked->offline)
+        fprintf(stderr,
+                PROGRAM ": --fast: mode %s of this file has no form that takes whole "
+                        "trials: decoding bin by bin\n",
+                name);
+    return s->fast && whole ? whole->name : name;
+}
+
+static int comparison_open(struct decoding *d)
+{
+    const struct settings *s = d->settings;
+    if (s->max_loss > 0.0 && !d->info.n_rates)
+        return error_text(d->err, LATENT_E_CONFIG,
+                          "--max-loss counts bits/spike: the model %s has no rates", d->info.path);
+    if (s->compare) d->comparison = comparison_new(&d->info);
+    if (!s->compare || d->comparison) return 0;
+    return error_text(d->err, LATENT_E_NOMEM, "out of memory");
+}
+
+/* The shape and the mode are known once a decoder could be made. */
+static int model_open(struct decoding *d)
+{
+    int status = latent_model_open(&d->model, d->settings->model, d->err);
+    if (status) return status;
+    latent_model_info(d->model, &d->info);
+    /* A recording has no gaps to predict over; some models could not. */
+    d->options = (struct latent_options){
+        .mode = mode_choose(d), .precision = d->settings->precision, .on_gap = LATENT_GAP_RESET};
+    latent_decoder *decoder = NULL;
+    status = latent_decoder_new(&decoder, d->model, &d->options, d->err);
+    if (!status) d->mode = latent_decoder_mode(decoder);
+    latent_decoder_free(decoder);
+    return status ? status : comparison_open(d);
+}
+
+static int decoding_open(struct decoding *d)
+{
+    int status = output_check(d->settings, d->err);
+    if (!status) status = model_open(d);
+    if (!status) status = reader_open(&d->reader, &d->settings->input, d->err);
+    if (status) return status;
+    d->shape = reader_shape(d->reader);
+    status = shapes_check(d);
+    return status ? status : output_open(d);
+}
+
+static void decoding_close(struct decoding *d)
+{
+    results_abort(d->results);
+    comparison_free(d->comparison);
+    reader_close(d->reader);
+    latent_model_close(d->model);
+}
+
+static int recording_decode(const struct decoding *d)
+{
+    size_t n_threads = d->settings->n_threads;
+    const struct crew_job job = {.model = d->model,
+                                 .options = d->options,
+                                 .against = d->settings->compare,
+                                 .comparison = d->comparison,
+                                 .reader = d->reader,
+                                 .results = d->results,
+                                 .n_slab_bins = slab_bins(d),
+                                 .n_threads = n_threads ? n_threads : crew_default_threads()};
+    return crew_run(&job, d->err);
+}
+
+static const char *precision_in_use(const struct decoding *d)
+{
+    return d->settings->precision ? d->settings->precision : d->info.precisions[0];
+}
+
+/* Tell what the precision costs; too much is an error, and nothing is written. */
+static int comparison_judge(const struct decoding *d)
+{
+    const struct settings *s = d->settings;
+    double loss = comparison_loss(d->comparison);
+    comparison_print(d->comparison, precision_in_use(d), s->compare);
+    if (s->max_loss <= 0.0 || loss <= s->max_loss) return 0;
+    return error_text(d->err, LATENT_E_OUTPUT,
+                      "%s loses %g bits/spike against %s, more than --max-loss %g: "
+                      "nothing was written",
+                      precision_in_use(d), loss, s->compare, s->max_loss);
+}
+
+static int decode_run(const struct settings *settings, struct latent_error *err)
+{
+    struct decoding d = {.settings = settings, .err = err};
+    stop_install();
+    int status = decoding_open(&d);
+    if (!status) status = recording_decode(&d);
+    if (!status && d.comparison) status = comparison_judge(&d);
+    if (!status) {
+        status = results_commit(d.results);
+        d.results = NULL;
+    }
+    if (!status)
+        printf(PROGRAM ": %zu x %zu bins by %s, mode %s -> %s\n", d.shape->n_trials,
+               d.shape->n_bins, d.info.arch, d.mode->name, settings->out);
+    decoding_close(&d);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings = {0};
+    struct latent_error err;
+    int status = settings_read(&settings, argc, argv, &err);
+    if (status == OPTIONS_DONE) return 0;
+    if (!status) status = decode_run(&settings, &err);
+    if (status) fprintf(stderr, PROGRAM ": %s\n", err.text);
+    return status ? 1 : 0;
+}

@@ -1,0 +1,12 @@
+/* Poisson neurons that read one long orbit on an attractor, cut into segments. */
+#ifndef SIM_SEGMENTS_H
+#define SIM_SEGMENTS_H
+
+#include "latent-sim/world.h"
+
+void *segments_new(const struct recipe *recipe, struct world_shape *shape);
+void segments_free(void *self);
+void segments_trial_make(const void *self, struct rng *rng, uint32_t condition,
+                         struct world_trial *trial);
+
+#endif

@@ -1,0 +1,16 @@
+/* Texts of errors, and texts that quote what came from outside, made safe for a terminal and for a
+ * log. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include "latent.h"
+
+/* Fills err and returns status, so that a caller can write `return error_text(...)`. One sentence
+ * that says what, where, expected, found, what to do. */
+int error_text(struct latent_error *err, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Control characters (of ASCII, and C1 in UTF-8) become '?': what a peer or a file sends must
+ * neither move a cursor nor forge a line. In place; returns text. */
+char *printable(char *text);
+
+#endif

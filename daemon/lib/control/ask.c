@@ -1,0 +1,92 @@
+/* A REQ socket for a single exchange. */
+#include "control/ask.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <zmq.h>
+
+#include "base/text.h"
+#include "net/curve.h"
+
+static int attach(void *socket, const struct client_server *server, struct latent_error *err)
+{
+    int status = curve_connect_files(socket, server->own_key_path, server->server_key_path, err);
+
+    if (status || zmq_connect(socket, server->endpoint) == 0) return status;
+    return error_text(err, LATENT_E_IO,
+                      "%s: cannot connect: %s; expected --control ipc://PATH or tcp://HOST:PORT",
+                      server->endpoint, zmq_strerror(errno));
+}
+
+static void *open_socket(void *context, const struct client_server *server, int timeout_ms,
+                         struct latent_error *err)
+{
+    void *socket = zmq_socket(context, ZMQ_REQ);
+    int linger_ms = 0;
+
+    if (!socket) {
+        error_text(err, LATENT_E_NOMEM, "no socket: %s", zmq_strerror(errno));
+        return NULL;
+    }
+    zmq_setsockopt(socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    zmq_setsockopt(socket, ZMQ_SNDTIMEO, &timeout_ms, sizeof timeout_ms);
+    zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout_ms, sizeof timeout_ms);
+    if (attach(socket, server, err) == 0) return socket;
+    zmq_close(socket);
+    return NULL;
+}
+
+static int send_request(void *socket, const Latent__V1__Request *request)
+{
+    size_t n = latent__v1__request__get_packed_size(request);
+    uint8_t *bytes = malloc(n + 1);
+    int status = -1;
+
+    if (!bytes) return -1;
+    latent__v1__request__pack(request, bytes);
+    if (zmq_send(socket, bytes, n, 0) >= 0) status = 0;
+    free(bytes);
+    return status;
+}
+
+static Latent__V1__Reply *receive_reply(void *socket, const struct client_server *server,
+                                        struct latent_error *err)
+{
+    Latent__V1__Reply *reply;
+    zmq_msg_t message;
+
+    zmq_msg_init(&message);
+    if (zmq_msg_recv(&message, socket, 0) < 0) {
+        zmq_msg_close(&message);
+        error_text(err, LATENT_E_IO,
+                   "no answer at %s; is latentd running, and does its [latentd] control "
+                   "name this endpoint? (latentctl --control ENDPOINT)%s",
+                   server->endpoint,
+                   server->own_key_path ? " Is --server-key its key, and does a [client NAME] "
+                                          "of it have ours?"
+                                        : "");
+        return NULL;
+    }
+    reply = latent__v1__reply__unpack(NULL, zmq_msg_size(&message), zmq_msg_data(&message));
+    zmq_msg_close(&message);
+    if (!reply)
+        error_text(err, LATENT_E_FORMAT, "the answer at %s is not latentd's", server->endpoint);
+    return reply;
+}
+
+Latent__V1__Reply *client_ask(const struct client_server *server,
+                              const Latent__V1__Request *request, int timeout_ms,
+                              struct latent_error *err)
+{
+    void *context = zmq_ctx_new();
+    void *socket = open_socket(context, server, timeout_ms, err);
+    Latent__V1__Reply *reply = NULL;
+
+    if (socket) {
+        send_request(socket, request); /* what could not be sent is not answered */
+        reply = receive_reply(socket, server, err);
+        zmq_close(socket);
+    }
+    zmq_ctx_term(context);
+    return reply;
+}

@@ -1,0 +1,147 @@
+/* One object; counters keep the names they have on the wire. */
+#include "control/json.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#include "control/balance.h"
+
+/* JSON's whole numbers end where int64_t does here; what is larger becomes a text. */
+static json_t *whole(uint64_t value)
+{
+    char text[32];
+
+    if (value <= INT64_MAX) return json_integer((json_int_t)value);
+    snprintf(text, sizeof text, "%" PRIu64, value);
+    return json_string(text);
+}
+
+/* "No limit" is infinite, which JSON cannot say. */
+static json_t *limit(float value)
+{
+    return isfinite(value) ? json_real((double)value) : json_null();
+}
+
+static json_t *identifier(uint64_t id)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%016" PRIx64, id);
+    return json_string(text);
+}
+
+static json_t *counters(Latent__V1__Counter **counter, size_t n)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < n; i++)
+        json_object_set_new(object, counter[i]->name, whole(counter[i]->value));
+    return object;
+}
+
+static json_t *times(const Latent__V1__StreamStatus *s)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < s->n_times; i++) {
+        const Latent__V1__Histogram *h = s->times[i];
+        bool is_spare = strcmp(h->name, "spare") == 0;
+
+        json_object_set_new(object, h->name,
+                            json_pack("{s:o, s:o, s:o, s:o, s:o}", "n", whole(h->n), "p50",
+                                      whole(h->p50), "p99", whole(h->p99), "p99.9", whole(h->p999),
+                                      is_spare ? "min" : "max", whole(h->max)));
+    }
+    return object;
+}
+
+static json_t *readout(const Latent__V1__Info *info)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < info->n_readout; i++) {
+        const Latent__V1__ReadoutInfo *r = info->readout[i];
+
+        json_array_append_new(array, json_pack("{s:s, s:s, s:f, s:o, s:o, s:o}", "name", r->name,
+                                               "unit", r->unit, "neutral", (double)r->neutral,
+                                               "min", limit(r->min), "max", limit(r->max), "slew",
+                                               limit(r->slew)));
+    }
+    return array;
+}
+
+static json_t *balanced(const Latent__V1__StreamStatus *s)
+{
+    return json_pack("{s:b, s:b, s:b}", "messages", (int)is_balanced(s->messages, s->n_messages),
+                     "bins", (int)is_balanced(s->bins, s->n_bins), "frames",
+                     (int)is_balanced(s->frames, s->n_frames));
+}
+
+static void add_info(json_t *object, const Latent__V1__Info *info)
+{
+    json_object_set_new(object, "name", json_string(info->stream));
+    json_object_set_new(object, "arch", json_string(info->arch));
+    json_object_set_new(object, "mode", json_string(info->mode));
+    json_object_set_new(object, "precision", json_string(info->precision));
+    json_object_set_new(object, "decoder_id", identifier(info->decoder_id));
+    json_object_set_new(object, "n_channels", json_integer(info->n_channels));
+    json_object_set_new(object, "bin_width_us", json_integer(info->bin_width_us));
+    json_object_set_new(object, "n_latents", json_integer(info->n_latents));
+    json_object_set_new(object, "n_rates", json_integer(info->n_rates));
+    json_object_set_new(object, "readout", readout(info));
+    json_object_set_new(object, "budget_ns", whole(info->budget_ns));
+    json_object_set_new(object, "valid_for_ns", whole(info->valid_for_ns));
+}
+
+static json_t *record(const Latent__V1__RecordStatus *r)
+{
+    return json_pack("{s:s, s:s, s:s, s:o}", "state", r->state, "path", r->path, "text", r->text,
+                     "counts", counters(r->counts, r->n_counts));
+}
+
+static json_t *stream(const Latent__V1__StreamStatus *s)
+{
+    json_t *object = json_object();
+
+    if (s->info) add_info(object, s->info);
+    json_object_set_new(object, "state", json_string(s->state));
+    json_object_set_new(object, "model", json_string(s->model_path));
+    json_object_set_new(object, "input", json_string(s->input));
+    json_object_set_new(object, "output", json_string(s->output));
+    json_object_set_new(object, "balanced", balanced(s));
+    json_object_set_new(object, "messages", counters(s->messages, s->n_messages));
+    json_object_set_new(object, "bins", counters(s->bins, s->n_bins));
+    json_object_set_new(object, "frames", counters(s->frames, s->n_frames));
+    json_object_set_new(object, "flags", counters(s->flags, s->n_flags));
+    json_object_set_new(object, "sequence", counters(s->sequence, s->n_sequence));
+    json_object_set_new(object, "times_ns", times(s));
+    json_object_set_new(object, "budget_misses", whole(s->budget_misses));
+    json_object_set_new(object, "last_seq", whole(s->last_seq));
+    json_object_set_new(object, "last_epoch", whole(s->last_epoch));
+    if (s->record) json_object_set_new(object, "record", record(s->record));
+    if (s->model_json[0]) json_object_set_new(object, "config", json_loads(s->model_json, 0, NULL));
+    return object;
+}
+
+void json_print(const Latent__V1__Status *status, FILE *out)
+{
+    json_t *root = json_object(), *streams = json_array(), *notes = json_array();
+
+    for (size_t i = 0; i < status->n_streams; i++)
+        json_array_append_new(streams, stream(status->streams[i]));
+    for (size_t i = 0; i < status->n_notes; i++)
+        json_array_append_new(notes, json_string(status->notes[i]));
+    json_object_set_new(root, "version", json_string(status->version));
+    json_object_set_new(root, "kernels", json_string(status->kernels));
+    json_object_set_new(root, "pid", json_integer(status->pid));
+    json_object_set_new(root, "uptime_ns", whole(status->uptime_ns));
+    json_object_set_new(root, "streams", streams);
+    json_object_set_new(root, "inputs", counters(status->inputs, status->n_inputs));
+    json_object_set_new(root, "keys", counters(status->keys, status->n_keys));
+    json_object_set_new(root, "notes", notes);
+    json_dumpf(root, out, JSON_INDENT(1));
+    fputc('\n', out);
+    json_decref(root);
+}

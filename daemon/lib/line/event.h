@@ -1,0 +1,68 @@
+/* What a tap hears: everything that comes into a line and everything it does, so that
+ * the same code, given the same entries and the same answers of clock and sink, makes
+ * the same frames, bit by bit.
+ *
+ * A tap is called in the data thread and obeys the real-time rule of pipeline.h. The
+ * event and its bytes are the line's and end with the call. */
+#ifndef LINE_EVENT_H
+#define LINE_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Names, not numbers, are for files: line_event_name, line_action_name,
+ * counter_name. */
+enum line_event_kind {
+    /* Entries. Told before anything changes: pipeline_save called by the tap gives the
+     * state before the entry. pipeline_enter runs one again. */
+    LINE_MESSAGE,  /* t_ns: of the wake that found it; bytes: its payload */
+    LINE_PARTS,    /* a message that was not topic and payload */
+    LINE_TICK,     /* t_ns: now; a frame may be due though no bin came */
+    LINE_RESET,    /* by the operator */
+    LINE_SAFE_ON,  /* by the operator; t_ns: now */
+    LINE_SAFE_OFF, /* by the operator */
+    LINE_STOP,     /* of the daemon; t_ns: now */
+    /* Answers of the world, in the order in which the line asked. */
+    LINE_CLOCK, /* t_ns: what the clock said */
+    LINE_SENT,  /* what: 0 when the sink took the frame, else 1 */
+    /* What the line did. */
+    LINE_ACTION,  /* what: enum line_action, for epoch, seq */
+    LINE_FRAME,   /* bytes: packed, before the sink has it; what: its flags */
+    LINE_OUTCOME, /* what: enum counter of a message, bin or frame; epoch, seq of the
+                     latter two */
+    LINE_DONE,    /* nothing more comes of the entry */
+    LINE_N_EVENTS,
+};
+
+enum line_action {
+    LINE_STEP,       /* over the counts that came */
+    LINE_PREDICT,    /* without input */
+    LINE_STEP_ZERO,  /* over a bin without spikes */
+    LINE_STEP_HELD,  /* over the last counts that came */
+    LINE_STEP_MEAN,  /* over the training mean */
+    LINE_START,      /* reset by latentd */
+    LINE_ENTER_SAFE, /* not the decoder: SAFE begins with the next frame */
+    LINE_LEAVE_SAFE, /* and ends after this one */
+    LINE_N_ACTIONS,
+};
+
+/* Fields that a kind does not name are 0. */
+struct line_event {
+    enum line_event_kind kind;
+    uint32_t what;
+    uint64_t t_ns, epoch, seq;
+    const void *bytes;
+    size_t n_bytes;
+};
+
+struct line_tap {
+    void (*on_event)(void *ctx, const struct line_event *event); /* NULL: no tap */
+    void *ctx;
+};
+
+bool line_event_is_entry(enum line_event_kind kind);
+const char *line_event_name(enum line_event_kind kind);
+const char *line_action_name(enum line_action action);
+
+#endif

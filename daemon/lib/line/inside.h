@@ -1,0 +1,86 @@
+/* Inside of the line: what its parts share. Not for others; they see pipeline.h. */
+#ifndef LINE_INSIDE_H
+#define LINE_INSIDE_H
+
+#include "line/line.h"
+#include "line/safe.h"
+#include "wire.h"
+
+#define LINE_NEVER UINT64_MAX
+
+/* Waiting for bins. */
+struct silence {
+    bool heard;            /* a bin of the stream has come */
+    uint64_t t_decoded_ns; /* arrival of the last decoded bin */
+    uint64_t t_due_ns;     /* of the next frame without a bin; LINE_NEVER: none */
+};
+
+/* The frame that was published last; its values are in pipeline.shown_... */
+struct shown {
+    uint64_t t_ns; /* t_publish; 0: none yet */
+    uint32_t flags, n_latents, n_rates;
+};
+
+/* All that is carried from entry to entry, beside the decoder's own state; without
+ * pointers, so that a snapshot is a copy. */
+struct line_state {
+    struct sequence sequence;
+    struct safe safe;
+    struct silence silence;
+    struct shown shown;
+    uint64_t pub_seq;
+    bool easing; /* consumers saw other readouts than the decoder's: slew applies */
+};
+
+struct pipeline {
+    latent_decoder *decoder;
+    struct pipeline_options options;
+    struct pipeline_clock clock;
+    struct pipeline_sink sink;
+    struct line_tap tap;
+    char topic[PIPELINE_MAX_TOPIC];
+    uint32_t n_channels, bin_width_us, n_readout;
+    uint64_t bin_ns, decoder_id;
+
+    struct line_state state;
+    struct ledger ledger;
+    struct histogram times[TIME_SPARE]; /* spare follows from latency */
+
+    size_t max_payload, n_buffer;
+    struct wire_arena arena;             /* one unpacked message */
+    float *counts;                       /* [C] of the bin that came */
+    float *zeros;                        /* [C] */
+    const float *mean;                   /* [C], the model's, or NULL */
+    float *neutral;                      /* [O] */
+    float *readout;                      /* [O] on its way out */
+    uint8_t *buffer;                     /* one packed frame */
+    const struct latent_readout *limits; /* [O], the model's */
+
+    /* Part of the state: one block. */
+    float *kept; /* [n_kept] */
+    size_t n_kept;
+    float *shown_latents, *shown_rates, *shown_readout; /* [L], [N], [O] */
+    float *last_counts;                                 /* [C] decoded last */
+};
+
+/* One bin on its way: what it said, and when it was where. */
+struct passage {
+    struct wire_frame frame;
+    uint64_t t_arrived_ns; /* of the message that brought or revealed it; 0: none did */
+    uint64_t t_start_ns, t_done_ns;
+    bool received;        /* a message brought it */
+    bool failed;          /* the output was not finite: it has no values */
+    bool repeats;         /* it has no values of its own: those shown last */
+    enum counter outcome; /* of its frame */
+};
+
+/* What the clock says; the tap hears it. */
+uint64_t line_now(struct pipeline *p);
+/* Hand a frame to the sink; the tap hears it, and the answer, which is returned: 0, or
+ * negative. */
+int line_hand_over(struct pipeline *p, const struct wire_frame *f, size_t n_bytes);
+void line_tell(const struct pipeline *p, const struct line_event *event);
+void line_tell_action(const struct pipeline *p, enum line_action action, uint64_t epoch,
+                      uint64_t seq);
+
+#endif

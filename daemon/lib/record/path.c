@@ -1,0 +1,94 @@
+/* A record never replaces a file: these find a name that is free. */
+#include "record/path.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+#define MOST_NUMBERS 10000
+
+/* What a letter after % becomes; -1: no letter that means something. */
+static int number_of(char letter, const struct tm *utc)
+{
+    switch (letter) {
+    case 'Y':
+        return utc->tm_year + 1900;
+    case 'm':
+        return utc->tm_mon + 1;
+    case 'd':
+        return utc->tm_mday;
+    case 'H':
+        return utc->tm_hour;
+    case 'M':
+        return utc->tm_min;
+    case 'S':
+        return utc->tm_sec;
+    default:
+        return -1;
+    }
+}
+
+int record_path(const char *pattern, time_t now, char *path, size_t n_path,
+                struct latent_error *err)
+{
+    struct tm utc;
+    size_t n = 0;
+
+    gmtime_r(&now, &utc);
+    for (const char *c = pattern; *c && n < n_path; c++) {
+        int number = *c == '%' ? number_of(c[1], &utc) : 0;
+
+        if (number < 0)
+            return error_text(err, LATENT_E_CONFIG,
+                              "record %.200s: expected %%Y, %%m, %%d, %%H, %%M or %%S, found %.2s",
+                              pattern, c);
+        if (*c == '%')
+            n += (size_t)snprintf(path + n, n_path - n, "%02d", number);
+        else
+            path[n++] = *c;
+        c += *c == '%';
+    }
+    if (n >= n_path)
+        return error_text(err, LATENT_E_CONFIG, "record %.100s: the name is too long", pattern);
+    path[n] = '\0';
+    return 0;
+}
+
+int record_path_resolve(char *path, size_t n_path, struct latent_error *err)
+{
+    char copy[PATH_MAX], folder[PATH_MAX];
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    int n = snprintf(copy, sizeof copy, "%s", path);
+
+    if (n >= PATH_MAX - 16 || *name == '\0')
+        return error_text(err, LATENT_E_IO, "record %.200s: expected the name of a file", path);
+    if (!realpath(dirname(copy), folder) || access(folder, W_OK | X_OK) != 0)
+        return error_text(err, LATENT_E_IO, "record %.200s: its folder: %s", path, strerror(errno));
+    snprintf(copy, sizeof copy, "%s", name);
+    n = snprintf(path, n_path, "%s/%s", strcmp(folder, "/") ? folder : "", copy);
+    if (n >= 0 && (size_t)n < n_path) return 0;
+    return error_text(err, LATENT_E_IO, "record %.200s: the name is too long", copy);
+}
+
+int record_path_number(char *path, size_t n_path, struct latent_error *err)
+{
+    char first[PATH_MAX], *name, *suffix;
+
+    if (access(path, F_OK) != 0) return 0;
+    snprintf(first, sizeof first, "%s", path);
+    name = strrchr(first, '/');
+    suffix = strrchr(name ? name + 1 : first, '.');
+    if (!suffix) suffix = first + strlen(first);
+    for (int number = 2; number < MOST_NUMBERS; number++) {
+        int n = snprintf(path, n_path, "%.*s-%d%s", (int)(suffix - first), first, number, suffix);
+        if (n < 0 || (size_t)n >= n_path) break;
+        if (access(path, F_OK) != 0) return 0;
+    }
+    return error_text(err, LATENT_E_IO, "record %.200s: no name is free", first);
+}

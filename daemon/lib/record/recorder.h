@@ -1,0 +1,66 @@
+/* The record of one stream: a tap in the data thread, a ring, and a thread that writes
+ * the file. The control thread owns it; nothing it does waits for the disk, but for
+ * recorder_wait and recorder_close, which wait as long as they are told. */
+#ifndef RECORD_RECORDER_H
+#define RECORD_RECORDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "line/line.h"
+#include "record/store.h"
+
+enum recorder_state {
+    RECORDER_OPENING, /* the file is being made; the ring already fills */
+    RECORDER_RECORDING,
+    RECORDER_THINNED, /* the disk does not keep up: frames without their bytes, or gaps */
+    RECORDER_STOPPED, /* as asked; the file is complete */
+    RECORDER_DISK_FULL,
+    RECORDER_FAILED,
+    RECORDER_N_STATES,
+};
+/* "recording", ..., "stopped: disk full" */
+const char *recorder_state_name(enum recorder_state state);
+
+struct recorder_options {
+    const char *path;    /* of a file that does not exist */
+    uint64_t sync_ns;    /* what the end of the process may cost at most */
+    size_t buffer_bytes; /* of the ring; enlarged if too small for the line */
+};
+
+struct recorder_status {
+    enum recorder_state state;
+    char path[4096];
+    char text[LATENT_ERROR_TEXT]; /* of DISK_FULL and FAILED: what the system said */
+    uint64_t n_bytes;             /* on the disk */
+    uint64_t n_entries, n_frames; /* committed */
+    uint64_t n_thinned, n_gaps;
+    uint64_t n_lost, lost_frames; /* in gaps, and since the file takes no more */
+    uint64_t buffer_used, buffer_bytes;
+};
+
+struct recorder;
+
+/* Take the memory and start the thread. What about points to must outlive the recorder.
+ * 0, or negative and a text. */
+int recorder_open(struct recorder **out, const struct recorder_options *options,
+                  const struct store_about *about, const struct pipeline *pipeline,
+                  struct latent_error *err);
+/* For pipeline_set_tap. */
+struct line_tap recorder_tap(struct recorder *r);
+/* The data thread does not use the tap any more. Any thread. */
+void recorder_detached(struct recorder *r);
+/* Write what is left as soon as the tap is detached, then close the file. */
+void recorder_finish(struct recorder *r);
+/* Does the file still take what comes? */
+bool recorder_is_on(struct recorder *r);
+/* Until the state is not OPENING, or until the file is closed and the tap detached.
+ * false: the time is over. */
+bool recorder_wait_open(struct recorder *r, uint64_t timeout_ns);
+bool recorder_wait_end(struct recorder *r, uint64_t timeout_ns);
+void recorder_read(struct recorder *r, struct recorder_status *out);
+/* After recorder_wait_end said true, or to leave a thread behind that the disk holds:
+ * false is returned then, and the memory is not freed. NULL is allowed. */
+bool recorder_close(struct recorder *r, uint64_t timeout_ns);
+
+#endif

@@ -1,8 +1,0 @@
-/* Ending by SIGINT or SIGTERM: the work in hand is finished or taken back, then exit. */
-#ifndef TOOL_STOP_H
-#define TOOL_STOP_H
-
-void stop_install(void);
-int stop_requested(void);
-
-#endif
