@@ -70,10 +70,10 @@ static int open_decoder(struct again *a, struct reading *r, struct latent_error 
                       expected ? expected : "(none)");
 }
 
-int again_open(struct again *a, struct reading *r, const char *model_path,
-               struct pipeline_clock clock, struct pipeline_sink sink, struct latent_error *err)
+int again_open(struct again *a, struct reading *r, const char *model_path, struct line_clock clock,
+               struct line_sink sink, struct latent_error *err)
 {
-    struct pipeline_options options;
+    struct line_options options;
     const char *clock_id;
     int status;
 
@@ -85,13 +85,13 @@ int again_open(struct again *a, struct reading *r, const char *model_path,
     clock_id = reading_text(r, "clock_id");
     options =
         setup_line(&a->conf.streams[0], &a->info, clock_id ? strtoull(clock_id, NULL, 16) : 0);
-    if (pipeline_new(&a->pipeline, a->decoder, &a->info, &options, clock, sink) == 0) return 0;
+    if (line_new(&a->line, a->decoder, &a->info, &options, clock, sink) == 0) return 0;
     return error_text(err, LATENT_E_NOMEM, "out of memory");
 }
 
 void again_close(struct again *a)
 {
-    pipeline_free(a->pipeline);
+    line_free(a->line);
     latent_decoder_free(a->decoder);
     latent_model_close(a->model);
     conf_free(&a->conf);

@@ -12,13 +12,13 @@ struct again {
     latent_model *model;
     struct latent_info info;
     latent_decoder *decoder;
-    struct pipeline *pipeline;
+    struct line *line;
 };
 
 /* model_path NULL: where the record says. The model must be the recorded one, by its
  * hash. 0, or negative and a text; again_close is due in both cases. */
-int again_open(struct again *a, struct reading *r, const char *model_path,
-               struct pipeline_clock clock, struct pipeline_sink sink, struct latent_error *err);
+int again_open(struct again *a, struct reading *r, const char *model_path, struct line_clock clock,
+               struct line_sink sink, struct latent_error *err);
 void again_close(struct again *a);
 
 #endif

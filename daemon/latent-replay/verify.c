@@ -145,7 +145,7 @@ static int anchor(struct verify *v, struct latent_error *err)
 {
     if (v->entry.lost_entries > 0) v->is_anchored = false;
     if (!v->entry.snapshot) return 0;
-    if (pipeline_load(v->again.pipeline, v->entry.snapshot, v->entry.n_snapshot))
+    if (line_load(v->again.line, v->entry.snapshot, v->entry.n_snapshot))
         return error_text(err, LATENT_E_SNAPSHOT,
                           "entry %" PRId64 ": the snapshot is not of this build of "
                           "latentd, or damaged",
@@ -170,7 +170,7 @@ static int run_entry(struct verify *v, struct latent_error *err)
         return 0;
     }
     v->next_clock = 0;
-    pipeline_enter(v->again.pipeline, &v->entry.event);
+    line_enter(v->again.line, &v->entry.event);
     check_rest(v);
     return 0;
 }
@@ -179,7 +179,7 @@ static int run_entries(struct verify *v, struct latent_error *err)
 {
     int status = 0;
 
-    pipeline_set_tap(v->again.pipeline, (struct line_tap){hear, v});
+    line_set_tap(v->again.line, (struct line_tap){hear, v});
     while (!status && reading_next_entry(v->reading, &v->entry)) status = run_entry(v, err);
     return status ? status : reading_check(v->reading, err);
 }
@@ -222,8 +222,8 @@ int verify_run(const char *record, const char *model_path, struct latent_error *
     int status = reading_open(&v.reading, record, err);
 
     if (status) return status;
-    status = again_open(&v.again, v.reading, model_path, (struct pipeline_clock){clock_again, &v},
-                        (struct pipeline_sink){sink_again, &v}, err);
+    status = again_open(&v.again, v.reading, model_path, (struct line_clock){clock_again, &v},
+                        (struct line_sink){sink_again, &v}, err);
     if (!status) status = run_entries(&v, err);
     if (!status) print_result(&v, record);
     again_close(&v.again);

@@ -172,7 +172,7 @@ static void print_ledgers(const struct stream *s)
     struct ledger_values v;
     char text[256];
 
-    pipeline_read(s->pipeline, &v);
+    line_read(s->line, &v);
     fprintf(stderr,
             "latentd: %s: %" PRIu64 " messages, %" PRIu64 " bins, %" PRIu64 " decoded, %" PRIu64
             " frames published, %" PRIu64 " budget misses; %s\n",

@@ -36,7 +36,7 @@ static uint64_t next_tick_ns(const struct data_loop *l)
     uint64_t next_ns = UINT64_MAX;
 
     for (size_t i = 0; i < l->n_streams; i++) {
-        uint64_t stream_ns = pipeline_next_tick_ns(l->streams[i]->pipeline);
+        uint64_t stream_ns = line_next_tick_ns(l->streams[i]->line);
         if (stream_ns < next_ns) next_ns = stream_ns;
     }
     return next_ns;
@@ -107,7 +107,7 @@ static void close_in_thread(struct data_loop *l)
 static void close_if_at_rest(struct data_loop *l)
 {
     for (size_t i = 0; i < l->n_streams; i++)
-        if (!pipeline_is_at_rest(l->streams[i]->pipeline)) return;
+        if (!line_is_at_rest(l->streams[i]->line)) return;
     close_in_thread(l);
 }
 
@@ -135,8 +135,8 @@ static void on_timer(uv_poll_t *poll, int status, int events)
     for (size_t i = 0; i < l->n_inputs; i++) input_drain(&l->inputs[i]);
     now_ns = clock_now_ns();
     for (size_t i = 0; i < l->n_streams; i++) {
-        struct pipeline *p = l->streams[i]->pipeline;
-        if (pipeline_next_tick_ns(p) <= now_ns) pipeline_on_tick(p, now_ns);
+        struct line *p = l->streams[i]->line;
+        if (line_next_tick_ns(p) <= now_ns) line_on_tick(p, now_ns);
     }
     warm_streams(l->streams, l->n_streams, now_ns);
 }
@@ -148,16 +148,15 @@ static void do_wanted(struct stream *s)
     int safe = atomic_exchange(&s->safe_wanted, STREAM_SAFE_AS_IT_IS);
 
     recording_serve(s);
-    if (safe == STREAM_SAFE_ON) pipeline_safe_on(s->pipeline, clock_now_ns());
-    if (safe == STREAM_SAFE_OFF) pipeline_safe_off(s->pipeline);
-    if (atomic_exchange(&s->reset_wanted, false)) pipeline_reset(s->pipeline);
+    if (safe == STREAM_SAFE_ON) line_safe_on(s->line, clock_now_ns());
+    if (safe == STREAM_SAFE_OFF) line_safe_off(s->line);
+    if (atomic_exchange(&s->reset_wanted, false)) line_reset(s->line);
 }
 
 static void stop_in_thread(struct data_loop *l)
 {
     l->is_stopping = true;
-    for (size_t i = 0; i < l->n_streams; i++)
-        pipeline_stop(l->streams[i]->pipeline, clock_now_ns());
+    for (size_t i = 0; i < l->n_streams; i++) line_stop(l->streams[i]->line, clock_now_ns());
 }
 
 /* Wakes may be joined: look at everything that can have been asked. */

@@ -89,10 +89,9 @@ static void dispatch(struct input *in, struct message *m, uint64_t t_recv_ns)
     if (!s)
         count_unknown(in);
     else if (m->n_parts != 2)
-        pipeline_refuse_parts(s->pipeline);
+        line_refuse_parts(s->line);
     else {
-        pipeline_on_frame(s->pipeline, zmq_msg_data(&m->payload), zmq_msg_size(&m->payload),
-                          t_recv_ns);
+        line_on_frame(s->line, zmq_msg_data(&m->payload), zmq_msg_size(&m->payload), t_recv_ns);
         s->recv_ns = t_recv_ns;
     }
 }

@@ -30,9 +30,9 @@ static int send_frame(void *ctx, const char *topic, const void *bytes, size_t n_
     return output_send(ctx, topic, bytes, n_bytes);
 }
 
-struct pipeline_sink output_sink(struct output *o)
+struct line_sink output_sink(struct output *o)
 {
-    return (struct pipeline_sink){.send = send_frame, .ctx = o};
+    return (struct line_sink){.send = send_frame, .ctx = o};
 }
 
 void output_close(struct output *o)

@@ -14,9 +14,9 @@ struct output {
 };
 
 int output_open(struct output *o, void *context, const struct stream *s, struct latent_error *err);
-/* For a pipeline: never blocks; a subscriber that is slow loses the frame and sees it
+/* For a line: never blocks; a subscriber that is slow loses the frame and sees it
  * in pub_seq. */
-struct pipeline_sink output_sink(struct output *o);
+struct line_sink output_sink(struct output *o);
 /* Two parts. 0, or -1 when the socket did not take them. */
 int output_send(struct output *o, const char *topic, const void *bytes, size_t n_bytes);
 void output_close(struct output *o);

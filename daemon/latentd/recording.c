@@ -55,7 +55,7 @@ static int open_recorder(struct stream *s, const char *path, struct latent_error
                                                .precision = s->precision,
                                                .decoder_id = latent_decoder_id(s->decoder),
                                                .clock_id = wire_clock_id()},
-                         s->pipeline, err);
+                         s->line, err);
 }
 
 /* ---- of the configuration ---- */
@@ -218,7 +218,7 @@ void recording_serve(struct stream *s)
     struct recorder *wanted = atomic_load(&r->wanted);
 
     if (wanted != r->tapped)
-        pipeline_set_tap(s->pipeline, wanted ? recorder_tap(wanted) : (struct line_tap){0});
+        line_set_tap(s->line, wanted ? recorder_tap(wanted) : (struct line_tap){0});
     r->tapped = wanted;
     if (unwanted) recorder_detached(unwanted);
 }

@@ -66,15 +66,15 @@ static void fill_groups(struct stream_box *b)
     m->n_sequence = group(b, LEDGER_SEQUENCE, &m->sequence);
 }
 
-static void fill_times(struct stream_box *b, struct pipeline *p)
+static void fill_times(struct stream_box *b, struct line *p)
 {
-    for (enum pipeline_time t = 0; t < N_TIMES; t++) {
+    for (enum line_time t = 0; t < N_TIMES; t++) {
         Latent__V1__Histogram *h = &b->histogram[t];
         struct histogram_summary summary;
 
-        pipeline_read_time(p, t, &summary);
+        line_read_time(p, t, &summary);
         latent__v1__histogram__init(h);
-        h->name = text(pipeline_time_name(t));
+        h->name = text(line_time_name(t));
         h->n = summary.n;
         h->p50 = summary.p50_ns;
         h->p99 = summary.p99_ns;
@@ -93,9 +93,9 @@ static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
 
     latent__v1__stream_status__init(m);
     if (info_build(&b->info, s)) return -1;
-    pipeline_read(s->pipeline, &v);
+    line_read(s->line, &v);
     m->info = &b->info.info;
-    m->state = text(pipeline_state_name((enum pipeline_state)v.value[STATE_STATE]));
+    m->state = text(line_state_name((enum line_state)v.value[STATE_STATE]));
     m->model_path = text(s->info.path);
     m->input = s->input->bound;
     m->output = s->output->bound;
@@ -106,7 +106,7 @@ static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
     if (with_model) m->model_json = text(s->info.config);
     fill_counters(b, &v);
     fill_groups(b);
-    fill_times(b, s->pipeline);
+    fill_times(b, s->line);
     return 0;
 }
 

@@ -297,15 +297,15 @@ static uint64_t read_clock(void *ctx)
     return clock_now_ns();
 }
 
-int stream_attach(struct stream *s, struct output *output, struct pipeline_sink sink)
+int stream_attach(struct stream *s, struct output *output, struct line_sink sink)
 {
-    const struct pipeline_options options = setup_line(s->conf, &s->info, wire_clock_id());
+    const struct line_options options = setup_line(s->conf, &s->info, wire_clock_id());
 
     s->output = output;
     s->info_payload = info_pack(s, &s->n_info_payload);
     if (!s->info_payload) return -1;
-    if (pipeline_new(&s->pipeline, s->decoder, &s->info, &options,
-                     (struct pipeline_clock){.now_ns = read_clock}, sink))
+    if (line_new(&s->line, s->decoder, &s->info, &options,
+                 (struct line_clock){.now_ns = read_clock}, sink))
         return -1;
     return 0;
 }
@@ -313,7 +313,7 @@ int stream_attach(struct stream *s, struct output *output, struct pipeline_sink 
 void stream_close(struct stream *s)
 {
     if (!recording_close(s)) return;
-    pipeline_free(s->pipeline);
+    line_free(s->line);
     latent_decoder_free(s->decoder);
     latent_model_close(s->model);
     free(s->info_payload);

@@ -28,12 +28,12 @@ struct stream {
     latent_decoder *decoder;
     const char *mode, *precision; /* in use */
     uint32_t groups;              /* enum latent_group: sent */
-    struct pipeline *pipeline;
+    struct line *line;
     struct data_loop *loop; /* that serves it */
     struct recording recording;
     struct input *input; /* the sockets it shares */
     struct output *output;
-    char topic_bins[PIPELINE_MAX_TOPIC], topic_info[PIPELINE_MAX_TOPIC];
+    char topic_bins[LINE_MAX_TOPIC], topic_info[LINE_MAX_TOPIC];
     uint64_t recv_ns;   /* of its last message; 0: none; the data loop's own */
     uint64_t warmed_ns; /* recv_ns of the message after which it was warmed */
     void *info_payload; /* packed NAME/info */
@@ -55,7 +55,7 @@ enum stream_admission { STREAM_ADMITTED, STREAM_REFUSED, STREAM_NO_MEMORY };
 enum stream_admission stream_admit(struct stream *s, struct notes *notes);
 /* Make the line and the info message; frames go to output through send. 0 or -1: out of
  * memory. */
-int stream_attach(struct stream *s, struct output *output, struct pipeline_sink sink);
+int stream_attach(struct stream *s, struct output *output, struct line_sink sink);
 void stream_close(struct stream *s);
 
 #endif

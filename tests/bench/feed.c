@@ -10,7 +10,7 @@
 struct feed {
     latent_model *model;
     latent_decoder *decoder;
-    struct pipeline *pipeline;
+    struct line *line;
     const float *counts;       /* [n_bins, n_channels], used round and round */
     size_t n_bins, trial_bins; /* trial_bins 0: no trials */
     struct wire_bins head;
@@ -43,14 +43,12 @@ static void open_decoder(struct feed *f, const char *path, const char *mode)
 
 static void open_line(struct feed *f, const struct latent_info *info)
 {
-    struct pipeline_options line = {
-        .name = "bench",
-        .sequence = {.window_bins = 16, .max_gap_bins = 50, .fill = true},
-        .budget_ns = 1000000000,
-        .send_readout = true};
-    if (pipeline_new(&f->pipeline, f->decoder, info, &line,
-                     (struct pipeline_clock){read_clock, NULL},
-                     (struct pipeline_sink){take_frame, NULL}))
+    struct line_options line = {.name = "bench",
+                                .sequence = {.window_bins = 16, .max_gap_bins = 50, .fill = true},
+                                .budget_ns = 1000000000,
+                                .send_readout = true};
+    if (line_new(&f->line, f->decoder, info, &line, (struct line_clock){read_clock, NULL},
+                 (struct line_sink){take_frame, NULL}))
         worker_absent("out of memory");
 }
 
@@ -88,20 +86,20 @@ void feed_pack(struct feed *f, size_t n)
 
 void feed_step(struct feed *f, size_t i)
 {
-    pipeline_on_frame(f->pipeline, f->messages + i * f->bound, f->n_bytes[i], worker_now_ns());
+    line_on_frame(f->line, f->messages + i * f->bound, f->n_bytes[i], worker_now_ns());
 }
 
 size_t feed_frames(const struct feed *f)
 {
     struct ledger_values v;
-    pipeline_read(f->pipeline, &v);
+    line_read(f->line, &v);
     size_t n_outside = v.value[FLAGS_FIRST + __builtin_ctz(LATENT_OUTSIDE)];
     return v.value[FRAMES_PUBLISHED] - n_outside;
 }
 
 void feed_close(struct feed *f)
 {
-    pipeline_free(f->pipeline);
+    line_free(f->line);
     latent_decoder_free(f->decoder);
     latent_model_close(f->model);
     free((void *)f->counts);

@@ -94,7 +94,7 @@ static void pass_over(struct oracle *o, enum fate fate, uint64_t seq, uint64_t t
 static bool bridge(struct oracle *o, uint64_t seq, uint64_t t_recv_ns)
 {
     uint64_t n_missing = seq - o->newest - 1, n_gap = n_missing + o->n_ahead;
-    const struct pipeline_options *p = o->options;
+    const struct line_options *p = o->options;
     bool fills = p->policy.on_gap != ON_GAP_RESET && n_gap <= p->sequence.max_gap_bins;
 
     o->count[SEQUENCE_LOST] += n_missing;
@@ -254,7 +254,7 @@ void oracle_on_operator(struct oracle *o, enum operator_act act, uint64_t now_ns
 
 /* ---- the sum ---- */
 
-void oracle_init(struct oracle *o, const struct pipeline_options *options,
+void oracle_init(struct oracle *o, const struct line_options *options,
                  const struct latent_info *info, uint64_t seed)
 {
     *o = (struct oracle){.options = options,

@@ -37,7 +37,7 @@ struct entry_trace {
 enum history { HISTORY_NOTHING, HISTORY_CAME, HISTORY_MADE, HISTORY_LEFT };
 
 struct oracle {
-    const struct pipeline_options *options;
+    const struct line_options *options;
     const struct latent_readout *readout; /* [ORACLE_N_READOUT] */
     uint64_t bin_ns, seed, t_free_ns;     /* t_free: since when the daemon could act */
 
@@ -63,7 +63,7 @@ struct oracle {
 
 enum operator_act { OPERATOR_RESET, OPERATOR_SAFE_ON, OPERATOR_SAFE_OFF };
 
-void oracle_init(struct oracle *o, const struct pipeline_options *options,
+void oracle_init(struct oracle *o, const struct line_options *options,
                  const struct latent_info *info, uint64_t seed);
 /* Each fails the test, with the seed, when the line did not do what it must. */
 void oracle_on_parcel(struct oracle *o, const struct parcel *parcel, uint64_t t_recv_ns,

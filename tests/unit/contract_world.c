@@ -28,11 +28,11 @@ static bool happens(struct world *w, uint64_t in_10000)
     return !w->is_calm && draw(w, 0, 9999) < in_10000;
 }
 
-static struct pipeline_options draw_options(struct world *w)
+static struct line_options draw_options(struct world *w)
 {
     uint64_t ramp_ns = draw(w, 0, 3) ? draw(w, 0, 100) * MS : 0;
 
-    return (struct pipeline_options){
+    return (struct line_options){
         .name = "arm",
         .sequence = {.window_bins = (uint32_t)draw(w, 1, 64), .max_gap_bins = draw(w, 1, 25)},
         .budget_ns = 5 * MS,
@@ -131,11 +131,11 @@ static void deliver(struct world *w, const struct parcel *p, uint64_t t_recv_ns)
 
     begin_entry(w, &trace);
     if (p->kind == PARCEL_PARTS)
-        pipeline_refuse_parts(w->line);
+        line_refuse_parts(w->line);
     else if (p->kind == PARCEL_GARBAGE)
-        pipeline_on_frame(w->line, "\xff\xff", 2, t_recv_ns);
+        line_on_frame(w->line, "\xff\xff", 2, t_recv_ns);
     else
-        pipeline_on_frame(w->line, message, pack(w, p, message), t_recv_ns);
+        line_on_frame(w->line, message, pack(w, p, message), t_recv_ns);
     end_entry(w, &trace);
     oracle_on_parcel(&w->oracle, p, t_recv_ns, &trace);
 }
@@ -247,7 +247,7 @@ static void tick(struct world *w)
     struct entry_trace trace;
 
     begin_entry(w, &trace);
-    pipeline_on_tick(w->line, now_ns);
+    line_on_tick(w->line, now_ns);
     end_entry(w, &trace);
     oracle_on_tick(&w->oracle, now_ns, &trace);
 }
@@ -259,9 +259,9 @@ static void operator_acts(struct world *w)
     struct entry_trace trace;
 
     begin_entry(w, &trace);
-    if (act == OPERATOR_RESET) pipeline_reset(w->line);
-    if (act == OPERATOR_SAFE_ON) pipeline_safe_on(w->line, now_ns);
-    if (act == OPERATOR_SAFE_OFF) pipeline_safe_off(w->line);
+    if (act == OPERATOR_RESET) line_reset(w->line);
+    if (act == OPERATOR_SAFE_ON) line_safe_on(w->line, now_ns);
+    if (act == OPERATOR_SAFE_OFF) line_safe_off(w->line);
     end_entry(w, &trace);
     oracle_on_operator(&w->oracle, act, now_ns, &trace);
 }
@@ -278,7 +278,7 @@ static void serve(struct world *w)
 
     drain(w);
     if (w->now_ns > t_start_ns) w->oracle.t_free_ns = w->now_ns;
-    if (pipeline_next_tick_ns(w->line) <= w->now_ns) tick(w);
+    if (line_next_tick_ns(w->line) <= w->now_ns) tick(w);
     if (w->now_ns > t_start_ns) w->oracle.t_free_ns = w->now_ns;
     if (happens(w, 40)) operator_acts(w);
     if (happens(w, 15)) w->t_stalled_ns = w->now_ns + draw(w, 10, 800) * MS;
@@ -287,7 +287,7 @@ static void serve(struct world *w)
 /* The next thing that the daemon would do, and when it can. */
 static uint64_t next_service_ns(const struct world *w)
 {
-    uint64_t t_ns = pipeline_next_tick_ns(w->line);
+    uint64_t t_ns = line_next_tick_ns(w->line);
 
     if (w->n_waiting) t_ns = least(t_ns, w->waiting[earliest_parcel(w)].t_ns);
     if (t_ns < w->t_stalled_ns) t_ns = w->t_stalled_ns;
@@ -346,9 +346,9 @@ void world_open(struct world *w, const latent_model *model, uint64_t seed)
     w->n_gather = 1;
     w->arena = (struct wire_arena){.bytes = w->arena_bytes, .size = sizeof w->arena_bytes};
     assert_int_equal(latent_decoder_new(&w->decoder, model, &decoder_options, NULL), 0);
-    assert_int_equal(pipeline_new(&w->line, w->decoder, &info, &w->options,
-                                  (struct pipeline_clock){read_clock, w},
-                                  (struct pipeline_sink){take_frame, w}),
+    assert_int_equal(line_new(&w->line, w->decoder, &info, &w->options,
+                              (struct line_clock){read_clock, w},
+                              (struct line_sink){take_frame, w}),
                      0);
     oracle_init(&w->oracle, &w->options, &info, seed);
 }
@@ -357,8 +357,8 @@ void world_close(struct world *w)
 {
     struct ledger_values v;
 
-    assert_true(pipeline_read(w->line, &v));
+    assert_true(line_read(w->line, &v));
     oracle_check(&w->oracle, &v);
-    pipeline_free(w->line);
+    line_free(w->line);
     latent_decoder_free(w->decoder);
 }

@@ -13,9 +13,9 @@ enum {
 
 struct world {
     uint64_t seed, first_seed, now_ns;
-    struct pipeline_options options;
+    struct line_options options;
     latent_decoder *decoder;
-    struct pipeline *line;
+    struct line *line;
     uint32_t n_channels, bin_width_us;
     struct oracle oracle;
 

@@ -40,26 +40,26 @@ static int keep_frame(void *ctx, const char *topic, const void *bytes, size_t n)
     return 0;
 }
 
-struct pipeline_options line_options(void)
+struct line_options line_options(void)
 {
-    return (struct pipeline_options){.name = "arm",
-                                     .sequence = {.window_bins = 16, .max_gap_bins = 25},
-                                     .budget_ns = 5000000,
-                                     .valid_for_ns = 60000000,
-                                     .clock_id = 77,
-                                     .policy.safe_exit_bins = 1,
-                                     .send_readout = true};
+    return (struct line_options){.name = "arm",
+                                 .sequence = {.window_bins = 16, .max_gap_bins = 25},
+                                 .budget_ns = 5000000,
+                                 .valid_for_ns = 60000000,
+                                 .clock_id = 77,
+                                 .policy.safe_exit_bins = 1,
+                                 .send_readout = true};
 }
 
 void line_open(struct line *l, struct model_parts parts, const char *mode,
-               const struct pipeline_options *options)
+               const struct line_options *options)
 {
-    const struct pipeline_options defaults = line_options();
+    const struct line_options defaults = line_options();
     const struct latent_options decoder_options = {.mode = mode};
     struct file_bytes file = maker_file(&parts);
     struct latent_error err = {0};
-    struct pipeline_clock clock = {read_clock, l};
-    struct pipeline_sink sink = {keep_frame, l};
+    struct line_clock clock = {read_clock, l};
+    struct line_sink sink = {keep_frame, l};
 
     *l = (struct line){.now_ns = 1000000000};
     if (model_open_bytes(&l->model, file.bytes, file.n, &err)) fail_msg("%s", err.text);
@@ -70,14 +70,13 @@ void line_open(struct line *l, struct model_parts parts, const char *mode,
     l->arena.size = WIRE_ARENA_BASE;
     l->arena.bytes = aligned_alloc(16, l->arena.size);
     assert_true(l->frames && l->arena.bytes);
-    assert_int_equal(pipeline_new(&l->pipeline, l->decoder, &l->info, options ? options : &defaults,
-                                  clock, sink),
-                     0);
+    assert_int_equal(
+        line_new(&l->line, l->decoder, &l->info, options ? options : &defaults, clock, sink), 0);
 }
 
 void line_close(struct line *l)
 {
-    pipeline_free(l->pipeline);
+    line_free(l->line);
     latent_decoder_free(l->decoder);
     latent_model_close(l->model);
     free(l->frames);
@@ -115,16 +114,16 @@ size_t line_pack(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bi
 
 void line_send_bytes(struct line *l, const void *bytes, size_t n)
 {
-    pipeline_on_frame(l->pipeline, bytes, n, l->now_ns);
+    line_on_frame(l->line, bytes, n, l->now_ns);
 }
 
 void line_wait(struct line *l, uint64_t ns)
 {
     uint64_t end = l->now_ns + ns;
 
-    for (uint64_t next; (next = pipeline_next_tick_ns(l->pipeline)) <= end;) {
+    for (uint64_t next; (next = line_next_tick_ns(l->line)) <= end;) {
         if (next > l->now_ns) l->now_ns = next;
-        pipeline_on_tick(l->pipeline, l->now_ns);
+        line_on_tick(l->line, l->now_ns);
     }
     l->now_ns = end;
 }
@@ -150,7 +149,7 @@ uint64_t line_counter(struct line *l, enum counter c)
 {
     struct ledger_values v;
     char text[256];
-    assert_true(pipeline_read(l->pipeline, &v));
+    assert_true(line_read(l->line, &v));
     if (!ledger_check(&v, text, sizeof text)) fail_msg("%s", text);
     return v.value[c];
 }

@@ -20,7 +20,7 @@ struct line {
     latent_model *model;
     struct latent_info info;
     latent_decoder *decoder;
-    struct pipeline *pipeline;
+    struct line *line;
     uint64_t now_ns;  /* what the clock says next ... */
     uint64_t tick_ns; /* ... and how far each look moves it */
     int answer;       /* of the sink */
@@ -31,9 +31,9 @@ struct line {
 
 /* Budget 5 ms, frames valid for 60 ms, window 16, gaps of at most 25 bins filled unless
  * the options say otherwise. options may be NULL. */
-struct pipeline_options line_options(void);
+struct line_options line_options(void);
 void line_open(struct line *l, struct model_parts parts, const char *mode,
-               const struct pipeline_options *options);
+               const struct line_options *options);
 void line_close(struct line *l);
 
 /* One message of n_bins equal bins; every channel holds count. It arrives at l->now_ns. */

@@ -26,9 +26,9 @@ struct model_parts trace_model(void)
     return parts;
 }
 
-struct pipeline_options trace_options(void)
+struct line_options trace_options(void)
 {
-    struct pipeline_options options = line_options();
+    struct line_options options = line_options();
 
     options.policy = (struct line_policy){.missing_after_ns = 60000000,
                                           .lease_ns = 200000000,

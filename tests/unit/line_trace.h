@@ -10,7 +10,7 @@
 struct model_parts trace_model(void);
 /* Bins of 20 ms; frames valid for 60 ms, missing after 60 ms, lease 200 ms, ramp 100
  * ms, three good bins end SAFE. */
-struct pipeline_options trace_options(void);
+struct line_options trace_options(void);
 /* Frames from number `from` on, one text each: milliseconds since the start, sequence
  * number, flags, "l" first latent, "r" first readout, - for what is absent. */
 #define assert_trace(l, from, ...) \

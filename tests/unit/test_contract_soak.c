@@ -35,7 +35,7 @@ static long peak_kib(void)
 static void check_ledgers(void)
 {
     struct ledger_values v;
-    assert_true(pipeline_read(world.line, &v));
+    assert_true(line_read(world.line, &v));
     oracle_check(&world.oracle, &v);
 }
 

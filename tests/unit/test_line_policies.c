@@ -15,7 +15,7 @@ enum { MS = 1000000 };
 
 static void run_gap(enum line_on_gap on_gap, struct line *l)
 {
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
 
     options.policy.on_gap = on_gap;
     line_open(l, trace_model(), NULL, &options);
@@ -68,15 +68,15 @@ static void test_gap_mean(void **state)
 
 static void test_gap_mean_needs_one(void **state)
 {
-    struct pipeline_options options = line_options();
-    struct pipeline *p;
+    struct line_options options = line_options();
+    struct line *p;
     struct line l;
     (void)state;
     line_open(&l, maker_gru(), NULL, NULL);
     options.policy.on_gap = ON_GAP_MEAN;
-    assert_int_equal(pipeline_new(&p, l.decoder, &l.info, &options, (struct pipeline_clock){0},
-                                  (struct pipeline_sink){0}),
-                     LATENT_E_UNSUPPORTED);
+    assert_int_equal(
+        line_new(&p, l.decoder, &l.info, &options, (struct line_clock){0}, (struct line_sink){0}),
+        LATENT_E_UNSUPPORTED);
     assert_null(p);
     line_close(&l);
 }
@@ -109,7 +109,7 @@ static void test_gap_late_after_fill(void **state)
 
 static void run_missing(enum line_on_missing on_missing, struct line *l)
 {
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
 
     options.policy.on_missing = on_missing;
     line_open(l, trace_model(), NULL, &options);
@@ -131,7 +131,7 @@ static void test_missing_hold_frame(void **state)
                  "240: 0 SAFE l - r 0");
     assert_int_equal(line_counter(&l, SEQUENCE_MISSING), 10);
     assert_int_equal(line_counter(&l, FRAMES_DUE), 11);
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_SAFE_LEASE);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_SAFE_LEASE);
     line_close(&l);
 }
 
@@ -141,7 +141,7 @@ static void test_missing_predict(void **state)
     (void)state;
     run_missing(ON_MISSING_PREDICT, &l);
     line_wait(&l, 22 * MS);
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_SILENT);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_SILENT);
     line_send(&l, 1, 2, 1, 1.0f); /* stands for a frame that was made */
     line_send(&l, 1, 3, 1, 1.0f);
     assert_trace(&l, 1, "60: 1 FILLED,PREDICTED l 2.25 r 5.5",
@@ -150,7 +150,7 @@ static void test_missing_predict(void **state)
     assert_int_equal(line_counter(&l, SEQUENCE_MISSING), 2);
     assert_int_equal(line_counter(&l, SEQUENCE_FILLED), 0);
     assert_int_equal(line_counter(&l, SEQUENCE_LOST), 1);
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_RUNNING);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_RUNNING);
     line_close(&l);
 }
 
@@ -171,7 +171,7 @@ static void test_missing_predict_then_gap(void **state)
  * the frames that were made, and no more are made meanwhile. */
 static void test_missing_predict_and_late_source(void **state)
 {
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     struct line l;
     (void)state;
     options.policy.on_missing = ON_MISSING_PREDICT;
@@ -191,7 +191,7 @@ static void test_missing_predict_and_late_source(void **state)
 /* max-gap bounds what is made: then SAFE, though the lease is not over. */
 static void test_missing_predict_is_bounded(void **state)
 {
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     struct line l;
     (void)state;
     options.policy.on_missing = ON_MISSING_PREDICT;
@@ -215,7 +215,7 @@ static void test_missing_safe(void **state)
     assert_trace(&l, 1, "60: 0 SAFE l - r 3.33333", "80: 0 SAFE l - r 2.66667",
                  "100: 0 SAFE l - r 2", "120: 0 SAFE l - r 1.33333", "140: 0 SAFE l - r 0.666667",
                  "160: 0 SAFE l - r 0");
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_SAFE_MISSING);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_SAFE_MISSING);
     line_close(&l);
 }
 
@@ -237,11 +237,11 @@ static void test_missing_after_a_stop(void **state)
     (void)state;
     run_missing(ON_MISSING_HOLD_FRAME, &l);
     l.now_ns += 20 * MS;
-    pipeline_on_tick(l.pipeline, l.now_ns);
+    line_on_tick(l.line, l.now_ns);
     assert_trace(&l, 1, "79: 0 HELD l 1.5 r 4");
-    assert_int_equal(pipeline_next_tick_ns(l.pipeline), 1080 * (uint64_t)MS);
+    assert_int_equal(line_next_tick_ns(l.line), 1080 * (uint64_t)MS);
     l.now_ns += 500 * (uint64_t)MS;
-    pipeline_on_tick(l.pipeline, l.now_ns);
+    line_on_tick(l.line, l.now_ns);
     assert_trace(&l, 2, "579: 0 SAFE l - r 0"); /* the last was no longer valid */
     line_close(&l);
 }
@@ -250,7 +250,7 @@ static void test_missing_after_a_stop(void **state)
 
 static void run_late(enum line_on_late on_late, struct line *l)
 {
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
 
     options.policy.on_late = on_late;
     line_open(l, trace_model(), NULL, &options);
@@ -301,7 +301,7 @@ static void test_late_safe(void **state)
     (void)state;
     run_late(ON_LATE_SAFE, &l);
     assert_trace(&l, 1, "26: 1 LATE,SAFE l - r 3.33333", "40: 2 SAFE l - r 2.86667");
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_SAFE_LATE);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_SAFE_LATE);
     line_close(&l);
 }
 
@@ -310,7 +310,7 @@ static void test_late_safe(void **state)
 static void test_burst(void **state)
 {
     struct line l;
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     (void)state;
     line_open(&l, trace_model(), NULL, &options);
     l.tick_ns = 4 * MS;
@@ -328,7 +328,7 @@ static void test_burst(void **state)
 static void test_publish_late(void **state)
 {
     struct line l;
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     (void)state;
     options.policy.max_age_ns = 0;
     line_open(&l, trace_model(), NULL, &options);
@@ -342,7 +342,7 @@ static void test_publish_late(void **state)
 static void test_filled_frames_age(void **state)
 {
     struct line l;
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     (void)state;
     line_open(&l, trace_model(), NULL, &options);
     line_send(&l, 1, 0, 1, 1.0f);
@@ -360,7 +360,7 @@ static void test_filled_frames_age(void **state)
 static void test_outside_beats_age_and_late(void **state)
 {
     struct line l;
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     (void)state;
     options.policy.on_late = ON_LATE_SKIP;
     line_open(&l, maker_ndt(), "A", &options);
@@ -369,7 +369,7 @@ static void test_outside_beats_age_and_late(void **state)
     line_send(&l, 1, 3, 1, 1.0f);
     assert_flags(line_last(&l), LATENT_OUTSIDE | LATENT_LATE);
     assert_int_equal(line_counter(&l, FRAMES_PUBLISHED), 4);
-    pipeline_safe_on(l.pipeline, l.now_ns);
+    line_safe_on(l.line, l.now_ns);
     line_send(&l, 1, 4, 1, 1.0f);
     assert_flags(line_last(&l), LATENT_SAFE | LATENT_LATE);
     line_close(&l);
@@ -378,7 +378,7 @@ static void test_outside_beats_age_and_late(void **state)
 static void test_warmup_beats_age_and_late(void **state)
 {
     struct line l;
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     (void)state;
     options.policy.on_late = ON_LATE_SKIP;
     line_open(&l, maker_ndt(), "C", &options);
@@ -392,7 +392,7 @@ static void test_warmup_beats_age_and_late(void **state)
 static void test_age_beats_late(void **state)
 {
     struct line l;
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     (void)state;
     options.policy.on_late = ON_LATE_SAFE;
     line_open(&l, trace_model(), NULL, &options);
@@ -401,18 +401,18 @@ static void test_age_beats_late(void **state)
     line_send(&l, 1, 1, 1, 1.0f);
     assert_int_equal(l.n_frames, 1);
     assert_int_equal(line_counter(&l, FRAMES_SUPPRESSED_AGE), 1);
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_RUNNING);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_RUNNING);
     line_close(&l);
 }
 
 static void test_safe_beats_all(void **state)
 {
     struct line l;
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     (void)state;
     line_open(&l, trace_model(), NULL, &options);
     line_send(&l, 1, 0, 1, 1.0f);
-    pipeline_safe_on(l.pipeline, l.now_ns);
+    line_safe_on(l.line, l.now_ns);
     l.tick_ns = 100 * MS;
     line_send(&l, 1, 2, 1, FLT_MAX);
     assert_int_equal(line_counter(&l, FRAMES_PUBLISHED), 4);

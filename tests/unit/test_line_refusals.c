@@ -20,10 +20,10 @@ static void test_refused_messages(void **state)
     line_open(&l, maker_kalman(), NULL, NULL);
 
     line_send_bytes(&l, "", 0);
-    pipeline_refuse_parts(l.pipeline);
-    large = calloc(1, pipeline_max_payload(l.pipeline) + 1);
+    line_refuse_parts(l.line);
+    large = calloc(1, line_max_payload(l.line) + 1);
     assert_non_null(large);
-    line_send_bytes(&l, large, pipeline_max_payload(l.pipeline) + 1);
+    line_send_bytes(&l, large, line_max_payload(l.line) + 1);
     free(large);
     assert_int_equal(line_counter(&l, MESSAGES_REFUSED_LENGTH), 3);
 

@@ -12,9 +12,9 @@
 
 enum { MS = 1000000 };
 
-static void open_running(struct line *l, const struct pipeline_options *options)
+static void open_running(struct line *l, const struct line_options *options)
 {
-    const struct pipeline_options defaults = trace_options();
+    const struct line_options defaults = trace_options();
 
     line_open(l, trace_model(), NULL, options ? options : &defaults);
     line_send(l, 1, 0, 1, 1.0f);
@@ -33,14 +33,14 @@ static void test_operator(void **state)
     struct line l;
     (void)state;
     open_running(&l, NULL);
-    pipeline_safe_on(l.pipeline, l.now_ns);
+    line_safe_on(l.line, l.now_ns);
     for (uint64_t seq = 1; seq <= 6; seq++) send_later(&l, seq);
     assert_trace(&l, 1, "0: 0 SAFE l - r 4", "20: 1 SAFE l - r 3.2", "40: 2 SAFE l - r 2.4",
                  "60: 3 SAFE l - r 1.6", "80: 4 SAFE l - r 0.8", "100: 5 SAFE l - r 0",
                  "120: 6 SAFE l - r 0");
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_SAFE_OPERATOR);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_SAFE_OPERATOR);
     assert_int_equal(line_counter(&l, SEQUENCE_MISSING), 1);
-    pipeline_safe_off(l.pipeline);
+    line_safe_off(l.line);
     send_later(&l, 7);
     send_later(&l, 8);
     assert_trace(&l, 8, "140: 7 SAFE l - r 0", "160: 8 - l 2.99414 r 6.98828");
@@ -52,10 +52,10 @@ static void test_operator_before_any_bin(void **state)
     struct line l;
     (void)state;
     line_open(&l, trace_model(), NULL, NULL);
-    pipeline_safe_on(l.pipeline, l.now_ns);
+    line_safe_on(l.line, l.now_ns);
     line_wait(&l, 30 * MS);
     assert_trace(&l, 0, "0: 0 SAFE l - r 0", "20: 0 SAFE l - r 0");
-    assert_true(pipeline_is_at_rest(l.pipeline));
+    assert_true(line_is_at_rest(l.line));
     line_close(&l);
 }
 
@@ -65,7 +65,7 @@ static void test_ramp_ends_in_silence(void **state)
     struct line l;
     (void)state;
     open_running(&l, NULL);
-    pipeline_safe_on(l.pipeline, l.now_ns);
+    line_safe_on(l.line, l.now_ns);
     send_later(&l, 1);
     send_later(&l, 2);
     line_wait(&l, 100 * MS);
@@ -76,13 +76,13 @@ static void test_ramp_ends_in_silence(void **state)
 /* Three bins in a row; a gap, a bin over the budget, a failure each start anew. */
 static void test_exit_counts_bins_in_a_row(void **state)
 {
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     struct line l;
     (void)state;
     options.policy.on_late = ON_LATE_HOLD_FRAME;
     open_running(&l, &options);
     line_send(&l, 1, 1, 1, FLT_MAX); /* SAFE, and a reset */
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_FAILED);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_FAILED);
     line_send(&l, 1, 2, 2, 1.0f); /* two good bins */
     line_send(&l, 1, 5, 2, 1.0f); /* after a gap: two good bins */
     l.tick_ns = 6 * MS;
@@ -91,7 +91,7 @@ static void test_exit_counts_bins_in_a_row(void **state)
     line_send(&l, 1, 8, 3, 1.0f); /* three */
     for (size_t i = 1; i < l.n_frames; i++)
         assert_int_equal(l.frames[i].frame.values.flags & LATENT_SAFE, LATENT_SAFE);
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_RUNNING);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_RUNNING);
     line_send(&l, 1, 11, 1, 1.0f);
     assert_flags(line_last(&l), 0);
     line_close(&l);
@@ -99,7 +99,7 @@ static void test_exit_counts_bins_in_a_row(void **state)
 
 static void test_only_the_operator_ends_it(void **state)
 {
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     struct line l;
     (void)state;
     options.policy.safe_exit_bins = 0;
@@ -107,7 +107,7 @@ static void test_only_the_operator_ends_it(void **state)
     line_send(&l, 1, 1, 1, FLT_MAX);
     line_send(&l, 1, 2, 100, 1.0f);
     assert_int_equal(line_last(&l)->frame.values.flags & LATENT_SAFE, LATENT_SAFE);
-    pipeline_safe_off(l.pipeline);
+    line_safe_off(l.line);
     line_send(&l, 1, 102, 2, 1.0f);
     assert_flags(line_last(&l), 0);
     line_close(&l);
@@ -116,14 +116,14 @@ static void test_only_the_operator_ends_it(void **state)
 /* Bins of a burst after a stall are no sign that all is well. */
 static void test_old_bins_do_not_end_it(void **state)
 {
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     struct line l;
     (void)state;
     open_running(&l, &options);
     line_wait(&l, 300 * MS);
     l.tick_ns = 50 * MS;
     line_send(&l, 1, 1, 20, 1.0f);
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_SAFE_LEASE);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_SAFE_LEASE);
     line_close(&l);
 }
 
@@ -131,7 +131,7 @@ static void test_old_bins_do_not_end_it(void **state)
  * counts s1 falls to -2.5, so the grip rises; neutral is 0.5. */
 static void test_slew_on_the_way_back(void **state)
 {
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     struct line l;
     (void)state;
     options.policy.safe_exit_bins = 1;
@@ -139,9 +139,9 @@ static void test_slew_on_the_way_back(void **state)
     line_open(&l, maker_kalman(), NULL, &options);
     line_send(&l, 1, 0, 20, 0.0f);
     assert_true(fabsf(line_last(&l)->readout[1] - 1.5f) < 1e-3f);
-    pipeline_safe_on(l.pipeline, l.now_ns);
+    line_safe_on(l.line, l.now_ns);
     assert_true(line_last(&l)->readout[1] == 0.5f);
-    pipeline_safe_off(l.pipeline);
+    line_safe_off(l.line);
     line_send(&l, 1, 20, 4, 0.0f);
     assert_true(l.frames[21].readout[1] == 0.5f); /* the good bin that ends it */
     assert_true(fabsf(l.frames[22].readout[1] - 1.01f) < 1e-6f);
@@ -159,7 +159,7 @@ static void test_expired_readout_is_not_revived(void **state)
     (void)state;
     open_running(&l, NULL);
     l.now_ns += 61 * MS;
-    pipeline_safe_on(l.pipeline, l.now_ns);
+    line_safe_on(l.line, l.now_ns);
     assert_trace(&l, 1, "61: 0 SAFE l - r 0");
     line_close(&l);
 }
@@ -175,9 +175,9 @@ static void test_lease_needs_decoded_bins(void **state)
         line_send(&l, 1, 0, 1, 1.0f);   /* again */
         line_send(&l, 1, 1, 1, NAN);    /* not a number */
         line_send_bytes(&l, "\xff", 1); /* nothing at all */
-        pipeline_refuse_parts(l.pipeline);
+        line_refuse_parts(l.line);
     }
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_SAFE_LEASE);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_SAFE_LEASE);
     assert_true(line_last(&l)->readout[0] == 0.0f);
     assert_int_equal(line_last(&l)->frame.t_publish_ns, 1200 * (uint64_t)MS);
     line_close(&l);
@@ -186,7 +186,7 @@ static void test_lease_needs_decoded_bins(void **state)
 /* A ramp that is not a multiple of the bin: there is a frame at its end. */
 static void test_lease_ends_between_bins(void **state)
 {
-    struct pipeline_options options = trace_options();
+    struct line_options options = trace_options();
     struct line l;
     (void)state;
     options.policy.lease_ns = 115 * MS;
@@ -204,14 +204,14 @@ static void test_stop_comes_to_rest(void **state)
     struct line l;
     (void)state;
     open_running(&l, NULL);
-    pipeline_stop(l.pipeline, l.now_ns);
-    assert_false(pipeline_is_at_rest(l.pipeline));
+    line_stop(l.line, l.now_ns);
+    assert_false(line_is_at_rest(l.line));
     line_wait(&l, 99 * MS);
-    assert_false(pipeline_is_at_rest(l.pipeline));
+    assert_false(line_is_at_rest(l.line));
     line_wait(&l, 1 * MS);
-    assert_true(pipeline_is_at_rest(l.pipeline));
+    assert_true(line_is_at_rest(l.line));
     assert_true(line_last(&l)->readout[0] == 0.0f);
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_STOPPING);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_STOPPING);
     line_close(&l);
 }
 

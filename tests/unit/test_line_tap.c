@@ -20,7 +20,7 @@ struct tape {
     unsigned char bytes[MAX_BYTES];
     size_t n_bytes;
     /* At this entry the line is saved, before anything changes. */
-    const struct pipeline *line;
+    const struct line *line;
     size_t n_entries, save_at, first; /* first: event of that entry */
     unsigned char snapshot[MAX_SNAPSHOT];
 };
@@ -31,7 +31,7 @@ static void hear(void *ctx, const struct line_event *event)
 
     if (line_event_is_entry(event->kind) && t->n_entries++ == t->save_at) {
         t->first = t->n_events;
-        assert_int_equal(pipeline_save(t->line, t->snapshot, MAX_SNAPSHOT), 0);
+        assert_int_equal(line_save(t->line, t->snapshot, MAX_SNAPSHOT), 0);
     }
     assert_true(t->n_events < MAX_EVENTS && t->n_bytes + event->n_bytes <= MAX_BYTES);
     t->event[t->n_events] = *event;
@@ -43,7 +43,7 @@ static void hear(void *ctx, const struct line_event *event)
     t->n_events++;
 }
 
-static struct tape *tape_new(const struct pipeline *line, size_t save_at)
+static struct tape *tape_new(const struct line *line, size_t save_at)
 {
     struct tape *t = calloc(1, sizeof *t);
     assert_non_null(t);
@@ -71,18 +71,18 @@ static void live_through(struct line *l, uint64_t seed)
         l->answer = draw(&seed, 20) == 0 ? -1 : 0;
         if (chance < 5) seq += 1 + draw(&seed, 40);
         if (chance == 5) epoch++;
-        if (chance == 6) pipeline_reset(l->pipeline);
+        if (chance == 6) line_reset(l->line);
         if (chance == 7) line_send_bytes(l, "\xff", 1);
-        if (chance == 8) pipeline_refuse_parts(l->pipeline);
+        if (chance == 8) line_refuse_parts(l->line);
         if (chance == 9) line_send(l, epoch, seq++, 1, NAN);
         if (chance == 10) line_send(l, epoch, seq / 2, 1, 1.0f);
-        if (chance == 11) pipeline_safe_on(l->pipeline, l->now_ns);
-        if (chance < 20) pipeline_safe_off(l->pipeline);
+        if (chance == 11) line_safe_on(l->line, l->now_ns);
+        if (chance < 20) line_safe_off(l->line);
         if (chance > 90) line_wait(l, draw(&seed, 400) * 1000000);
         line_send(l, epoch, seq, 1, (float)draw(&seed, 4));
         seq++;
     }
-    pipeline_stop(l->pipeline, l->now_ns);
+    line_stop(l->line, l->now_ns);
 }
 
 /* ---- the second line: the tape is its world ---- */
@@ -114,14 +114,14 @@ static int sink_again(void *ctx, const char *topic, const void *bytes, size_t n)
     return next_answer(ctx, LINE_SENT)->what ? -1 : 0;
 }
 
-static void play(struct pipeline *line, struct player *p)
+static void play(struct line *line, struct player *p)
 {
     const struct tape *t = p->from;
 
     for (size_t i = t->first; i < t->n_events; i++) {
         if (!line_event_is_entry(t->event[i].kind)) continue;
         p->at = i + 1;
-        pipeline_enter(line, &t->event[i]);
+        line_enter(line, &t->event[i]);
     }
 }
 
@@ -139,9 +139,9 @@ static void assert_same(const struct tape *a, const struct tape *b)
 }
 
 /* All words of all policies occur in the variants 0 to 19. */
-static struct pipeline_options options_of(unsigned variant)
+static struct line_options options_of(unsigned variant)
 {
-    struct pipeline_options options = line_options();
+    struct line_options options = line_options();
 
     options.policy =
         (struct line_policy){.on_gap = (enum line_on_gap)(variant % 5),
@@ -157,30 +157,30 @@ static struct pipeline_options options_of(unsigned variant)
 
 static void run_twice(struct model_parts parts, const char *mode, size_t save_at, unsigned variant)
 {
-    const struct pipeline_options options = options_of(variant);
+    const struct line_options options = options_of(variant);
     const struct latent_options decoder_options = {.mode = mode};
-    struct pipeline *second;
+    struct line *second;
     latent_decoder *d;
     struct player player;
     struct tape *tape, *again;
     struct line l;
 
     line_open(&l, parts, mode, &options);
-    tape = tape_new(l.pipeline, save_at);
-    pipeline_set_tap(l.pipeline, (struct line_tap){hear, tape});
+    tape = tape_new(l.line, save_at);
+    line_set_tap(l.line, (struct line_tap){hear, tape});
     live_through(&l, 17 + save_at);
     player = (struct player){.from = tape};
     assert_int_equal(latent_decoder_new(&d, l.model, &decoder_options, NULL), 0);
-    assert_int_equal(pipeline_new(&second, d, &l.info, &options,
-                                  (struct pipeline_clock){clock_again, &player},
-                                  (struct pipeline_sink){sink_again, &player}),
+    assert_int_equal(line_new(&second, d, &l.info, &options,
+                              (struct line_clock){clock_again, &player},
+                              (struct line_sink){sink_again, &player}),
                      0);
     again = tape_new(second, SIZE_MAX);
-    pipeline_set_tap(second, (struct line_tap){hear, again});
-    assert_int_equal(pipeline_load(second, tape->snapshot, MAX_SNAPSHOT), 0);
+    line_set_tap(second, (struct line_tap){hear, again});
+    assert_int_equal(line_load(second, tape->snapshot, MAX_SNAPSHOT), 0);
     play(second, &player);
     assert_same(tape, again);
-    pipeline_free(second);
+    line_free(second);
     latent_decoder_free(d);
     line_close(&l);
     free(tape);
@@ -233,8 +233,8 @@ static void test_events_of_a_gap(void **state)
     (void)state;
     line_open(&l, maker_gru(), NULL, NULL);
     line_send(&l, 1, 0, 1, 1.0f);
-    tape = tape_new(l.pipeline, SIZE_MAX);
-    pipeline_set_tap(l.pipeline, (struct line_tap){hear, tape});
+    tape = tape_new(l.line, SIZE_MAX);
+    line_set_tap(l.line, (struct line_tap){hear, tape});
     line_send(&l, 1, 2, 1, 1.0f);
     assert_int_equal(tape->n_events, sizeof expected / sizeof expected[0]);
     for (size_t i = 0; i < tape->n_events; i++) {
@@ -252,7 +252,7 @@ static void test_events_of_a_gap(void **state)
 static void test_snapshot_refused(void **state)
 {
     unsigned char *buf = malloc(MAX_SNAPSHOT);
-    struct pipeline_options wider = line_options();
+    struct line_options wider = line_options();
     struct line l, other;
     size_t n;
     (void)state;
@@ -260,17 +260,17 @@ static void test_snapshot_refused(void **state)
     line_open(&l, maker_kalman(), NULL, NULL);
     line_open(&other, maker_kalman(), NULL, &wider);
     line_send(&l, 1, 5, 1, 1.0f);
-    n = pipeline_size(l.pipeline);
-    assert_int_equal(pipeline_save(l.pipeline, buf, n - 1), LATENT_E_SHAPE);
-    assert_int_equal(pipeline_save(l.pipeline, buf, n), 0);
-    assert_int_equal(pipeline_load(other.pipeline, buf, n), LATENT_E_SNAPSHOT);
-    assert_int_equal(pipeline_load(l.pipeline, buf, n - 1), LATENT_E_SNAPSHOT);
+    n = line_size(l.line);
+    assert_int_equal(line_save(l.line, buf, n - 1), LATENT_E_SHAPE);
+    assert_int_equal(line_save(l.line, buf, n), 0);
+    assert_int_equal(line_load(other.line, buf, n), LATENT_E_SNAPSHOT);
+    assert_int_equal(line_load(l.line, buf, n - 1), LATENT_E_SNAPSHOT);
     for (size_t i = 0; i < n; i++) {
         buf[i] ^= 0x10;
-        assert_int_equal(pipeline_load(l.pipeline, buf, n), LATENT_E_SNAPSHOT);
+        assert_int_equal(line_load(l.line, buf, n), LATENT_E_SNAPSHOT);
         buf[i] ^= 0x10;
     }
-    assert_int_equal(pipeline_load(l.pipeline, buf, n), 0);
+    assert_int_equal(line_load(l.line, buf, n), 0);
     line_send(&l, 1, 6, 1, 1.0f);
     assert_flags(line_last(&l), 0);
     line_close(&l);

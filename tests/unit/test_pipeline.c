@@ -134,7 +134,7 @@ static void test_long_gap_resets(void **state)
 
 static void test_on_gap_reset(void **state)
 {
-    struct pipeline_options options = line_options();
+    struct line_options options = line_options();
     struct line l;
     (void)state;
     options.policy.on_gap = ON_GAP_RESET;
@@ -167,7 +167,7 @@ static void test_reset_on_request(void **state)
     (void)state;
     line_open(&l, maker_kalman(), NULL, NULL);
     line_send(&l, 1, 0, 1, 5.0f);
-    pipeline_reset(l.pipeline);
+    line_reset(l.line);
     line_send(&l, 1, 1, 1, 0.0f);
     assert_flags(line_last(&l), LATENT_RESET | LATENT_LIMITED);
     assert_int_equal(line_counter(&l, SEQUENCE_RESETS), 1);
@@ -192,12 +192,12 @@ static void test_outside(void **state)
     struct line l;
     (void)state;
     line_open(&l, maker_ndt(), "A", NULL);
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_WAITING);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_WAITING);
     line_send_marks(&l, 0, LATENT_MARK_TRIAL_START);
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_RUNNING);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_RUNNING);
     for (uint64_t seq = 1; seq < 4; seq++) line_send_marks(&l, seq, 0); /* trial: 3 bins */
     assert_flags(line_last(&l), LATENT_OUTSIDE);
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_OUTSIDE);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_OUTSIDE);
     line_send_marks(&l, 4, LATENT_MARK_TRIAL_START);
     assert_flags(line_last(&l), LATENT_RESET);
     assert_int_equal(line_counter(&l, BINS_DECODED), 5);
@@ -222,7 +222,7 @@ static void test_safe_at_the_end(void **state)
     (void)state;
     line_open(&l, maker_kalman(), NULL, NULL);
     line_send(&l, 6, 30, 2, 1.0f);
-    pipeline_stop(l.pipeline, l.now_ns);
+    line_stop(l.line, l.now_ns);
     assert_safe(line_last(&l), 0);
     assert_int_equal(line_last(&l)->frame.epoch, 6);
     assert_int_equal(line_last(&l)->frame.seq, 31);
@@ -235,12 +235,12 @@ static void test_safe_at_the_end(void **state)
 
 static void test_safe_before_any_bin(void **state)
 {
-    struct pipeline_options options = line_options();
+    struct line_options options = line_options();
     struct line l;
     (void)state;
     options.send_readout = false;
     line_open(&l, maker_kalman(), NULL, &options);
-    pipeline_stop(l.pipeline, l.now_ns);
+    line_stop(l.line, l.now_ns);
     assert_flags(line_last(&l), LATENT_SAFE);
     assert_int_equal(line_last(&l)->frame.values.n_readout, 0);
     line_close(&l);
@@ -258,11 +258,11 @@ static void test_safe_for_output_that_is_not_finite(void **state)
     assert_safe(line_last(&l), 0);
     assert_int_equal(line_last(&l)->frame.seq, 1);
     assert_int_equal(line_last(&l)->frame.event_id, 501);
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_FAILED);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_FAILED);
     assert_int_equal(line_counter(&l, BINS_DECODED), 2);
     line_send(&l, 1, 2, 1, 0.0f); /* good, and ends SAFE */
     assert_safe(line_last(&l), LATENT_RESET);
-    assert_int_equal(line_counter(&l, STATE_STATE), PIPELINE_RUNNING);
+    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_RUNNING);
     line_send(&l, 1, 3, 1, 0.0f);
     assert_flags(line_last(&l), LATENT_LIMITED);     /* led from neutral by its slew */
     assert_true(line_last(&l)->latents[0] == 0.75f); /* as in test_values */
@@ -342,9 +342,9 @@ static void test_times(void **state)
     line_open(&l, maker_kalman(), NULL, NULL);
     l.tick_ns = 1000000;
     line_send(&l, 1, 0, 1, 1.0f);
-    for (enum pipeline_time t = 0; t < N_TIMES; t++) {
+    for (enum line_time t = 0; t < N_TIMES; t++) {
         struct histogram_summary s;
-        pipeline_read_time(l.pipeline, t, &s);
+        line_read_time(l.line, t, &s);
         assert_int_equal(s.n, 1);
         assert_int_equal(s.max_ns, expected_ms[t] * 1000000);
     }

@@ -42,7 +42,7 @@ struct bench {
     latent_model *model;
     struct latent_info info;
     latent_decoder *decoder;
-    struct pipeline *pipeline;
+    struct line *line;
     struct ring *ring;
     struct tap tap;
     uint64_t epoch, seq;
@@ -68,19 +68,19 @@ static int take(void *ctx, const char *topic, const void *bytes, size_t n)
 
 static void bench_open(struct bench *b, size_t index, enum line_on_gap on_gap)
 {
-    const struct pipeline_options options = {.name = "arm",
-                                             .sequence = {.window_bins = 16, .max_gap_bins = 25},
-                                             .budget_ns = 5000000,
-                                             .valid_for_ns = 50000000,
-                                             .policy = {.on_gap = on_gap,
-                                                        .on_late = ON_LATE_HOLD_FRAME,
-                                                        .on_missing = ON_MISSING_PREDICT,
-                                                        .missing_after_ns = 1000000000,
-                                                        .lease_ns = 2000000000,
-                                                        .max_age_ns = 1000000000,
-                                                        .safe_ramp_ns = 100000,
-                                                        .safe_exit_bins = 3},
-                                             .send_readout = true};
+    const struct line_options options = {.name = "arm",
+                                         .sequence = {.window_bins = 16, .max_gap_bins = 25},
+                                         .budget_ns = 5000000,
+                                         .valid_for_ns = 50000000,
+                                         .policy = {.on_gap = on_gap,
+                                                    .on_late = ON_LATE_HOLD_FRAME,
+                                                    .on_missing = ON_MISSING_PREDICT,
+                                                    .missing_after_ns = 1000000000,
+                                                    .lease_ns = 2000000000,
+                                                    .max_age_ns = 1000000000,
+                                                    .safe_ramp_ns = 100000,
+                                                    .safe_exit_bins = 3},
+                                         .send_readout = true};
     const struct latent_options decoder_options = {.mode = models[index].mode};
     struct model_parts parts = models[index].make();
     struct file_bytes file = maker_file(&parts);
@@ -90,14 +90,13 @@ static void bench_open(struct bench *b, size_t index, enum line_on_gap on_gap)
     free(file.bytes);
     latent_model_info(b->model, &b->info);
     assert_int_equal(latent_decoder_new(&b->decoder, b->model, &decoder_options, NULL), 0);
-    assert_int_equal(pipeline_new(&b->pipeline, b->decoder, &b->info, &options,
-                                  (struct pipeline_clock){now_ns, NULL},
-                                  (struct pipeline_sink){take, b}),
+    assert_int_equal(line_new(&b->line, b->decoder, &b->info, &options,
+                              (struct line_clock){now_ns, NULL}, (struct line_sink){take, b}),
                      0);
-    b->ring = ring_new(tap_least_ring(b->pipeline));
+    b->ring = ring_new(tap_least_ring(b->line));
     assert_non_null(b->ring);
-    tap_init(&b->tap, b->ring, b->pipeline);
-    pipeline_set_tap(b->pipeline, tap_of_line(&b->tap));
+    tap_init(&b->tap, b->ring, b->line);
+    line_set_tap(b->line, tap_of_line(&b->tap));
 }
 
 /* What a recorder does with the ring. */
@@ -112,7 +111,7 @@ static void empty_ring(struct bench *b)
 
 static void bench_close(struct bench *b)
 {
-    pipeline_free(b->pipeline);
+    line_free(b->line);
     ring_free(b->ring);
     latent_decoder_free(b->decoder);
     latent_model_close(b->model);
@@ -130,7 +129,7 @@ static void send_bin(struct bench *b, float count, uint32_t marks)
     uint8_t message[MAX_MESSAGE];
     size_t n = wire_pack_bins(&head, counts, &marks, NULL, message, sizeof message);
 
-    pipeline_on_frame(b->pipeline, message, n, now_ns(NULL));
+    line_on_frame(b->line, message, n, now_ns(NULL));
 }
 
 /* What else can happen to a bin, in turn. */
@@ -147,19 +146,19 @@ static void do_something_else(struct bench *b, unsigned kind)
         b->epoch++;
         break;
     case 3:
-        pipeline_reset(b->pipeline);
+        line_reset(b->line);
         break;
     case 4:
-        pipeline_on_frame(b->pipeline, "\xff\xff", 2, now_ns(NULL));
+        line_on_frame(b->line, "\xff\xff", 2, now_ns(NULL));
         break;
     case 5:
-        pipeline_safe_on(b->pipeline, now_ns(NULL));
+        line_safe_on(b->line, now_ns(NULL));
         break;
     case 6:
-        pipeline_safe_off(b->pipeline);
+        line_safe_off(b->line);
         break;
     case 7: /* as if time had passed */
-        pipeline_on_tick(b->pipeline, pipeline_next_tick_ns(b->pipeline));
+        line_on_tick(b->line, line_next_tick_ns(b->line));
         break;
     default:
         send_bin(b, INFINITY, 0);
@@ -181,7 +180,7 @@ static void check_outcome(struct bench *b)
     struct ledger_values v;
     char text[256];
 
-    assert_true(pipeline_read(b->pipeline, &v));
+    assert_true(line_read(b->line, &v));
     if (!ledger_check(&v, text, sizeof text)) fail_msg("%s", text);
     assert_true(v.value[BINS_DECODED] + v.value[BINS_LATE_AFTER_FILL] >= N_BINS);
     assert_true(v.value[SEQUENCE_MISSING] > 0); /* SAFE, predicted ahead */
@@ -216,7 +215,7 @@ static void test_no_allocation(void **state)
         bench_open(&b, m, m % 2 ? ON_GAP_HOLD_INPUT : ON_GAP_PREDICT);
         allocation_count_start();
         run_bins(&b, N_BINS);
-        pipeline_stop(b.pipeline, now_ns(NULL));
+        line_stop(b.line, now_ns(NULL));
         n_calls = allocation_count_stop();
         if (n_calls) fail_msg("%s: %zu calls of malloc or free", models[m].name, n_calls);
         check_outcome(&b);

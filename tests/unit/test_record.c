@@ -53,8 +53,8 @@ static void rig_open(struct rig *g, size_t ring_bytes)
     about = about_of(&g->line);
     g->ring = ring_new(ring_bytes);
     assert_non_null(g->ring);
-    tap_init(&g->tap, g->ring, g->line.pipeline);
-    pipeline_set_tap(g->line.pipeline, tap_of_line(&g->tap));
+    tap_init(&g->tap, g->ring, g->line.line);
+    line_set_tap(g->line.line, tap_of_line(&g->tap));
     if (store_create(&g->store, g->path, &about, &err)) fail_msg("%s", err.text);
     drain_init(&g->drain, g->ring, g->store, sync_ns);
     assert_int_equal(sqlite3_open_v2(g->path, &g->reader, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
@@ -147,8 +147,8 @@ static void test_everything(void **state)
     g.seq += 2; /* a gap: two frames for bins that did not come */
     send_bins(&g, 1);
     line_send_bytes(&g.line, "\xff", 1);
-    pipeline_refuse_parts(g.line.pipeline);
-    pipeline_reset(g.line.pipeline);
+    line_refuse_parts(g.line.line);
+    line_reset(g.line.line);
     end(&g);
     assert_int_equal(ask(&g, "SELECT count(*) FROM entries"), 14);
     assert_int_equal(ask(&g, "SELECT count(*) FROM snapshots"), 1);

@@ -48,7 +48,7 @@ static void put_snapshot(struct tap *t)
 {
     void *at = t->group_is_lost ? NULL : ring_put(t->ring, TRACE_SNAPSHOT, t->n_snapshot);
 
-    if (at && pipeline_save(t->pipeline, at, t->n_snapshot) == 0) return;
+    if (at && line_save(t->line, at, t->n_snapshot) == 0) return;
     if (!t->group_is_lost) lose_group(t);
 }
 
@@ -168,12 +168,12 @@ static void on_event(void *ctx, const struct line_event *e)
 
 /* ---- life ---- */
 
-void tap_init(struct tap *t, struct ring *ring, const struct pipeline *pipeline)
+void tap_init(struct tap *t, struct ring *ring, const struct line *line)
 {
     memset(t, 0, sizeof *t);
     t->ring = ring;
-    t->pipeline = pipeline;
-    t->n_snapshot = pipeline_size(pipeline);
+    t->line = line;
+    t->n_snapshot = line_size(line);
 }
 
 struct line_tap tap_of_line(struct tap *t)
@@ -181,7 +181,7 @@ struct line_tap tap_of_line(struct tap *t)
     return (struct line_tap){.on_event = on_event, .ctx = t};
 }
 
-size_t tap_least_ring(const struct pipeline *pipeline)
+size_t tap_least_ring(const struct line *line)
 {
-    return 4 * (pipeline_size(pipeline) + pipeline_max_payload(pipeline));
+    return 4 * (line_size(line) + line_max_payload(line));
 }

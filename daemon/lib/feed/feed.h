@@ -22,7 +22,7 @@ struct tap_counts {
 
 struct tap {
     struct ring *ring;
-    const struct pipeline *pipeline;
+    const struct line *line;
     size_t n_snapshot; /* bytes */
     bool is_anchored;  /* the ring has a snapshot, and all entries since */
     bool group_is_lost, is_thinning;
@@ -33,11 +33,11 @@ struct tap {
     _Atomic bool is_closed; /* the file takes no more: entries are only counted */
 };
 
-/* ring and pipeline stay the caller's. */
-void tap_init(struct tap *t, struct ring *ring, const struct pipeline *pipeline);
-/* To be given to pipeline_set_tap, in the data thread or before it runs. */
+/* ring and line stay the caller's. */
+void tap_init(struct tap *t, struct ring *ring, const struct line *line);
+/* To be given to line_set_tap, in the data thread or before it runs. */
 struct line_tap tap_of_line(struct tap *t);
 /* Size of a ring that holds several snapshots and the largest entry of this line. */
-size_t tap_least_ring(const struct pipeline *pipeline);
+size_t tap_least_ring(const struct line *line);
 
 #endif

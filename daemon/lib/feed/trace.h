@@ -9,7 +9,7 @@
  * line asked and did because of it, in order. */
 enum trace_kind {
     TRACE_LOSS,     /* struct trace_loss */
-    TRACE_SNAPSHOT, /* bytes: the line before the next entry, by pipeline_save */
+    TRACE_SNAPSHOT, /* bytes: the line before the next entry, by line_save */
     TRACE_ENTRY,    /* struct trace_event, bytes: the payload */
     TRACE_CLOCK,    /* uint64_t: what the clock said, ns */
     TRACE_ACTION,   /* struct trace_event; what: enum line_action */

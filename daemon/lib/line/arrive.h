@@ -5,6 +5,6 @@
 #include "line/inside.h"
 
 /* The payload of a message, found by a wake at t_recv_ns. */
-void arrive_message(struct pipeline *p, const void *payload, size_t n_bytes, uint64_t t_recv_ns);
+void arrive_message(struct line *line, const void *payload, size_t n_bytes, uint64_t t_recv_ns);
 
 #endif

@@ -5,81 +5,80 @@
 
 #include "line/account.h"
 #include "line/publish.h"
-#include "line/silence.h"
 
 /* Consumers are led from what they saw to what the new decoder says. */
-void decode_reset(struct pipeline *p)
+void decode_reset(struct line *line)
 {
-    line_tell_action(p, LINE_START, p->state.sequence.epoch, p->state.sequence.newest);
-    latent_decoder_reset(p->decoder);
-    p->state.easing = true;
-    account_reset(p);
+    line_tell_action(line, LINE_START, line->state.sequence.epoch, line->state.sequence.newest);
+    latent_decoder_reset(line->decoder);
+    line->state.easing = true;
+    account_reset(line);
 }
 
 /* Output that is not finite must not reach a device: SAFE goes out in its place and the
  * decoder starts anew. */
-static void replace_bad_output(struct pipeline *p, struct passage *b)
+static void replace_bad_output(struct line *line, struct bin_frame *b)
 {
     uint32_t kept = b->frame.values.flags & LATENT_RESET;
 
-    publish_enter_safe(p, SAFE_OUTPUT, line_now(p), LINE_NEVER);
+    publish_enter_safe(line, SAFE_OUTPUT, line_now(line), LINE_NEVER);
     b->frame.values = (struct latent_frame){.flags = kept};
     b->failed = true;
-    decode_reset(p);
+    decode_reset(line);
 }
 
 /* ---- bins that are missing ---- */
 
 /* One bin without input, or with one that takes its place. */
-static int advance(struct pipeline *p, struct passage *b, enum line_on_gap how)
+static int advance(struct line *line, struct bin_frame *b, enum line_on_gap how)
 {
     const struct {
         enum line_action action;
         const float *counts;
     } input[] = {
         [ON_GAP_PREDICT] = {LINE_PREDICT, NULL},
-        [ON_GAP_ZERO] = {LINE_STEP_ZERO, p->zeros},
-        [ON_GAP_HOLD_INPUT] = {LINE_STEP_HELD, p->last_counts},
-        [ON_GAP_MEAN] = {LINE_STEP_MEAN, p->mean},
+        [ON_GAP_ZERO] = {LINE_STEP_ZERO, line->zeros},
+        [ON_GAP_HOLD_INPUT] = {LINE_STEP_HELD, line->last_counts},
+        [ON_GAP_MEAN] = {LINE_STEP_MEAN, line->mean},
     };
     const struct latent_bin bin = {
-        .seq = b->frame.seq, .n_channels = p->n_channels, .counts = input[how].counts};
+        .seq = b->frame.seq, .n_channels = line->n_channels, .counts = input[how].counts};
 
-    line_tell_action(p, input[how].action, b->frame.epoch, b->frame.seq);
-    if (!bin.counts) return latent_decoder_predict(p->decoder, &b->frame.values);
-    return latent_decoder_step(p->decoder, &bin, &b->frame.values);
+    line_tell_action(line, input[how].action, b->frame.epoch, b->frame.seq);
+    if (!bin.counts) return latent_decoder_predict(line->decoder, &b->frame.values);
+    return latent_decoder_step(line->decoder, &bin, &b->frame.values);
 }
 
-static void fill_one(struct pipeline *p, struct passage *b, enum line_on_gap how,
+static void fill_one(struct line *line, struct bin_frame *b, enum line_on_gap how,
                      enum counter made_as)
 {
-    if (advance(p, b, how)) replace_bad_output(p, b);
+    if (advance(line, b, how)) replace_bad_output(line, b);
     b->frame.values.flags |= LATENT_FILLED;
-    publish_frame(p, b);
-    account_made(p, b, made_as);
+    publish_frame(line, b);
+    account_made(line, b, made_as);
 }
 
-void decode_prepare(struct pipeline *p, const struct sequence_verdict *v, uint64_t t_recv_ns)
+void decode_prepare(struct line *line, const struct sequence_verdict *v, uint64_t t_recv_ns)
 {
-    if (v->reset) decode_reset(p);
+    if (v->reset) decode_reset(line);
     for (uint64_t i = v->n_fill; i > 0; i--) {
-        struct passage b = {.frame = {.epoch = v->epoch, .seq = v->seq - i},
-                            .t_arrived_ns = t_recv_ns};
+        struct bin_frame b = {.frame = {.epoch = v->epoch, .seq = v->seq - i},
+                              .t_arrived_ns = t_recv_ns};
 
-        fill_one(p, &b, p->options.policy.on_gap, SEQUENCE_FILLED);
+        fill_one(line, &b, line->options.policy.on_gap, SEQUENCE_FILLED);
     }
 }
 
-bool decode_ahead(struct pipeline *p)
+bool decode_ahead(struct line *line)
 {
-    struct sequence *s = &p->state.sequence;
-    struct passage b = {0};
+    struct sequence *s = &line->state.sequence;
+    struct bin_frame b = {0};
 
     if (!sequence_advance(s)) return false;
-    account_sequence(p);
+    account_sequence(line);
     b.frame.epoch = s->epoch;
     b.frame.seq = s->newest;
-    fill_one(p, &b, ON_GAP_PREDICT, SEQUENCE_MISSING);
+    fill_one(line, &b, ON_GAP_PREDICT, SEQUENCE_MISSING);
     return true;
 }
 
@@ -92,28 +91,28 @@ static enum counter refused_by_core(int status)
     return status == LATENT_E_SHAPE ? BINS_REFUSED_SHAPE : BINS_REFUSED_VALUE;
 }
 
-void decode_bin(struct pipeline *p, struct passage *b, uint32_t extra_flags)
+bool decode_bin(struct line *line, struct bin_frame *b, uint32_t extra_flags)
 {
     const struct latent_bin bin = {.seq = b->frame.seq,
                                    .t_source_ns = b->frame.t_source_ns,
                                    .marks = b->frame.marks,
-                                   .n_channels = p->n_channels,
-                                   .counts = p->counts};
+                                   .n_channels = line->n_channels,
+                                   .counts = line->counts};
     int status;
 
-    b->t_start_ns = line_now(p);
-    line_tell_action(p, LINE_STEP, b->frame.epoch, b->frame.seq);
-    status = latent_decoder_step(p->decoder, &bin, &b->frame.values);
+    b->t_start_ns = line_now(line);
+    line_tell_action(line, LINE_STEP, b->frame.epoch, b->frame.seq);
+    status = latent_decoder_step(line->decoder, &bin, &b->frame.values);
     if (status == LATENT_E_SHAPE || status == LATENT_E_VALUE) {
-        account_dropped(p, refused_by_core(status), b->frame.epoch, b->frame.seq);
-        return;
+        account_dropped(line, refused_by_core(status), b->frame.epoch, b->frame.seq);
+        return false;
     }
     if (status)
-        replace_bad_output(p, b);
+        replace_bad_output(line, b);
     else
-        memcpy(p->last_counts, p->counts, p->n_channels * sizeof *p->counts);
+        memcpy(line->last_counts, line->counts, line->n_channels * sizeof *line->counts);
     b->frame.values.flags |= extra_flags;
-    publish_frame(p, b);
-    account_decoded(p, b);
-    silence_on_decoded(p, b->frame.t_recv_ns);
+    publish_frame(line, b);
+    account_decoded(line, b);
+    return true;
 }

@@ -6,14 +6,14 @@
 #include "line/inside.h"
 
 /* The next bin is the first of a new decoder. */
-void decode_reset(struct pipeline *p);
+void decode_reset(struct line *line);
 /* What the verdict on a bin that arrived at t_recv_ns asks for before it: a reset, or
  * frames for missing bins. */
-void decode_prepare(struct pipeline *p, const struct sequence_verdict *v, uint64_t t_recv_ns);
-/* Step over p->counts. extra_flags: beside the decoder's own. */
-void decode_bin(struct pipeline *p, struct passage *b, uint32_t extra_flags);
+void decode_prepare(struct line *line, const struct sequence_verdict *v, uint64_t t_recv_ns);
+/* Step over line->counts. extra_flags: beside the decoder's own. false: the core refused it. */
+bool decode_bin(struct line *line, struct bin_frame *b, uint32_t extra_flags);
 /* A predicted frame for the next bin, which has not come in time; false: no more may be
  * predicted. */
-bool decode_ahead(struct pipeline *p);
+bool decode_ahead(struct line *line);
 
 #endif

@@ -2,7 +2,7 @@
  * the same code, given the same entries and the same answers of clock and sink, makes
  * the same frames, bit by bit.
  *
- * A tap is called in the data thread and obeys the real-time rule of pipeline.h. The
+ * A tap is called in the data thread and obeys the real-time rule of line.h. The
  * event and its bytes are the line's and end with the call. */
 #ifndef LINE_EVENT_H
 #define LINE_EVENT_H
@@ -14,8 +14,8 @@
 /* Names, not numbers, are for files: line_event_name, line_action_name,
  * counter_name. */
 enum line_event_kind {
-    /* Entries. Told before anything changes: pipeline_save called by the tap gives the
-     * state before the entry. pipeline_enter runs one again. */
+    /* Entries. Told before anything changes: line_save called by the tap gives the
+     * state before the entry. line_enter runs one again. */
     LINE_MESSAGE,  /* t_ns: of the wake that found it; bytes: its payload */
     LINE_PARTS,    /* a message that was not topic and payload */
     LINE_TICK,     /* t_ns: now; a frame may be due though no bin came */

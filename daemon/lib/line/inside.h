@@ -1,4 +1,4 @@
-/* Inside of the line: what its parts share. Not for others; they see pipeline.h. */
+/* Inside of the line: what its parts share. Not for others; they see line.h. */
 #ifndef LINE_INSIDE_H
 #define LINE_INSIDE_H
 
@@ -15,7 +15,7 @@ struct silence {
     uint64_t t_due_ns;     /* of the next frame without a bin; LINE_NEVER: none */
 };
 
-/* The frame that was published last; its values are in pipeline.shown_... */
+/* The frame that was published last; its values are in line.shown_... */
 struct shown {
     uint64_t t_ns; /* t_publish; 0: none yet */
     uint32_t flags, n_latents, n_rates;
@@ -23,7 +23,7 @@ struct shown {
 
 /* All that is carried from entry to entry, beside the decoder's own state; without
  * pointers, so that a snapshot is a copy. */
-struct line_state {
+struct line_memory {
     struct sequence sequence;
     struct safe safe;
     struct silence silence;
@@ -32,17 +32,17 @@ struct line_state {
     bool easing; /* consumers saw other readouts than the decoder's: slew applies */
 };
 
-struct pipeline {
+struct line {
     latent_decoder *decoder;
-    struct pipeline_options options;
-    struct pipeline_clock clock;
-    struct pipeline_sink sink;
+    struct line_options options;
+    struct line_clock clock;
+    struct line_sink sink;
     struct line_tap tap;
-    char topic[PIPELINE_MAX_TOPIC];
+    char topic[LINE_MAX_TOPIC];
     uint32_t n_channels, bin_width_us, n_readout;
     uint64_t bin_ns, decoder_id;
 
-    struct line_state state;
+    struct line_memory state;
     struct ledger ledger;
     struct histogram times[TIME_SPARE]; /* spare follows from latency */
 
@@ -64,7 +64,7 @@ struct pipeline {
 };
 
 /* One bin on its way: what it said, and when it was where. */
-struct passage {
+struct bin_frame {
     struct wire_frame frame;
     uint64_t t_arrived_ns; /* of the message that brought or revealed it; 0: none did */
     uint64_t t_start_ns, t_done_ns;
@@ -75,12 +75,12 @@ struct passage {
 };
 
 /* What the clock says; the tap hears it. */
-uint64_t line_now(struct pipeline *p);
+uint64_t line_now(struct line *line);
 /* Hand a frame to the sink; the tap hears it, and the answer, which is returned: 0, or
  * negative. */
-int line_hand_over(struct pipeline *p, const struct wire_frame *f, size_t n_bytes);
-void line_tell(const struct pipeline *p, const struct line_event *event);
-void line_tell_action(const struct pipeline *p, enum line_action action, uint64_t epoch,
+int line_hand_over(struct line *line, const struct wire_frame *f, size_t n_bytes);
+void line_tell(const struct line *line, const struct line_event *event);
+void line_tell_action(const struct line *line, enum line_action action, uint64_t epoch,
                       uint64_t seq);
 
 #endif

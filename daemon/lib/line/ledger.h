@@ -54,7 +54,7 @@ enum counter {
     STATE_BUDGET_MISSES,
     STATE_LAST_SEQ,
     STATE_LAST_EPOCH,
-    STATE_STATE, /* enum pipeline_state */
+    STATE_STATE, /* enum line_state */
     N_COUNTERS,
 };
 

@@ -7,9 +7,9 @@
 
 /* From now on SAFE; the readout is neutral safe_ramp later, and not later than
  * t_latest_ns. */
-void publish_enter_safe(struct pipeline *p, enum safe_reason reason, uint64_t now_ns,
+void publish_enter_safe(struct line *line, enum safe_reason reason, uint64_t now_ns,
                         uint64_t t_latest_ns);
 /* Fills in the times and what every frame carries, and b->outcome. */
-void publish_frame(struct pipeline *p, struct passage *b);
+void publish_frame(struct line *line, struct bin_frame *b);
 
 #endif

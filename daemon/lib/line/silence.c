@@ -15,113 +15,113 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 /* SAFE is not held up on its way to neutral: there is a frame at the ramp's
  * end. */
-static void set_ramp_end(struct pipeline *p)
+static void set_ramp_end(struct line *line)
 {
-    struct silence *s = &p->state.silence;
-    const struct safe *safe = &p->state.safe;
+    struct silence *s = &line->state.silence;
+    const struct safe *safe = &line->state.safe;
 
     if (safe->on && !safe->arrived) s->t_due_ns = least(s->t_due_ns, safe->t_end_ns);
 }
 
 /* SAFE goes on whether or not on-missing asks for frames. */
-void silence_on_heard(struct pipeline *p, uint64_t t_recv_ns)
+void silence_on_heard(struct line *line, uint64_t t_recv_ns)
 {
-    const struct line_policy *policy = &p->options.policy;
-    struct silence *s = &p->state.silence;
-    const struct safe *safe = &p->state.safe;
+    const struct line_policy *policy = &line->options.policy;
+    struct silence *s = &line->state.silence;
+    const struct safe *safe = &line->state.safe;
     bool speaks = policy->on_missing != ON_MISSING_SKIP || safe->on;
 
     s->heard = true;
     s->t_due_ns = LINE_NEVER;
     if (policy->missing_after_ns && speaks) s->t_due_ns = t_recv_ns + policy->missing_after_ns;
-    set_ramp_end(p);
+    set_ramp_end(line);
 }
 
-void silence_on_decoded(struct pipeline *p, uint64_t t_recv_ns)
+void silence_on_decoded(struct line *line, uint64_t t_recv_ns)
 {
-    p->state.silence.t_decoded_ns = t_recv_ns;
-    silence_on_heard(p, t_recv_ns);
+    line->state.silence.t_decoded_ns = t_recv_ns;
+    silence_on_heard(line, t_recv_ns);
 }
 
-void silence_break(struct pipeline *p, uint64_t now_ns)
+void silence_break(struct line *line, uint64_t now_ns)
 {
-    p->state.silence.t_due_ns = now_ns;
+    line->state.silence.t_due_ns = now_ns;
 }
 
-static uint64_t lease_end_ns(const struct pipeline *p)
+static uint64_t lease_end_ns(const struct line *line)
 {
-    const struct silence *s = &p->state.silence;
-    uint64_t lease_ns = p->options.policy.lease_ns;
+    const struct silence *s = &line->state.silence;
+    uint64_t lease_ns = line->options.policy.lease_ns;
 
     return s->heard && lease_ns ? s->t_decoded_ns + lease_ns : LINE_NEVER;
 }
 
 /* When the ramp must begin for the readout to be neutral at the lease's end. */
-static uint64_t lease_start_ns(const struct pipeline *p)
+static uint64_t lease_start_ns(const struct line *line)
 {
-    uint64_t end_ns = lease_end_ns(p), ramp_ns = p->options.policy.safe_ramp_ns;
+    uint64_t end_ns = lease_end_ns(line), ramp_ns = line->options.policy.safe_ramp_ns;
 
-    if (end_ns == LINE_NEVER || p->state.safe.on) return LINE_NEVER;
-    return end_ns - least(ramp_ns, p->options.policy.lease_ns);
+    if (end_ns == LINE_NEVER || line->state.safe.on) return LINE_NEVER;
+    return end_ns - least(ramp_ns, line->options.policy.lease_ns);
 }
 
-uint64_t silence_next_ns(const struct pipeline *p)
+uint64_t silence_next_ns(const struct line *line)
 {
-    return least(p->state.silence.t_due_ns, lease_start_ns(p));
+    return least(line->state.silence.t_due_ns, lease_start_ns(line));
 }
 
 /* The first of the periods after this one that is not over yet. */
-static void set_next(struct pipeline *p, uint64_t now_ns)
+static void set_next(struct line *line, uint64_t now_ns)
 {
-    struct silence *s = &p->state.silence;
-    uint64_t n_over = (now_ns - s->t_due_ns) / p->bin_ns;
+    struct silence *s = &line->state.silence;
+    uint64_t n_over = (now_ns - s->t_due_ns) / line->bin_ns;
 
-    s->t_due_ns += (n_over + 1) * p->bin_ns;
+    s->t_due_ns += (n_over + 1) * line->bin_ns;
 }
 
 /* ---- what ---- */
 
 /* Frames without a bin of their own repeat the newest number. */
-static void repeat(struct pipeline *p)
+static void repeat(struct line *line)
 {
-    struct passage b = {
-        .frame = {.epoch = p->state.sequence.epoch, .seq = p->state.sequence.newest},
+    struct bin_frame b = {
+        .frame = {.epoch = line->state.sequence.epoch, .seq = line->state.sequence.newest},
         .repeats = true};
 
-    publish_frame(p, &b);
-    account_made(p, &b, SEQUENCE_MISSING);
+    publish_frame(line, &b);
+    account_made(line, &b, SEQUENCE_MISSING);
 }
 
-static void enter_safe(struct pipeline *p, enum safe_reason reason, uint64_t now_ns)
+static void enter_safe(struct line *line, enum safe_reason reason, uint64_t now_ns)
 {
-    publish_enter_safe(p, reason, now_ns, lease_end_ns(p));
+    publish_enter_safe(line, reason, now_ns, lease_end_ns(line));
 }
 
-static void make_one(struct pipeline *p, uint64_t now_ns)
+static void make_one(struct line *line, uint64_t now_ns)
 {
-    const struct line_policy *policy = &p->options.policy;
-    bool predicts = policy->on_missing == ON_MISSING_PREDICT && !p->state.safe.on;
+    const struct line_policy *policy = &line->options.policy;
+    bool predicts = policy->on_missing == ON_MISSING_PREDICT && !line->state.safe.on;
 
-    if (predicts && decode_ahead(p)) return;
-    if (predicts || (policy->on_missing == ON_MISSING_SAFE && !p->state.safe.on))
-        enter_safe(p, SAFE_MISSING, now_ns);
-    repeat(p);
+    if (predicts && decode_ahead(line)) return;
+    if (predicts || (policy->on_missing == ON_MISSING_SAFE && !line->state.safe.on))
+        enter_safe(line, SAFE_MISSING, now_ns);
+    repeat(line);
 }
 
-void silence_on_tick(struct pipeline *p, uint64_t now_ns)
+void silence_on_tick(struct line *line, uint64_t now_ns)
 {
-    struct silence *s = &p->state.silence;
+    struct silence *s = &line->state.silence;
 
-    if (now_ns >= lease_start_ns(p)) {
-        enter_safe(p, SAFE_LEASE, now_ns);
-        silence_break(p, now_ns);
+    if (now_ns >= lease_start_ns(line)) {
+        enter_safe(line, SAFE_LEASE, now_ns);
+        silence_break(line, now_ns);
     }
     if (now_ns < s->t_due_ns) return;
-    if (p->options.policy.on_missing == ON_MISSING_SKIP && !p->state.safe.on) {
+    if (line->options.policy.on_missing == ON_MISSING_SKIP && !line->state.safe.on) {
         s->t_due_ns = LINE_NEVER;
         return;
     }
-    set_next(p, now_ns);
-    make_one(p, now_ns);
-    set_ramp_end(p);
+    set_next(line, now_ns);
+    make_one(line, now_ns);
+    set_ramp_end(line);
 }

@@ -5,14 +5,14 @@
 #include "line/inside.h"
 
 /* A bin of the stream came, though it may have come too late. */
-void silence_on_heard(struct pipeline *p, uint64_t t_recv_ns);
+void silence_on_heard(struct line *line, uint64_t t_recv_ns);
 /* And was decoded. */
-void silence_on_decoded(struct pipeline *p, uint64_t t_recv_ns);
+void silence_on_decoded(struct line *line, uint64_t t_recv_ns);
 /* SAFE was asked for: a frame is due now. */
-void silence_break(struct pipeline *p, uint64_t now_ns);
+void silence_break(struct line *line, uint64_t now_ns);
 /* When silence_on_tick has something to do; LINE_NEVER: not before the next entry. */
-uint64_t silence_next_ns(const struct pipeline *p);
+uint64_t silence_next_ns(const struct line *line);
 /* At most one frame, at most one a bin period: what was missed is not made up for. */
-void silence_on_tick(struct pipeline *p, uint64_t now_ns);
+void silence_on_tick(struct line *line, uint64_t now_ns);
 
 #endif

@@ -15,7 +15,7 @@ struct reading;
 /* An entry, with what stood before it. Bytes are valid until the next entry is read. */
 struct reading_entry {
     int64_t entry;           /* its number in the file, from 1 */
-    struct line_event event; /* for pipeline_enter */
+    struct line_event event; /* for line_enter */
     size_t n_clock;          /* what the clock said, in order: reading_clock */
     const unsigned char *clock;
     const void *snapshot; /* of the line before it, or NULL */

@@ -322,10 +322,9 @@ static int start_thread(struct recorder *r)
 }
 
 static struct recorder *new_recorder(const struct recorder_options *options,
-                                     const struct store_about *about,
-                                     const struct pipeline *pipeline)
+                                     const struct store_about *about, const struct line *line)
 {
-    size_t least = tap_least_ring(pipeline);
+    size_t least = tap_least_ring(line);
     struct recorder *r = calloc(1, sizeof *r);
 
     if (!r) return NULL;
@@ -338,15 +337,15 @@ static struct recorder *new_recorder(const struct recorder_options *options,
         free_recorder(r);
         return NULL;
     }
-    tap_init(&r->tap, r->ring, pipeline);
+    tap_init(&r->tap, r->ring, line);
     return r;
 }
 
 int recorder_open(struct recorder **out, const struct recorder_options *options,
-                  const struct store_about *about, const struct pipeline *pipeline,
+                  const struct store_about *about, const struct line *line,
                   struct latent_error *err)
 {
-    struct recorder *r = new_recorder(options, about, pipeline);
+    struct recorder *r = new_recorder(options, about, line);
     int status;
 
     *out = NULL;

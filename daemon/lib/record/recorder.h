@@ -44,9 +44,9 @@ struct recorder;
 /* Take the memory and start the thread. What about points to must outlive the recorder.
  * 0, or negative and a text. */
 int recorder_open(struct recorder **out, const struct recorder_options *options,
-                  const struct store_about *about, const struct pipeline *pipeline,
+                  const struct store_about *about, const struct line *line,
                   struct latent_error *err);
-/* For pipeline_set_tap. */
+/* For line_set_tap. */
 struct line_tap recorder_tap(struct recorder *r);
 /* The data thread does not use the tap any more. Any thread. */
 void recorder_detached(struct recorder *r);

@@ -23,12 +23,12 @@ static struct line_policy setup_policy(const struct conf_stream *v)
                                 .safe_exit_bins = v->safe_exit};
 }
 
-struct pipeline_options setup_line(const struct conf_stream_section *section,
-                                   const struct latent_info *info, uint64_t clock_id)
+struct line_options setup_line(const struct conf_stream_section *section,
+                               const struct latent_info *info, uint64_t clock_id)
 {
     const struct conf_stream *v = &section->values;
 
-    return (struct pipeline_options){
+    return (struct line_options){
         .name = section->name,
         .sequence = {.window_bins = v->reorder_window,
                      .max_gap_bins = conf_bins(v->max_gap_ns, info->bin_width_us)},

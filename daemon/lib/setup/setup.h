@@ -9,7 +9,7 @@
 /* Of values that the model has resolved: mode, precision and outputs are words that it
  * knows. Strings stay the configuration's. */
 struct latent_options setup_decoder(const struct conf_stream *v);
-struct pipeline_options setup_line(const struct conf_stream_section *section,
-                                   const struct latent_info *info, uint64_t clock_id);
+struct line_options setup_line(const struct conf_stream_section *section,
+                               const struct latent_info *info, uint64_t clock_id);
 
 #endif
