@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Circle lint: no two source files use each other, directly or round a corner.
 
-What a file uses is read from its object file: a symbol it lacks and another one defines. So a header
-that only lends its types is no use of its source file, and a table of functions is one."""
+What a file uses is read from its object file: a symbol it lacks and another one defines. So a
+header that only lends its types is no use of its source file, and a table of functions is one."""
 import argparse
 import pathlib
 import subprocess

@@ -2,10 +2,9 @@
 """Layering lint: the folder tree is the dependency graph.
 
 Inside core a folder includes only itself and those above it in LAYERS; inside daemon/lib, only
-itself and those above it in FLOORS. proto sees latent.h of core, daemon sees latent.h and what proto
-gives, tests/bench sees latent.h, the line, the wire and the keys. A program of daemon sees the
-floors and itself, never another program. circles.py holds that files do not call each other in a
-circle."""
+itself and those above it in FLOORS. proto sees latent.h of core, daemon sees latent.h and what
+proto gives, tests/bench sees latent.h, the line, the wire and the keys. A program of daemon sees
+the floors and itself, never another program. circles.py holds that files do not use each other."""
 import pathlib
 import re
 

@@ -4,9 +4,11 @@
 Every case starts from the same small clean tree: a finding can only come from what it adds."""
 import pathlib
 import re
+import subprocess
 import tempfile
 import unittest
 
+import circles
 import format as layout
 import layering
 import style
@@ -30,10 +32,12 @@ CLEAN = {
     "proto/README.md": "Wire.\n",
     "proto/wire.h": PURPOSE + '#include "latent.h"\n',
     "daemon/README.md": "Daemon.\n",
-    "daemon/ledger.h": PURPOSE + '#include "latent.h"\n#include "wire.h"\n#include <uv.h>\n',
+    "daemon/lib/README.md": "Floors.\n",
+    "daemon/lib/base/text.h": PURPOSE + '#include "latent.h"\n#include "wire.h"\n#include <uv.h>\n',
+    "daemon/lib/line/ledger.h": PURPOSE + '#include "base/text.h"\n',
     "daemon/latentd/README.md": "The daemon.\n",
     "daemon/latentd/loop.h": PURPOSE,
-    "daemon/latentd/main.c": PURPOSE + '#include "latentd/loop.h"\n#include "ledger.h"\n'
+    "daemon/latentd/main.c": PURPOSE + '#include "latentd/loop.h"\n#include "line/ledger.h"\n'
                                        "int main(void)\n{\n    return 0;\n}\n",
     "tests/README.md": "Tests.\n",
     "tests/e2e/README.md": "Programs.\n",
@@ -96,7 +100,10 @@ LAYERING_CASES = (
     ("dotdot", "core/layers/a.c", PURPOSE + '#include "../base/arena.h"\n'),
     ("dotdot", "daemon/a.c", PURPOSE + '#include "../core/base/arena.h"\n'),
     ("proto-headers", "proto/a.c", PURPOSE + '#include "base/arena.h"\n'),
-    ("proto-headers", "proto/a.c", PURPOSE + '#include "ledger.h"\n'),
+    ("proto-headers", "proto/a.c", PURPOSE + '#include "line/ledger.h"\n'),
+    ("daemon-floors", "daemon/lib/base/a.c", PURPOSE + '#include "line/ledger.h"\n'),
+    ("daemon-floors", "daemon/lib/other/a.c", PURPOSE + '#include "base/text.h"\n'),
+    ("daemon-programs", "daemon/lib/line/a.c", PURPOSE + '#include "latentd/loop.h"\n'),
     ("daemon-headers", "daemon/a.c", PURPOSE + '#include "base/arena.h"\n'),
     ("daemon-headers", "daemon/latentd/a.c", PURPOSE + '#include "layers/layers.h"\n'),
     ("daemon-programs", "daemon/other/a.c", PURPOSE + '#include "latentd/loop.h"\n'),
@@ -122,6 +129,8 @@ ALLOWED = (
     ("core/layers/a.c", PURPOSE + '/* #include <zmq.h> */\n#include "layers/layers.h"\n'),
     ("core/layers/b.c", PURPOSE + '#include "layers.h"\n'),
     ("daemon/latentd/a.c", PURPOSE + '#include "latentd/loop.h"\n#include "latent.pb-c.h"\n'),
+    ("daemon/other/a.c", PURPOSE + '#include "base/text.h"\n#include "line/ledger.h"\n'),
+    ("daemon/lib/line/a.c", PURPOSE + '#include "base/text.h"\n'),
 )
 
 
@@ -170,6 +179,22 @@ class LintTest(unittest.TestCase):
 
     def test_format(self):
         self.found(layout.check, FORMAT_CASES)
+
+    def test_circles(self):
+        """Three files round a corner are found; without the third edge they are not."""
+        uses = {"a": "b", "b": "c", "c": "a"}
+        self.assertEqual(len(self.circles(uses)), 1)
+        self.assertEqual(self.circles({**uses, "c": "puts"}), [])
+
+    def circles(self, uses):
+        with tempfile.TemporaryDirectory() as folder:
+            core = pathlib.Path(folder, "core")
+            core.mkdir()
+            for name, used in uses.items():
+                code = f"int {used}();\nint {name}(void)\n{{\n    return {used}(0);\n}}\n"
+                subprocess.run(["cc", "-xc", "-c", "-", "-o", core / f"{name}.c.o"], input=code,
+                               text=True, check=True, capture_output=True)
+            return circles.circles(circles.graph_of(pathlib.Path(folder)))
 
     def test_every_rule_has_a_case(self):
         """No rule may exist that nothing here has made fail."""
