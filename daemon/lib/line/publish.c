@@ -1,5 +1,5 @@
 /* The table of decisions: the first row that applies says what is sent for a
- * bin. It stands in daemon/README.md. */
+ * bin. It stands in README.md. */
 #include "line/publish.h"
 
 #include <assert.h>
