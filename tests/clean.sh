@@ -10,6 +10,7 @@ Usage: tests/clean.sh [--full] [--cache FOLDER] [--shared FOLDER] [--mirror URL]
 
 Makes a minimal Debian 12 root with debootstrap, clones the last commit into it, and runs there
   daemon/quickstart.sh --seconds 20
+  daemon/quickstart.sh --seconds 5      once more: there must be nothing left to build
   tests/run.sh --quick
   --full           tests/run.sh with every stage
   --cache FOLDER   keep downloaded packages there, for the next time
@@ -118,7 +119,8 @@ run_inside() { # COMMAND
 say "debootstrap bookworm from $mirror"
 make_root
 status=0
-for command in "daemon/quickstart.sh --seconds 20" "tests/run.sh${quick:+ $quick}"; do
+again='set -o pipefail; daemon/quickstart.sh --seconds 5 | tee /tmp/again.txt && grep -q "no work to do" /tmp/again.txt'
+for command in "daemon/quickstart.sh --seconds 20" "$again" "tests/run.sh${quick:+ $quick}"; do
     if run_inside "$command"; then
         say "ok: $command"
     else
