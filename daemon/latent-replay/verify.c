@@ -179,7 +179,7 @@ static int run_entries(struct verify *v, struct latent_error *err)
 {
     int status = 0;
 
-    line_set_tap(v->again.line, (struct line_tap){hear, v});
+    line_add_tap(v->again.line, (struct line_tap){.on_event = hear, .ctx = v});
     while (!status && reading_next_entry(v->reading, &v->entry)) status = run_entry(v, err);
     return status ? status : reading_check(v->reading, err);
 }

@@ -217,8 +217,8 @@ void recording_serve(struct stream *s)
     struct recorder *unwanted = atomic_exchange(&r->unwanted, NULL);
     struct recorder *wanted = atomic_load(&r->wanted);
 
-    if (wanted != r->tapped)
-        line_set_tap(s->line, wanted ? recorder_tap(wanted) : (struct line_tap){0});
+    if (wanted != r->tapped && r->tapped) line_remove_tap(s->line, recorder_tap(r->tapped).ctx);
+    if (wanted != r->tapped && wanted) line_add_tap(s->line, recorder_tap(wanted));
     r->tapped = wanted;
     if (unwanted) recorder_detached(unwanted);
 }

@@ -167,7 +167,7 @@ static void run_twice(struct model_parts parts, const char *mode, size_t save_at
 
     line_open(&l, parts, mode, &options);
     tape = tape_new(l.line, save_at);
-    line_set_tap(l.line, (struct line_tap){hear, tape});
+    assert_true(line_add_tap(l.line, (struct line_tap){.on_event = hear, .ctx = tape}));
     live_through(&l, 17 + save_at);
     player = (struct player){.from = tape};
     assert_int_equal(latent_decoder_new(&d, l.model, &decoder_options, NULL), 0);
@@ -176,7 +176,7 @@ static void run_twice(struct model_parts parts, const char *mode, size_t save_at
                               (struct line_sink){sink_again, &player}),
                      0);
     again = tape_new(second, SIZE_MAX);
-    line_set_tap(second, (struct line_tap){hear, again});
+    assert_true(line_add_tap(second, (struct line_tap){.on_event = hear, .ctx = again}));
     assert_int_equal(line_load(second, tape->snapshot, MAX_SNAPSHOT), 0);
     play(second, &player);
     assert_same(tape, again);
@@ -234,7 +234,7 @@ static void test_events_of_a_gap(void **state)
     line_open(&l, maker_gru(), NULL, NULL);
     line_send(&l, 1, 0, 1, 1.0f);
     tape = tape_new(l.line, SIZE_MAX);
-    line_set_tap(l.line, (struct line_tap){hear, tape});
+    assert_true(line_add_tap(l.line, (struct line_tap){.on_event = hear, .ctx = tape}));
     line_send(&l, 1, 2, 1, 1.0f);
     assert_int_equal(tape->n_events, sizeof expected / sizeof expected[0]);
     for (size_t i = 0; i < tape->n_events; i++) {

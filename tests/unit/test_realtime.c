@@ -44,7 +44,7 @@ struct bench {
     latent_decoder *decoder;
     struct line *line;
     struct ring *ring;
-    struct tap tap;
+    struct feed feed;
     uint64_t epoch, seq;
     size_t n_sent;
 };
@@ -93,10 +93,10 @@ static void bench_open(struct bench *b, size_t index, enum line_on_gap on_gap)
     assert_int_equal(line_new(&b->line, b->decoder, &b->info, &options,
                               (struct line_clock){now_ns, NULL}, (struct line_sink){take, b}),
                      0);
-    b->ring = ring_new(tap_least_ring(b->line));
+    b->ring = ring_new(feed_least_ring(b->line));
     assert_non_null(b->ring);
-    tap_init(&b->tap, b->ring, b->line);
-    line_set_tap(b->line, tap_of_line(&b->tap));
+    feed_init(&b->feed, b->ring, b->line);
+    assert_true(line_add_tap(b->line, feed_tap(&b->feed)));
 }
 
 /* What a recorder does with the ring. */
@@ -188,8 +188,8 @@ static void check_outcome(struct bench *b)
     assert_true(v.value[SEQUENCE_RESTARTS] > 0 && v.value[BINS_REFUSED_VALUE] > 0);
     assert_true(v.value[MESSAGES_REFUSED_FORMAT] > 0);
     assert_int_equal(v.value[FRAMES_PUBLISHED], b->n_sent);
-    assert_true(b->tap.counts.n_thinned > 0 && b->tap.counts.n_lost > 0);
-    assert_true(b->tap.counts.n_lost + b->tap.counts.n_thinned < v.value[BINS_DECODED]);
+    assert_true(b->feed.counts.n_thinned > 0 && b->feed.counts.n_lost > 0);
+    assert_true(b->feed.counts.n_lost + b->feed.counts.n_thinned < v.value[BINS_DECODED]);
 }
 
 static void test_counter_counts(void **state)

@@ -22,7 +22,7 @@ struct rig {
     char folder[64], path[96];
     struct line line;
     struct ring *ring;
-    struct tap tap;
+    struct feed feed;
     struct store *store;
     struct drain drain;
     sqlite3 *reader;
@@ -53,8 +53,8 @@ static void rig_open(struct rig *g, size_t ring_bytes)
     about = about_of(&g->line);
     g->ring = ring_new(ring_bytes);
     assert_non_null(g->ring);
-    tap_init(&g->tap, g->ring, g->line.line);
-    line_set_tap(g->line.line, tap_of_line(&g->tap));
+    feed_init(&g->feed, g->ring, g->line.line);
+    assert_true(line_add_tap(g->line.line, feed_tap(&g->feed)));
     if (store_create(&g->store, g->path, &about, &err)) fail_msg("%s", err.text);
     drain_init(&g->drain, g->ring, g->store, sync_ns);
     assert_int_equal(sqlite3_open_v2(g->path, &g->reader, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
@@ -233,17 +233,17 @@ static void test_full_ring(void **state)
     (void)state;
     rig_open(&g, 64 << 10);
     send_bins(&g, 1000); /* nobody takes them */
-    n_lost = g.tap.counts.n_lost;
-    n_thinned = g.tap.counts.n_thinned;
+    n_lost = g.feed.counts.n_lost;
+    n_thinned = g.feed.counts.n_thinned;
     assert_true(n_lost > 0 && n_thinned > 0 && n_lost + n_thinned < 1000);
-    assert_int_equal(g.tap.counts.lost_frames, n_lost);
-    assert_int_equal(g.tap.counts.n_gaps, 1);
-    assert_true(g.tap.counts.is_thinning);
+    assert_int_equal(g.feed.counts.lost_frames, n_lost);
+    assert_int_equal(g.feed.counts.n_gaps, 1);
+    assert_true(g.feed.counts.is_thinning);
     turn(&g);
     send_bins(&g, 100);
     end(&g);
-    assert_false(g.tap.counts.is_thinning);
-    assert_int_equal(g.tap.counts.n_lost, n_lost);
+    assert_false(g.feed.counts.is_thinning);
+    assert_int_equal(g.feed.counts.n_lost, n_lost);
     assert_int_equal(ask(&g, "SELECT count(*) FROM entries"), 1100 - n_lost);
     assert_int_equal(ask(&g, "SELECT count(*) FROM frames WHERE bytes IS NULL"), n_thinned);
     assert_int_equal(ask(&g, "SELECT count(*) FROM frames"), 1100 - n_lost);
@@ -253,6 +253,86 @@ static void test_full_ring(void **state)
     assert_int_equal(ask(&g, "SELECT entry FROM losses"), 1000 - n_lost + 1);
     assert_int_equal(ask(&g, "SELECT max(entry) FROM snapshots"), 1000 - n_lost + 1);
     assert_int_equal(ask(&g, "SELECT count(*) FROM snapshots"), 2);
+    rig_close(&g);
+}
+
+/* ---- beside another tap ---- */
+
+struct counting_tap {
+    uint64_t n_entries, n_frames, n_done, n_removed;
+};
+
+static void count_event(void *ctx, const struct line_event *event)
+{
+    struct counting_tap *t = ctx;
+
+    t->n_entries += line_event_is_entry(event->kind);
+    t->n_frames += event->kind == LINE_FRAME;
+    t->n_done += event->kind == LINE_DONE;
+}
+
+static void count_removed(void *ctx)
+{
+    struct counting_tap *t = ctx;
+
+    t->n_removed++;
+}
+
+static void assert_counted(const struct counting_tap *t, uint64_t n)
+{
+    assert_int_equal(t->n_entries, n);
+    assert_int_equal(t->n_frames, n);
+    assert_int_equal(t->n_done, n);
+}
+
+/* Each comes and goes while the other runs, and misses nothing in between. */
+static void test_beside_another_tap(void **state)
+{
+    struct counting_tap counting = {0};
+    const struct line_tap tap = {count_event, count_removed, &counting};
+    struct rig g;
+
+    (void)state;
+    rig_open(&g, RING_BYTES);
+    send_bins(&g, 10);
+    assert_true(line_add_tap(g.line.line, tap));
+    send_bins(&g, 20);
+    assert_counted(&counting, 20);
+    line_remove_tap(g.line.line, &counting);
+    assert_int_equal(counting.n_removed, 1);
+    send_bins(&g, 5);
+    assert_counted(&counting, 20);
+    assert_true(line_add_tap(g.line.line, tap));
+    assert_false(feed_is_removed(&g.feed));
+    line_remove_tap(g.line.line, &g.feed);
+    assert_true(feed_is_removed(&g.feed));
+    send_bins(&g, 7);
+    assert_counted(&counting, 27);
+    assert_int_equal(counting.n_removed, 1);
+    end(&g);
+    assert_int_equal(ask(&g, "SELECT count(*) FROM entries"), 35);
+    assert_int_equal(ask(&g, "SELECT count(*) FROM frames WHERE bytes IS NOT NULL"), 35);
+    assert_int_equal(ask(&g, "SELECT count(*) FROM losses"), 0);
+    rig_close(&g);
+}
+
+static void test_taps_have_a_limit(void **state)
+{
+    struct counting_tap counting[LINE_MAX_TAPS] = {0};
+    struct rig g;
+
+    (void)state;
+    rig_open(&g, RING_BYTES); /* the record is one */
+    for (size_t i = 0; i < LINE_MAX_TAPS; i++)
+        assert_int_equal(
+            line_add_tap(g.line.line, (struct line_tap){count_event, count_removed, &counting[i]}),
+            i + 1 < LINE_MAX_TAPS);
+    line_remove_tap(g.line.line, &counting[LINE_MAX_TAPS - 1]); /* which it does not have */
+    send_bins(&g, 3);
+    for (size_t i = 0; i < LINE_MAX_TAPS; i++)
+        assert_counted(&counting[i], i + 1 < LINE_MAX_TAPS ? 3 : 0);
+    end(&g);
+    assert_int_equal(ask(&g, "SELECT count(*) FROM entries"), 3);
     rig_close(&g);
 }
 
@@ -280,7 +360,7 @@ static void test_file_held_by_another(void **state)
     run_sql(&g, "ROLLBACK");
     end(&g);
     assert_int_equal(ask(&g, "SELECT count(*) FROM entries"), 105);
-    assert_int_equal(g.tap.counts.n_lost, 0);
+    assert_int_equal(g.feed.counts.n_lost, 0);
     rig_close(&g);
 }
 
@@ -289,7 +369,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything),           cmocka_unit_test(test_never_replaces),
         cmocka_unit_test(test_sync_interval),        cmocka_unit_test(test_full_ring),
-        cmocka_unit_test(test_file_held_by_another),
+        cmocka_unit_test(test_file_held_by_another), cmocka_unit_test(test_beside_another_tap),
+        cmocka_unit_test(test_taps_have_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* The data thread's side of a record: what the line tells goes into the ring, or is
- * counted as lost. Nothing here waits, allocates or calls the system. */
+/* Events out of a data thread: what a line tells one of its taps goes into the ring of whoever
+ * listens (a recorder, say), or is counted as lost. Nothing here waits, allocates or calls the
+ * system. */
 #ifndef FEED_FEED_H
 #define FEED_FEED_H
 
@@ -12,7 +13,7 @@
 #include "line/line.h"
 
 /* Written by the data thread, read by any. */
-struct tap_counts {
+struct feed_counts {
     _Atomic uint64_t n_thinned;   /* frames that went without their bytes */
     _Atomic uint64_t n_lost;      /* entries, and with them all that they caused */
     _Atomic uint64_t lost_frames; /* of those entries */
@@ -20,7 +21,7 @@ struct tap_counts {
     _Atomic bool is_thinning;     /* now: the ring is filling up, or has been full */
 };
 
-struct tap {
+struct feed {
     struct ring *ring;
     const struct line *line;
     size_t n_snapshot; /* bytes */
@@ -29,15 +30,20 @@ struct tap {
     struct trace_frame *frame; /* waits for the sink's answer */
     uint64_t t_entry_ns, frames_in_group;
     struct trace_loss loss; /* since the last entry that went through */
-    struct tap_counts counts;
-    _Atomic bool is_closed; /* the file takes no more: entries are only counted */
+    struct feed_counts counts;
+    _Atomic bool is_closed;  /* nobody takes from the ring any more: entries are only counted */
+    _Atomic bool is_removed; /* the data thread will not touch it again */
 };
 
 /* ring and line stay the caller's. */
-void tap_init(struct tap *t, struct ring *ring, const struct line *line);
-/* To be given to line_set_tap, in the data thread or before it runs. */
-struct line_tap tap_of_line(struct tap *t);
+void feed_init(struct feed *f, struct ring *ring, const struct line *line);
+/* For line_add_tap. */
+struct line_tap feed_tap(struct feed *f);
+/* Has the line forgotten the tap? feed_removed says so of one that no line will be given, or whose
+ * line has no thread any more. Any thread. */
+bool feed_is_removed(const struct feed *f);
+void feed_removed(struct feed *f);
 /* Size of a ring that holds several snapshots and the largest entry of this line. */
-size_t tap_least_ring(const struct line *line);
+size_t feed_least_ring(const struct line *line);
 
 #endif

@@ -57,7 +57,8 @@ struct line_event {
 };
 
 struct line_tap {
-    void (*on_event)(void *ctx, const struct line_event *event); /* NULL: no tap */
+    void (*on_event)(void *ctx, const struct line_event *event);
+    void (*on_removed)(void *ctx); /* after this the line does not know it any more; or NULL */
     void *ctx;
 };
 

@@ -1,9 +1,9 @@
-/* Where the line meets what is not its own: the clock, the sink, the tap. */
+/* Where the line meets what is not its own: the clock, the sink, the taps. */
 #include "line/inside.h"
 
 void line_tell(const struct line *line, const struct line_event *event)
 {
-    if (line->tap.on_event) line->tap.on_event(line->tap.ctx, event);
+    for (size_t i = 0; i < line->n_taps; i++) line->taps[i].on_event(line->taps[i].ctx, event);
 }
 
 void line_tell_action(const struct line *line, enum line_action action, uint64_t epoch,

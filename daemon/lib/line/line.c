@@ -343,9 +343,24 @@ void line_free(struct line *line)
     free(line);
 }
 
-void line_set_tap(struct line *line, struct line_tap tap)
+bool line_add_tap(struct line *line, struct line_tap tap)
 {
-    line->tap = tap;
+    if (line->n_taps == LINE_MAX_TAPS) return false;
+    line->taps[line->n_taps++] = tap;
+    return true;
+}
+
+void line_remove_tap(struct line *line, const void *ctx)
+{
+    struct line_tap removed;
+    size_t i = 0;
+
+    while (i < line->n_taps && line->taps[i].ctx != ctx) i++;
+    if (i == line->n_taps) return;
+    removed = line->taps[i];
+    line->n_taps--;
+    memmove(line->taps + i, line->taps + i + 1, (line->n_taps - i) * sizeof *line->taps);
+    if (removed.on_removed) removed.on_removed(removed.ctx);
 }
 
 size_t line_max_payload(const struct line *line)

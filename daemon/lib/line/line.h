@@ -4,11 +4,11 @@
  *
  * Real-time rule. The entries and line_save allocate nothing, take no lock, log
  * nothing, do no I/O, never wait and make no system call, provided that the clock, the
- * sink and the tap do not. They belong to one thread. The line_read functions may
+ * sink and the taps do not. They belong to one thread. The line_read functions may
  * be called by any thread.
  *
  * The same again. Everything that is not in the snapshot, the options and the model
- * comes in through an entry, the clock or the sink, and the tap hears all three. A line
+ * comes in through an entry, the clock or the sink, and the taps hear all three. A line
  * that was given the snapshot, and is then given the entries, with a clock and a sink
  * that answer as they did, makes the same frames bit by bit. */
 #ifndef LINE_LINE_H
@@ -27,6 +27,7 @@
 
 #define LINE_MAX_PAYLOAD (1u << 20) /* bytes; no stream's bound is larger */
 #define LINE_MAX_TOPIC 64
+#define LINE_MAX_TAPS 4
 
 struct line_clock {
     uint64_t (*now_ns)(void *ctx); /* CLOCK_MONOTONIC, or a test's own */
@@ -86,8 +87,12 @@ int line_new(struct line **out, latent_decoder *d, const struct latent_info *inf
              const struct line_options *options, struct line_clock clock, struct line_sink sink);
 void line_free(struct line *line); /* NULL is allowed */
 
-/* From now on told everything (tap.h). In the thread of the entries, or before it runs. */
-void line_set_tap(struct line *line, struct line_tap tap);
+/* From the next entry on, tap is told everything (event.h), after those that were there before it.
+ * In the thread of the entries, between two of them, or before it runs. false: there are
+ * LINE_MAX_TAPS already. */
+bool line_add_tap(struct line *line, struct line_tap tap);
+/* The tap of this ctx is told no more; then its on_removed is called. Others go on as before. */
+void line_remove_tap(struct line *line, const void *ctx);
 
 /* ---- entries ---- */
 

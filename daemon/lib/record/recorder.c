@@ -25,9 +25,9 @@ struct recorder {
     struct store_about about;
     uint64_t sync_ns;
     struct ring *ring;
-    struct tap tap;
+    struct feed feed;
     pthread_t thread;
-    _Atomic bool is_detached, finish_wanted;
+    _Atomic bool finish_wanted;
 
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -81,14 +81,14 @@ static struct store *open_store(struct recorder *r)
         set_state(r, RECORDER_RECORDING, "");
         return store;
     }
-    atomic_store(&r->tap.is_closed, true);
+    atomic_store(&r->feed.is_closed, true);
     set_state(r, RECORDER_FAILED, err.text);
     return NULL;
 }
 
 static bool is_last_turn(struct recorder *r)
 {
-    return atomic_load(&r->finish_wanted) && atomic_load(&r->is_detached);
+    return atomic_load(&r->finish_wanted) && feed_is_removed(&r->feed);
 }
 
 static void wait_turn(const struct drain *d)
@@ -121,9 +121,9 @@ static enum store_result turns(struct recorder *r, struct drain *d)
 /* A loss that no later entry could tell, and the time. */
 static void finish(struct recorder *r, struct drain *d)
 {
-    const struct ring_record record = {TRACE_LOSS, sizeof r->tap.loss, &r->tap.loss};
+    const struct ring_record record = {TRACE_LOSS, sizeof r->feed.loss, &r->feed.loss};
 
-    if (r->tap.loss.n_entries > 0 && store_begin(d->store) == STORE_OK &&
+    if (r->feed.loss.n_entries > 0 && store_begin(d->store) == STORE_OK &&
         (store_put(d->store, &record) || store_commit(d->store, true)))
         store_rollback(d->store);
     store_finish(d->store);
@@ -155,7 +155,7 @@ static void count_ring(struct recorder *r)
 /* What was in the open transaction and in the ring is not in the file. */
 static void give_up(struct recorder *r, struct drain *d, enum store_result result)
 {
-    atomic_store(&r->tap.is_closed, true);
+    atomic_store(&r->feed.is_closed, true);
     count_lost(r, d->n_open_entries, d->n_open_frames);
     count_ring(r);
     set_state(r, result == STORE_FULL ? RECORDER_DISK_FULL : RECORDER_FAILED, store_text(d->store));
@@ -182,7 +182,7 @@ static void wait_detached(struct recorder *r)
 {
     const struct timespec period = clock_timespec(DETACH_POLL_NS);
 
-    while (!atomic_load(&r->is_detached)) {
+    while (!feed_is_removed(&r->feed)) {
         count_ring(r);
         clock_nanosleep(CLOCK_MONOTONIC, 0, &period, NULL);
     }
@@ -207,12 +207,12 @@ static void *run(void *ctx)
 
 struct line_tap recorder_tap(struct recorder *r)
 {
-    return tap_of_line(&r->tap);
+    return feed_tap(&r->feed);
 }
 
 void recorder_detached(struct recorder *r)
 {
-    atomic_store(&r->is_detached, true);
+    feed_removed(&r->feed);
 }
 
 void recorder_finish(struct recorder *r)
@@ -271,7 +271,7 @@ static uint64_t counted(_Atomic uint64_t *counter)
 
 void recorder_read(struct recorder *r, struct recorder_status *out)
 {
-    struct tap_counts *counts = &r->tap.counts;
+    struct feed_counts *counts = &r->feed.counts;
 
     pthread_mutex_lock(&r->mutex);
     *out = r->status;
@@ -324,7 +324,7 @@ static int start_thread(struct recorder *r)
 static struct recorder *new_recorder(const struct recorder_options *options,
                                      const struct store_about *about, const struct line *line)
 {
-    size_t least = tap_least_ring(line);
+    size_t least = feed_least_ring(line);
     struct recorder *r = calloc(1, sizeof *r);
 
     if (!r) return NULL;
@@ -337,7 +337,7 @@ static struct recorder *new_recorder(const struct recorder_options *options,
         free_recorder(r);
         return NULL;
     }
-    tap_init(&r->tap, r->ring, line);
+    feed_init(&r->feed, r->ring, line);
     return r;
 }
 

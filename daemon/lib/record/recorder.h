@@ -46,7 +46,7 @@ struct recorder;
 int recorder_open(struct recorder **out, const struct recorder_options *options,
                   const struct store_about *about, const struct line *line,
                   struct latent_error *err);
-/* For line_set_tap. */
+/* For line_add_tap. */
 struct line_tap recorder_tap(struct recorder *r);
 /* The data thread does not use the tap any more. Any thread. */
 void recorder_detached(struct recorder *r);
