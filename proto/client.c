@@ -1,5 +1,4 @@
-/* C client of latentd: a SUB socket, the newest frame, and the rule when its readout
- * may be used. */
+/* C client of latentd: a SUB socket, the newest frame, and when its readout may be used. */
 #include "client.h"
 
 #include <errno.h>
@@ -26,9 +25,8 @@ struct info_slot {
     float *neutral;                /* [message->n_readout] */
 };
 
-/* Frames stamped by another machine's clock: the smallest offset (receipt - publish)
- * seen stands for a frame that did not wait, so frames that waited in a queue look as
- * old as they are. */
+/* Frames stamped by another machine's clock: the smallest offset (receipt - publish) seen stands
+ * for a frame that did not wait, so frames that waited in a queue look as old as they are. */
 struct foreign_clock {
     bool known;
     uint64_t id;
@@ -89,8 +87,7 @@ static int open_memory(latent_client *c)
     return 0;
 }
 
-/* The three in the order in which libzmq wants them; it takes nothing but letters of
- * Z85. */
+/* The three in the order in which libzmq wants them; it takes nothing but letters of Z85. */
 static int set_keys(void *socket, const struct latent_client_keys *keys)
 {
     const size_t n = 40;
@@ -279,8 +276,7 @@ static bool topic_is(zmq_msg_t *part, const char *topic)
     return zmq_msg_size(part) == n && memcmp(zmq_msg_data(part), topic, n) == 0;
 }
 
-/* Subscribing is by prefix, so the topic is checked. 1: a frame was taken, 0: something
- * else. */
+/* Subscribing is by prefix, so the topic is checked. 1: a frame was taken, 0: something else. */
 static int dispatch(latent_client *c, zmq_msg_t *topic, zmq_msg_t *payload)
 {
     bool is_frame = topic_is(topic, c->frame_topic), is_info = topic_is(topic, c->info_topic);
@@ -293,8 +289,7 @@ static int dispatch(latent_client *c, zmq_msg_t *topic, zmq_msg_t *payload)
     return is_frame && !status;
 }
 
-/* Receive one message whole, without waiting. 1: a frame, 0: something else, -1:
- * nothing there. */
+/* Receive one message whole, without waiting. 1: a frame, 0: something else, -1: nothing there. */
 static int receive(latent_client *c)
 {
     zmq_msg_t parts[2], extra;
@@ -394,8 +389,7 @@ static const char *unfit(latent_client *c, const Latent__V1__Info *info)
     return c->reason;
 }
 
-/* The Info of the newest frame; otherwise the newest, whose neutral values are the best
- * known. */
+/* The Info of the newest frame; otherwise the newest, whose neutral values are the best known. */
 static const struct info_slot *info_of_frame(const latent_client *c)
 {
     const struct info_slot *other = &c->infos[1];

@@ -1,6 +1,7 @@
-/* C client of latentd: frames of one stream, drained to the newest, and a readout that
- * goes neutral by itself when it is no longer fresh. Not for a real-time thread: it
- * allocates when an Info comes. One thread at a time. */
+/* C client of latentd: frames of one stream, drained to the newest, and a readout that goes
+ * neutral by itself when it is no longer fresh.
+ *
+ * Not for a real-time thread: it allocates when an Info comes. One thread at a time. */
 #ifndef LATENT_CLIENT_H
 #define LATENT_CLIENT_H
 
@@ -37,18 +38,15 @@ struct latent_client_keys {
  * (may be NULL) says what was wrong. */
 int latent_client_open(latent_client **out, const char *endpoint, const char *stream,
                        struct latent_error *err);
-/* The same to an encrypted output. Whether latentd lets us in shows in that frames
- * come. */
+/* The same to an encrypted output. Whether latentd lets us in shows in that frames come. */
 int latent_client_open_encrypted(latent_client **out, const char *endpoint, const char *stream,
                                  const struct latent_client_keys *keys, struct latent_error *err);
-/* Wait up to timeout_ms (-1: for ever) for a frame, take all that were published until
- * then, give the newest: 1, or 0 when there was none. It returns however fast a
- * publisher pours: after the first frame that is newer than the call's last wait. Its
- * values are valid until the next call. */
+/* Wait up to timeout_ms (-1: for ever) for a frame, take all that were published until then, give
+ * the newest: 1, or 0 when there was none. It returns however fast a publisher pours: after the
+ * first frame that is newer than the call's last wait. Its values are valid until the next call. */
 int latent_client_poll(latent_client *c, int timeout_ms, struct wire_frame *out);
-/* Readout of the newest frame polled, judged now: 1, or 0 when no Info came yet or the
- * stream has no readout. The values are neutral from valid_for_ns after the frame's
- * publication on. */
+/* Readout of the newest frame polled, judged now: 1, or 0 when no Info came yet or the stream has
+ * no readout. The values are neutral from valid_for_ns after the frame's publication on. */
 int latent_client_readout(latent_client *c, struct latent_client_readout *out);
 struct latent_client_counts latent_client_counts(const latent_client *c);
 void latent_client_close(latent_client *c); /* NULL is allowed */

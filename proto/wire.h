@@ -1,8 +1,7 @@
 /* Bytes <-> core structs: the only place that knows protobuf.
  *
- * Nothing here allocates from the heap: unpacking goes into a wire_arena, packing into
- * the caller's buffer. Input is hostile: lengths and shapes are checked before anything
- * is believed. */
+ * Nothing here allocates from the heap: unpacking goes into a wire_arena, packing into the
+ * caller's buffer. Input is hostile: lengths and shapes are checked before anything is believed. */
 #ifndef LATENT_WIRE_H
 #define LATENT_WIRE_H
 
@@ -15,10 +14,8 @@
 enum wire_refusal {
     WIRE_OK = 0,
     WIRE_REFUSED_LENGTH,   /* empty, above the stream's bound, or not two parts */
-    WIRE_REFUSED_FORMAT,   /* not a Bins message, no bins or more than WIRE_MAX_BINS,
-                          * unknown encoding, unpack arena exhausted */
-    WIRE_REFUSED_SHAPE,    /* channel count, bin width, or bytes of counts do not fit the
-                            model */
+    WIRE_REFUSED_FORMAT,   /* not Bins, 0 or too many bins, unknown encoding, arena exhausted */
+    WIRE_REFUSED_SHAPE,    /* channel count, bin width or bytes of counts do not fit the model */
     WIRE_REFUSED_SEQUENCE, /* reserved for epoch, sequence, time */
     WIRE_REFUSED_VALUE,    /* non-finite, or channel index out of range or not ascending */
 };
@@ -30,8 +27,7 @@ const char *wire_refusal_name(enum wire_refusal r); /* "length", "format", ... *
 #define WIRE_MAX_BINS 256
 #define WIRE_MAX_CHANNELS 65536
 
-/* Memory for one unpacked message: WIRE_ARENA_BASE + 4 x payload. `bytes` is aligned
- * to 16. */
+/* Memory for one unpacked message: WIRE_ARENA_BASE + 4 x payload. `bytes` is aligned to 16. */
 #define WIRE_ARENA_BASE 65536
 struct wire_arena {
     unsigned char *bytes;
@@ -53,10 +49,9 @@ struct wire_bin {
     uint64_t event_id;
 };
 
-/* Unpack a Bins payload into the arena (which is reset first). Valid until the arena's
- * next use. LENGTH for an empty payload, SHAPE for no or more than WIRE_MAX_CHANNELS
- * channels; whether the channels and the bin width are the model's is for the caller to
- * check before wire_bin_counts. */
+/* Unpack a Bins payload into the arena (which is reset first). Valid until the arena's next use.
+ * LENGTH for an empty payload, SHAPE for no or more than WIRE_MAX_CHANNELS channels; whether the
+ * channels and the bin width are the model's is for the caller to check before wire_bin_counts. */
 enum wire_refusal wire_unpack_bins(struct wire_arena *arena, const void *payload, size_t n,
                                    struct wire_bins *out);
 void wire_bin_at(const struct wire_bins *bins, size_t i, struct wire_bin *out);
@@ -65,11 +60,10 @@ void wire_bin_at(const struct wire_bins *bins, size_t i, struct wire_bin *out);
  * out of range or not ascending (counts then hold nothing of use). */
 enum wire_refusal wire_bin_counts(const struct wire_bins *bins, size_t i, float *counts);
 
-/* Pack counts [head->n_bins][head->n_channels] with the narrowest encoding that holds
- * all of them exactly; counts that are negative, not whole or above 65535 travel as
- * F32. head->encoding and ->message are not read. Returns the number of bytes, 0 when
- * cap is too small (wire_bins_bound tells) or n_bins or n_channels is 0 or above its
- * bound. marks, event_ids may be NULL. */
+/* Pack counts [head->n_bins][head->n_channels] with the narrowest encoding that holds all of them
+ * exactly; counts that are negative, not whole or above 65535 travel as F32. head->encoding and
+ * ->message are not read. Returns the number of bytes, 0 when cap is too small (wire_bins_bound
+ * tells) or n_bins or n_channels is 0 or above its bound. marks, event_ids may be NULL. */
 size_t wire_bins_bound(size_t n_bins, size_t n_channels);
 size_t wire_pack_bins(const struct wire_bins *head, const float *counts, const uint32_t *marks,
                       const uint64_t *event_ids, uint8_t *buf, size_t cap);
@@ -97,14 +91,12 @@ struct wire_truth {
     uint32_t n_latents, n_rates, n_readout;
     const float *latents, *rates, *readout;
 };
-/* Needs at most wire_frame_bound(n_latents + n_rates + n_readout) bytes; 0: cap too
- * small. */
+/* Needs at most wire_frame_bound(n_latents + n_rates + n_readout) bytes; 0: cap too small. */
 size_t wire_pack_truth(const struct wire_truth *t, uint8_t *buf, size_t cap);
 
-/* Frame.clock_id: first 8 bytes (big-endian) of SHA-256 over
- * /proc/sys/kernel/random/boot_id without white space. Equal ids: CLOCK_MONOTONIC times
- * compare directly. 0 when unknown: equals nobody's. Reads a file: call it once at
- * start. */
+/* Frame.clock_id: first 8 bytes (big-endian) of SHA-256 over /proc/sys/kernel/random/boot_id
+ * without white space. Equal ids: CLOCK_MONOTONIC times compare directly. 0 when unknown: equals
+ * nobody's. Reads a file: call it once at start. */
 uint64_t wire_clock_id(void);
 
 #endif

@@ -128,8 +128,7 @@ static uint32_t encoding_narrowest(const float *counts, size_t n)
     size_t plain_bytes, pairs_bytes = PAIR_BYTES * count_nonzero(counts, n);
 
     for (size_t c = 0; c < n; c++) {
-        /* The range first: converting a float outside of it is undefined. NaN fails it
-         * too. */
+        /* The range first: converting a float outside of it is undefined. NaN fails it too. */
         if (!(counts[c] >= 0.0f && counts[c] <= 65535.0f)) return LATENT__V1__ENCODING__F32;
         if (counts[c] != (float)(unsigned)counts[c]) return LATENT__V1__ENCODING__F32;
         if (counts[c] > largest) largest = counts[c];

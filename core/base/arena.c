@@ -8,8 +8,7 @@
 
 #include "latent.h"
 
-/* Sizes saturate at SIZE_MAX: a counting run over absurd sizes then ends in
- * LATENT_E_NOMEM. */
+/* Sizes saturate at SIZE_MAX: a counting run over absurd sizes then ends in LATENT_E_NOMEM. */
 static size_t size_round_up(size_t n)
 {
     return n > SIZE_MAX - ARENA_ALIGN ? SIZE_MAX

@@ -1,8 +1,8 @@
 /* A block of memory handed out front to back and never given back piece by piece.
  *
- * A counting arena (base NULL) hands out NULL and only adds up: run an init once over a
- * counting arena to learn the size, then over a real one. So an init may carve, but not
- * write through what it carved. */
+ * A counting arena (base NULL) hands out NULL and only adds up: run an init once over a counting
+ * arena to learn the size, then over a real one. So an init may carve, but not write through what
+ * it carved. */
 #ifndef LATENT_ARENA_H
 #define LATENT_ARENA_H
 

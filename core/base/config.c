@@ -1,5 +1,4 @@
-/* Typed access to the JSON of a model file; every error names object, key, expected and
- * found. */
+/* Typed access to the JSON of a model file; every error names object, key, expected and found. */
 #include "base/config.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-/* The model file's latent.config: typed access to its JSON with errors that name the
- * key. Every key must be read: config_finish refuses unknown ones. */
+/* The model file's latent.config: typed access to its JSON with errors that name the key. Every
+ * key must be read: config_finish refuses unknown ones. */
 #ifndef LATENT_CONFIG_H
 #define LATENT_CONFIG_H
 
@@ -17,8 +17,7 @@ struct config {
 };
 
 void config_init(struct config *c, json_t *object, const char *where, struct latent_error *err);
-/* Required keys; on error status is set and a harmless value returned. Bounds are
- * inclusive. */
+/* Required keys; on error status is set and a harmless value returned. Bounds are inclusive. */
 long long config_int(struct config *c, const char *key, long long min, long long max);
 bool config_bool(struct config *c, const char *key);
 double config_number(struct config *c, const char *key, double min, double max);

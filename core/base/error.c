@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes of the UTF-8 character at s (NUL-terminated); 0 when malformed or a control
- * character. */
+/* Bytes of the UTF-8 character at s (NUL-terminated); 0 when malformed or a control character. */
 static size_t character_length(const unsigned char *s)
 {
     if (s[0] < 0x80) return s[0] >= 0x20 && s[0] != 0x7f;

@@ -6,9 +6,8 @@
 
 #include "latent.h"
 
-/* Fill err (may be NULL) and return status. Control characters and malformed UTF-8
- * (names and paths come from outside) become '?', a text that is too long ends in
- * "...". */
+/* Fill err (may be NULL) and return status. Control characters and malformed UTF-8 (names and paths
+ * come from outside) become '?', a text that is too long ends in "...". */
 int error_set(struct latent_error *err, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* UTF-8 without control characters. */

@@ -1,5 +1,4 @@
-/* Reader of safetensors files: header length, JSON, every tensor, then how they tile
- * the data. */
+/* Reader of safetensors files: header length, JSON, every tensor, then how they tile the data. */
 #include "base/safetensors.h"
 
 #include <assert.h>
@@ -232,8 +231,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* Laid end to end the tensors must be the data: no gap, no overlap, nothing behind the
- * last. */
+/* Laid end to end the tensors must be the data: no gap, no overlap, nothing behind the last. */
 static int check_tiling(struct safetensors *st, const unsigned char *data, size_t n_data,
                         struct latent_error *err)
 {
@@ -261,8 +259,7 @@ static int check_tiling(struct safetensors *st, const unsigned char *data, size_
     return 0;
 }
 
-/* Length of the header: bounded by the format and by the file, and a JSON object
- * follows. */
+/* Length of the header: bounded by the format and by the file, and a JSON object follows. */
 static int check_length(const struct safetensors *st, size_t *n_header, struct latent_error *err)
 {
     if (st->n_bytes < LENGTH_BYTES + 2)
@@ -327,8 +324,7 @@ int safetensors_parse(struct safetensors *st, const void *bytes, size_t n, struc
     return status;
 }
 
-/* Exactly st->n_bytes must come, and then the end: the file may not change under the
- * reader. */
+/* Exactly st->n_bytes must come, and then the end: the file may not change under the reader. */
 static int read_whole(struct safetensors *st, int fd, struct latent_error *err)
 {
     size_t got = 0;

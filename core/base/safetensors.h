@@ -1,5 +1,5 @@
-/* Reader of safetensors files. The input is hostile: every length, offset, type,
- * overlap, gap and duplicate is checked before a byte of data is used. */
+/* Reader of safetensors files. The input is hostile: every length, offset, type, overlap, gap and
+ * duplicate is checked before a byte of data is used. */
 #ifndef LATENT_SAFETENSORS_H
 #define LATENT_SAFETENSORS_H
 
@@ -18,8 +18,7 @@ struct tensor {
     size_t n_dims;
     size_t shape[SAFETENSORS_MAX_DIMS]; /* all 1 past n_dims */
     size_t n_elements, n_bytes;
-    const void *data; /* into the file's memory; aligned to the element only if the
-                         writer did so */
+    const void *data; /* in the file's memory; aligned to the element only if its writer did so */
 };
 
 struct safetensors {

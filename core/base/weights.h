@@ -1,12 +1,11 @@
-/* Weights taken by name and exact shape. Each tensor is taken once; what nobody took is
- * an error.
+/* Weights taken by name and exact shape. Each tensor is taken once; what nobody took is an error.
  *
- * A model's load runs twice over the same file: first over a counting arena, to learn
- * the size, then over the real one. In the counting run every take is checked in full
- * (presence, type, shape, finite values) but returns NULL, as arena_take does: so load
- * tells failure by w->status, never by a NULL pointer, and reads or writes arena memory
- * only when w->arena->base is set. What load returns is a struct filled on the stack
- * and handed over by arena_copy; anything it takes must be the same in both runs. */
+ * A model's load runs twice over the same file: first over a counting arena, to learn the size,
+ * then over the real one. In the counting run every take is checked in full (presence, type,
+ * shape, finite values) but returns NULL, as arena_take does: so load tells failure by w->status,
+ * never by a NULL pointer, and reads or writes arena memory only when w->arena->base is set. What
+ * load returns is a struct filled on the stack and handed over by arena_copy; anything it takes
+ * must be the same in both runs. */
 #ifndef LATENT_WEIGHTS_H
 #define LATENT_WEIGHTS_H
 
@@ -32,10 +31,9 @@ struct weights {
  * sets w->status and returns NULL, as do all later takes. n_dims 0 = scalar. */
 const float *weights_floats(struct weights *w, size_t n_dims, const size_t *shape,
                             const char *format, ...) __attribute__((format(printf, 4, 5)));
-/* The same for a matrix [rows, cols] that load packs for the kernels: it lies in
- * w->raw, which goes when load is over. In the precision that is loaded it may also be
- * stored so: BF16, or I8 with a tensor "<name>.scale" [rows], F32, for weight = scale *
- * I8. */
+/* The same for a matrix [rows, cols] that load packs for the kernels: it lies in w->raw, which goes
+ * when load is over. In the precision that is loaded it may also be stored so: BF16, or I8 with a
+ * tensor "<name>.scale" [rows], F32, for weight = scale * I8. */
 const float *weights_matrix(struct weights *w, size_t rows, size_t cols, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* n floats in w->raw, for what load makes of a matrix before it packs it. */
@@ -47,8 +45,7 @@ bool weights_has(const struct weights *w, const char *name);
 /* The stored tensor, for shapes the architecture learns from the file; NULL when
  * absent. Does not take. */
 const struct tensor *weights_peek(const struct weights *w, const char *name);
-/* After binding: any tensor not taken (selftest.* excepted) is an error. Returns
- * w->status. */
+/* After binding: any tensor not taken (selftest.* excepted) is an error. Returns w->status. */
 int weights_finish(struct weights *w);
 
 /* clang-format off */

@@ -15,8 +15,7 @@
  * snapshots hold it. */
 struct decoder_state {
     uint32_t fresh;  /* no bin since the reset: the next frame carries LATENT_RESET */
-    uint32_t reset;  /* that reset was asked for (a new decoder's first frame carries no
-                        flag) */
+    uint32_t reset;  /* it was asked for (a new decoder's first frame carries no flag) */
     uint32_t ended;  /* trial_end was seen: outside until the next reset */
     uint32_t failed; /* non-finite output: refuses until reset */
 };

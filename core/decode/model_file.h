@@ -1,5 +1,4 @@
-/* A model file, opened: verified, bound to its architecture, its known answers
- * reproduced. */
+/* A model file, opened: verified, bound to its architecture, its known answers reproduced. */
 #ifndef LATENT_MODEL_FILE_H
 #define LATENT_MODEL_FILE_H
 

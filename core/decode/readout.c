@@ -1,5 +1,4 @@
-/* Limits first, then slew: the value moves towards the limited target by at most slew x
- * bin. */
+/* Limits first, then slew: the value moves towards the limited target by at most slew x bin. */
 #include "decode/readout.h"
 
 static float clamp(float x, float low, float high)

@@ -1,5 +1,4 @@
-/* The known answer: expected tensors found by name, a fresh state per mode, element by
- * element. */
+/* The known answer: expected tensors found by name, a fresh state per mode, element by element. */
 #include "decode/selftest.h"
 
 #include <assert.h>
@@ -59,8 +58,7 @@ static float element_get(const struct tensor *t, size_t i)
     return value;
 }
 
-/* A tensor [any, width] of F32; NULL, with *status set, when missing or of another
- * kind. */
+/* A tensor [any, width] of F32; NULL, with *status set, when missing or of another kind. */
 static const struct tensor *rows_find(const struct selftest *s, const char *name, size_t width,
                                       int *status)
 {
@@ -228,8 +226,7 @@ static double column_size(const struct answer *a, size_t n_bins, size_t column)
     return size;
 }
 
-/* Rates are compared as logarithms, unless the model's own rates are linear: those
- * reach zero. */
+/* Rates are compared as logarithms, unless the model's own rates are linear: those reach zero. */
 static int answer_compare(const struct selftest *s, const struct answer *a)
 {
     for (size_t i = 0; i < s->n_bins * a->width; i++) {

@@ -1,5 +1,4 @@
-/* The known answer of a model file: every listed mode must reproduce what the reference
- * computed. */
+/* The known answer of a model file: every listed mode must give what the reference computed. */
 #ifndef LATENT_SELFTEST_H
 #define LATENT_SELFTEST_H
 

@@ -1,16 +1,16 @@
 /* The readout stage: behaviour from the latents or rates of any architecture.
  *
- *   s_t = sum over k of a^k x_{t-k} / sum over k of a^k, a = exp(-bin / tau)
+ *   s_t = sum over k of a^k x_t-k / sum over k of a^k        a = exp(-bin / tau)
  *   z_t = scale (s_t - mean)
- *   y_t = bias + sum over lags k of W_k z_{t-k}
+ *   y_t = bias + sum over lags k of W_k z_t-k
  *
- * The first sum runs over the bins since the reset, so the first bin is its own
- * average; lags before the reset count as z = 0, the training mean (WARMUP until there
- * are none). A predicted bin enters like any other.
+ * The first sum runs over the bins since the reset, so the first bin is its own average; lags
+ * before the reset count as z = 0, the training mean (WARMUP until there are none). A predicted
+ * bin enters like any other.
  *
- * All in float64, since smoothed lags are nearly collinear and their weights large and
- * of both signs. Order of summation: the bias, then lag by lag, newest first, inputs
- * ascending. State: (K + 1) D + 2 numbers. Multiply-adds per bin: O K D. */
+ * All in float64, since smoothed lags are nearly collinear and their weights large and of both
+ * signs. Order of summation: the bias, then lag by lag, newest first, inputs ascending.
+ * State: (K + 1) D + 2 numbers. Multiply-adds per bin: O K D. */
 #ifndef LATENT_STAGE_H
 #define LATENT_STAGE_H
 

@@ -1,6 +1,6 @@
-/* OpenBLAS, and nothing else of it. Its pthread build with one thread is the one that
- * is correct when several of our threads multiply at once; the environment must say so
- * before the library's own constructor runs. */
+/* OpenBLAS, and nothing else of it. Its pthread build with one thread is the one that is correct
+ * when several of our threads multiply at once; the environment must say so before the library's
+ * own constructor runs. */
 #include "kernels/blas.h"
 
 #include <openblas-pthread/cblas.h>

@@ -4,8 +4,7 @@
 
 #include <stddef.h>
 
-/* y [n, rows] (row stride y_stride) = x [n, cols] (row stride x_stride) * weight [rows,
- * cols]^T */
+/* y [n, rows] (row stride y_stride) = x [n, cols] (row stride x_stride) * weight [rows, cols]^T */
 void blas_matmul_transposed(float *y, size_t y_stride, const float *x, size_t x_stride,
                             const float *weight, size_t weight_stride, size_t n, size_t rows,
                             size_t cols);

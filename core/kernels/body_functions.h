@@ -1,5 +1,4 @@
-/* Dot products, softmax, layer norm and the functions of a number. Part of
- * kernels_body.h. */
+/* Dot products, softmax, layer norm and the functions of a number. Part of kernels_body.h. */
 #ifndef LATENT_BODY_FUNCTIONS_H
 #define LATENT_BODY_FUNCTIONS_H
 
@@ -65,8 +64,7 @@ INLINE struct moments moments_about(const float *x, size_t n, float shift)
     return (struct moments){lanes_sum(sum), lanes_sum(squares)};
 }
 
-/* The moments about a rough mean correct it: the variance loses nothing to
- * cancellation. */
+/* The moments about a rough mean correct it: the variance loses nothing to cancellation. */
 static void layer_norm(float *y, const float *x, const float *weight, const float *bias, size_t n)
 {
     float rough = moments_about(x, n, 0.0f).sum / (float)n;

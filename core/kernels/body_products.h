@@ -1,8 +1,8 @@
-/* Products of matrices in units of 16 outputs with one or more rows of inputs, cut into
- * tiles. Part of kernels_body.h.
+/* Products of matrices in units of 16 outputs with one or more rows of inputs, cut into tiles.
+ * Part of kernels_body.h.
  *
- * The inputs of int8 are rounded to 16 bits, 512 columns at a time, so that integer
- * sums are exact and cannot overflow: 512 x 127 x 32767 < 2^31. */
+ * The inputs of int8 are rounded to 16 bits, 512 columns at a time, so that integer sums are
+ * exact and cannot overflow: 512 x 127 x 32767 < 2^31. */
 #ifndef LATENT_BODY_PRODUCTS_H
 #define LATENT_BODY_PRODUCTS_H
 

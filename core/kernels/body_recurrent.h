@@ -1,9 +1,9 @@
-/* What recurrent models do bin by bin beside plain products: gates, and vector fields
- * with few dimensions. Part of kernels_body.h.
+/* What recurrent models do bin by bin beside plain products: gates, and vector fields with few
+ * dimensions. Part of kernels_body.h.
  *
- * Such steps wait for one another, so what counts is how long one takes from its input
- * to its output: sums go from registers into the functions that follow them, and the
- * next vectors' products run while a function's result is awaited. */
+ * Such steps wait for one another, so what counts is how long one takes from its input to its
+ * output: sums go from registers into the functions that follow them, and the next vectors'
+ * products run while a function's result is awaited. */
 #ifndef LATENT_BODY_RECURRENT_H
 #define LATENT_BODY_RECURRENT_H
 

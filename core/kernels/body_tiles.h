@@ -1,8 +1,8 @@
-/* Tiles of a product: m rows of inputs times u units of 16 outputs, all their sums in
- * registers. Part of kernels_body.h.
+/* Tiles of a product: m rows of inputs times u units of 16 outputs, all their sums in registers.
+ * Part of kernels_body.h.
  *
- * Every sum runs over the columns in order, whatever the tile, so that results do not
- * depend on it. Precisions other than float32 widen the weights as they are read. */
+ * Every sum runs over the columns in order, whatever the tile, so that results do not depend on
+ * it. Precisions other than float32 widen the weights as they are read. */
 #ifndef LATENT_BODY_TILES_H
 #define LATENT_BODY_TILES_H
 

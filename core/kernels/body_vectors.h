@@ -1,5 +1,5 @@
-/* Vectors of VECTOR_BYTES: loading, storing, selecting, and the one operation that
- * needs a name per instruction set. Part of kernels_body.h. */
+/* Vectors of VECTOR_BYTES: loading, storing, selecting, and the one operation that needs a name
+ * per instruction set. Part of kernels_body.h. */
 #ifndef LATENT_BODY_VECTORS_H
 #define LATENT_BODY_VECTORS_H
 

@@ -1,5 +1,5 @@
-/* Denormal numbers as zero, for the length of one step: they are slow, and live must
- * equal offline. */
+/* Denormal numbers as zero, for the length of one step: they are slow, and live must equal
+ * offline. */
 #ifndef LATENT_DENORMALS_H
 #define LATENT_DENORMALS_H
 

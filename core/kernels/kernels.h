@@ -1,11 +1,9 @@
-/* Arithmetic on flat arrays: one table of functions per instruction set, chosen once at
- * start.
+/* Arithmetic on flat arrays: one table of functions per instruction set, chosen once at start.
  *
- * One body (kernels_body.h) is compiled for each instruction set. The order of
- * summation depends on the inner dimension only, never on the vector width or on how
- * many rows are multiplied at once, so instruction sets differ by fused rounding alone
- * and a window gives the same bits as its bins one by one. No function allocates.
- * Arrays need no alignment unless said. */
+ * One body (kernels_body.h) is compiled for each instruction set. The order of summation depends
+ * on the inner dimension only, never on the vector width or on how many rows are multiplied at
+ * once, so instruction sets differ by fused rounding alone and a window gives the same bits as
+ * its bins one by one. No function allocates. Arrays need no alignment unless said. */
 #ifndef LATENT_KERNELS_H
 #define LATENT_KERNELS_H
 
@@ -30,8 +28,7 @@ struct tiles {
     size_t unit_stride, column_stride, n_out, n_in;
 };
 
-/* W2 f(W1 x + b1) + b2 with few outputs, in float32: f is tanh, or cuts off what is
- * below zero. */
+/* W2 f(W1 x + b1) + b2 with few outputs, in float32: f is tanh, or cuts off what is below zero. */
 struct field {
     struct panels first;      /* W1 and b1, float32 */
     size_t n_out;             /* rows of W2 */
@@ -82,18 +79,25 @@ struct kernels {
     /* x times a factor. */
     void (*scale)(float *x, size_t n, float factor);
     size_t (*nonzero)(uint32_t *index, const float *x, size_t n); /* nonzero_index */
-    /* A step of a GRU from h to next [n], n a multiple of 16, with u = U, c [3 n, any
-     * number of columns up to n], given [3 n], scratch [3 n]: of the parts of n numbers
-     *   r, z = sigmoid(given + U h + c), new = tanh(given + r (U h + c)),
+    /* A step of a GRU from h to next [n], n a multiple of 16, with u = U, c [3 n, up to n columns],
+     * given [3 n], scratch [3 n]; of their parts of n numbers, in the order r, z, new:
+     *
+     *   r    = sigmoid(given + U h + c)
+     *   z    = sigmoid(given + U h + c)
+     *   new  = tanh   (given + r (U h + c))
      *   next = (1 - z) new + z h
+     *
      * backward: reads the weights in the opposite order, with the same result; a chain
      * that alternates finds half of a small matrix in the first cache. */
     void (*gru_step)(float *next, const struct panels *u, const float *h, const float *given,
                      bool backward, float *scratch);
-    /* A step of LFADS' GRU [n], n a multiple of 16, given [3 n], scratch [3 n]: of the
-     * parts of n numbers
-     *   z, r = sigmoid(given + gates h), new = tanh(given + reset (r h)),
-     *   h = (1 - z) new + z h, cut off at most and -most */
+    /* A step of LFADS' GRU, h [n] replaced, n a multiple of 16, given [3 n], scratch [3 n]; of
+     * their parts of n numbers, in the order z, r, new:
+     *
+     *   z   = sigmoid(given + gates h)
+     *   r   = sigmoid(given + gates h)
+     *   new = tanh   (given + reset (r h))
+     *   h   = (1 - z) new + z h, cut off at -most and most */
     void (*clipped_step)(float *h, const struct clipped_gates *w, const float *given,
                          float *scratch);
     /* y [n_out, rounded up to 4] of a field at x; hidden: [rounded up to 16] scratch */

@@ -1,6 +1,10 @@
-/* The kernels, written once in GNU vector types. Included by kernels_<set>.c, which
- * defines VECTOR_BYTES, TILE_VECTORS and TILE_ROWS (how many sums stay in registers),
- * KERNELS_NAME and KERNELS_TABLE, and is compiled with that instruction set's options. */
+/* The kernels, written once in GNU vector types. Included by kernels_<set>.c, which is compiled
+ * with that instruction set's options and defines
+ *
+ *   VECTOR_BYTES                bytes of a register
+ *   TILE_VECTORS, TILE_ROWS     how many sums stay in registers
+ *   KERNELS_NAME                the set's name, as status shows it
+ *   KERNELS_TABLE               the table it makes */
 #include "kernels/kernels.h"
 
 #include "kernels/body_vectors.h"

@@ -1,5 +1,8 @@
-/* Multi-head self-attention in torch's layout: one token at a time over a cache, or a
- * whole window. */
+/* Multi-head self-attention in torch's layout: one token at a time over a cache, or a whole window.
+ *
+ *   q, k, v = in_proj x + b              rows of D each; head a has columns a D / H .. of them
+ *   p_j     = softmax over j of q' k_j / sqrt(D / H)
+ *   y      += out_proj [sum_j p_j v_j of each head] + c */
 #ifndef LATENT_ATTENTION_H
 #define LATENT_ATTENTION_H
 
@@ -46,9 +49,8 @@ struct attention_token {
 void attention_step(const struct attention *l, const struct attention_token *tokens, size_t n,
                     float *y, const float *x, float *scratch);
 
-/* Which rows of a window of n are worked on: queries q_first..n-1; keys and values are
- * computed anew for rows kv_first..n-1 and taken as they are for rows
- * key_first..kv_first-1. */
+/* Which rows of a window of n are worked on: queries q_first..n-1; keys and values are computed
+ * anew for rows kv_first..n-1 and taken as they are for rows key_first..kv_first-1. */
 struct attention_span {
     size_t n, q_first, kv_first, key_first;
 };
@@ -56,9 +58,8 @@ struct attention_span {
 /* Floats: of qkv for n rows; of scratch for up to n rows. */
 size_t attention_rows_qkv(const struct attention *l, size_t n);
 size_t attention_rows_scratch(const struct attention *l, size_t n);
-/* Tokens x [n, D] of which rows min(q_first, kv_first)..n-1 are read; qkv [n, 3D] holds
- * queries, keys and values from call to call; y [n - q_first, D] += attention of the
- * queries. */
+/* Tokens x [n, D] of which rows min(q_first, kv_first)..n-1 are read; qkv [n, 3D] holds queries,
+ * keys and values from call to call; y [n - q_first, D] += attention of the queries. */
 void attention_rows(const struct attention *l, float *y, const float *x, float *qkv,
                     struct attention_span span, struct attention_band band, float *scratch);
 

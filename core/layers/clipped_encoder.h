@@ -1,6 +1,6 @@
-/* Clipped GRUs over a window, forward and (optionally) backward, each from a learnt
- * start. The products of the input with the weights are kept per bin, since they do not
- * depend on where a window begins. */
+/* Clipped GRUs over a window, forward and (optionally) backward, each from a learnt start. The
+ * products of the input with the weights are kept per bin, since they do not depend on where a
+ * window begins. */
 #ifndef LATENT_CLIPPED_ENCODER_H
 #define LATENT_CLIPPED_ENCODER_H
 
@@ -32,10 +32,9 @@ void encoder_window_init(struct encoder_window *e, const struct clipped_encoder 
 /* Bin t enters: x [n_in], of which the n elements listed in index are not zero. */
 void encoder_window_push(struct encoder_window *e, const struct clipped_encoder *l, uint64_t t,
                          const float *x, const uint32_t *index, size_t n);
-/* From the start over the n bins from `first` on, or backward from the last of them: h
- * [size of the cell] becomes the last state. states: NULL, or gets the
- * state [hidden] at bin first + i in row i, with row stride. scratch:
- * CLIPPED_GRU_SCRATCH(size). */
+/* From the start over the n bins from `first` on, or backward from the last of them: h [size of the
+ * cell] becomes the last state. states: NULL, or gets the state [hidden] at bin first + i in row i,
+ * with row stride. scratch: CLIPPED_GRU_SCRATCH(size). */
 void encoder_window_run(const struct encoder_window *e, const struct clipped_encoder *l,
                         enum encoder_direction d, uint64_t first, size_t n, float *h, float *states,
                         size_t stride, float *scratch);

@@ -1,11 +1,13 @@
-/* The GRU cell of LFADS: gates z, r, n; the reset gate before the recurrent product;
+/* The GRU cell of LFADS: gates in the order z, r, n; the reset gate before the recurrent product;
  * the state clipped.
  *
- *   z, r = sigmoid(W x + b + U h), n = tanh(W x + b + U (r h)), h = (1 - z) n + z h
+ *   z = sigmoid(W x + b + U h)
+ *   r = sigmoid(W x + b + U h)
+ *   n = tanh   (W x + b + U (r h))
+ *   h = clip((1 - z) n + z h)
  *
- * W x + b does not depend on the state: callers compute it for whole windows, or once
- * per bin and keep it. Every gate and the state are filled up with zeros to whole units
- * of 16 (size). */
+ * W x + b does not depend on the state: callers compute it for whole windows, or once per bin and
+ * keep it. Every gate and the state are filled up with zeros to whole units of 16 (size). */
 #ifndef LATENT_CLIPPED_GRU_H
 #define LATENT_CLIPPED_GRU_H
 

@@ -1,5 +1,4 @@
-/* Causal convolution: the window of the newest bins as one vector, the taps as one
- * matrix. */
+/* Causal convolution: the window of the newest bins as one vector, the taps as one matrix. */
 #include "layers/conv.h"
 
 #include <math.h>

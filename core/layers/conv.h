@@ -1,26 +1,22 @@
-/* Causal convolution over time in torch's layout, one bin at a time over its own short
- * history. */
+/* Causal convolution over time in torch's layout, one bin at a time over its own short history. */
 #ifndef LATENT_CONV_H
 #define LATENT_CONV_H
 
 #include "base/weights.h"
 #include "kernels/kernels.h"
 
-/* y_t = b + sum over k < n_taps of W_k x_(t - k): zeros stand for bins before the
- * first. */
+/* y_t = b + sum over k < n_taps of W_k x_(t - k): zeros stand for bins before the first. */
 struct conv {
     size_t n_out, n_in, n_taps;
     struct panels packed; /* [n_out, n_taps * n_in], oldest bin first, as the history lies */
 };
 
-/* Takes "<name>.weight" [n_out, n_in, n_taps] (last tap = newest bin) and "<name>.bias"
- * [n_out]. */
+/* Takes "<name>.weight" [n_out, n_in, n_taps] (last tap = newest bin) and "<name>.bias" [n_out]. */
 void conv_load(struct conv *l, struct weights *w, size_t n_out, size_t n_in, size_t n_taps,
                const char *name);
 /* Append x [n_in] to a history [n_taps, n_in] of which the oldest bin is dropped. */
 void conv_push(const struct conv *l, float *history, const float *x);
-/* y [n_out]. index [n_taps * n_in] is scratch for a sparse history, or NULL when it is
- * dense. */
+/* y [n_out]. index [n_taps * n_in] is scratch for a sparse history, or NULL when it is dense. */
 void conv_forward(const struct conv *l, float *y, const float *history, uint32_t *index);
 
 /* Exact form: x Phi(x). */

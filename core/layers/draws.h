@@ -1,5 +1,5 @@
-/* Counter-based random numbers: every number is a function of (seed, bin, index), so
- * that a replay draws what the live run drew. models/smc/draws.py is the twin. */
+/* Counter-based random numbers: every number is a function of (seed, bin, index), so that a
+ * replay draws what the live run drew. models/smc/draws.py is the twin. */
 #ifndef LATENT_DRAWS_H
 #define LATENT_DRAWS_H
 

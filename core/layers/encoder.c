@@ -1,5 +1,7 @@
-/* h = h + A(LN1 h), h = h + F(LN2 h) (pre-norm); h = LN1(h + A h), h = LN2(h + F h)
- * (post-norm); F(x) = W2 relu(W1 x + b1) + b2. */
+/* A transformer encoder layer, with F(x) = W2 relu(W1 x + b1) + b2 and attention A:
+ *
+ *   pre-norm    h = h + A(LN1 h)      h = h + F(LN2 h)
+ *   post-norm   h = LN1(h + A h)      h = LN2(h + F h) */
 #include "layers/encoder.h"
 
 #include <stdio.h>

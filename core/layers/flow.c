@@ -1,5 +1,5 @@
-/* Local flow-field features of one point over a frozen cloud, in float64. Sums run in
- * the order of the points' indices, so that ties cannot change a number. */
+/* Local flow-field features of one point over a frozen cloud, in float64. Sums run in the order
+ * of the points' indices, so that ties cannot change a number. */
 #include "layers/flow.h"
 
 #include <math.h>
@@ -54,9 +54,8 @@ static bool is_same(const struct flow_cloud *f, double square)
     return square < f->same * f->same;
 }
 
-/* Squared distances, and the k nearest points that are not x itself, nearest first; of
- * equally near ones the lower index. Returns how many were found: k, but in a cloud
- * that is one heap. */
+/* Squared distances, and the k nearest points that are not x itself, nearest first; of equally near
+ * ones the lower index. Returns how many were found: k, but in a cloud that is one heap. */
 static size_t distances(const struct flow_cloud *f, struct flow_work *work, const double *x)
 {
     size_t found = 0;

@@ -1,17 +1,28 @@
 /* Local features of a flow field over a frozen cloud of points (MARBLE).
  *
- * Neighbours j of x: |x - x_j|^2 < delta^2 d_k(x) d_k(x_j), the CkNN rule, d_k the
- * distance to the k-th nearest point (of equal ones the lower index); fewer than two
- * such: the k nearest. A cloud point nearer than `same` is x itself and left out. With
- * P the random walk of weights 1 / distance, and V diffused for a time tau by exp(-tau
- * (I - P)): o_0 = scale e^-tau (v + sum_j P_j g_j) g = sum_i>0 tau^i / i! P^(i-1) V of
- * the cloud o_p = sum_j F_q(j) (o_p-1 of j - o_p-1 of x) for each direction q of the
- * frame, F_q(j) = <x_j - x, t_q> / sum_j |<x_j - x, t_q>| This is exact for a point of
- * the cloud itself. Frames are the coordinate axes, or gauges: then x has the frame of
- * its nearest point, vectors live in frames, those of j are turned into that of x by
- * the orthogonal factor of T_x' T_j, and o_0 keeps its direction but takes the length
- * of the diffused |V|. Features lie channel by channel, directions within. Letters: n
- * points, D dimensions, S directions of a frame (= length of vectors). */
+ * Neighbours j of x, by the CkNN rule:
+ *
+ *   |x - x_j|^2 < delta^2 d_k(x) d_k(x_j)
+ *
+ * d_k is the distance to the k-th nearest point (of equal ones the lower index). Where fewer than
+ * two are such: the k nearest. A cloud point nearer than `same` is x itself and left out.
+ *
+ * With P the random walk of weights 1 / distance, V diffused for a time tau by exp(-tau (I - P)),
+ * and o_p(j) the features of order p of cloud point j:
+ *
+ *   g      = sum over i > 0 of tau^i / i! P^(i-1) V                  of the cloud
+ *   o_0    = scale e^-tau (v + sum_j P_j g_j)
+ *   F_q(j) = <x_j - x, t_q> / sum_j |<x_j - x, t_q>|                 each direction q of the frame
+ *   o_p    = sum_j F_q(j) (o_p-1(j) - o_p-1(x))                      each q
+ *
+ * This is exact for a point of the cloud itself.
+ *
+ * Frames are the coordinate axes, or gauges: then x has the frame of its nearest point, vectors
+ * live in frames, those of j are turned into that of x by the orthogonal factor of T_x' T_j, and
+ * o_0 keeps its direction but takes the length of the diffused |V|.
+ *
+ * Features lie channel by channel, directions within.
+ * Letters: n points, D dimensions, S directions of a frame (= length of vectors). */
 #ifndef LATENT_FLOW_H
 #define LATENT_FLOW_H
 

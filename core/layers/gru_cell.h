@@ -1,12 +1,13 @@
-/* Torch's GRU cell (and a layer of its nn.GRU) with the input product apart, so that a
- * window can keep products.
+/* Torch's GRU cell (and a layer of its nn.GRU) with the input product apart, so that a window can
+ * keep products.
  *
- *   r, z = sigmoid(given + U h + c)
- *   n = tanh(given + r (U h + c))
+ *   r = sigmoid(given + U h + c)
+ *   z = sigmoid(given + U h + c)
+ *   n = tanh   (given + r (U h + c))
  *   h = (1 - z) n + z h
  *
- * Every gate and the state are filled up with zeros to whole units of 16 (size), so
- * that a unit of each gate belongs to the same part of the state. */
+ * Every gate and the state are filled up with zeros to whole units of 16 (size), so that a unit
+ * of each gate belongs to the same part of the state. */
 #ifndef LATENT_GRU_CELL_H
 #define LATENT_GRU_CELL_H
 
@@ -18,8 +19,7 @@ struct gru_cell {
     struct panels recurrent;   /* U h + c [3 size, hidden] */
 };
 
-/* Takes <prefix>.weight_ih<suffix>, .weight_hh<suffix>, .bias_ih<suffix>,
- * .bias_hh<suffix>. */
+/* Takes <prefix>.weight_ih<suffix>, .weight_hh<suffix>, .bias_ih<suffix>, .bias_hh<suffix>. */
 void gru_cell_load(struct gru_cell *l, struct weights *w, size_t n_in, size_t hidden,
                    const char *prefix, const char *suffix);
 

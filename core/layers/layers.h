@@ -1,5 +1,5 @@
 /* Layers: views of weights, and forward functions over flat arrays. None allocates.
- * Shape letters: D width, H heads, F hidden, n rows (tokens). */
+ * Letters: D width, H heads, F hidden, n rows (tokens). */
 #ifndef LATENT_LAYERS_H
 #define LATENT_LAYERS_H
 

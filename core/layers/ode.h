@@ -27,8 +27,7 @@ void perceptron_forward(const struct perceptron *l, float *y, const float *x, fl
 enum ode_solver { ODE_TSIT5, ODE_RK4 };
 
 #define ODE_SCRATCH(n, hidden) (8 * panels_padded(n) + panels_padded(hidden))
-/* z [n, rounded up to 16] one step of size dt further. Tsit5: Tsitouras' method of
- * order 5. */
+/* z [n, rounded up to 16] one step of size dt further. Tsit5: Tsitouras' method of order 5. */
 void ode_step(enum ode_solver solver, const struct perceptron *field, float *z, float dt,
               float *scratch);
 

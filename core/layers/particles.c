@@ -1,5 +1,5 @@
-/* Particle filter of a low-rank RNN. Products over all particles go to BLAS, always
- * with the same shapes; weights are summed in float64. */
+/* Particle filter of a low-rank RNN. Products over all particles go to BLAS, always with the same
+ * shapes; weights are summed in float64. */
 #include "layers/particles.h"
 
 #include <math.h>

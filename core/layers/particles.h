@@ -1,10 +1,10 @@
-/* A stochastic low-rank RNN and its particle filter: one bin of K particles as matrix
- * products.
+/* A stochastic low-rank RNN and its particle filter: one bin of K particles as matrix products.
  *
- *   transition   z' ~ N(a z + n phi(m z; h), Q); bin 0: N(start, Q0)
- *   observation  x ~ Poisson(g(B' z + bias)) for the first C of N units
- * Draws are given by the caller, so that a test can give those of another
- * implementation. Letters: K particles, S latents, M units, N rates, C seen units. */
+ *   transition    z' ~ N(a z + n phi(m z; h), Q)       bin 0: N(start, Q0)
+ *   observation   x  ~ Poisson(g(B' z + bias))         for the first C of N units
+ *
+ * Draws are given by the caller, so that a test can give those of another implementation.
+ * Letters: K particles, S latents, M units, N rates, C seen units. */
 #ifndef LATENT_PARTICLES_H
 #define LATENT_PARTICLES_H
 
@@ -45,8 +45,7 @@ struct particle_work {
     uint32_t *active;                /* [C]: seen units that fired */
 };
 
-/* Fill sizes and choices first; takes transition.*, observation.*, R_z, R_z_t0,
- * initial_state. */
+/* Fill sizes and choices first; takes transition.*, observation.*, R_z, R_z_t0, initial_state. */
 void particle_filter_load(struct particle_filter *f, struct weights *w);
 void particle_work_carve(struct particle_work *work, const struct particle_filter *f,
                          struct arena *a);

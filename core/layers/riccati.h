@@ -1,5 +1,5 @@
-/* The covariance of a Kalman filter in information form: G = C' R^-1 C, so that no step
- * inverts more than S x S. */
+/* The covariance of a Kalman filter in information form: G = C' R^-1 C, so that no step inverts
+ * more than S x S. */
 #ifndef LATENT_RICCATI_H
 #define LATENT_RICCATI_H
 

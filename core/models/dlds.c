@@ -1,15 +1,22 @@
 /* Decomposed linear dynamical system (dLDS, Mudrik et al. 2024), filtered by BPDN-DF.
  *
- *   x_t+1 = (sum_m c_m,t F_m) x_t,  y_t = D x_t + offset + noise,  c sparse
- * At each bin, with A = [F_1 x .. F_M x] of the estimate before, the least over x, c of
- *   1/2 |y - D x|^2 / R + lambda/2 |x - A c|^2 + gamma |c|_1 + kappa/2 |c - c_before|^2
- * is approached a fixed number of times in turn: x by its normal equations (a constant
- * matrix, inverted at load), c by `fista_steps` steps of FISTA from c_before. Observed
- * are the counts themselves ("counts") or 2 sqrt(counts + 3/8) ("anscombe").
+ *   x_t+1 = (sum_m c_m,t F_m) x_t        c sparse
+ *   y_t   = D x_t + offset + noise
+ *
+ * At each bin, with A = [F_1 x .. F_M x] of the estimate before, the minimum over x and c of
+ *
+ *   1/2 |y - D x|^2 / R  +  lambda/2 |x - A c|^2  +  gamma |c|_1  +  kappa/2 |c - c_before|^2
+ *
+ * is approached a fixed number of times (`turns`), alternating:
+ *   x by its normal equations (a constant matrix, inverted at load)
+ *   c by `fista_steps` steps of FISTA from c_before
+ * Observed are the counts themselves ("counts") or 2 sqrt(counts + 3/8) ("anscombe").
+ *
  * Streaming: exact, Markov; the cost does not depend on the data. Latents: x, then c.
- * State: S + M numbers. Multiply-adds per bin: 2 S C + M S^2 + turns (S^2 + M S (1 + 2
- * steps)). float64 inside. predict: x = A c, made no longer than x was (a mixture of
- * operators may grow, a gap may be long); c kept. */
+ * State: S + M numbers.
+ * Multiply-adds per bin: 2 S C + M S^2 + turns (S^2 + M S (1 + 2 steps)). float64 inside.
+ * predict: x = A c, made no longer than x was (a mixture of operators may grow, a gap may be
+ * long); c kept. */
 #include <math.h>
 #include <string.h>
 

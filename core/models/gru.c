@@ -1,9 +1,12 @@
 /* Stacked causal GRU (torch nn.GRU convention) with rate and behaviour readouts.
  *
- * Streaming: exact, one step per bin. State: layers x H floats, and N of its own
- * predicted counts. Multiply-adds per bin: 3 H (C' + H) for the first layer, C' the
- * non-zero channels; 6 H^2 for each further one; H (N + O) for the readouts. predict:
- * feeds its own previous expected counts back as input when it has a rate for each
+ * Streaming: exact, one step per bin.
+ * State: layers x H floats, and N of its own predicted counts.
+ * Multiply-adds per bin:
+ *   3 H (C' + H)   the first layer, C' the non-zero channels
+ *   6 H^2          each further layer
+ *   H (N + O)      the readouts
+ * predict: feeds its own previous expected counts back as input when it has a rate for each
  * channel, else the training mean. */
 #include <stdio.h>
 #include <string.h>

@@ -1,13 +1,18 @@
-/* Kalman filter: s_t = A s_{t-1} + w, x_t = C s_t + offset + v; w ~ N(0, Q), v ~ N(0,
- * R).
+/* Kalman filter.
  *
- * Streaming: exact. Forms: "steady" (gain of the Riccati recursion's fixed point, found
- * at load), "full" (covariance carried from bin to bin, starting from P0), "given" (s =
- * M1 s + M2 x + m0 as a rig recorded it). Observations enter through B = C^T R^-1 and G
- * = B C, so that no bin inverts more than S x S. State: S numbers, and S x S for
- * "full". Multiply-adds per bin: S (S + C'), C' the non-zero channels; full: about 6
- * S^3 more. float64 inside, float32 out. predict: the time update; "given": the
- * training mean as input. */
+ *   s_t = A s_t-1 + w            w ~ N(0, Q)
+ *   x_t = C s_t + offset + v     v ~ N(0, R)
+ *
+ * Streaming: exact. Forms:
+ *   steady   gain of the Riccati recursion's fixed point, found at load
+ *   full     covariance carried from bin to bin, starting from P0
+ *   given    s = M1 s + M2 x + m0, as a rig recorded it
+ * Observations enter through B = C' R^-1 and G = B C, so that no bin inverts more than S x S.
+ *
+ * State: S numbers, and S x S for "full".
+ * Multiply-adds per bin: S (S + C'), C' the non-zero channels; full: about 6 S^3 more.
+ * float64 inside, float32 out.
+ * predict: the time update; "given": the training mean as input. */
 #include <string.h>
 
 #include "base/error.h"

@@ -1,33 +1,32 @@
-/* LFADS, latent factor analysis via dynamical systems (Pandarinath et al. 2018; the
- * equations stand in models/lfads/card.md). Deterministic: means of the posteriors, no
- * samples.
+/* LFADS, latent factor analysis via dynamical systems (Pandarinath et al. 2018; the equations
+ * stand in models/lfads/card.md). Deterministic: means of the posteriors, no samples.
  *
- * An encoder reads a window in both directions and gives the generator's initial
- * condition; a second one feeds, bin by bin, a controller whose outputs drive the
- * generator; factors and rates are read from the generator. Streaming semantics:
+ * An encoder reads a window in both directions and gives the generator's initial condition; a
+ * second one feeds, bin by bin, a controller whose outputs drive the generator; factors and
+ * rates are read from the generator. Streaming:
  *
- *   window  the newest W bins are encoded and decoded anew at each bin; the newest bin
- *           is kept.
- *   prefix  from trial_start: the first P bins give the initial condition, then each
- *           bin is one step. For models without a controller (until trial_bins, then
- *           OUTSIDE) or with one whose encoder looks back only.
- *   trial   offline. Models that offer "prefix" use every bin as it comes; others
- *           encode the first W bins and forecast those from W on.
+ *   window   the newest W bins are encoded and decoded anew at each bin; the newest bin is kept.
+ *   prefix   from trial_start: the first P bins give the initial condition, then each bin is one
+ *            step. For models without a controller (until trial_bins, then OUTSIDE) or with one
+ *            whose encoder looks back only.
+ *   trial    offline. Models that offer "prefix" use every bin as it comes; others encode the
+ *            first W bins and forecast those from W on.
  *
  * Before W (or P) bins were seen: the bins there are (WARMUP).
  *
- * States and gates of a cell are rounded up to whole units of 16.
+ * Letters: I, E widths of the encoders (of the initial condition, of the controller), S controller,
+ * U its outputs, X external inputs, G generator, K factors; C' the channels that fired. States and
+ * gates of a cell are rounded up to whole units of 16.
  *
- * State: the products of W (prefix: P) bins with the encoders' input weights, which do
- * not depend on the window, 6 W (I + E) floats, and the decoder's G + S + K.
- *
- * Multiply-adds per bin in "window": 6 (I + E) C' for the C' channels that fired, then
- * W times 6 (I^2 + E^2) + 3 S (2 E + K + S) + S U + 3 G (U + X + G) + G K. In "prefix"
- * past P: 3 E (C' + E), and once the latter with E for 2 E.
- *
- * predict: controller and generator step on, the encoder's input to the controller
- * zero; where the missing bin itself is needed later it counts as the counts the model
- * expected. External inputs (the last X channels) are then zero. */
+ * State: the products of W (prefix: P) bins with the encoders' input weights, which do not depend
+ * on the window, 6 W (I + E) floats, and the decoder's G + S + K.
+ * Multiply-adds per bin:
+ *   window           6 (I + E) C' + W (6 (I^2 + E^2) + decoder)
+ *   prefix, past P   3 E (C' + E) + decoder, with E for 2 E
+ *   decoder          3 S (2 E + K + S) + S U + 3 G (U + X + G) + G K
+ * predict: controller and generator step on, the encoder's input to the controller zero; where
+ * the missing bin itself is needed later it counts as the counts the model expected. External
+ * inputs (the last X channels) are then zero. */
 #include <string.h>
 
 #include "models/lfads_weights.h"
@@ -313,8 +312,7 @@ static void lfads_step(void *state, const float *counts, struct model_out *out)
     out->flags |= warmup_flag(s, t);
 }
 
-/* What a missing bin counts as [C]: what was expected of it (out), or the training
- * mean. */
+/* What a missing bin counts as [C]: what was expected of it (out), or the training mean. */
 static const float *expected_counts(struct lfads_state *s, const struct model_out *out)
 {
     const struct lfads *m = s->m;

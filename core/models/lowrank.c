@@ -1,21 +1,28 @@
 /* Low-rank RNN of N units (LINT: Valente et al. 2022), reduced to its latents.
  *
  *   h_t       = m kappa_t + wi' v_t + (1 - alpha)^t h0
- *   kappa_t+1 = (1 - alpha) kappa_t + (alpha / N) n' tanh(h_t + b)   first: without b
+ *   kappa_t+1 = (1 - alpha) kappa_t + (alpha / N) n' tanh(h_t + b)       first: without b
  *   v_t+1     = (1 - alpha) v_t + alpha u_t
  *   readout   = (1 / N) wo' phi(h_t+1), or phi(h_t+1) of every unit
+ *
  * The reduction is exact: h never leaves the span of m, wi and h0.
- * Form "driven": the channels are the task's inputs u. Form "filtered" (ours, not
- * LINT's): the channels are M spike counts, then the inputs; an extended Kalman filter
- * corrects kappa under counts x ~ Poisson(exp(eta)), eta = gain tanh(h + b) + bias of
- * the first M units ("units"), or weight [kappa; v] + bias ("linear"):
- *   P- = F P F' + Q, and `iterations` times, J = d eta / d kappa at the newest kappa:
- *   kappa = kappa- + (P-^-1 + G)^-1 J' (x - e^eta + e^eta J (kappa - kappa-)),
- *   G = J' e^eta J;  P = (P-^-1 + G)^-1
+ *
+ * Form "driven": the channels are the task's inputs u.
+ * Form "filtered" (ours, not LINT's): the channels are M spike counts, then the inputs; an
+ * extended Kalman filter corrects kappa under counts x ~ Poisson(exp(eta)),
+ *
+ *   eta = gain tanh(h + b) + bias   of the first M units ("units")
+ *   eta = weight [kappa; v] + bias  ("linear")
+ *
+ *   P-    = F P F' + Q
+ *   G     = J' e^eta J                                  J = d eta / d kappa at the newest kappa
+ *   kappa = kappa- + (P-^-1 + G)^-1 J' (x - e^eta + e^eta J (kappa - kappa-))
+ *   P     = (P-^-1 + G)^-1                              G, kappa, P: `iterations` times
+ *
  * Streaming: exact, Markov. State: R + I + 1 numbers, R x R more when filtered.
  * Multiply-adds per bin: 2 N (R + I) + N R; filtered: iterations (N R + M R^2) more.
- * float64 for the latents, float32 for the units. predict: inputs of zero, and no
- * correction. */
+ * float64 for the latents, float32 for the units.
+ * predict: inputs of zero, and no correction. */
 #include <math.h>
 #include <string.h>
 

@@ -1,16 +1,18 @@
-/* MARBLE (Gosztolai et al. 2025): a network over the local flow field of neural states.
- * The published one embeds a set of points as a whole; for points that come one by one
- * we freeze its cloud (models/marble/card.md).
+/* MARBLE (Gosztolai et al. 2025): a network over the local flow field of neural states. The
+ * published one embeds a set of points as a whole; for points that come one by one we freeze its
+ * cloud (models/marble/card.md).
  *
- *   y = W (x - mean), then `stages` exponential smoothings in a row give x
- *   point x_t-1 with vector v = x_t - x_t-1: its flow features (layers/flow.h)
- *   embedding-agnostic ("inner_products"): features as vectors w_i of the frame become
- *     tanh(w_i' sum_j O_j w_j)
- *   embedding = W1 relu(batch norm(W0 features + b0)) + b1; length one if "emb_norm"
- * Streaming: deterministic, Markov in the smoothed state; for a point of the cloud it
- * equals the offline embedding. WARMUP for warmup_bins, which the cloud leaves out too.
- * State: (stages + 1) D numbers. Multiply-adds per bin: D C + n D for the search, about
- * |neighbours| (S + S^2 + S^3) for features, and the network's; float64 but for that.
+ *   y         = W (x - mean), then `stages` exponential smoothings in a row give x
+ *   point     = x_t-1 with vector v = x_t - x_t-1: its flow features (layers/flow.h)
+ *   agnostic  = features as vectors w_i of the frame become tanh(w_i' sum_j O_j w_j)
+ *               (embedding-agnostic: "inner_products")
+ *   embedding = W1 relu(batch norm(W0 features + b0)) + b1, of length one if "emb_norm"
+ *
+ * Streaming: deterministic, Markov in the smoothed state; for a point of the cloud it equals the
+ * offline embedding. WARMUP for warmup_bins, which the cloud leaves out too.
+ * State: (stages + 1) D numbers.
+ * Multiply-adds per bin: D C + n D for the search, about |neighbours| (S + S^2 + S^3) for
+ * features, and the network's. float64, but for the network.
  * predict: the training mean as input. */
 #include <math.h>
 #include <string.h>
@@ -202,8 +204,7 @@ static void marble_reset(void *state)
 
 /* ---- one bin ---- */
 
-/* The smoothed state moves; before and v tell from where and how far. counts NULL: the
- * mean. */
+/* The smoothed state moves; before and v tell from where and how far. counts NULL: the mean. */
 static void smooth(struct marble_state *s, const float *counts)
 {
     const struct marble *m = s->m;

@@ -11,8 +11,7 @@
 #include "base/weights.h"
 #include "latent.h"
 
-/* Sizes that load learns from hyper-parameters and tensors; the file's "outputs" must
- * agree. */
+/* Sizes that load learns from hyper-parameters and tensors; the file's "outputs" must agree. */
 struct model_dims {
     size_t n_channels;                    /* C, from the file */
     size_t n_latents, n_rates, n_readout; /* L, N, O; 0: the model has none */
@@ -27,8 +26,7 @@ struct model_memory {
     struct arena *state, *work;
 };
 
-/* Where a step writes. Rates are expected counts per bin. flags: WARMUP, OUTSIDE,
- * INPUT_CLIPPED. */
+/* Where a step writes. Rates are expected counts per bin. flags: WARMUP, OUTSIDE, INPUT_CLIPPED. */
 struct model_out {
     float *latents; /* [L] */
     float *rates;   /* [N] */
@@ -47,14 +45,12 @@ struct model_ops {
      * real. mode: index into modes. The memory is zeroed; reset is called after. */
     void *(*init)(const void *model, int mode, struct model_memory *mem);
     void (*reset)(void *state);
-    /* One bin: counts [C] in, *out filled. Neither may allocate, lock, wait or call the
-     * system. */
+    /* One bin: counts [C] in, *out filled. Neither may allocate, lock, wait or call the system. */
     void (*step)(void *state, const float *counts, struct model_out *out);
     void (*predict)(void *state, struct model_out *out); /* one bin without input */
     /* Offline modes only: T rows of counts in, T rows of each output. */
     void (*trial)(void *state, const float *counts, size_t n_bins, struct model_out *out);
-    /* Optional: NULL, or the reason why this file cannot run in a mode, or cannot
-     * predict. */
+    /* Optional: NULL, or the reason why this file cannot run in a mode, or cannot predict. */
     const char *(*mode_check)(const void *model, int mode);
     const char *(*predict_check)(const void *model);
 };

@@ -1,24 +1,35 @@
 /* Neural Data Transformer (Ye & Pandarinath 2021; equations in models/ndt/card.md).
  *
- * One token per bin. Streaming semantics:
- *   A      cached, trial-aligned, causal (context_forward 0): exact; position counts
- * from trial_start. B      trial-aligned with look-ahead (context_forward f > 0): exact
- * on the bins so far, by recomputing the l f + 1 newest rows of layer l; the frame
- * shows the newest bin, which no future bin has revised yet. B-lag  the same, but the
- * frame shows the bin L f back, which is final: equal to the offline model. C sliding
- * window: the newest window_bins bins, newest last, computed anew at each bin. D
- * re-anchored caches (context_forward 0): two caches run, half a trial apart, for
- * streams without trial marks; the answer is that of the offline model on [anchor, t],
- * T/2 to T bins long. trial  offline: a whole trial at once, as published.
+ * One token per bin. Streaming:
  *
- * The future of a model that looks ahead is truncated at the newest bin, or
- * (future_zeros P) continued with P bins of zeros, as far as there are positions, keys
- * like any other: in B that makes L f + P + 1 rows of a layer anew, in C they are the
- * last rows of the window. Held-out neurons are columns of zeros behind the channels.
+ *   A       cached, trial-aligned, causal (context_forward 0): exact; position counts from
+ *           trial_start.
+ *   B       trial-aligned with look-ahead (context_forward f > 0): exact on the bins so far, by
+ *           recomputing the l f + 1 newest rows of layer l; the frame shows the newest bin, which
+ *           no future bin has revised yet.
+ *   B-lag   the same, but the frame shows the bin L f back, which is final: equal to the offline
+ *           model.
+ *   C       sliding window: the newest window_bins bins, newest last, computed anew at each bin.
+ *   D       re-anchored caches (context_forward 0): two caches run, half a trial apart, for
+ *           streams without trial marks; the answer is that of the offline model on [anchor, t],
+ *           T/2 to T bins long.
+ *   trial   offline: a whole trial at once, as published.
  *
- * State: A: 2 L min(CB + 1, T) D floats; D: twice that; B: (4 L + 1) T D; C: W D.
- * Multiply-adds per bin in A: L (4 D^2 + 2 D F) + D N and 2 L n D for attention over n
- * bins; D: twice that. predict: the mask convention of training, a bin of zeros. */
+ * The future of a model that looks ahead is truncated at the newest bin, or (future_zeros P)
+ * continued with P bins of zeros, as far as there are positions, keys like any other: in B that
+ * makes L f + P + 1 rows of a layer anew, in C they are the last rows of the window. Held-out
+ * neurons are columns of zeros behind the channels.
+ *
+ * Letters: L layers, T bins of a trial, W of a window, D width, F hidden, N rates, CB
+ * context_backward.
+ * State:
+ *   A        2 L min(CB + 1, T) D floats
+ *   B, B-lag (4 L + 1) T D
+ *   C        W D
+ *   D        twice A
+ * Multiply-adds per bin in A: L (4 D^2 + 2 D F) + D N, and 2 L n D for attention over n bins; in
+ * D twice that.
+ * predict: the mask convention of training, a bin of zeros. */
 #include <math.h>
 #include <string.h>
 
@@ -140,8 +151,7 @@ static void *ndt_init(const void *model, int mode, struct model_memory *mem)
 
 /* ---- forward ---- */
 
-/* Counts as the model saw them in training; returns LATENT_INPUT_CLIPPED if any was
- * changed. */
+/* Counts as the model saw them in training; returns LATENT_INPUT_CLIPPED if any was changed. */
 static uint32_t clip(const struct ndt *m, float *clipped, const float *counts)
 {
     uint32_t flags = 0;
@@ -300,8 +310,7 @@ static void layer_rows(struct ndt_state *s, size_t l, struct attention_span span
     encoder_layer_rows(&s->m->layers[l], s->h, s->h, s->qkv, span, s->m->band, s->scratch);
 }
 
-/* C: the newest W - P bins, all rows anew; of the last layer only those from the newest
- * bin on. */
+/* C: the newest W - P bins, all rows anew; of the last layer only those from the newest bin on. */
 static void step_window(struct ndt_state *s, struct model_out *out, uint64_t t)
 {
     const struct ndt *m = s->m;

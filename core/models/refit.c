@@ -1,10 +1,12 @@
-/* ReFIT Kalman filter (Gilja et al. 2012): a velocity filter that knows where the
- * cursor is, because it put it there.
+/* ReFIT Kalman filter (Gilja et al. 2012): a velocity filter that knows where the cursor is,
+ * because it put it there.
  *
  *   v_t = A v_t-1 + K (x_t - offset - C_p p_t-1 - C_v A v_t-1)
  *   p_t = p_t-1 + bin v_t, held inside the workspace
- * The position is an exact regressor: it enters the observation, never the covariance,
- * so the gain is the steady one of (A, C_v, Q, R). Velocities are per second.
+ *
+ * The position is an exact regressor: it enters the observation, never the covariance, so the
+ * gain is the steady one of (A, C_v, Q, R). Velocities are per second.
+ *
  * Streaming: exact. Latents and readout: p, then v (D each). State: 2 D numbers.
  * Multiply-adds per bin: D C' (C' the non-zero channels) + 3 D^2. float64 inside.
  * predict: v = A v, p moves on. */

@@ -1,27 +1,26 @@
-/* Sequential auto-encoders with a neural-ODE, GRU or perceptron decoder (Sedler,
- * Versteeg & Pandarinath 2023; the equations stand in models/sae/card.md).
+/* Sequential auto-encoders with a neural-ODE, GRU or perceptron decoder (Sedler, Versteeg &
+ * Pandarinath 2023; the equations stand in models/sae/card.md).
  *
- * A bidirectional GRU reads a window of T bins, its two last states give z at the
- * window's first bin, and the decoder alone carries z from there to the newest bin.
- * Streaming semantics:
+ * A bidirectional GRU reads a window of T bins, its two last states give z at the window's first
+ * bin, and the decoder alone carries z from there to the newest bin. Streaming:
  *
- *   window    the newest T bins are encoded anew at each bin; the newest bin is kept.
- *   protocol  from trial_start: the first T bins as in "window"; from then on the
- *             decoder runs on without looking at the input.
- *   trial     offline: the first T bins are encoded, every bin is given, those past T
- *             are forecasts.
+ *   window     the newest T bins are encoded anew at each bin; the newest bin is kept.
+ *   protocol   from trial_start: the first T bins as in "window"; from then on the decoder runs
+ *              on without looking at the input.
+ *   trial      offline: the first T bins are encoded, every bin is given, those past T are
+ *              forecasts.
  *
  * Before T bins were seen the window holds those there are (WARMUP).
  *
- * State: 6 T E floats (E rounded up to 16) and z; the products of the input with both
- * directions' weights do not depend on the window, so each is made once.
- *
- * Multiply-adds per bin: 6 E (C' + T E), C' the channels that fired, then T decoder
- * steps: node 2 D F times 6 (tsit5) or 4 (rk4) times substeps; gru 3 D^2; mlp 2 D F. In
- * "protocol" past T: one decoder step.
- *
- * predict: the decoder runs on; in the window the missing bin counts as the counts the
- * model expected. */
+ * State: 6 T E floats (E rounded up to 16) and z; the products of the input with both directions'
+ * weights do not depend on the window, so each is made once.
+ * Multiply-adds per bin: 6 E (C' + T E), C' the channels that fired, then T decoder steps
+ * ("protocol" past T: one) of
+ *   node   2 D F times 6 (tsit5) or 4 (rk4) times substeps
+ *   gru    3 D^2
+ *   mlp    2 D F
+ * predict: the decoder runs on; in the window the missing bin counts as the counts the model
+ * expected. */
 #include <string.h>
 
 #include "layers/gru_cell.h"

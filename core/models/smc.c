@@ -4,13 +4,16 @@
  *   particles   z from transition x encoder ("variational") or from the transition
  *               ("bootstrap"), weighted by the spikes, resampled at every bin;
  *               layers/particles.h has the equations
- * Streaming: a true filter, exact online. Zeros stand for the bins before the first;
- * WARMUP until the encoder's window is full (bootstrap: never). Draws come from a
- * counter-based generator over (seed, bins since the reset), so that a replay, and the
- * same trial again, draw the same numbers. State: K S floats, and the windows of the
- * three convolutions. Multiply-adds per bin: the taps of the encoder, K (2 S M + S N).
- * predict: the transition with its noise; the particles' mean rates go through the
- * encoder as counts. Outputs are means over the resampled particles. */
+ *
+ * Streaming: a true filter, exact online. Zeros stand for the bins before the first; WARMUP until
+ * the encoder's window is full (bootstrap: never). Draws come from a counter-based generator over
+ * (seed, bins since the reset), so that a replay, and the same trial again, draw the same numbers.
+ *
+ * Outputs are means over the resampled particles.
+ * State: K S floats, and the windows of the three convolutions.
+ * Multiply-adds per bin: the taps of the encoder, K (2 S M + S N).
+ * predict: the transition with its noise; the particles' mean rates go through the encoder as
+ * counts. */
 #include "models/smc.h"
 
 #include <string.h>

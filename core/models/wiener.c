@@ -1,7 +1,10 @@
-/* Wiener filter: y_t = b + sum over lags k of W_k x_{t-k}; no latents, no rates.
+/* Wiener filter: no latents, no rates. The shortest architecture: a newcomer starts from a copy.
  *
- * Streaming: exact. State: H bins of counts. Multiply-adds per bin: O H C. WARMUP until
- * H bins were seen (missing ones count as zero). predict: the training mean as input. */
+ *   y_t = b + sum over k < lags of W_k x_t-k
+ *
+ * Streaming: exact. WARMUP until `lags` bins were seen (missing ones count as zero).
+ * State: lags bins of counts. Multiply-adds per bin: O lags C.
+ * predict: the training mean as input. */
 #include <string.h>
 
 #include "base/error.h"

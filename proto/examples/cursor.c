@@ -1,5 +1,5 @@
-/* The readout of a stream, printed as it comes: neutral, with the reason, when there is
- * nothing fresh. Ctrl-C ends it.
+/* The readout of a stream, printed as it comes: neutral, with the reason, when there is nothing
+ * fresh. Ctrl-C ends it.
  *
  *   example_cursor tcp://127.0.0.1:5571 reach */
 #include <inttypes.h>
