@@ -112,8 +112,8 @@ static int read_offsets(struct tensor *t, const json_t *value, const unsigned ch
                          t->name);
     if (begin > end || end > n_data)
         return error_set(err, LATENT_E_FORMAT,
-                         "tensor \"%s\": expected data_offsets inside the %zu bytes of data, found "
-                         "[%zu,%zu]: the file is cut or damaged",
+                         "tensor \"%s\": expected data_offsets inside the %zu bytes of data, "
+                         "found [%zu,%zu]: the file is cut or damaged",
                          t->name, n_data, begin, end);
     char text[TENSOR_SHAPE_TEXT];
     if (end - begin != t->n_bytes)
@@ -134,8 +134,8 @@ static int read_tensor(struct tensor *t, const json_t *object, const unsigned ch
     const json_t *offsets = json_object_get(object, "data_offsets");
     if (json_object_size(object) != 3 || !type || !shape || !offsets)
         return error_set(err, LATENT_E_FORMAT,
-                         "tensor \"%s\": expected an object of dtype, shape, data_offsets and no "
-                         "other key",
+                         "tensor \"%s\": expected an object of dtype, shape, "
+                         "data_offsets and no other key",
                          t->name);
     int status = read_type(t, type, err);
     if (!status) status = read_shape(t, shape, err);
@@ -243,17 +243,16 @@ static int check_tiling(struct safetensors *st, const unsigned char *data, size_
         size_t begin = (size_t)((const unsigned char *)t->data - data);
         if (begin != end)
             return error_set(err, LATENT_E_FORMAT,
-                             "tensor \"%s\": expected to begin at byte %zu of the "
-                             "data, where \"%s\" "
-                             "ends, found %zu: %s",
+                             "tensor \"%s\": expected to begin at byte %zu of the data, "
+                             "where \"%s\" ends, found %zu: %s",
                              t->name, end, last, begin, begin < end ? "they overlap" : "a gap");
         end = begin + t->n_bytes;
         last = t->name;
     }
     if (end != n_data)
         return error_set(err, LATENT_E_FORMAT,
-                         "expected the file to end with tensor \"%s\" at byte %zu of "
-                         "the data, found %zu bytes more",
+                         "expected the file to end with tensor \"%s\" at byte %zu of the data, "
+                         "found %zu bytes more",
                          last, end, n_data - end);
     qsort(st->tensors, st->n_tensors, sizeof *st->tensors, compare_names);
     return 0;
@@ -271,14 +270,14 @@ static int check_length(const struct safetensors *st, size_t *n_header, struct l
     size_t room = st->n_bytes - LENGTH_BYTES;
     if (length < 2 || length > SAFETENSORS_MAX_HEADER || length > room)
         return error_set(err, LATENT_E_FORMAT,
-                         "header: expected a length of 2 to %zu bytes, found %llu: not "
-                         "a safetensors file, or cut",
+                         "header: expected a length of 2 to %zu bytes, found %llu: "
+                         "not a safetensors file, or cut",
                          room < SAFETENSORS_MAX_HEADER ? room : (size_t)SAFETENSORS_MAX_HEADER,
                          (unsigned long long)length);
     if (st->bytes[LENGTH_BYTES] != '{')
         return error_set(err, LATENT_E_FORMAT,
-                         "header: expected '{' as its first byte, found 0x%02x: not a "
-                         "safetensors file",
+                         "header: expected '{' as its first byte, found 0x%02x: "
+                         "not a safetensors file",
                          st->bytes[LENGTH_BYTES]);
     *n_header = (size_t)length;
     return 0;
@@ -338,8 +337,8 @@ static int read_whole(struct safetensors *st, int fd, struct latent_error *err)
     char more;
     if (got < st->n_bytes || read(fd, &more, 1) == 1)
         return error_set(err, LATENT_E_IO,
-                         "expected %zu bytes, found %s: the file changed while being "
-                         "read; write a new file and rename it",
+                         "expected %zu bytes, found %s: the file changed while being read; "
+                         "write a new file and rename it",
                          st->n_bytes, got < st->n_bytes ? "fewer" : "more");
     return 0;
 }

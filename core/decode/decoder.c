@@ -25,7 +25,8 @@ struct latent_decoder {
     const void *bound;           /* the weights in this stream's precision */
     const struct arena *weights; /* where they lie */
     const struct latent_mode *mode;
-    uint32_t groups, on_gap;
+    uint32_t groups;
+    bool predicts;
     uint64_t id;
     struct arena state, work;
     struct decoder_state *own;
@@ -107,7 +108,7 @@ static int options_check(const latent_model *m, const struct latent_options *o,
                          m->info.path, o->precision, m->info.precisions[0]);
     const struct model_ops *ops = m->ops;
     const char *reason = NULL;
-    if (o->on_gap == LATENT_GAP_PREDICT && ops->predict_check)
+    if (o->predicts && ops->predict_check)
         reason = ops->predict_check(model_bound(m, o->precision));
     if (reason) return error_set(err, LATENT_E_UNSUPPORTED, "%s: %s", m->info.path, reason);
     uint32_t missing = o->groups & ~groups_of(m);
@@ -136,7 +137,7 @@ int latent_decoder_new(latent_decoder **out, const latent_model *m,
     d->weights = model_memory(m, o->precision);
     d->mode = &m->ops->modes[mode];
     d->groups = o->groups ? o->groups : groups_of(m);
-    d->on_gap = o->on_gap;
+    d->predicts = o->predicts != 0;
     d->id = decoder_id(m, d->mode->name, o->precision ? o->precision : m->info.precisions[0],
                        d->groups);
     int status = decoder_memory(d, mode, err);
@@ -181,6 +182,7 @@ static bool all_finite(const float *x, size_t n)
 
 static int bin_check(const latent_decoder *d, const struct latent_bin *in)
 {
+    if (d->mode->offline) return LATENT_E_UNSUPPORTED;
     if (in->n_channels != d->m->dims.n_channels) return LATENT_E_SHAPE;
     if (!all_finite(in->counts, in->n_channels)) return LATENT_E_VALUE;
     return 0;
@@ -254,9 +256,9 @@ static int advance(latent_decoder *d, const float *counts, struct latent_frame *
 
 int latent_decoder_step(latent_decoder *d, const struct latent_bin *in, struct latent_frame *out)
 {
-    assert(d && in && out && !d->mode->offline);
-    int status = bin_check(d, in);
+    assert(d && in && out);
     *out = (struct latent_frame){0};
+    int status = bin_check(d, in);
     if (status) return status;
     if (in->marks & (LATENT_MARK_TRIAL_START | LATENT_MARK_RESET)) latent_decoder_reset(d);
     status = advance(d, in->counts, out);
@@ -266,7 +268,9 @@ int latent_decoder_step(latent_decoder *d, const struct latent_bin *in, struct l
 
 int latent_decoder_predict(latent_decoder *d, struct latent_frame *out)
 {
-    assert(d && out && !d->mode->offline && d->on_gap == LATENT_GAP_PREDICT);
+    assert(d && out);
+    *out = (struct latent_frame){0};
+    if (d->mode->offline || !d->predicts) return LATENT_E_UNSUPPORTED;
     return advance(d, NULL, out);
 }
 
@@ -275,6 +279,7 @@ int latent_decoder_predict(latent_decoder *d, struct latent_frame *out)
 static int trial_check(const latent_decoder *d, const float *counts, size_t n_bins)
 {
     const struct model_dims *dims = &d->m->dims;
+    if (!d->mode->offline) return LATENT_E_UNSUPPORTED;
     if (n_bins == 0 || (dims->trial_bins && n_bins > dims->trial_bins)) return LATENT_E_SHAPE;
     return all_finite(counts, n_bins * dims->n_channels) ? 0 : LATENT_E_VALUE;
 }
@@ -303,7 +308,7 @@ static void trial_limit(latent_decoder *d, float *readout, size_t n_bins)
 int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins, float *latents,
                          float *rates, float *readout)
 {
-    assert(d && counts && d->mode->offline);
+    assert(d && counts);
     const struct model_dims *dims = &d->m->dims;
     struct arena own[3] = {0};
     int status = trial_check(d, counts, n_bins);
@@ -372,9 +377,4 @@ uint64_t latent_decoder_id(const latent_decoder *d)
 const struct latent_mode *latent_decoder_mode(const latent_decoder *d)
 {
     return d->mode;
-}
-
-size_t latent_decoder_bytes(const latent_decoder *d)
-{
-    return d->state.used + d->work.used + sizeof *d;
 }

@@ -284,8 +284,8 @@ int model_config_read(struct model_config *mc, const char *text, struct latent_i
     *mc = (struct model_config){0};
     if (!text)
         return error_set(err, LATENT_E_CONFIG,
-                         "latent.config: expected this key in the file's __metadata__, "
-                         "found none: not a latentd model, export it with models/<arch>/export.py");
+                         "latent.config: expected this key in the file's __metadata__, found none: "
+                         "not a latentd model, export it with models/<arch>/export.py");
     json_error_t why;
     mc->root = json_loads(text, JSON_REJECT_DUPLICATES, &why);
     if (!json_is_object(mc->root))

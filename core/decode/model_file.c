@@ -120,8 +120,8 @@ static int check_outputs(const struct latent_model *m, struct latent_error *err)
     for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
         if (groups[i].given != groups[i].claimed)
             return error_set(err, LATENT_E_CONFIG,
-                             "latent.config.outputs: \"%s\" expected %zu, as the "
-                             "weights give, found %zu",
+                             "latent.config.outputs: \"%s\" expected %zu, as the weights give, "
+                             "found %zu",
                              groups[i].key, groups[i].given, groups[i].claimed);
     return 0;
 }
@@ -134,8 +134,8 @@ static int check_modes(const struct latent_model *m, struct latent_error *err)
         const char *reason = m->ops->mode_check(model_bound(m, NULL), model_mode(m, name));
         if (reason)
             return error_set(err, LATENT_E_UNSUPPORTED,
-                             "latent.config: \"modes\" expected modes this model can run in, found "
-                             "\"%s\": %s",
+                             "latent.config: \"modes\" expected modes this model can run in, "
+                             "found \"%s\": %s",
                              name, reason);
     }
     return 0;

@@ -65,11 +65,10 @@ static const struct tensor *rows_find(const struct selftest *s, const char *name
     const struct tensor *t = safetensors_find(s->file, name);
     char shape[TENSOR_SHAPE_TEXT];
     if (!t)
-        *status =
-            error_set(s->err, LATENT_E_TENSOR,
-                      "tensor \"%s\" is missing: expected F32 [bins,%zu], the known answer that "
-                      "every load checks; export the model again",
-                      name, width);
+        *status = error_set(s->err, LATENT_E_TENSOR,
+                            "tensor \"%s\" is missing: expected F32 [bins,%zu], "
+                            "the known answer that every load checks; export the model again",
+                            name, width);
     else if (t->type != TENSOR_F32)
         *status = error_set(s->err, LATENT_E_TENSOR, "tensor \"%s\": expected type F32, found %s",
                             name, tensor_type_name(t->type));
@@ -132,10 +131,8 @@ static int answers_find(struct selftest *s)
         if (!first) first = a;
         if (a->tensor->shape[0] != first->tensor->shape[0])
             return error_set(s->err, LATENT_E_TENSOR,
-                             "tensor \"%s\": expected %zu bins, as in \"%s\", "
-                             "found %zu",
-                             name, first->tensor->shape[0], first->tensor->name,
-                             a->tensor->shape[0]);
+                             "tensor \"%s\": expected %zu bins, as in \"%s\", found %zu", name,
+                             first->tensor->shape[0], first->tensor->name, a->tensor->shape[0]);
     }
     assert(first); /* model_config refuses a model without outputs */
     s->n_bins = first->tensor->shape[0];
@@ -182,8 +179,8 @@ static int state_new(struct selftest *s)
     if (state.used > MODEL_MAX_BYTES || work.used > MODEL_MAX_BYTES ||
         arena_new(&s->state_memory, state.used) || arena_new(&s->work_memory, work.used))
         return error_set(s->err, LATENT_E_NOMEM,
-                         "mode \"%s\": no memory for a state of %zu and a scratch of "
-                         "%zu bytes (at most %llu)",
+                         "mode \"%s\": no memory for a state of %zu and a scratch of %zu bytes "
+                         "(at most %llu)",
                          s->mode->name, state.used, work.used, MODEL_MAX_BYTES);
     struct model_memory memory = {.state = &s->state_memory, .work = &s->work_memory};
     forward_init(&s->forward, m, bound, mode, &memory);
@@ -239,8 +236,8 @@ static int answer_compare(const struct selftest *s, const struct answer *a)
         if (fabs(found - expected) <= s->tolerance * fmax(1.0, size)) continue;
         return error_set(s->err, LATENT_E_SELFTEST,
                          "known answer not reproduced in mode \"%s\": tensor \"%s\", bin %zu, "
-                         "element %zu: expected %.9g, found %.9g (tolerance %g, precision %s); the "
-                         "weights, the hyper-parameters or the answer are damaged%s",
+                         "element %zu: expected %.9g, found %.9g (tolerance %g, precision %s); "
+                         "the weights, the hyper-parameters or the answer are damaged%s",
                          s->mode->name, a->tensor->name, i / a->width, i % a->width, expected,
                          found, s->tolerance, s->precision,
                          s->tolerance > tolerances[PRECISION_F32]
@@ -292,11 +289,10 @@ static int names_check(const struct selftest *s)
         const char *name = s->file->tensors[i].name;
         if (strncmp(name, SELFTEST_PREFIX, strlen(SELFTEST_PREFIX)) != 0) continue;
         if (!answer_is_known(s, name))
-            return error_set(
-                s->err, LATENT_E_TENSOR,
-                "tensor \"%s\": expected known answers only of the file's modes and of "
-                "outputs the model has, found this one besides",
-                name);
+            return error_set(s->err, LATENT_E_TENSOR,
+                             "tensor \"%s\": expected known answers only of the file's modes "
+                             "and of outputs the model has, found this one besides",
+                             name);
     }
     return 0;
 }

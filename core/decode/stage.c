@@ -16,8 +16,8 @@ static void stage_check(const struct stage *s, struct config *c, size_t n_readou
                       "expected none, since the model has a readout of its own");
     else if (!n_readout)
         config_refuse(c, LATENT_E_CONFIG, NULL,
-                      "expected \"outputs.readout\" to describe what it gives, found "
-                      "an empty list");
+                      "expected \"outputs.readout\" to describe what it gives, "
+                      "found an empty list");
     else if (!s->n_inputs)
         config_refuse(c, LATENT_E_CONFIG, "input", "expected what the model has, found \"%s\"",
                       s->from_rates ? "rates" : "latents");

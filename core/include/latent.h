@@ -1,19 +1,20 @@
 /* liblatent: decode neural population activity, one bin at a time.
  *
- * Two handles. A latent_model is a verified model file: read-only, shareable between
- * threads, and it must outlive its decoders. A latent_decoder is one stream: state and
- * scratch in one block of memory, used by one thread at a time.
+ * Two handles. A latent_model is a verified model file: read-only, shareable between threads, and
+ * it must outlive its decoders. A latent_decoder is one stream: state and scratch in memory of its
+ * own, used by one thread at a time.
  *
  * Real-time rule. latent_decoder_step, latent_decoder_predict, latent_decoder_warm and
- * latent_decoder_reset do no malloc or free, take no lock, write no log, do no file or
- * terminal I/O, never wait, and make no system call. They may be called from a
- * SCHED_FIFO thread. Everything else may allocate and belongs to start-up.
+ * latent_decoder_reset do no malloc or free, take no lock, write no log, do no file or terminal
+ * I/O, never wait, and make no system call. They may be called from a SCHED_FIFO thread. So may
+ * functions that only tell (info, size, id, mode, names). All others belong to start-up: they may
+ * allocate, or take long.
  *
- * Time. Nothing here reads a clock: time arrives in the bin, so replay equals live.
+ * Time. Nothing here reads a clock: a bin lasts latent_info.bin_width_us, so replay equals live.
  *
- * Errors. Functions that can fail return 0 or a negative enum latent_status. Misuse (a
- * NULL handle, a decoder used by two threads) asserts; bad input returns a code. Texts
- * in struct latent_error say what, where, expected, found, and what to do. */
+ * Errors. Functions that can fail return 0 or a negative enum latent_status. Bad input returns a
+ * status; a NULL handle is a mistake in the program and asserts. Texts in struct latent_error say
+ * what, where, expected, found, and what to do; every err may be NULL. */
 #ifndef LATENT_H
 #define LATENT_H
 
@@ -34,12 +35,11 @@ enum latent_status {
     LATENT_E_CONFIG = -4,      /* latent.config: missing or wrong key, unknown value */
     LATENT_E_TENSOR = -5,      /* a tensor is missing, superfluous, or of the wrong type or shape */
     LATENT_E_SELFTEST = -6,    /* the known answer in the file was not reproduced */
-    LATENT_E_UNSUPPORTED = -7, /* valid, but this build or this model cannot do it */
+    LATENT_E_UNSUPPORTED = -7, /* valid, but this build, model or decoder cannot do it */
     LATENT_E_SHAPE = -8,       /* bin or buffer of the wrong size; state unchanged */
     LATENT_E_VALUE = -9,       /* non-finite input; state unchanged */
-    LATENT_E_OUTPUT =
-        -10, /* non-finite output; the decoder must be reset before it is used again */
-    LATENT_E_SNAPSHOT = -11, /* snapshot of another decoder, or damaged */
+    LATENT_E_OUTPUT = -10,     /* non-finite output; refused until latent_decoder_reset */
+    LATENT_E_SNAPSHOT = -11,   /* snapshot of another decoder, or damaged; state unchanged */
 };
 
 #define LATENT_ERROR_TEXT 512
@@ -52,28 +52,27 @@ struct latent_error {
 /* Marks of a bin (bit set), as on the wire. */
 enum latent_mark {
     LATENT_MARK_TRIAL_START = 1u << 0, /* reset before this bin; it is position 0 */
-    LATENT_MARK_TRIAL_END = 1u << 1,   /* the last bin of the trial */
-    LATENT_MARK_RESET = 1u << 2,       /* reset before this bin */
+    LATENT_MARK_TRIAL_END = 1u << 1, /* last bin of the trial: aligned modes are outside after it */
+    LATENT_MARK_RESET = 1u << 2,     /* reset before this bin */
 };
 
-/* Flags of a frame (bit set), as on the wire. core sets those marked (c), the daemon
- * the others. */
+/* Flags of a frame (bit set), as on the wire. The library sets those marked (*), latentd the
+ * others. */
 enum latent_flag {
-    LATENT_WARMUP =
-        1u << 0,          /* (c) window not yet filled: latents and rates valid, readout neutral */
-    LATENT_GAP = 1u << 1, /* bins are missing before this one */
-    LATENT_FILLED = 1u << 2,         /* this bin was not received */
-    LATENT_PREDICTED = 1u << 3,      /* (c) computed without input */
-    LATENT_LATE = 1u << 4,           /* over budget */
-    LATENT_HELD = 1u << 5,           /* the last frame, repeated */
-    LATENT_SAFE = 1u << 6,           /* readout neutral; latents and rates absent */
-    LATENT_RESET = 1u << 7,          /* (c) state was reset before this bin */
-    LATENT_SWAPPED = 1u << 8,        /* first frame of another decoder */
-    LATENT_MASKED = 1u << 9,         /* some channels are masked */
-    LATENT_INPUT_CLIPPED = 1u << 10, /* (c) counts beyond the model's range were clamped */
-    LATENT_LIMITED = 1u << 11,       /* (c) a limit or slew limit of the readout applied */
-    LATENT_OUTSIDE = 1u << 12, /* (c) outside a trial in a trial-aligned mode; readout neutral */
-    LATENT_AGE_UNKNOWN = 1u << 13, /* the source clock is not mapped */
+    LATENT_WARMUP = 1u << 0,    /* (*) window not full: latents, rates valid, readout neutral */
+    LATENT_GAP = 1u << 1,       /* bins are missing before this one */
+    LATENT_FILLED = 1u << 2,    /* this bin was not received */
+    LATENT_PREDICTED = 1u << 3, /* (*) computed without input */
+    LATENT_LATE = 1u << 4,      /* over budget */
+    LATENT_HELD = 1u << 5,      /* the last frame, repeated */
+    LATENT_SAFE = 1u << 6,      /* readout neutral; latents and rates absent */
+    LATENT_RESET = 1u << 7,     /* (*) state was reset before this bin */
+    LATENT_SWAPPED = 1u << 8,   /* first frame of another decoder */
+    LATENT_MASKED = 1u << 9,    /* some channels are masked */
+    LATENT_INPUT_CLIPPED = 1u << 10, /* (*) counts beyond the model's range were clamped */
+    LATENT_LIMITED = 1u << 11,       /* (*) a limit or slew limit of the readout applied */
+    LATENT_OUTSIDE = 1u << 12,       /* (*) outside a trial: readout neutral, the rest absent */
+    LATENT_AGE_UNKNOWN = 1u << 13,   /* the source clock is not mapped */
 };
 #define LATENT_N_FLAGS 14
 
@@ -84,29 +83,23 @@ enum latent_group {
     LATENT_GROUP_READOUT = 1u << 2,
 };
 
-/* How latent_decoder_predict advances over a missing bin. */
-enum latent_gap_policy {
-    LATENT_GAP_PREDICT = 0, /* the architecture's own forecast (models/<name>/card.md says how) */
-    LATENT_GAP_RESET = 1,   /* reset before the next bin: no bin is filled */
-};
-
+/* All 0: the file's defaults. */
 struct latent_options {
     const char *mode;      /* NULL: the file's first mode */
     const char *precision; /* NULL: the file's first precision */
     uint32_t groups;       /* enum latent_group; 0: all the model has */
-    uint32_t on_gap;       /* enum latent_gap_policy */
+    uint32_t predicts;     /* 1: latent_decoder_predict will be called; the model must be able to */
 };
 
 struct latent_bin {
-    uint64_t seq;         /* of this bin, consecutive */
-    uint64_t t_source_ns; /* end of the bin, source clock */
+    uint64_t seq;         /* consecutive; for the caller, not read here */
+    uint64_t t_source_ns; /* end of the bin, source clock; for the caller, not read here */
     uint32_t marks;       /* enum latent_mark */
     uint32_t n_channels;
     const float *counts; /* [n_channels] spikes in this bin; read during the call only */
 };
 
-/* One decoded bin. Pointers are into the decoder, valid until its next call; 0 numbers
- * = absent. */
+/* One decoded bin. Pointers are into the decoder, valid until its next call; 0 numbers = absent. */
 struct latent_frame {
     uint32_t flags; /* enum latent_flag */
     uint32_t n_latents, n_rates, n_readout;
@@ -129,66 +122,73 @@ struct latent_mode {
     const char *whole; /* offline mode with the same answer within rounding, or NULL */
 };
 
-/* Strings and arrays belong to the model. */
+/* What a model file says of itself. Strings and arrays belong to the model. */
 struct latent_info {
-    const char *arch, *path, *licence, *source,
-        *config;        /* config: the file's latent.config, JSON */
+    const char *arch, *path, *licence, *source;
+    const char *config; /* the file's latent.config, JSON */
     uint8_t sha256[32]; /* of the whole file */
     uint32_t n_channels, bin_width_us;
-    uint32_t n_latents, n_rates, n_readout;
-    uint32_t trial_bins; /* longest trial; 0: no limit */
-    uint32_t n_modes, n_precisions, n_tensors;
+    uint32_t n_latents, n_rates, n_readout; /* 0: the model has none */
+    uint32_t trial_bins;                    /* longest trial; 0: no limit */
+    uint32_t n_modes, n_precisions;
+    uint32_t n_tensors;                   /* of weights, the known answer not counted */
     const struct latent_mode *modes;      /* [n_modes], first = default */
     const char *const *precisions;        /* [n_precisions], first = default */
     const struct latent_readout *readout; /* [n_readout] */
     const char *const *channel_names;     /* [n_channels] or NULL */
     const float *channel_mean;            /* [n_channels] counts per bin in training, or NULL */
-    size_t weight_bytes;
+    size_t weight_bytes;                  /* of those n_tensors, as they lie in the file */
 };
 
 typedef struct latent_model latent_model;
 typedef struct latent_decoder latent_decoder;
 
-/* Read, verify and bind a model file: every offset, every tensor's name, type and
- * shape, finite weights, and the known answer of every mode. The file is read whole and
- * closed. On error *out is NULL. */
+/* Read, verify and bind a model file: every offset, every tensor's name, type and shape, finite
+ * weights, and the known answer of every mode in every precision. The file is read whole and
+ * closed: changing it later changes nothing. On error *out is NULL. */
 LATENT_API int latent_model_open(latent_model **out, const char *path, struct latent_error *err);
 LATENT_API void latent_model_info(const latent_model *m, struct latent_info *out);
 LATENT_API void latent_model_close(latent_model *m); /* NULL is allowed */
 
-/* A stream on model m (which must outlive it). opt may be NULL. */
+/* A stream on model m, which must outlive it. opt: NULL for the defaults; read during the call
+ * only. LATENT_E_UNSUPPORTED: not a mode, precision or group of the file, or it cannot predict. On
+ * error *out is NULL. */
 LATENT_API int latent_decoder_new(latent_decoder **out, const latent_model *m,
                                   const struct latent_options *opt, struct latent_error *err);
-/* Decode one bin. LATENT_E_SHAPE and LATENT_E_VALUE leave the state as it was. */
+/* Decode one bin; after an error no numbers are in *out. LATENT_E_SHAPE, LATENT_E_VALUE: the bin
+ * was not taken, the state is as it was. LATENT_E_OUTPUT: the decoder needs a reset.
+ * LATENT_E_UNSUPPORTED: the mode is offline. */
 LATENT_API int latent_decoder_step(latent_decoder *d, const struct latent_bin *in,
                                    struct latent_frame *out);
-/* Advance one bin without input. */
+/* Advance one bin without input, by the architecture's own forecast (models/<arch>/card.md).
+ * LATENT_E_OUTPUT as above. LATENT_E_UNSUPPORTED: made without `predicts`, or offline. */
 LATENT_API int latent_decoder_predict(latent_decoder *d, struct latent_frame *out);
-/* Read the weights and the state, one cache line after the other, so that a step that
- * follows soon finds them in the caches: between bins other programs push them out, and
- * a step then waits for memory. Takes about as long as the next step saves; changes
- * nothing. For the moment before a bin is expected, in the thread of the steps. */
+/* Read the weights and the state, one cache line after the other, so that a step that follows soon
+ * finds them in the caches: between bins other programs push them out, and a step then waits for
+ * memory. Takes about as long as the next step saves; changes nothing. For the moment before a bin
+ * is expected, in the thread of the steps. */
 LATENT_API void latent_decoder_warm(const latent_decoder *d);
 /* Back to the state of a new decoder; the next frame carries LATENT_RESET. */
 LATENT_API void latent_decoder_reset(latent_decoder *d);
-/* Whole trials, offline modes only: n_bins rows of counts in, n_bins rows out. A NULL
- * output is not written. rates in Hz. Readouts are limited as in a stream, and neutral
- * until the lags of a readout stage are filled. May allocate inside BLAS on the first
- * call. */
+/* A whole trial from a reset, offline modes only. counts [n_bins, n_channels]; latents [n_bins,
+ * n_latents], rates [n_bins, n_rates] in Hz, readout [n_bins, n_readout], each the caller's, or
+ * NULL: not wanted. Readouts are limited as in a stream, and neutral until the lags of a readout
+ * stage are filled. LATENT_E_UNSUPPORTED: the mode is not offline. LATENT_E_SHAPE: no bins, or more
+ * than trial_bins. Allocates. */
 LATENT_API int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins,
                                     float *latents, float *rates, float *readout);
-/* Pointer-free snapshot of the state. size: bytes needed. load refuses another
- * decoder's. */
+/* Pointer-free snapshot of the state, in latent_decoder_size bytes of the caller. save:
+ * LATENT_E_SHAPE when n is less. load: LATENT_E_SNAPSHOT when n is less, or the bytes are damaged
+ * or of a decoder with another id. */
 LATENT_API size_t latent_decoder_size(const latent_decoder *d);
 LATENT_API int latent_decoder_save(const latent_decoder *d, void *buf, size_t n);
 LATENT_API int latent_decoder_load(latent_decoder *d, const void *buf, size_t n);
 /* First 8 bytes (big-endian) of SHA-256 over file hash, mode, precision and groups. */
 LATENT_API uint64_t latent_decoder_id(const latent_decoder *d);
 LATENT_API const struct latent_mode *latent_decoder_mode(const latent_decoder *d);
-/* Memory of the decoder, for locking and pre-faulting. */
-LATENT_API size_t latent_decoder_bytes(const latent_decoder *d);
 LATENT_API void latent_decoder_free(latent_decoder *d); /* NULL is allowed */
 
+/* Constant strings. */
 LATENT_API const char *latent_strerror(int status);
 LATENT_API const char *latent_version(void);
 LATENT_API const char *latent_kernels(void); /* name of the instruction set in use */

@@ -75,9 +75,10 @@ static const double *inverse_load(struct dlds *m, struct weights *w)
             inverse[i * n + j] = i == j ? 1.0 : 0.0;
         }
     if (matrix_solve_positive(normal, inverse, n, n))
-        w->status = error_set(w->err, LATENT_E_TENSOR,
-                              "tensors \"D\", \"R\": expected D' R^-1 D + lambda I "
-                              "to be positive definite, found it is not (too large?)");
+        w->status = error_set(
+            w->err, LATENT_E_TENSOR,
+            "tensors \"D\", \"R\": expected D' R^-1 D + lambda I to be positive definite, "
+            "found it is not (too large?)");
     return inverse;
 }
 
@@ -92,8 +93,8 @@ static void observation_load(struct dlds *m, struct weights *w)
     for (size_t k = 0; variance && k < channels; k++) {
         if (!(variance[k] > 0.0)) {
             w->status = error_set(w->err, LATENT_E_TENSOR,
-                                  "tensor \"R\": expected positive variances, found %g at "
-                                  "[%zu]; give silent channels a small one",
+                                  "tensor \"R\": expected positive variances, found %g at [%zu]; "
+                                  "give silent channels a small one",
                                   variance[k], k);
             return;
         }

@@ -76,8 +76,8 @@ static void observation_solve(struct kalman *m, struct weights *w, struct observ
     double *big = arena_doubles(work, channels * channels);
     if (riccati_observe(o->gain, o->information, c, r, channels, n, big))
         fail(w, LATENT_E_TENSOR,
-             "tensor \"R\": expected a positive definite covariance, found one that is "
-             "not; add a small value to its diagonal (silent channels have no variance)");
+             "tensor \"R\": expected a positive definite covariance, found one that is not; "
+             "add a small value to its diagonal (silent channels have no variance)");
 }
 
 /* The steady gain: K^T = R^-1 C P, and A - K C A = A - P G A. */
@@ -88,9 +88,8 @@ static void gain_settle(struct kalman *m, struct weights *w, struct observation 
     double *p = arena_doubles(work, n * n), *small = arena_doubles(work, RICCATI_SCRATCH(n));
     if (riccati_settle(p, m->transition, m->noise, o->information, n, small)) {
         fail(w, LATENT_E_TENSOR,
-             "tensors \"A\", \"C\", \"Q\", \"R\": the Riccati recursion does not "
-             "settle; use form \"full\", or check that A and C describe an observable "
-             "system");
+             "tensors \"A\", \"C\", \"Q\", \"R\": the Riccati recursion does not settle; "
+             "use form \"full\", or check that A and C describe an observable system");
         return;
     }
     double *bt = arena_copy(work, o->gain, channels * n * sizeof *bt);
@@ -191,9 +190,8 @@ static const char *kalman_predict_check(const void *model)
 {
     const struct kalman *m = model;
     if (m->forecast) return NULL;
-    return "a kalman of form \"given\" predicts from the training mean: export it with "
-           "\"channels\": "
-           "{\"mean\": [...]}, or set on-gap = reset";
+    return "a kalman of form \"given\" predicts from the training mean: "
+           "export it with \"channels\": {\"mean\": [...]}, or set on-gap = reset";
 }
 
 /* ---- state ---- */

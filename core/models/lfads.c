@@ -43,9 +43,9 @@ static const struct latent_mode lfads_modes[] = {
 static const char *lfads_mode_check(const void *model, int mode)
 {
     if (mode == MODE_PREFIX && !lfads_runs_on(model))
-        return "mode \"prefix\" needs an initial condition from a prefix (prefix_bins "
-               "above 0, or ic_enc_dim 0) and no controller, or one with "
-               "ci_bidirectional false: use \"window\"";
+        return "mode \"prefix\" needs an initial condition from a prefix (prefix_bins above 0, "
+               "or ic_enc_dim 0) and no controller, or one with ci_bidirectional false: "
+               "use \"window\"";
     return NULL;
 }
 
@@ -53,9 +53,8 @@ static const char *lfads_predict_check(const void *model)
 {
     const struct lfads *m = model;
     if (m->n_out >= m->n_spikes || m->channel_mean) return NULL;
-    return "an lfads without a rate for each channel fills missing bins with the "
-           "training mean: export it with \"channels\": {\"mean\": [...]}, or set "
-           "on-gap = reset";
+    return "an lfads without a rate for each channel fills missing bins with the training mean: "
+           "export it with \"channels\": {\"mean\": [...]}, or set on-gap = reset";
 }
 
 /* ---- state ---- */

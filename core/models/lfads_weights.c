@@ -38,8 +38,8 @@ static int hyper_check(const struct lfads *m, struct config *c)
     if (c->status) return c->status;
     if (any && !all)
         return config_refuse(c, LATENT_E_CONFIG, "ci_enc_dim",
-                             "expected with \"con_dim\" and \"co_dim\" all above 0, or "
-                             "all 0 (no controller)");
+                             "expected with \"con_dim\" and \"co_dim\" all above 0, "
+                             "or all 0 (no controller)");
     if (!m->n_spikes && (m->ic.hidden || m->n_controller || m->has_readin))
         return config_refuse(c, LATENT_E_CONFIG, "ext_input_dim",
                              "expected less than n_channels, found all of them");

@@ -138,8 +138,8 @@ static void filter_load(struct lowrank *m, struct weights *w, struct config *c)
     m->bias = weights_floats(w, SHAPE(spikes), "observation.bias");
     if (m->observation == OBSERVATION_UNITS && spikes > m->n_units)
         config_refuse(c, LATENT_E_CONFIG, "observation",
-                      "\"units\" expected at most %zu spike channels, the units of the "
-                      "network, found %zu",
+                      "\"units\" expected at most %zu spike channels, the units of the network, "
+                      "found %zu",
                       m->n_units, spikes);
 }
 

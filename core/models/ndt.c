@@ -51,13 +51,11 @@ static const char *ndt_mode_check(const void *model, int mode)
 {
     const struct ndt *m = model;
     if ((mode == MODE_A || mode == MODE_D) && m->band.forward != 0)
-        return "modes \"A\" and \"D\" need a causal model (context_forward 0): use "
-               "\"B\", \"C\" or "
-               "\"trial\"";
+        return "modes \"A\" and \"D\" need a causal model (context_forward 0): "
+               "use \"B\", \"C\" or \"trial\"";
     if ((mode == MODE_B || mode == MODE_B_LAG) && m->band.forward < 0)
-        return "modes \"B\" and \"B-lag\" need a bounded look-ahead (context_forward "
-               ">= 0): use \"C\" or "
-               "\"trial\"";
+        return "modes \"B\" and \"B-lag\" need a bounded look-ahead (context_forward >= 0): "
+               "use \"C\" or \"trial\"";
     if (mode == MODE_C && m->future_zeros >= m->window_bins)
         return "mode \"C\" needs a window_bins above future_zeros: it holds both";
     if (mode == MODE_D && m->trial_bins < 2) return "mode \"D\" needs trials of at least 2 bins";

@@ -76,11 +76,11 @@ static const char *gain_settle(const struct refit *m, const struct observation *
     double *g = arena_doubles(work, n * n), *p = arena_doubles(work, n * n);
     double *big = arena_doubles(work, channels * channels);
     if (riccati_observe(b, g, o->velocity, o->r, channels, n, big))
-        return "tensor \"R\": expected a positive definite covariance, found one that "
-               "is not; add a small value to its diagonal (silent channels have no variance)";
+        return "tensor \"R\": expected a positive definite covariance, found one that is not; "
+               "add a small value to its diagonal (silent channels have no variance)";
     if (riccati_settle(p, m->transition, o->noise, g, n, arena_doubles(work, RICCATI_SCRATCH(n))))
-        return "tensors \"A\", \"C.velocity\", \"Q\", \"R\": the Riccati recursion "
-               "does not settle; check that every velocity is observed or damped";
+        return "tensors \"A\", \"C.velocity\", \"Q\", \"R\": the Riccati recursion does not "
+               "settle; check that every velocity is observed or damped";
     matrix_multiply(gain, b, p, channels, n, n);
     return NULL;
 }

@@ -182,8 +182,8 @@ static int model_open(struct decoding *d)
     if (status) return status;
     latent_model_info(d->model, &d->info);
     /* A recording has no gaps to predict over; some models could not. */
-    d->options = (struct latent_options){
-        .mode = mode_choose(d), .precision = d->settings->precision, .on_gap = LATENT_GAP_RESET};
+    d->options =
+        (struct latent_options){.mode = mode_choose(d), .precision = d->settings->precision};
     latent_decoder *decoder = NULL;
     status = latent_decoder_new(&decoder, d->model, &d->options, d->err);
     if (!status) d->mode = latent_decoder_mode(decoder);

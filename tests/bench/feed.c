@@ -35,7 +35,7 @@ static int take_frame(void *ctx, const char *topic, const void *bytes, size_t n_
 
 static void open_decoder(struct feed *f, const char *path, const char *mode)
 {
-    struct latent_options options = {.mode = mode};
+    struct latent_options options = {.mode = mode, .predicts = 1};
     struct latent_error err;
     if (latent_model_open(&f->model, path, &err)) worker_absent("%s", err.text);
     if (latent_decoder_new(&f->decoder, f->model, &options, &err)) worker_absent("%s", err.text);

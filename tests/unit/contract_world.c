@@ -330,7 +330,7 @@ void world_fall_silent(struct world *w, uint64_t ns)
 
 void world_open(struct world *w, const latent_model *model, uint64_t seed)
 {
-    const struct latent_options decoder_options = {0};
+    const struct latent_options decoder_options = {.predicts = 1};
     struct latent_info info;
 
     memset(w, 0, sizeof *w);

@@ -55,7 +55,7 @@ void line_open(struct line *l, struct model_parts parts, const char *mode,
                const struct line_options *options)
 {
     const struct line_options defaults = line_options();
-    const struct latent_options decoder_options = {.mode = mode};
+    const struct latent_options decoder_options = {.mode = mode, .predicts = 1};
     struct file_bytes file = maker_file(&parts);
     struct latent_error err = {0};
     struct line_clock clock = {read_clock, l};

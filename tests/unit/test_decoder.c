@@ -41,7 +41,7 @@ static latent_model *model_open(const char *file)
 static latent_decoder *decoder_new(const latent_model *m, const char *mode)
 {
     struct latent_error err = {0};
-    struct latent_options options = {.mode = mode};
+    struct latent_options options = {.mode = mode, .predicts = 1};
     latent_decoder *d = NULL;
     if (latent_decoder_new(&d, m, &options, &err)) fail_msg("%s", err.text);
     return d;
@@ -376,14 +376,14 @@ static void test_non_finite_output(void **state)
         "\"0000000000000000000000000000000000000000000000000000000000000000\"}";
     struct file_bytes file = tensor_file_make(config, tensors, 6);
     struct latent_error err = {0};
-    struct latent_options options = {.on_gap = LATENT_GAP_RESET};
+    struct latent_options options = {.predicts = 1};
     struct latent_frame f;
     latent_model *m = NULL;
     latent_decoder *d = NULL;
     if (model_open_bytes(&m, file.bytes, file.n, &err)) fail_msg("%s", err.text);
-    assert_int_equal(latent_decoder_new(&d, m, NULL, &err), LATENT_E_UNSUPPORTED);
+    assert_int_equal(latent_decoder_new(&d, m, &options, &err), LATENT_E_UNSUPPORTED);
     assert_non_null(strstr(err.text, "on-gap"));
-    assert_int_equal(latent_decoder_new(&d, m, &options, &err), 0);
+    assert_int_equal(latent_decoder_new(&d, m, NULL, &err), 0);
     struct latent_bin bin = {.n_channels = 1, .counts = &one};
     step(d, &one, 1, 0, &f);
     assert_int_equal(latent_decoder_step(d, &bin, &f), 0);

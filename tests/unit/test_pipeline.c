@@ -102,11 +102,12 @@ static void test_fill_is_predict(void **state)
     struct latent_frame f;
     const float counts[3] = {1, 1, 1};
     const struct latent_bin bin = {.n_channels = 3, .counts = counts};
+    const struct latent_options options = {.predicts = 1};
     (void)state;
     line_open(&l, maker_kalman(), NULL, NULL);
     line_send(&l, 1, 0, 1, 1.0f);
     line_send(&l, 1, 2, 1, 1.0f);
-    assert_int_equal(latent_decoder_new(&d, l.model, NULL, NULL), 0);
+    assert_int_equal(latent_decoder_new(&d, l.model, &options, NULL), 0);
     latent_decoder_step(d, &bin, &f);
     latent_decoder_predict(d, &f);
     assert_memory_equal(f.latents, l.frames[1].latents, 2 * sizeof(float));

@@ -81,7 +81,7 @@ static void bench_open(struct bench *b, size_t index, enum line_on_gap on_gap)
                                                     .safe_ramp_ns = 100000,
                                                     .safe_exit_bins = 3},
                                          .send_readout = true};
-    const struct latent_options decoder_options = {.mode = models[index].mode};
+    const struct latent_options decoder_options = {.mode = models[index].mode, .predicts = 1};
     struct model_parts parts = models[index].make();
     struct file_bytes file = maker_file(&parts);
 

@@ -101,7 +101,7 @@ static struct stream stream_open(struct model_parts parts, const char *mode)
     struct stream s = {0};
     struct latent_error err = {0};
     struct file_bytes file = maker_file(&parts);
-    struct latent_options options = {.mode = mode};
+    struct latent_options options = {.mode = mode, .predicts = 1};
     if (model_open_bytes(&s.model, file.bytes, file.n, &err)) fail_msg("%s", err.text);
     free(file.bytes);
     if (latent_decoder_new(&s.decoder, s.model, &options, &err)) fail_msg("%s", err.text);

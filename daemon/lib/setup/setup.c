@@ -3,12 +3,11 @@
 
 struct latent_options setup_decoder(const struct conf_stream *v)
 {
-    bool predicts = v->on_gap == ON_GAP_PREDICT || v->on_missing == ON_MISSING_PREDICT;
-
     return (struct latent_options){.mode = v->mode,
                                    .precision = v->precision,
                                    .groups = v->outputs,
-                                   .on_gap = predicts ? LATENT_GAP_PREDICT : LATENT_GAP_RESET};
+                                   .predicts = v->on_gap == ON_GAP_PREDICT ||
+                                               v->on_missing == ON_MISSING_PREDICT};
 }
 
 static struct line_policy setup_policy(const struct conf_stream *v)
