@@ -9,6 +9,7 @@
 #include "command/options.h"
 #include "command/stop.h"
 #include "data/recording.h"
+#include "latent-decode/bins.h"
 #include "latent-decode/crew.h"
 #include "latent-decode/results.h"
 #include "latent.h"
@@ -21,7 +22,7 @@ struct settings {
     const char *model, *out, *mode, *precision, *compare;
     double max_loss;    /* bits/spike; 0: none is too much */
     uint64_t n_threads; /* 0: as many as there are processors */
-    int fast;
+    int fast, bins_only;
     struct reader_options input;
 };
 
@@ -38,12 +39,33 @@ struct decoding {
     struct comparison *comparison; /* with --compare */
 };
 
+static int settings_check(const struct settings *s, struct latent_error *err)
+{
+    int of_model = s->model || s->mode || s->precision || s->compare || s->fast;
+    const struct {
+        int broken;
+        const char *text;
+    } rules[] = {
+        {!s->out || (!s->model && !s->bins_only), "--model and --out are needed: see --help"},
+        {s->bins_only && of_model,
+         "--bins-only goes without a model, and without what belongs to one: --mode, "
+         "--precision, --compare, --fast"},
+        {s->max_loss > 0.0 && !s->compare, "--max-loss belongs to --compare"},
+        {s->input.in && s->input.seconds > 0.0, "--seconds belongs to --ticks"},
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
+        if (rules[i].broken) return error_text(err, LATENT_E_CONFIG, "%s", rules[i].text);
+    return 0;
+}
+
 static int settings_read(struct settings *s, int argc, char **argv, struct latent_error *err)
 {
     struct reader_options *in = &s->input;
     const struct option_row rows[] = {
         {"model", "FILE", OPTION_TEXT, &s->model, "the model (safetensors)"},
-        {"out", "FILE", OPTION_TEXT, &s->out, "where the results go (HDF5)"},
+        {"out", "FILE", OPTION_TEXT, &s->out, "where the results go (HDF5; --bins-only: npz)"},
+        {"bins-only", NULL, OPTION_SWITCH, &s->bins_only,
+         "no model: write the bins as they would be decoded, for training"},
         {"mode", "MODE", OPTION_TEXT, &s->mode, "one of the model's (default: its first)"},
         {"precision", "P", OPTION_TEXT, &s->precision, "one of the model's (default: its first)"},
         {"compare", "P", OPTION_TEXT, &s->compare,
@@ -63,16 +85,11 @@ static int settings_read(struct settings *s, int argc, char **argv, struct laten
         PROGRAM, "decode a recording",
         PROGRAM " --model M.safetensors --in FILE.h5:/dataset --out OUT.h5\n"
                 "       " PROGRAM " --model M.safetensors --ticks FILE.h5:/dataset "
-                "--units FILE.h5:/dataset --bin-ms B --out OUT.h5",
+                "--units FILE.h5:/dataset --bin-ms B --out OUT.h5\n"
+                "       " PROGRAM " --bins-only --in FILE.h5:/dataset ... --out OUT.npz",
         rows};
     int status = options_parse(&table, argc, argv, err);
-    if (status == OPTIONS_RUN && (!s->model || !s->out))
-        return error_text(err, LATENT_E_CONFIG, "--model and --out are needed: see --help");
-    if (status == OPTIONS_RUN && s->max_loss > 0.0 && !s->compare)
-        return error_text(err, LATENT_E_CONFIG, "--max-loss belongs to --compare");
-    if (status == OPTIONS_RUN && in->in && in->seconds > 0.0)
-        return error_text(err, LATENT_E_CONFIG, "--seconds belongs to --ticks");
-    return status;
+    return status == OPTIONS_RUN ? settings_check(s, err) : status;
 }
 
 /* ---- opening ------------------------------------------------------------------------ */
@@ -260,13 +277,21 @@ static int decode_run(const struct settings *settings, struct latent_error *err)
     return status;
 }
 
+static int bins_run(const struct settings *s, struct latent_error *err)
+{
+    stop_install();
+    int status = output_check(s, err);
+    return status ? status : bins_write(&s->input, s->out, err);
+}
+
 int main(int argc, char **argv)
 {
     struct settings settings = {0};
     struct latent_error err;
     int status = settings_read(&settings, argc, argv, &err);
     if (status == OPTIONS_DONE) return 0;
-    if (!status) status = decode_run(&settings, &err);
+    if (!status)
+        status = settings.bins_only ? bins_run(&settings, &err) : decode_run(&settings, &err);
     if (status) fprintf(stderr, PROGRAM ": %s\n", err.text);
     return status ? 1 : 0;
 }

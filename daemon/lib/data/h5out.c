@@ -3,12 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/text.h"
 #include "data/h5.h"
@@ -21,35 +16,20 @@ static void h5out_fail(struct h5out *out, const char *doing, const char *name)
     int reason = errno;
     if (out->failed) return;
     out->failed = 1;
-    error_text(out->err, LATENT_E_IO, "output %s: cannot %s%s%s: %s", out->path, doing,
+    error_text(out->err, LATENT_E_IO, "output %s: cannot %s%s%s: %s", out->to.path, doing,
                name ? " " : "", name ? name : "",
                reason ? strerror(reason) : "refused by the HDF5 library");
-}
-
-/* What the result would replace: nothing, or an older file. Never a device. */
-static int target_check(const char *path, struct latent_error *err)
-{
-    struct stat target;
-    if (lstat(path, &target) || S_ISREG(target.st_mode)) return 0;
-    return error_text(err, LATENT_E_IO,
-                      "output %s: expected a new name or a regular file, found something "
-                      "else; choose another name",
-                      path);
 }
 
 int h5out_create(struct h5out *out, const char *path, struct latent_error *err)
 {
     *out = (struct h5out){.file = H5I_INVALID_HID, .err = err};
-    out->failed = target_check(path, err) != 0;
+    out->failed = whole_file_name(&out->to, path, err) != 0;
     if (out->failed) return err->status;
     h5_start();
-    int n = snprintf(out->path, sizeof out->path, "%s", path);
-    snprintf(out->temporary, sizeof out->temporary, "%.*s.tmp-%d", H5OUT_PATH - 32, path,
-             (int)getpid());
     errno = 0;
-    if (n < H5OUT_PATH - 32)
-        out->file = H5Fcreate(out->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    if (out->file < 0) h5out_fail(out, "create", out->temporary);
+    out->file = H5Fcreate(out->to.temporary, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    if (out->file < 0) h5out_fail(out, "create", out->to.temporary);
     return out->failed ? err->status : 0;
 }
 
@@ -177,14 +157,6 @@ void h5out_texts(struct h5out *out, const char *path, const char *name, size_t n
     H5Sclose(space);
 }
 
-/* The name must not stand before the bytes do. */
-static void file_sync(struct h5out *out)
-{
-    int fd = open(out->temporary, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0) h5out_fail(out, "write", NULL);
-    if (fd >= 0) close(fd);
-}
-
 int h5out_commit(struct h5out *out)
 {
     errno = 0;
@@ -194,11 +166,7 @@ int h5out_commit(struct h5out *out)
         if (H5Fclose(out->file) < 0) h5out_fail(out, "write", NULL);
         out->file = H5I_INVALID_HID;
     }
-    if (!out->failed) file_sync(out);
-    errno = 0;
-    if (!out->failed && rename(out->temporary, out->path) != 0)
-        h5out_fail(out, "rename the finished file to", out->path);
-    if (!out->failed) return 0;
+    if (!out->failed) return whole_file_commit(&out->to, out->err);
     h5out_abort(out);
     return out->err->status;
 }
@@ -207,5 +175,5 @@ void h5out_abort(struct h5out *out)
 {
     if (out->file >= 0) H5Fclose(out->file);
     out->file = H5I_INVALID_HID;
-    if (out->temporary[0]) unlink(out->temporary);
+    whole_file_abort(&out->to);
 }

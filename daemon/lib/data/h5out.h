@@ -1,5 +1,4 @@
-/* HDF5 files written whole or not at all: a temporary file beside the target, renamed
- * over it once everything is on the disk.
+/* HDF5 files written whole or not at all (whole_file).
  *
  * The first failure is kept and all later calls do nothing, so that a writer may check
  * once, at h5out_commit. Files hold no times: same input, same bytes. */
@@ -9,13 +8,12 @@
 #include <hdf5.h>
 #include <stddef.h>
 
+#include "data/whole_file.h"
 #include "latent.h"
-
-#define H5OUT_PATH 4096
 
 struct h5out {
     hid_t file;
-    char path[H5OUT_PATH], temporary[H5OUT_PATH];
+    struct whole_file to;
     int failed;
     struct latent_error *err; /* of h5out_create's caller */
 };
