@@ -13,7 +13,7 @@ enum { MAX_BINS = 256, MAX_CHANNELS = 8, MAX_MESSAGE = 65536 };
 
 static uint64_t read_clock(void *ctx)
 {
-    struct line *l = ctx;
+    struct rig *l = ctx;
     uint64_t now = l->now_ns;
     l->now_ns += l->tick_ns;
     return now;
@@ -27,7 +27,7 @@ static void keep(float *to, const float *from, uint32_t n)
 
 static int keep_frame(void *ctx, const char *topic, const void *bytes, size_t n)
 {
-    struct line *l = ctx;
+    struct rig *l = ctx;
     struct kept_frame *k = &l->frames[l->n_frames];
     assert_string_equal(topic, "arm/frame");
     if (l->answer) return l->answer;
@@ -40,7 +40,7 @@ static int keep_frame(void *ctx, const char *topic, const void *bytes, size_t n)
     return 0;
 }
 
-struct line_options line_options(void)
+struct line_options rig_options(void)
 {
     return (struct line_options){.name = "arm",
                                  .sequence = {.window_bins = 16, .max_gap_bins = 25},
@@ -51,17 +51,17 @@ struct line_options line_options(void)
                                  .send_readout = true};
 }
 
-void line_open(struct line *l, struct model_parts parts, const char *mode,
-               const struct line_options *options)
+void rig_open(struct rig *l, struct model_parts parts, const char *mode,
+              const struct line_options *options)
 {
-    const struct line_options defaults = line_options();
+    const struct line_options defaults = rig_options();
     const struct latent_options decoder_options = {.mode = mode, .predicts = 1};
     struct file_bytes file = maker_file(&parts);
     struct latent_error err = {0};
     struct line_clock clock = {read_clock, l};
     struct line_sink sink = {keep_frame, l};
 
-    *l = (struct line){.now_ns = 1000000000};
+    *l = (struct rig){.now_ns = 1000000000};
     if (model_open_bytes(&l->model, file.bytes, file.n, &err)) fail_msg("%s", err.text);
     free(file.bytes);
     latent_model_info(l->model, &l->info);
@@ -74,7 +74,7 @@ void line_open(struct line *l, struct model_parts parts, const char *mode,
         line_new(&l->line, l->decoder, &l->info, options ? options : &defaults, clock, sink), 0);
 }
 
-void line_close(struct line *l)
+void rig_close(struct rig *l)
 {
     line_free(l->line);
     latent_decoder_free(l->decoder);
@@ -83,7 +83,7 @@ void line_close(struct line *l)
     free(l->arena.bytes);
 }
 
-static size_t pack(const struct line *l, const struct wire_bins *head, float count,
+static size_t pack(const struct rig *l, const struct wire_bins *head, float count,
                    const uint32_t *marks, uint8_t *buf, size_t cap)
 {
     float counts[MAX_BINS * MAX_CHANNELS];
@@ -95,7 +95,7 @@ static size_t pack(const struct line *l, const struct wire_bins *head, float cou
     return wire_pack_bins(head, counts, marks, event_ids, buf, cap);
 }
 
-static struct wire_bins head_of(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins)
+static struct wire_bins head_of(const struct rig *l, uint64_t epoch, uint64_t seq, size_t n_bins)
 {
     return (struct wire_bins){.epoch = epoch,
                               .seq = seq,
@@ -105,19 +105,19 @@ static struct wire_bins head_of(const struct line *l, uint64_t epoch, uint64_t s
                               .n_bins = n_bins};
 }
 
-size_t line_pack(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count,
-                 uint8_t *buf, size_t cap)
+size_t rig_pack(const struct rig *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count,
+                uint8_t *buf, size_t cap)
 {
     struct wire_bins head = head_of(l, epoch, seq, n_bins);
     return pack(l, &head, count, NULL, buf, cap);
 }
 
-void line_send_bytes(struct line *l, const void *bytes, size_t n)
+void rig_send_bytes(struct rig *l, const void *bytes, size_t n)
 {
     line_on_frame(l->line, bytes, n, l->now_ns);
 }
 
-void line_wait(struct line *l, uint64_t ns)
+void rig_wait(struct rig *l, uint64_t ns)
 {
     uint64_t end = l->now_ns + ns;
 
@@ -128,24 +128,24 @@ void line_wait(struct line *l, uint64_t ns)
     l->now_ns = end;
 }
 
-void line_send(struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count)
+void rig_send(struct rig *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count)
 {
     uint8_t message[MAX_MESSAGE];
-    size_t n = line_pack(l, epoch, seq, n_bins, count, message, sizeof message);
+    size_t n = rig_pack(l, epoch, seq, n_bins, count, message, sizeof message);
     assert_true(n > 0);
-    line_send_bytes(l, message, n);
+    rig_send_bytes(l, message, n);
 }
 
-void line_send_marks(struct line *l, uint64_t seq, uint32_t marks)
+void rig_send_marks(struct rig *l, uint64_t seq, uint32_t marks)
 {
     struct wire_bins head = head_of(l, 1, seq, 1);
     uint8_t message[MAX_MESSAGE];
     size_t n = pack(l, &head, 1.0f, &marks, message, sizeof message);
     assert_true(n > 0);
-    line_send_bytes(l, message, n);
+    rig_send_bytes(l, message, n);
 }
 
-uint64_t line_counter(struct line *l, enum counter c)
+uint64_t rig_counter(struct rig *l, enum counter c)
 {
     struct ledger_values v;
     char text[256];
@@ -154,7 +154,7 @@ uint64_t line_counter(struct line *l, enum counter c)
     return v.value[c];
 }
 
-const struct kept_frame *line_last(const struct line *l)
+const struct kept_frame *rig_last(const struct rig *l)
 {
     assert_true(l->n_frames > 0);
     return &l->frames[l->n_frames - 1];

@@ -16,7 +16,7 @@ struct kept_frame {
     float latents[LINE_MAX_VALUES], rates[LINE_MAX_VALUES], readout[LINE_MAX_VALUES];
 };
 
-struct line {
+struct rig {
     latent_model *model;
     struct latent_info info;
     latent_decoder *decoder;
@@ -31,24 +31,24 @@ struct line {
 
 /* Budget 5 ms, frames valid for 60 ms, window 16, gaps of at most 25 bins filled unless
  * the options say otherwise. options may be NULL. */
-struct line_options line_options(void);
-void line_open(struct line *l, struct model_parts parts, const char *mode,
-               const struct line_options *options);
-void line_close(struct line *l);
+struct line_options rig_options(void);
+void rig_open(struct rig *l, struct model_parts parts, const char *mode,
+              const struct line_options *options);
+void rig_close(struct rig *l);
 
 /* One message of n_bins equal bins; every channel holds count. It arrives at l->now_ns. */
-void line_send(struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count);
-void line_send_marks(struct line *l, uint64_t seq, uint32_t marks);
+void rig_send(struct rig *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count);
+void rig_send_marks(struct rig *l, uint64_t seq, uint32_t marks);
 /* Time goes on; frames that become due on the way are made. */
-void line_wait(struct line *l, uint64_t ns);
+void rig_wait(struct rig *l, uint64_t ns);
 /* A message packed by the caller. */
-void line_send_bytes(struct line *l, const void *bytes, size_t n);
-size_t line_pack(const struct line *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count,
-                 uint8_t *buf, size_t cap);
+void rig_send_bytes(struct rig *l, const void *bytes, size_t n);
+size_t rig_pack(const struct rig *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count,
+                uint8_t *buf, size_t cap);
 
 /* A counter's value, after checking that all ledgers balance. */
-uint64_t line_counter(struct line *l, enum counter c);
-const struct kept_frame *line_last(const struct line *l);
+uint64_t rig_counter(struct rig *l, enum counter c);
+const struct kept_frame *rig_last(const struct rig *l);
 /* Exactly these flags, beside AGE_UNKNOWN. */
 void assert_flags(const struct kept_frame *k, uint32_t flags);
 

@@ -28,7 +28,7 @@ struct model_parts trace_model(void)
 
 struct line_options trace_options(void)
 {
-    struct line_options options = line_options();
+    struct line_options options = rig_options();
 
     options.policy = (struct line_policy){.missing_after_ns = 60000000,
                                           .lease_ns = 200000000,
@@ -70,7 +70,7 @@ static void print_frame(const struct kept_frame *k, char *text, size_t n_text)
              f->seq, flags, latent, readout);
 }
 
-void trace_check(const struct line *l, size_t from, const char *const *expected, const char *file,
+void trace_check(const struct rig *l, size_t from, const char *const *expected, const char *file,
                  int line)
 {
     char text[MAX_TEXT];

@@ -15,7 +15,7 @@ struct line_options trace_options(void);
  * number, flags, "l" first latent, "r" first readout, - for what is absent. */
 #define assert_trace(l, from, ...) \
     trace_check(l, from, (const char *const[]){__VA_ARGS__, NULL}, __FILE__, __LINE__)
-void trace_check(const struct line *l, size_t from, const char *const *expected, const char *file,
+void trace_check(const struct rig *l, size_t from, const char *const *expected, const char *file,
                  int line);
 
 #endif

@@ -25,35 +25,35 @@ static uint64_t draw(struct injected *f, uint64_t low, uint64_t high)
     return low + (f->seed >> 33) % (high - low + 1);
 }
 
-static void send(struct line *l, struct injected *f, uint64_t seq, size_t n_bins)
+static void send(struct rig *l, struct injected *f, uint64_t seq, size_t n_bins)
 {
-    line_send(l, f->epoch, seq, n_bins, 1.0f);
+    rig_send(l, f->epoch, seq, n_bins, 1.0f);
     f->messages++;
     f->bins += n_bins;
 }
 
-static void send_next(struct line *l, struct injected *f, uint64_t n)
+static void send_next(struct rig *l, struct injected *f, uint64_t n)
 {
     for (uint64_t i = 0; i < n; i++) send(l, f, f->seq++, 1);
 }
 
 /* ---- faults: each leaves the stream in order ---- */
 
-typedef void fault_fn(struct line *l, struct injected *f);
+typedef void fault_fn(struct rig *l, struct injected *f);
 
-static void no_fault(struct line *l, struct injected *f)
+static void no_fault(struct rig *l, struct injected *f)
 {
     send_next(l, f, draw(f, 1, 5));
 }
 
-static void batch(struct line *l, struct injected *f)
+static void batch(struct rig *l, struct injected *f)
 {
     uint64_t n = draw(f, 2, 20);
     send(l, f, f->seq, n);
     f->seq += n;
 }
 
-static void lose(struct line *l, struct injected *f)
+static void lose(struct rig *l, struct injected *f)
 {
     uint64_t n = draw(f, 1, 25);
     (void)l;
@@ -62,7 +62,7 @@ static void lose(struct line *l, struct injected *f)
     f->filled += n;
 }
 
-static void lose_many(struct line *l, struct injected *f)
+static void lose_many(struct rig *l, struct injected *f)
 {
     uint64_t n = draw(f, 26, 5000);
     (void)l;
@@ -71,14 +71,14 @@ static void lose_many(struct line *l, struct injected *f)
     f->long_gaps++;
 }
 
-static void repeat(struct line *l, struct injected *f)
+static void repeat(struct rig *l, struct injected *f)
 {
     uint64_t back = draw(f, 1, 16); /* 16 is the oldest inside of the window */
     send(l, f, f->seq - back, 1);
     f->duplicates++;
 }
 
-static void delay_within_window(struct line *l, struct injected *f)
+static void delay_within_window(struct rig *l, struct injected *f)
 {
     uint64_t seq = f->seq++;
     send_next(l, f, draw(f, 1, 15));
@@ -87,7 +87,7 @@ static void delay_within_window(struct line *l, struct injected *f)
     f->filled++;
 }
 
-static void delay_beyond_window(struct line *l, struct injected *f)
+static void delay_beyond_window(struct rig *l, struct injected *f)
 {
     uint64_t seq = f->seq++;
     send_next(l, f, draw(f, 16, 30));
@@ -97,9 +97,9 @@ static void delay_beyond_window(struct line *l, struct injected *f)
     f->filled++;
 }
 
-static void not_a_number(struct line *l, struct injected *f)
+static void not_a_number(struct rig *l, struct injected *f)
 {
-    line_send(l, f->epoch, f->seq++, 1, NAN);
+    rig_send(l, f->epoch, f->seq++, 1, NAN);
     f->messages++;
     f->bins++;
     f->bad_values++;
@@ -107,9 +107,9 @@ static void not_a_number(struct line *l, struct injected *f)
     f->filled++;
 }
 
-static void garble(struct line *l, struct injected *f)
+static void garble(struct rig *l, struct injected *f)
 {
-    line_send_bytes(l, "\xff\xff", 2);
+    rig_send_bytes(l, "\xff\xff", 2);
     f->seq++;
     f->messages++;
     f->garbage++;
@@ -117,16 +117,16 @@ static void garble(struct line *l, struct injected *f)
     f->filled++;
 }
 
-static void wrong_width(struct line *l, struct injected *f)
+static void wrong_width(struct rig *l, struct injected *f)
 {
     l->info.n_channels++; /* of the sender */
-    line_send(l, f->epoch, f->seq, 1, 1.0f);
+    rig_send(l, f->epoch, f->seq, 1, 1.0f);
     l->info.n_channels--;
     f->messages++;
     f->wrong_width++;
 }
 
-static void restart(struct line *l, struct injected *f)
+static void restart(struct rig *l, struct injected *f)
 {
     (void)l;
     f->epoch++;
@@ -141,7 +141,7 @@ static fault_fn *const faults[] = {no_fault,     batch,
                                    garble,       wrong_width,
                                    restart};
 
-static void run_block(struct line *l, struct injected *f)
+static void run_block(struct rig *l, struct injected *f)
 {
     send_next(l, f, BLOCK_BINS);
     faults[draw(f, 0, sizeof faults / sizeof faults[0] - 1)](l, f);
@@ -150,34 +150,34 @@ static void run_block(struct line *l, struct injected *f)
 
 /* ---- what must be told ---- */
 
-static void check_ledgers(struct line *l, const struct injected *f)
+static void check_ledgers(struct rig *l, const struct injected *f)
 {
     uint64_t decoded = f->bins - f->duplicates - f->late - f->stale - f->bad_values;
 
-    assert_int_equal(line_counter(l, MESSAGES_IN), f->messages);
-    assert_int_equal(line_counter(l, MESSAGES_REFUSED_FORMAT), f->garbage);
-    assert_int_equal(line_counter(l, MESSAGES_REFUSED_SHAPE), f->wrong_width);
-    assert_int_equal(line_counter(l, BINS_IN), f->bins);
-    assert_int_equal(line_counter(l, BINS_DECODED), decoded);
-    assert_int_equal(line_counter(l, BINS_DUPLICATE), f->duplicates);
-    assert_int_equal(line_counter(l, BINS_LATE_AFTER_FILL), f->late);
-    assert_int_equal(line_counter(l, BINS_STALE), f->stale);
-    assert_int_equal(line_counter(l, BINS_REFUSED_VALUE), f->bad_values);
-    assert_int_equal(line_counter(l, SEQUENCE_LOST), f->missing);
-    assert_int_equal(line_counter(l, SEQUENCE_REORDERED), f->late);
-    assert_int_equal(line_counter(l, SEQUENCE_FILLED), f->filled);
-    assert_int_equal(line_counter(l, SEQUENCE_RESTARTS), f->restarts);
-    assert_int_equal(line_counter(l, SEQUENCE_RESETS), f->restarts + f->long_gaps);
-    assert_int_equal(line_counter(l, FRAMES_PUBLISHED), decoded + f->filled);
+    assert_int_equal(rig_counter(l, MESSAGES_IN), f->messages);
+    assert_int_equal(rig_counter(l, MESSAGES_REFUSED_FORMAT), f->garbage);
+    assert_int_equal(rig_counter(l, MESSAGES_REFUSED_SHAPE), f->wrong_width);
+    assert_int_equal(rig_counter(l, BINS_IN), f->bins);
+    assert_int_equal(rig_counter(l, BINS_DECODED), decoded);
+    assert_int_equal(rig_counter(l, BINS_DUPLICATE), f->duplicates);
+    assert_int_equal(rig_counter(l, BINS_LATE_AFTER_FILL), f->late);
+    assert_int_equal(rig_counter(l, BINS_STALE), f->stale);
+    assert_int_equal(rig_counter(l, BINS_REFUSED_VALUE), f->bad_values);
+    assert_int_equal(rig_counter(l, SEQUENCE_LOST), f->missing);
+    assert_int_equal(rig_counter(l, SEQUENCE_REORDERED), f->late);
+    assert_int_equal(rig_counter(l, SEQUENCE_FILLED), f->filled);
+    assert_int_equal(rig_counter(l, SEQUENCE_RESTARTS), f->restarts);
+    assert_int_equal(rig_counter(l, SEQUENCE_RESETS), f->restarts + f->long_gaps);
+    assert_int_equal(rig_counter(l, FRAMES_PUBLISHED), decoded + f->filled);
 }
 
 /* What a consumer sees: no hole in pub_seq, no number twice or backwards within an
  * epoch, as many flags as counted. */
-static void check_frames(struct line *l, const struct injected *f)
+static void check_frames(struct rig *l, const struct injected *f)
 {
     uint64_t filled = 0, resets = 0;
 
-    assert_int_equal(line_counter(l, FRAMES_PUBLISHED), l->n_frames);
+    assert_int_equal(rig_counter(l, FRAMES_PUBLISHED), l->n_frames);
     for (size_t i = 0; i < l->n_frames; i++) {
         const struct wire_frame *a = &l->frames[i].frame;
         const struct wire_frame *before = i ? &l->frames[i - 1].frame : NULL;
@@ -193,18 +193,18 @@ static void check_frames(struct line *l, const struct injected *f)
 static void run_seed(struct model_parts parts, const char *mode, uint64_t seed)
 {
     struct injected f = {.seed = seed, .epoch = 1, .seq = 100};
-    struct line l;
+    struct rig l;
     uint64_t filled_bins;
 
-    line_open(&l, parts, mode, NULL);
+    rig_open(&l, parts, mode, NULL);
     for (int i = 0; i < N_BLOCKS; i++) run_block(&l, &f);
     check_ledgers(&l, &f);
     check_frames(&l, &f);
-    filled_bins = line_counter(&l, FLAGS_FIRST + 2); /* FILLED */
+    filled_bins = rig_counter(&l, FLAGS_FIRST + 2); /* FILLED */
     assert_int_equal(filled_bins, f.filled);
     assert_true(f.garbage && f.wrong_width && f.duplicates && f.late && f.stale);
     assert_true(f.bad_values && f.long_gaps && f.restarts);
-    line_close(&l);
+    rig_close(&l);
 }
 
 static void test_kalman(void **state)

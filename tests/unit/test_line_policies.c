@@ -13,158 +13,158 @@ enum { MS = 1000000 };
 
 /* ---- on-gap: bins 2 and 3 are lost ---- */
 
-static void run_gap(enum line_on_gap on_gap, struct line *l)
+static void run_gap(enum line_on_gap on_gap, struct rig *l)
 {
     struct line_options options = trace_options();
 
     options.policy.on_gap = on_gap;
-    line_open(l, trace_model(), NULL, &options);
-    line_send(l, 1, 0, 1, 1.0f);
-    line_send(l, 1, 1, 1, 3.0f);
-    line_send(l, 1, 4, 1, 1.0f);
+    rig_open(l, trace_model(), NULL, &options);
+    rig_send(l, 1, 0, 1, 1.0f);
+    rig_send(l, 1, 1, 1, 3.0f);
+    rig_send(l, 1, 4, 1, 1.0f);
 }
 
 static void test_gap_predict(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_gap(ON_GAP_PREDICT, &l);
     assert_trace(&l, 0, "0: 0 - l 1.5 r 4", "0: 1 - l 4.25 r 9.5",
                  "0: 2 FILLED,PREDICTED l 3.625 r 8.25", "0: 3 FILLED,PREDICTED l 3.3125 r 7.625",
                  "0: 4 GAP l 3.15625 r 7.3125");
-    line_close(&l);
+    rig_close(&l);
 }
 
 static void test_gap_zero(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_gap(ON_GAP_ZERO, &l);
     assert_trace(&l, 2, "0: 2 FILLED l 2.625 r 6.25", "0: 3 FILLED l 1.8125 r 4.625",
                  "0: 4 GAP l 2.40625 r 5.8125");
-    line_close(&l);
+    rig_close(&l);
 }
 
 static void test_gap_hold_input(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_gap(ON_GAP_HOLD_INPUT, &l);
     assert_trace(&l, 2, "0: 2 FILLED l 5.625 r 12.25", "0: 3 FILLED l 6.3125 r 13.625",
                  "0: 4 GAP l 4.65625 r 10.3125");
-    line_close(&l);
+    rig_close(&l);
 }
 
 /* The mean is what this kalman predicts with; it is input, so not PREDICTED. */
 static void test_gap_mean(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_gap(ON_GAP_MEAN, &l);
     assert_trace(&l, 2, "0: 2 FILLED l 3.625 r 8.25", "0: 3 FILLED l 3.3125 r 7.625",
                  "0: 4 GAP l 3.15625 r 7.3125");
-    line_close(&l);
+    rig_close(&l);
 }
 
 static void test_gap_mean_needs_one(void **state)
 {
-    struct line_options options = line_options();
+    struct line_options options = rig_options();
     struct line *p;
-    struct line l;
+    struct rig l;
     (void)state;
-    line_open(&l, maker_gru(), NULL, NULL);
+    rig_open(&l, maker_gru(), NULL, NULL);
     options.policy.on_gap = ON_GAP_MEAN;
     assert_int_equal(
         line_new(&p, l.decoder, &l.info, &options, (struct line_clock){0}, (struct line_sink){0}),
         LATENT_E_UNSUPPORTED);
     assert_null(p);
-    line_close(&l);
+    rig_close(&l);
 }
 
 static void test_gap_reset(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_gap(ON_GAP_RESET, &l);
     assert_trace(&l, 2, "0: 4 GAP,RESET l 1.5 r 4");
-    line_close(&l);
+    rig_close(&l);
 }
 
 /* A bin that comes after all is counted, and not decoded. */
 static void test_gap_late_after_fill(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_gap(ON_GAP_ZERO, &l);
-    line_send(&l, 1, 2, 1, 9.0f);
-    line_send(&l, 1, 5, 1, 1.0f);
+    rig_send(&l, 1, 2, 1, 9.0f);
+    rig_send(&l, 1, 5, 1, 1.0f);
     assert_trace(&l, 5, "0: 5 - l 2.70312 r 6.40625");
-    assert_int_equal(line_counter(&l, BINS_LATE_AFTER_FILL), 1);
-    assert_int_equal(line_counter(&l, SEQUENCE_LOST), 1);
-    assert_int_equal(line_counter(&l, SEQUENCE_REORDERED), 1);
-    line_close(&l);
+    assert_int_equal(rig_counter(&l, BINS_LATE_AFTER_FILL), 1);
+    assert_int_equal(rig_counter(&l, SEQUENCE_LOST), 1);
+    assert_int_equal(rig_counter(&l, SEQUENCE_REORDERED), 1);
+    rig_close(&l);
 }
 
 /* ---- on-missing: one bin, then nothing ---- */
 
-static void run_missing(enum line_on_missing on_missing, struct line *l)
+static void run_missing(enum line_on_missing on_missing, struct rig *l)
 {
     struct line_options options = trace_options();
 
     options.policy.on_missing = on_missing;
-    line_open(l, trace_model(), NULL, &options);
-    line_send(l, 1, 0, 1, 1.0f);
-    line_wait(l, 59 * MS);
+    rig_open(l, trace_model(), NULL, &options);
+    rig_send(l, 1, 0, 1, 1.0f);
+    rig_wait(l, 59 * MS);
     assert_int_equal(l->n_frames, 1);
 }
 
 /* 4 (200 - t) / 120: the last frame before the ramp was at 80 ms. */
 static void test_missing_hold_frame(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_missing(ON_MISSING_HOLD_FRAME, &l);
-    line_wait(&l, 181 * MS);
+    rig_wait(&l, 181 * MS);
     assert_trace(&l, 1, "60: 0 HELD l 1.5 r 4", "80: 0 HELD l 1.5 r 4", "100: 0 SAFE l - r 3.33333",
                  "120: 0 SAFE l - r 2.66667", "140: 0 SAFE l - r 2", "160: 0 SAFE l - r 1.33333",
                  "180: 0 SAFE l - r 0.666667", "200: 0 SAFE l - r 0", "220: 0 SAFE l - r 0",
                  "240: 0 SAFE l - r 0");
-    assert_int_equal(line_counter(&l, SEQUENCE_MISSING), 10);
-    assert_int_equal(line_counter(&l, FRAMES_DUE), 11);
-    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_SAFE_LEASE);
-    line_close(&l);
+    assert_int_equal(rig_counter(&l, SEQUENCE_MISSING), 10);
+    assert_int_equal(rig_counter(&l, FRAMES_DUE), 11);
+    assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_SAFE_LEASE);
+    rig_close(&l);
 }
 
 static void test_missing_predict(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_missing(ON_MISSING_PREDICT, &l);
-    line_wait(&l, 22 * MS);
-    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_SILENT);
-    line_send(&l, 1, 2, 1, 1.0f); /* stands for a frame that was made */
-    line_send(&l, 1, 3, 1, 1.0f);
+    rig_wait(&l, 22 * MS);
+    assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_SILENT);
+    rig_send(&l, 1, 2, 1, 1.0f); /* stands for a frame that was made */
+    rig_send(&l, 1, 3, 1, 1.0f);
     assert_trace(&l, 1, "60: 1 FILLED,PREDICTED l 2.25 r 5.5",
                  "80: 2 FILLED,PREDICTED l 2.625 r 6.25", "81: 3 GAP l 2.8125 r 6.625");
-    assert_int_equal(line_counter(&l, BINS_LATE_AFTER_FILL), 1);
-    assert_int_equal(line_counter(&l, SEQUENCE_MISSING), 2);
-    assert_int_equal(line_counter(&l, SEQUENCE_FILLED), 0);
-    assert_int_equal(line_counter(&l, SEQUENCE_LOST), 1);
-    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_RUNNING);
-    line_close(&l);
+    assert_int_equal(rig_counter(&l, BINS_LATE_AFTER_FILL), 1);
+    assert_int_equal(rig_counter(&l, SEQUENCE_MISSING), 2);
+    assert_int_equal(rig_counter(&l, SEQUENCE_FILLED), 0);
+    assert_int_equal(rig_counter(&l, SEQUENCE_LOST), 1);
+    assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_RUNNING);
+    rig_close(&l);
 }
 
 /* What was predicted belongs to the gap; the rest of it is filled. */
 static void test_missing_predict_then_gap(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_missing(ON_MISSING_PREDICT, &l);
-    line_wait(&l, 2 * MS);
-    line_send(&l, 1, 3, 1, 1.0f);
+    rig_wait(&l, 2 * MS);
+    rig_send(&l, 1, 3, 1, 1.0f);
     assert_trace(&l, 1, "60: 1 FILLED,PREDICTED l 2.25 r 5.5",
                  "61: 2 FILLED,PREDICTED l 2.625 r 6.25", "61: 3 GAP l 2.8125 r 6.625");
-    line_close(&l);
+    rig_close(&l);
 }
 
 /* A source that is late for good: its bins are passed over until it has caught up with
@@ -172,68 +172,68 @@ static void test_missing_predict_then_gap(void **state)
 static void test_missing_predict_and_late_source(void **state)
 {
     struct line_options options = trace_options();
-    struct line l;
+    struct rig l;
     (void)state;
     options.policy.on_missing = ON_MISSING_PREDICT;
     options.policy.lease_ns = 1000 * (uint64_t)MS;
-    line_open(&l, trace_model(), NULL, &options);
-    line_send(&l, 1, 0, 1, 1.0f);
-    line_wait(&l, 81 * MS);
+    rig_open(&l, trace_model(), NULL, &options);
+    rig_send(&l, 1, 0, 1, 1.0f);
+    rig_wait(&l, 81 * MS);
     for (uint64_t seq = 1; seq <= 3; seq++) {
-        line_send(&l, 1, seq, 1, 1.0f);
-        line_wait(&l, 20 * MS);
+        rig_send(&l, 1, seq, 1, 1.0f);
+        rig_wait(&l, 20 * MS);
     }
     assert_trace(&l, 3, "121: 3 GAP l 2.8125 r 6.625");
-    assert_int_equal(line_counter(&l, BINS_LATE_AFTER_FILL), 2);
-    line_close(&l);
+    assert_int_equal(rig_counter(&l, BINS_LATE_AFTER_FILL), 2);
+    rig_close(&l);
 }
 
 /* max-gap bounds what is made: then SAFE, though the lease is not over. */
 static void test_missing_predict_is_bounded(void **state)
 {
     struct line_options options = trace_options();
-    struct line l;
+    struct rig l;
     (void)state;
     options.policy.on_missing = ON_MISSING_PREDICT;
     options.sequence.max_gap_bins = 1;
-    line_open(&l, trace_model(), NULL, &options);
-    line_send(&l, 1, 0, 1, 1.0f);
-    line_wait(&l, 90 * MS);
+    rig_open(&l, trace_model(), NULL, &options);
+    rig_send(&l, 1, 0, 1, 1.0f);
+    rig_wait(&l, 90 * MS);
     assert_trace(&l, 1, "60: 1 FILLED,PREDICTED l 2.25 r 5.5",
                  "80: 1 SAFE l - r 4.58333"); /* 5.5 x 100 / 120 */
-    line_send(&l, 1, 3, 1, 1.0f);             /* two of two were missing: beyond max-gap */
-    assert_int_equal(line_last(&l)->frame.values.flags & LATENT_RESET, LATENT_RESET);
-    line_close(&l);
+    rig_send(&l, 1, 3, 1, 1.0f);              /* two of two were missing: beyond max-gap */
+    assert_int_equal(rig_last(&l)->frame.values.flags & LATENT_RESET, LATENT_RESET);
+    rig_close(&l);
 }
 
 static void test_missing_safe(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_missing(ON_MISSING_SAFE, &l);
-    line_wait(&l, 102 * MS);
+    rig_wait(&l, 102 * MS);
     assert_trace(&l, 1, "60: 0 SAFE l - r 3.33333", "80: 0 SAFE l - r 2.66667",
                  "100: 0 SAFE l - r 2", "120: 0 SAFE l - r 1.33333", "140: 0 SAFE l - r 0.666667",
                  "160: 0 SAFE l - r 0");
-    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_SAFE_MISSING);
-    line_close(&l);
+    assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_SAFE_MISSING);
+    rig_close(&l);
 }
 
 /* Nothing until the lease ends; consumers are neutral by then, and stay so. */
 static void test_missing_skip(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_missing(ON_MISSING_SKIP, &l);
-    line_wait(&l, 62 * MS);
+    rig_wait(&l, 62 * MS);
     assert_trace(&l, 1, "100: 0 SAFE l - r 0", "120: 0 SAFE l - r 0");
-    line_close(&l);
+    rig_close(&l);
 }
 
 /* A process that was stopped makes one frame, not those of the time it lost. */
 static void test_missing_after_a_stop(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_missing(ON_MISSING_HOLD_FRAME, &l);
     l.now_ns += 20 * MS;
@@ -243,115 +243,115 @@ static void test_missing_after_a_stop(void **state)
     l.now_ns += 500 * (uint64_t)MS;
     line_on_tick(l.line, l.now_ns);
     assert_trace(&l, 2, "579: 0 SAFE l - r 0"); /* the last was no longer valid */
-    line_close(&l);
+    rig_close(&l);
 }
 
 /* ---- on-late: the step of bin 1 takes 6 of 5 ms ---- */
 
-static void run_late(enum line_on_late on_late, struct line *l)
+static void run_late(enum line_on_late on_late, struct rig *l)
 {
     struct line_options options = trace_options();
 
     options.policy.on_late = on_late;
-    line_open(l, trace_model(), NULL, &options);
-    line_send(l, 1, 0, 1, 1.0f);
+    rig_open(l, trace_model(), NULL, &options);
+    rig_send(l, 1, 0, 1, 1.0f);
     l->now_ns += 20 * MS;
     l->tick_ns = 6 * MS; /* step starts at 20, ends at 26 */
-    line_send(l, 1, 1, 1, 1.0f);
+    rig_send(l, 1, 1, 1, 1.0f);
     l->tick_ns = 0;
     l->now_ns = 1040 * (uint64_t)MS;
-    line_send(l, 1, 2, 1, 1.0f);
+    rig_send(l, 1, 2, 1, 1.0f);
 }
 
 static void test_late_publish(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_late(ON_LATE_PUBLISH, &l);
     assert_trace(&l, 1, "26: 1 LATE l 2.25 r 5.5", "40: 2 - l 2.625 r 6.25");
-    line_close(&l);
+    rig_close(&l);
 }
 
 static void test_late_hold_frame(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_late(ON_LATE_HOLD_FRAME, &l);
     assert_trace(&l, 1, "26: 1 LATE,HELD l 1.5 r 4", "40: 2 - l 2.625 r 6.25");
-    assert_int_equal(line_counter(&l, BINS_DECODED), 3);
-    line_close(&l);
+    assert_int_equal(rig_counter(&l, BINS_DECODED), 3);
+    rig_close(&l);
 }
 
 static void test_late_skip(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_late(ON_LATE_SKIP, &l);
     assert_trace(&l, 1, "40: 2 - l 2.625 r 6.25");
-    assert_int_equal(line_counter(&l, FRAMES_SKIPPED), 1);
-    assert_int_equal(line_counter(&l, STATE_BUDGET_MISSES), 1);
-    assert_int_equal(line_last(&l)->frame.pub_seq, 1);
-    line_close(&l);
+    assert_int_equal(rig_counter(&l, FRAMES_SKIPPED), 1);
+    assert_int_equal(rig_counter(&l, STATE_BUDGET_MISSES), 1);
+    assert_int_equal(rig_last(&l)->frame.pub_seq, 1);
+    rig_close(&l);
 }
 
 /* 4 x 100 / 120 in the first frame of the ramp, which ends at 126. */
 static void test_late_safe(void **state)
 {
-    struct line l;
+    struct rig l;
     (void)state;
     run_late(ON_LATE_SAFE, &l);
     assert_trace(&l, 1, "26: 1 LATE,SAFE l - r 3.33333", "40: 2 SAFE l - r 2.86667");
-    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_SAFE_LATE);
-    line_close(&l);
+    assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_SAFE_LATE);
+    rig_close(&l);
 }
 
 /* ---- max-age: a burst, each bin 12 ms ---- */
 
 static void test_burst(void **state)
 {
-    struct line l;
+    struct rig l;
     struct line_options options = trace_options();
     (void)state;
-    line_open(&l, trace_model(), NULL, &options);
+    rig_open(&l, trace_model(), NULL, &options);
     l.tick_ns = 4 * MS;
-    line_send(&l, 1, 0, 5, 1.0f); /* ages 4, 16, 28, 40, 52; 40 is not too old */
+    rig_send(&l, 1, 0, 5, 1.0f); /* ages 4, 16, 28, 40, 52; 40 is not too old */
     l.tick_ns = 0;
     l.now_ns = 1100 * (uint64_t)MS;
-    line_send(&l, 1, 5, 1, 1.0f);
+    rig_send(&l, 1, 5, 1, 1.0f);
     assert_trace(&l, 0, "4: 0 - l 1.5 r 4", "16: 1 LATE l 2.25 r 5.5", "28: 2 LATE l 2.625 r 6.25",
                  "40: 3 LATE l 2.8125 r 6.625", "100: 5 - l 2.95312 r 6.90625");
-    assert_int_equal(line_counter(&l, FRAMES_SUPPRESSED_AGE), 1);
-    assert_int_equal(line_counter(&l, BINS_DECODED), 6);
-    line_close(&l);
+    assert_int_equal(rig_counter(&l, FRAMES_SUPPRESSED_AGE), 1);
+    assert_int_equal(rig_counter(&l, BINS_DECODED), 6);
+    rig_close(&l);
 }
 
 static void test_publish_late(void **state)
 {
-    struct line l;
+    struct rig l;
     struct line_options options = trace_options();
     (void)state;
     options.policy.max_age_ns = 0;
-    line_open(&l, trace_model(), NULL, &options);
+    rig_open(&l, trace_model(), NULL, &options);
     l.tick_ns = 4 * MS;
-    line_send(&l, 1, 0, 5, 1.0f);
+    rig_send(&l, 1, 0, 5, 1.0f);
     assert_trace(&l, 4, "52: 4 LATE l 2.90625 r 6.8125");
-    line_close(&l);
+    rig_close(&l);
 }
 
 /* What is filled is as old as the message that showed the gap. */
 static void test_filled_frames_age(void **state)
 {
-    struct line l;
+    struct rig l;
     struct line_options options = trace_options();
     (void)state;
-    line_open(&l, trace_model(), NULL, &options);
-    line_send(&l, 1, 0, 1, 1.0f);
+    rig_open(&l, trace_model(), NULL, &options);
+    rig_send(&l, 1, 0, 1, 1.0f);
     l.tick_ns = 30 * MS; /* published 0, 60, 150 ms after its arrival */
-    line_send(&l, 1, 3, 1, 1.0f);
+    rig_send(&l, 1, 3, 1, 1.0f);
     assert_trace(&l, 1, "0: 1 FILLED,PREDICTED l 2.25 r 5.5");
-    assert_int_equal(line_counter(&l, FRAMES_SUPPRESSED_AGE), 2);
-    assert_int_equal(line_counter(&l, SEQUENCE_FILLED), 2);
-    line_close(&l);
+    assert_int_equal(rig_counter(&l, FRAMES_SUPPRESSED_AGE), 2);
+    assert_int_equal(rig_counter(&l, SEQUENCE_FILLED), 2);
+    rig_close(&l);
 }
 
 /* ---- the order of decisions ---- */
@@ -359,66 +359,66 @@ static void test_filled_frames_age(void **state)
 /* Each row beats those below it. */
 static void test_outside_beats_age_and_late(void **state)
 {
-    struct line l;
+    struct rig l;
     struct line_options options = trace_options();
     (void)state;
     options.policy.on_late = ON_LATE_SKIP;
-    line_open(&l, maker_ndt(), "A", &options);
-    line_send(&l, 1, 0, 3, 1.0f); /* a trial */
+    rig_open(&l, maker_ndt(), "A", &options);
+    rig_send(&l, 1, 0, 3, 1.0f); /* a trial */
     l.tick_ns = 100 * MS;
-    line_send(&l, 1, 3, 1, 1.0f);
-    assert_flags(line_last(&l), LATENT_OUTSIDE | LATENT_LATE);
-    assert_int_equal(line_counter(&l, FRAMES_PUBLISHED), 4);
+    rig_send(&l, 1, 3, 1, 1.0f);
+    assert_flags(rig_last(&l), LATENT_OUTSIDE | LATENT_LATE);
+    assert_int_equal(rig_counter(&l, FRAMES_PUBLISHED), 4);
     line_safe_on(l.line, l.now_ns);
-    line_send(&l, 1, 4, 1, 1.0f);
-    assert_flags(line_last(&l), LATENT_SAFE | LATENT_LATE);
-    line_close(&l);
+    rig_send(&l, 1, 4, 1, 1.0f);
+    assert_flags(rig_last(&l), LATENT_SAFE | LATENT_LATE);
+    rig_close(&l);
 }
 
 static void test_warmup_beats_age_and_late(void **state)
 {
-    struct line l;
+    struct rig l;
     struct line_options options = trace_options();
     (void)state;
     options.policy.on_late = ON_LATE_SKIP;
-    line_open(&l, maker_ndt(), "C", &options);
+    rig_open(&l, maker_ndt(), "C", &options);
     l.tick_ns = 100 * MS;
-    line_send(&l, 1, 0, 1, 1.0f);
-    assert_flags(line_last(&l), LATENT_WARMUP | LATENT_LATE);
-    assert_int_equal(line_last(&l)->frame.values.n_latents, 2);
-    line_close(&l);
+    rig_send(&l, 1, 0, 1, 1.0f);
+    assert_flags(rig_last(&l), LATENT_WARMUP | LATENT_LATE);
+    assert_int_equal(rig_last(&l)->frame.values.n_latents, 2);
+    rig_close(&l);
 }
 
 static void test_age_beats_late(void **state)
 {
-    struct line l;
+    struct rig l;
     struct line_options options = trace_options();
     (void)state;
     options.policy.on_late = ON_LATE_SAFE;
-    line_open(&l, trace_model(), NULL, &options);
-    line_send(&l, 1, 0, 1, 1.0f);
+    rig_open(&l, trace_model(), NULL, &options);
+    rig_send(&l, 1, 0, 1, 1.0f);
     l.tick_ns = 100 * MS;
-    line_send(&l, 1, 1, 1, 1.0f);
+    rig_send(&l, 1, 1, 1, 1.0f);
     assert_int_equal(l.n_frames, 1);
-    assert_int_equal(line_counter(&l, FRAMES_SUPPRESSED_AGE), 1);
-    assert_int_equal(line_counter(&l, STATE_STATE), LINE_STATE_RUNNING);
-    line_close(&l);
+    assert_int_equal(rig_counter(&l, FRAMES_SUPPRESSED_AGE), 1);
+    assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_RUNNING);
+    rig_close(&l);
 }
 
 static void test_safe_beats_all(void **state)
 {
-    struct line l;
+    struct rig l;
     struct line_options options = trace_options();
     (void)state;
-    line_open(&l, trace_model(), NULL, &options);
-    line_send(&l, 1, 0, 1, 1.0f);
+    rig_open(&l, trace_model(), NULL, &options);
+    rig_send(&l, 1, 0, 1, 1.0f);
     line_safe_on(l.line, l.now_ns);
     l.tick_ns = 100 * MS;
-    line_send(&l, 1, 2, 1, FLT_MAX);
-    assert_int_equal(line_counter(&l, FRAMES_PUBLISHED), 4);
+    rig_send(&l, 1, 2, 1, FLT_MAX);
+    assert_int_equal(rig_counter(&l, FRAMES_PUBLISHED), 4);
     assert_flags(&l.frames[2], LATENT_SAFE | LATENT_FILLED);
     assert_flags(&l.frames[3], LATENT_SAFE | LATENT_GAP | LATENT_LATE);
-    line_close(&l);
+    rig_close(&l);
 }
 
 int main(void)

@@ -13,60 +13,60 @@ enum { MAX_MESSAGE = 65536 };
 
 static void test_refused_messages(void **state)
 {
-    struct line l;
+    struct rig l;
     uint8_t message[MAX_MESSAGE], *large;
     size_t n;
     (void)state;
-    line_open(&l, maker_kalman(), NULL, NULL);
+    rig_open(&l, maker_kalman(), NULL, NULL);
 
-    line_send_bytes(&l, "", 0);
+    rig_send_bytes(&l, "", 0);
     line_refuse_parts(l.line);
     large = calloc(1, line_max_payload(l.line) + 1);
     assert_non_null(large);
-    line_send_bytes(&l, large, line_max_payload(l.line) + 1);
+    rig_send_bytes(&l, large, line_max_payload(l.line) + 1);
     free(large);
-    assert_int_equal(line_counter(&l, MESSAGES_REFUSED_LENGTH), 3);
+    assert_int_equal(rig_counter(&l, MESSAGES_REFUSED_LENGTH), 3);
 
-    line_send_bytes(&l, "\xff\xff\xff\xff garbage", 12);
-    assert_int_equal(line_counter(&l, MESSAGES_REFUSED_FORMAT), 1);
+    rig_send_bytes(&l, "\xff\xff\xff\xff garbage", 12);
+    assert_int_equal(rig_counter(&l, MESSAGES_REFUSED_FORMAT), 1);
 
     l.info.n_channels = 4; /* of the sender, not of the line */
-    line_send(&l, 1, 0, 1, 1.0f);
+    rig_send(&l, 1, 0, 1, 1.0f);
     l.info.n_channels = 3;
     l.info.bin_width_us = 10000;
-    line_send(&l, 1, 0, 1, 1.0f);
+    rig_send(&l, 1, 0, 1, 1.0f);
     l.info.bin_width_us = 20000;
-    assert_int_equal(line_counter(&l, MESSAGES_REFUSED_SHAPE), 2);
+    assert_int_equal(rig_counter(&l, MESSAGES_REFUSED_SHAPE), 2);
 
-    n = line_pack(&l, 1, UINT64_MAX - 1, 2, 1.0f, message, sizeof message);
-    line_send_bytes(&l, message, n);
-    assert_int_equal(line_counter(&l, MESSAGES_REFUSED_SEQUENCE), 1);
+    n = rig_pack(&l, 1, UINT64_MAX - 1, 2, 1.0f, message, sizeof message);
+    rig_send_bytes(&l, message, n);
+    assert_int_equal(rig_counter(&l, MESSAGES_REFUSED_SEQUENCE), 1);
 
-    assert_int_equal(line_counter(&l, MESSAGES_IN), 7);
-    assert_int_equal(line_counter(&l, BINS_IN), 0);
-    line_send(&l, 1, 0, 1, 1.0f);
-    assert_int_equal(line_counter(&l, BINS_DECODED), 1);
-    line_close(&l);
+    assert_int_equal(rig_counter(&l, MESSAGES_IN), 7);
+    assert_int_equal(rig_counter(&l, BINS_IN), 0);
+    rig_send(&l, 1, 0, 1, 1.0f);
+    assert_int_equal(rig_counter(&l, BINS_DECODED), 1);
+    rig_close(&l);
 }
 
 /* Each way to cut a message gives one outcome and no frame of a bin that was not there. */
 static void test_cut_messages(void **state)
 {
-    struct line l;
+    struct rig l;
     uint8_t message[MAX_MESSAGE];
     size_t n;
     (void)state;
-    line_open(&l, maker_kalman(), NULL, NULL);
-    n = line_pack(&l, 1, 0, 4, 3.0f, message, sizeof message);
-    for (size_t cut = 0; cut < n; cut++) line_send_bytes(&l, message, cut);
-    assert_int_equal(line_counter(&l, MESSAGES_IN), n);
-    assert_true(line_counter(&l, BINS_IN) < 4 * n);
-    assert_int_equal(line_counter(&l, FRAMES_PUBLISHED), l.n_frames);
-    line_close(&l);
+    rig_open(&l, maker_kalman(), NULL, NULL);
+    n = rig_pack(&l, 1, 0, 4, 3.0f, message, sizeof message);
+    for (size_t cut = 0; cut < n; cut++) rig_send_bytes(&l, message, cut);
+    assert_int_equal(rig_counter(&l, MESSAGES_IN), n);
+    assert_true(rig_counter(&l, BINS_IN) < 4 * n);
+    assert_int_equal(rig_counter(&l, FRAMES_PUBLISHED), l.n_frames);
+    rig_close(&l);
 }
 
 /* A message of three bins, the middle one damaged by the caller. */
-static size_t pack_three(struct line *l, float *counts, uint8_t *message, size_t cap)
+static size_t pack_three(struct rig *l, float *counts, uint8_t *message, size_t cap)
 {
     struct wire_bins head = {.epoch = 1,
                              .seq = 10,
@@ -83,20 +83,20 @@ static void test_bad_bin_in_a_batch(void **state)
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     (void)state;
     for (size_t i = 0; i < 3; i++) {
-        struct line l;
+        struct rig l;
         float counts[9] = {1, 2, 3, 4, bad[i], 6, 7, 8, 9};
         uint8_t message[512];
-        line_open(&l, maker_gru(), NULL, NULL);
-        line_send_bytes(&l, message, pack_three(&l, counts, message, sizeof message));
-        assert_int_equal(line_counter(&l, MESSAGES_ACCEPTED), 1);
-        assert_int_equal(line_counter(&l, BINS_IN), 3);
-        assert_int_equal(line_counter(&l, BINS_DECODED), 2);
-        assert_int_equal(line_counter(&l, BINS_REFUSED_VALUE), 1);
+        rig_open(&l, maker_gru(), NULL, NULL);
+        rig_send_bytes(&l, message, pack_three(&l, counts, message, sizeof message));
+        assert_int_equal(rig_counter(&l, MESSAGES_ACCEPTED), 1);
+        assert_int_equal(rig_counter(&l, BINS_IN), 3);
+        assert_int_equal(rig_counter(&l, BINS_DECODED), 2);
+        assert_int_equal(rig_counter(&l, BINS_REFUSED_VALUE), 1);
         assert_int_equal(l.n_frames, 3);
         assert_flags(&l.frames[1], LATENT_FILLED | LATENT_PREDICTED);
         assert_int_equal(l.frames[1].frame.seq, 11);
         assert_flags(&l.frames[2], LATENT_GAP);
-        line_close(&l);
+        rig_close(&l);
     }
 }
 
@@ -104,19 +104,19 @@ static void test_bad_bin_in_a_batch(void **state)
  * the first. */
 static void test_order_of_checks(void **state)
 {
-    struct line l;
+    struct rig l;
     float counts[9] = {0.5f, 0, 0, NAN, 0, 0, 0, 0, 0};
     uint8_t message[512];
     size_t n;
     (void)state;
-    line_open(&l, maker_kalman(), NULL, NULL);
-    line_send(&l, 1, 12, 1, 1.0f);
+    rig_open(&l, maker_kalman(), NULL, NULL);
+    rig_send(&l, 1, 12, 1, 1.0f);
     n = pack_three(&l, counts, message, sizeof message); /* 10 stale, 11 stale, 12 again */
-    line_send_bytes(&l, message, n);
-    assert_int_equal(line_counter(&l, BINS_STALE), 2); /* 11 holds a NaN, but is stale */
-    assert_int_equal(line_counter(&l, BINS_DUPLICATE), 1);
-    assert_int_equal(line_counter(&l, BINS_REFUSED_VALUE), 0);
-    line_close(&l);
+    rig_send_bytes(&l, message, n);
+    assert_int_equal(rig_counter(&l, BINS_STALE), 2); /* 11 holds a NaN, but is stale */
+    assert_int_equal(rig_counter(&l, BINS_DUPLICATE), 1);
+    assert_int_equal(rig_counter(&l, BINS_REFUSED_VALUE), 0);
+    rig_close(&l);
 }
 
 /* Bins [1 .. n] of a message whose counts are one byte short, written by hand: field 7,
@@ -124,18 +124,18 @@ static void test_order_of_checks(void **state)
 static void test_bin_of_wrong_size(void **state)
 {
     static const uint8_t short_bin[] = {7 << 3 | 2, 4, 1 << 3 | 2, 2, 1, 1};
-    struct line l;
+    struct rig l;
     uint8_t message[512];
     size_t n;
     (void)state;
-    line_open(&l, maker_kalman(), NULL, NULL);
-    n = line_pack(&l, 1, 5, 1, 1.0f, message, sizeof message);
+    rig_open(&l, maker_kalman(), NULL, NULL);
+    n = rig_pack(&l, 1, 5, 1, 1.0f, message, sizeof message);
     memcpy(message + n, short_bin, sizeof short_bin);
-    line_send_bytes(&l, message, n + sizeof short_bin);
-    assert_int_equal(line_counter(&l, BINS_IN), 2);
-    assert_int_equal(line_counter(&l, BINS_REFUSED_SHAPE), 1);
-    assert_int_equal(line_counter(&l, BINS_DECODED), 1);
-    line_close(&l);
+    rig_send_bytes(&l, message, n + sizeof short_bin);
+    assert_int_equal(rig_counter(&l, BINS_IN), 2);
+    assert_int_equal(rig_counter(&l, BINS_REFUSED_SHAPE), 1);
+    assert_int_equal(rig_counter(&l, BINS_DECODED), 1);
+    rig_close(&l);
 }
 
 int main(void)

@@ -60,7 +60,7 @@ static uint64_t draw(uint64_t *seed, uint64_t n)
     return (*seed >> 33) % n;
 }
 
-static void live_through(struct line *l, uint64_t seed)
+static void live_through(struct rig *l, uint64_t seed)
 {
     uint64_t seq = 0, epoch = 1;
 
@@ -72,14 +72,14 @@ static void live_through(struct line *l, uint64_t seed)
         if (chance < 5) seq += 1 + draw(&seed, 40);
         if (chance == 5) epoch++;
         if (chance == 6) line_reset(l->line);
-        if (chance == 7) line_send_bytes(l, "\xff", 1);
+        if (chance == 7) rig_send_bytes(l, "\xff", 1);
         if (chance == 8) line_refuse_parts(l->line);
-        if (chance == 9) line_send(l, epoch, seq++, 1, NAN);
-        if (chance == 10) line_send(l, epoch, seq / 2, 1, 1.0f);
+        if (chance == 9) rig_send(l, epoch, seq++, 1, NAN);
+        if (chance == 10) rig_send(l, epoch, seq / 2, 1, 1.0f);
         if (chance == 11) line_safe_on(l->line, l->now_ns);
         if (chance < 20) line_safe_off(l->line);
-        if (chance > 90) line_wait(l, draw(&seed, 400) * 1000000);
-        line_send(l, epoch, seq, 1, (float)draw(&seed, 4));
+        if (chance > 90) rig_wait(l, draw(&seed, 400) * 1000000);
+        rig_send(l, epoch, seq, 1, (float)draw(&seed, 4));
         seq++;
     }
     line_stop(l->line, l->now_ns);
@@ -141,7 +141,7 @@ static void assert_same(const struct tape *a, const struct tape *b)
 /* All words of all policies occur in the variants 0 to 19. */
 static struct line_options options_of(unsigned variant)
 {
-    struct line_options options = line_options();
+    struct line_options options = rig_options();
 
     options.policy =
         (struct line_policy){.on_gap = (enum line_on_gap)(variant % 5),
@@ -163,9 +163,9 @@ static void run_twice(struct model_parts parts, const char *mode, size_t save_at
     latent_decoder *d;
     struct player player;
     struct tape *tape, *again;
-    struct line l;
+    struct rig l;
 
-    line_open(&l, parts, mode, &options);
+    rig_open(&l, parts, mode, &options);
     tape = tape_new(l.line, save_at);
     assert_true(line_add_tap(l.line, (struct line_tap){.on_event = hear, .ctx = tape}));
     live_through(&l, 17 + save_at);
@@ -182,7 +182,7 @@ static void run_twice(struct model_parts parts, const char *mode, size_t save_at
     assert_same(tape, again);
     line_free(second);
     latent_decoder_free(d);
-    line_close(&l);
+    rig_close(&l);
     free(tape);
     free(again);
 }
@@ -229,13 +229,13 @@ static void test_events_of_a_gap(void **state)
         {LINE_DONE, 0, 0},
     };
     struct tape *tape;
-    struct line l;
+    struct rig l;
     (void)state;
-    line_open(&l, maker_gru(), NULL, NULL);
-    line_send(&l, 1, 0, 1, 1.0f);
+    rig_open(&l, maker_gru(), NULL, NULL);
+    rig_send(&l, 1, 0, 1, 1.0f);
     tape = tape_new(l.line, SIZE_MAX);
     assert_true(line_add_tap(l.line, (struct line_tap){.on_event = hear, .ctx = tape}));
-    line_send(&l, 1, 2, 1, 1.0f);
+    rig_send(&l, 1, 2, 1, 1.0f);
     assert_int_equal(tape->n_events, sizeof expected / sizeof expected[0]);
     for (size_t i = 0; i < tape->n_events; i++) {
         assert_string_equal(line_event_name(tape->event[i].kind),
@@ -243,7 +243,7 @@ static void test_events_of_a_gap(void **state)
         assert_int_equal(tape->event[i].what, expected[i].what);
         assert_int_equal(tape->event[i].seq, expected[i].seq);
     }
-    line_close(&l);
+    rig_close(&l);
     free(tape);
 }
 
@@ -252,14 +252,14 @@ static void test_events_of_a_gap(void **state)
 static void test_snapshot_refused(void **state)
 {
     unsigned char *buf = malloc(MAX_SNAPSHOT);
-    struct line_options wider = line_options();
-    struct line l, other;
+    struct line_options wider = rig_options();
+    struct rig l, other;
     size_t n;
     (void)state;
     wider.sequence.window_bins = 17;
-    line_open(&l, maker_kalman(), NULL, NULL);
-    line_open(&other, maker_kalman(), NULL, &wider);
-    line_send(&l, 1, 5, 1, 1.0f);
+    rig_open(&l, maker_kalman(), NULL, NULL);
+    rig_open(&other, maker_kalman(), NULL, &wider);
+    rig_send(&l, 1, 5, 1, 1.0f);
     n = line_size(l.line);
     assert_int_equal(line_save(l.line, buf, n - 1), LATENT_E_SHAPE);
     assert_int_equal(line_save(l.line, buf, n), 0);
@@ -271,10 +271,10 @@ static void test_snapshot_refused(void **state)
         buf[i] ^= 0x10;
     }
     assert_int_equal(line_load(l.line, buf, n), 0);
-    line_send(&l, 1, 6, 1, 1.0f);
-    assert_flags(line_last(&l), 0);
-    line_close(&l);
-    line_close(&other);
+    rig_send(&l, 1, 6, 1, 1.0f);
+    assert_flags(rig_last(&l), 0);
+    rig_close(&l);
+    rig_close(&other);
     free(buf);
 }
 

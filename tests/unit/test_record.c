@@ -18,9 +18,9 @@ enum { BIN_NS = 20000000, RING_BYTES = 1 << 20, MAX_TIMES = 16384 };
 static const uint64_t sync_ns = 100000000;
 
 /* A line whose tap fills a ring, and the file that the ring is drained into. */
-struct rig {
+struct desk {
     char folder[64], path[96];
-    struct line line;
+    struct rig line;
     struct ring *ring;
     struct feed feed;
     struct store *store;
@@ -29,7 +29,7 @@ struct rig {
     uint64_t seq;
 };
 
-static struct store_about about_of(const struct line *l)
+static struct store_about about_of(const struct rig *l)
 {
     return (struct store_about){.stream = "arm",
                                 .config = "[stream arm]\n",
@@ -40,7 +40,7 @@ static struct store_about about_of(const struct line *l)
                                 .clock_id = 77};
 }
 
-static void rig_open(struct rig *g, size_t ring_bytes)
+static void desk_open(struct desk *g, size_t ring_bytes)
 {
     struct latent_error err = {0};
     struct store_about about;
@@ -49,7 +49,7 @@ static void rig_open(struct rig *g, size_t ring_bytes)
     snprintf(g->folder, sizeof g->folder, "/tmp/latent-record-XXXXXX");
     assert_non_null(mkdtemp(g->folder));
     snprintf(g->path, sizeof g->path, "%s/arm.record", g->folder);
-    line_open(&g->line, maker_gru(), NULL, NULL);
+    rig_open(&g->line, maker_gru(), NULL, NULL);
     about = about_of(&g->line);
     g->ring = ring_new(ring_bytes);
     assert_non_null(g->ring);
@@ -60,18 +60,18 @@ static void rig_open(struct rig *g, size_t ring_bytes)
     assert_int_equal(sqlite3_open_v2(g->path, &g->reader, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
 }
 
-static void rig_close(struct rig *g)
+static void desk_close(struct desk *g)
 {
     sqlite3_close(g->reader);
     store_close(g->store);
     ring_free(g->ring);
-    line_close(&g->line);
+    rig_close(&g->line);
     assert_int_equal(unlink(g->path), 0); /* closed in order: one file is left */
     assert_int_equal(rmdir(g->folder), 0);
 }
 
 /* The first column of the only row of the answer. */
-static uint64_t ask(struct rig *g, const char *sql)
+static uint64_t ask(struct desk *g, const char *sql)
 {
     sqlite3_stmt *statement;
     uint64_t value;
@@ -85,28 +85,28 @@ static uint64_t ask(struct rig *g, const char *sql)
     return value;
 }
 
-static void send_bins(struct rig *g, unsigned n)
+static void send_bins(struct desk *g, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        line_send(&g->line, 1, g->seq, 1, (float)(g->seq % 3));
+        rig_send(&g->line, 1, g->seq, 1, (float)(g->seq % 3));
         g->seq++;
         g->line.now_ns += BIN_NS;
     }
 }
 
-static void turn(struct rig *g)
+static void turn(struct desk *g)
 {
     assert_int_equal(drain_turn(&g->drain, g->line.now_ns), STORE_OK);
 }
 
-static void end(struct rig *g)
+static void end(struct desk *g)
 {
     assert_int_equal(drain_end(&g->drain, g->line.now_ns), STORE_OK);
 }
 
 /* ---- what is in the file ---- */
 
-static void assert_frames_kept(struct rig *g)
+static void assert_frames_kept(struct desk *g)
 {
     sqlite3_stmt *statement;
     const char *sql = "SELECT seq, pub_seq, flags, t_publish_ns, sent, bytes, entry"
@@ -139,14 +139,14 @@ static void assert_frames_kept(struct rig *g)
 
 static void test_everything(void **state)
 {
-    struct rig g;
+    struct desk g;
 
     (void)state;
-    rig_open(&g, RING_BYTES);
+    desk_open(&g, RING_BYTES);
     send_bins(&g, 10);
     g.seq += 2; /* a gap: two frames for bins that did not come */
     send_bins(&g, 1);
-    line_send_bytes(&g.line, "\xff", 1);
+    rig_send_bytes(&g.line, "\xff", 1);
     line_refuse_parts(g.line.line);
     line_reset(g.line.line);
     end(&g);
@@ -167,7 +167,7 @@ static void test_everything(void **state)
                      8 * (2 + 2 + 3)); /* two fills and one bin */
     assert_int_equal(ask(&g, "SELECT value = 'arm' FROM meta WHERE key = 'stream'"), 1);
     assert_int_equal(ask(&g, "SELECT length(value) FROM meta WHERE key = 'model_sha256'"), 64);
-    rig_close(&g);
+    desk_close(&g);
 }
 
 static void test_never_replaces(void **state)
@@ -175,10 +175,10 @@ static void test_never_replaces(void **state)
     struct latent_error err = {0};
     struct store_about about;
     struct store *second;
-    struct rig g;
+    struct desk g;
 
     (void)state;
-    rig_open(&g, RING_BYTES);
+    desk_open(&g, RING_BYTES);
     about = about_of(&g.line);
     assert_int_not_equal(store_create(&second, g.path, &about, &err), 0);
     assert_null(second);
@@ -186,7 +186,7 @@ static void test_never_replaces(void **state)
     send_bins(&g, 1);
     end(&g);
     assert_int_equal(ask(&g, "SELECT count(*) FROM entries"), 1);
-    rig_close(&g);
+    desk_close(&g);
 }
 
 /* ---- when it is in the file ---- */
@@ -198,10 +198,10 @@ static void test_sync_interval(void **state)
     static uint64_t t_sent[MAX_TIMES];
     uint64_t random = 20260401, next_bin_ns, n_visible, n_due = 0;
     unsigned n_sent = 0;
-    struct rig g;
+    struct desk g;
 
     (void)state;
-    rig_open(&g, RING_BYTES);
+    desk_open(&g, RING_BYTES);
     next_bin_ns = g.line.now_ns;
     for (int i = 0; i < 2000; i++) {
         g.line.now_ns += drain_period_ns(&g.drain);
@@ -209,7 +209,7 @@ static void test_sync_interval(void **state)
             random = random * 6364136223846793005u + 1442695040888963407u;
             t_sent[n_sent++] = next_bin_ns;
             assert_true(n_sent < MAX_TIMES);
-            line_send(&g.line, 1, g.seq++, 1, 1.0f);
+            rig_send(&g.line, 1, g.seq++, 1, 1.0f);
             next_bin_ns += 1000000 + (random >> 33) % 60000000 * (i / 50 % 4);
         }
         turn(&g);
@@ -220,7 +220,7 @@ static void test_sync_interval(void **state)
     assert_true(n_due > 500);
     assert_true(g.drain.n_commits > 100);
     end(&g);
-    rig_close(&g);
+    desk_close(&g);
 }
 
 /* ---- when there is no room, or no access ---- */
@@ -228,10 +228,10 @@ static void test_sync_interval(void **state)
 static void test_full_ring(void **state)
 {
     uint64_t n_lost, n_thinned;
-    struct rig g;
+    struct desk g;
 
     (void)state;
-    rig_open(&g, 64 << 10);
+    desk_open(&g, 64 << 10);
     send_bins(&g, 1000); /* nobody takes them */
     n_lost = g.feed.counts.n_lost;
     n_thinned = g.feed.counts.n_thinned;
@@ -253,7 +253,7 @@ static void test_full_ring(void **state)
     assert_int_equal(ask(&g, "SELECT entry FROM losses"), 1000 - n_lost + 1);
     assert_int_equal(ask(&g, "SELECT max(entry) FROM snapshots"), 1000 - n_lost + 1);
     assert_int_equal(ask(&g, "SELECT count(*) FROM snapshots"), 2);
-    rig_close(&g);
+    desk_close(&g);
 }
 
 /* ---- beside another tap ---- */
@@ -290,10 +290,10 @@ static void test_beside_another_tap(void **state)
 {
     struct counting_tap counting = {0};
     const struct line_tap tap = {count_event, count_removed, &counting};
-    struct rig g;
+    struct desk g;
 
     (void)state;
-    rig_open(&g, RING_BYTES);
+    desk_open(&g, RING_BYTES);
     send_bins(&g, 10);
     assert_true(line_add_tap(g.line.line, tap));
     send_bins(&g, 20);
@@ -313,16 +313,16 @@ static void test_beside_another_tap(void **state)
     assert_int_equal(ask(&g, "SELECT count(*) FROM entries"), 35);
     assert_int_equal(ask(&g, "SELECT count(*) FROM frames WHERE bytes IS NOT NULL"), 35);
     assert_int_equal(ask(&g, "SELECT count(*) FROM losses"), 0);
-    rig_close(&g);
+    desk_close(&g);
 }
 
 static void test_taps_have_a_limit(void **state)
 {
     struct counting_tap counting[LINE_MAX_TAPS] = {0};
-    struct rig g;
+    struct desk g;
 
     (void)state;
-    rig_open(&g, RING_BYTES); /* the record is one */
+    desk_open(&g, RING_BYTES); /* the record is one */
     for (size_t i = 0; i < LINE_MAX_TAPS; i++)
         assert_int_equal(
             line_add_tap(g.line.line, (struct line_tap){count_event, count_removed, &counting[i]}),
@@ -333,10 +333,10 @@ static void test_taps_have_a_limit(void **state)
         assert_counted(&counting[i], i + 1 < LINE_MAX_TAPS ? 3 : 0);
     end(&g);
     assert_int_equal(ask(&g, "SELECT count(*) FROM entries"), 3);
-    rig_close(&g);
+    desk_close(&g);
 }
 
-static void run_sql(struct rig *g, const char *sql)
+static void run_sql(struct desk *g, const char *sql)
 {
     if (sqlite3_exec(g->reader, sql, NULL, NULL, NULL))
         fail_msg("%s: %s", sql, sqlite3_errmsg(g->reader));
@@ -344,10 +344,10 @@ static void run_sql(struct rig *g, const char *sql)
 
 static void test_file_held_by_another(void **state)
 {
-    struct rig g;
+    struct desk g;
 
     (void)state;
-    rig_open(&g, RING_BYTES);
+    desk_open(&g, RING_BYTES);
     send_bins(&g, 5);
     run_sql(&g, "BEGIN IMMEDIATE");
     for (int i = 0; i < 20; i++) {
@@ -361,7 +361,7 @@ static void test_file_held_by_another(void **state)
     end(&g);
     assert_int_equal(ask(&g, "SELECT count(*) FROM entries"), 105);
     assert_int_equal(g.feed.counts.n_lost, 0);
-    rig_close(&g);
+    desk_close(&g);
 }
 
 int main(void)
