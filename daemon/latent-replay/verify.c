@@ -20,6 +20,7 @@ struct verify {
     struct reading_entry entry; /* the one that is run */
     size_t next_clock;
     bool is_anchored; /* the line's state is the recorded one */
+    bool has_turns;   /* the steps of a message are entries of their own */
 
     uint64_t n_entries, n_frames, n_thinned, n_events;
     uint64_t n_passed_over; /* entries after a gap without a snapshot */
@@ -169,8 +170,16 @@ static int run_entry(struct verify *v, struct latent_error *err)
         v->n_passed_over++;
         return 0;
     }
+    if (!line_takes(v->again.line, v->entry.event.kind))
+        return error_text(err, LATENT_E_FORMAT,
+                          "entry %" PRId64 " (%s): %s message is open: a damaged record",
+                          v->entry.entry, line_event_name(v->entry.event.kind),
+                          line_has_work(v->again.line) ? "another" : "no");
     v->next_clock = 0;
-    line_enter(v->again.line, &v->entry.event);
+    if (v->has_turns)
+        line_enter(v->again.line, &v->entry.event);
+    else
+        line_enter_whole(v->again.line, &v->entry.event);
     check_rest(v);
     return 0;
 }
@@ -180,6 +189,7 @@ static int run_entries(struct verify *v, struct latent_error *err)
     int status = 0;
 
     line_add_tap(v->again.line, (struct line_tap){.on_event = hear, .ctx = v});
+    v->has_turns = reading_has_turns(v->reading);
     while (!status && reading_next_entry(v->reading, &v->entry)) status = run_entry(v, err);
     return status ? status : reading_check(v->reading, err);
 }

@@ -16,6 +16,7 @@
 #include "latentd/warm.h"
 
 #define INFO_PERIOD_MS 1000
+#define STEPS_IN_A_ROW 16
 
 /* ---- in the thread ---- */
 
@@ -29,18 +30,114 @@ static void send_infos(uv_timer_t *timer)
     }
 }
 
-/* ---- frames that are due though no bin comes ---- */
+/* ---- what the control thread wants ---- */
+
+static void do_wanted(struct stream *s)
+{
+    int safe = atomic_exchange(&s->safe_wanted, STREAM_SAFE_AS_IT_IS);
+
+    if (safe == STREAM_SAFE_ON) line_safe_on(s->line, clock_now_ns());
+    if (safe == STREAM_SAFE_OFF) line_safe_off(s->line);
+    if (atomic_exchange(&s->reset_wanted, false)) line_reset(s->line);
+}
+
+static void stop_in_thread(struct data_loop *l)
+{
+    l->is_stopping = true;
+    for (size_t i = 0; i < l->n_streams; i++) line_stop(l->streams[i]->line, clock_now_ns());
+}
+
+/* Before every step, so that no input delays what was asked for by more than one. */
+static void look_at_wanted(struct data_loop *l)
+{
+    for (size_t i = 0; i < l->n_streams; i++) {
+        struct stream *s = l->streams[i];
+
+        if (atomic_load(&s->safe_wanted) != STREAM_SAFE_AS_IT_IS || atomic_load(&s->reset_wanted))
+            do_wanted(s);
+    }
+    if (atomic_load(&l->stop_wanted) && !l->is_stopping) stop_in_thread(l);
+}
+
+/* Wakes may be joined: look at everything that can have been asked. */
+static void on_wake(uv_async_t *async)
+{
+    struct data_loop *l = async->data;
+
+    for (size_t i = 0; i < l->n_streams; i++) recording_serve(l->streams[i]);
+    look_at_wanted(l);
+}
+
+/* ---- turns: one step, then whatever is more urgent ---- */
+
+static uint64_t tick_ns(const struct stream *s)
+{
+    return line_next_tick_ns(s->line, input_waits(s->input));
+}
 
 static uint64_t next_tick_ns(const struct data_loop *l)
 {
     uint64_t next_ns = UINT64_MAX;
 
     for (size_t i = 0; i < l->n_streams; i++) {
-        uint64_t stream_ns = line_next_tick_ns(l->streams[i]->line);
+        uint64_t stream_ns = tick_ns(l->streams[i]);
         if (stream_ns < next_ns) next_ns = stream_ns;
     }
     return next_ns;
 }
+
+static void tick_what_is_due(struct data_loop *l)
+{
+    uint64_t now_ns = clock_now_ns();
+
+    for (size_t i = 0; i < l->n_streams; i++) {
+        struct stream *s = l->streams[i];
+
+        if (tick_ns(s) <= now_ns) line_on_tick(s->line, now_ns, input_waits(s->input));
+    }
+}
+
+/* The input after the one that had its turn, of those that have something to do. */
+static struct input *next_input(struct data_loop *l)
+{
+    for (size_t i = 1; i <= l->n_inputs; i++) {
+        size_t at = (l->turn + i) % l->n_inputs;
+
+        if (!input_waits(&l->inputs[at])) continue;
+        l->turn = at;
+        return &l->inputs[at];
+    }
+    return NULL;
+}
+
+static void on_more(uv_idle_t *idle);
+
+/* Step by step until nothing is left; after some steps the loop looks at its sockets and timers,
+ * too. */
+static void serve(void *ctx)
+{
+    struct data_loop *l = ctx;
+    struct input *in = NULL;
+
+    for (unsigned n = 0; n < STEPS_IN_A_ROW; n++) {
+        look_at_wanted(l);
+        tick_what_is_due(l);
+        in = next_input(l);
+        if (!in) break;
+        input_step(in);
+    }
+    if (in)
+        uv_idle_start(&l->more, on_more);
+    else
+        uv_idle_stop(&l->more);
+}
+
+static void on_more(uv_idle_t *idle)
+{
+    serve(idle->data);
+}
+
+/* ---- sleep and its end ---- */
 
 /* The next tick, busy polling or warming. */
 static uint64_t next_due_ns(const struct data_loop *l)
@@ -74,7 +171,8 @@ static bool take_any(struct data_loop *l)
 {
     for (size_t i = 0; i < l->n_inputs; i++) {
         if (!socket_is_readable(l->inputs[i].socket)) continue;
-        input_drain(&l->inputs[i]);
+        input_look(&l->inputs[i]);
+        serve(l);
         return true;
     }
     return false;
@@ -93,8 +191,6 @@ static void spin(struct data_loop *l)
     }
 }
 
-/* ---- sleep and its end ---- */
-
 static void close_in_thread(struct data_loop *l)
 {
     for (size_t i = 0; i < l->n_inputs; i++) input_stop(&l->inputs[i]);
@@ -102,6 +198,7 @@ static void close_in_thread(struct data_loop *l)
     uv_close((uv_handle_t *)&l->wake, NULL);
     uv_close((uv_handle_t *)&l->timer, NULL);
     uv_close((uv_handle_t *)&l->before_sleep, NULL);
+    uv_close((uv_handle_t *)&l->more, NULL);
 }
 
 static void close_if_at_rest(struct data_loop *l)
@@ -117,55 +214,24 @@ static void on_sleep(uv_prepare_t *prepare)
 
     if (l->is_stopping)
         close_if_at_rest(l);
-    else
+    else if (!uv_is_active((uv_handle_t *)&l->more))
         spin(l);
     arm_timer(l);
 }
 
-/* A bin that waits in its socket is not missing: input first. */
+/* A bin that waits in its socket is not missing: each input is looked at before its streams. */
 static void on_timer(uv_poll_t *poll, int status, int events)
 {
     struct data_loop *l = poll->data;
-    uint64_t n_expired, now_ns;
+    uint64_t n_expired;
 
     (void)status;
     (void)events;
     if (read(l->timer_fd, &n_expired, sizeof n_expired) < 0) return;
     l->timer_armed_ns = UINT64_MAX;
-    for (size_t i = 0; i < l->n_inputs; i++) input_drain(&l->inputs[i]);
-    now_ns = clock_now_ns();
-    for (size_t i = 0; i < l->n_streams; i++) {
-        struct line *p = l->streams[i]->line;
-        if (line_next_tick_ns(p) <= now_ns) line_on_tick(p, now_ns);
-    }
-    warm_streams(l->streams, l->n_streams, now_ns);
-}
-
-/* ---- what the control thread wants ---- */
-
-static void do_wanted(struct stream *s)
-{
-    int safe = atomic_exchange(&s->safe_wanted, STREAM_SAFE_AS_IT_IS);
-
-    recording_serve(s);
-    if (safe == STREAM_SAFE_ON) line_safe_on(s->line, clock_now_ns());
-    if (safe == STREAM_SAFE_OFF) line_safe_off(s->line);
-    if (atomic_exchange(&s->reset_wanted, false)) line_reset(s->line);
-}
-
-static void stop_in_thread(struct data_loop *l)
-{
-    l->is_stopping = true;
-    for (size_t i = 0; i < l->n_streams; i++) line_stop(l->streams[i]->line, clock_now_ns());
-}
-
-/* Wakes may be joined: look at everything that can have been asked. */
-static void on_wake(uv_async_t *async)
-{
-    struct data_loop *l = async->data;
-
-    for (size_t i = 0; i < l->n_streams; i++) do_wanted(l->streams[i]);
-    if (atomic_load(&l->stop_wanted) && !l->is_stopping) stop_in_thread(l);
+    for (size_t i = 0; i < l->n_inputs; i++) input_look(&l->inputs[i]);
+    serve(l);
+    warm_streams(l->streams, l->n_streams, clock_now_ns());
 }
 
 static void *run(void *ctx)
@@ -280,7 +346,9 @@ static int start_timer(struct data_loop *l)
     if (status) return status;
     uv_prepare_init(&l->loop, &l->before_sleep);
     l->timer.data = l;
+    uv_idle_init(&l->loop, &l->more);
     l->before_sleep.data = l;
+    l->more.data = l;
     uv_prepare_start(&l->before_sleep, on_sleep);
     return uv_poll_start(&l->timer, UV_READABLE, on_timer);
 }
@@ -294,10 +362,10 @@ static int start_handles(struct data_loop *l)
     l->info_timer.data = l;
     uv_timer_start(&l->info_timer, send_infos, 0, INFO_PERIOD_MS);
     for (size_t i = 0; i < l->n_inputs; i++) {
-        int status = input_start(&l->inputs[i], &l->loop);
+        int status = input_start(&l->inputs[i], &l->loop, serve, l);
         if (status) return status;
     }
-    return 0;
+    return uv_idle_start(&l->more, on_more); /* what came before would not be told */
 }
 
 int data_loop_start(struct data_loop *l, struct latent_error *err)

@@ -31,6 +31,8 @@ struct data_loop {
     uint64_t timer_armed_ns; /* UINT64_MAX: not */
     uv_poll_t timer;
     uv_prepare_t before_sleep; /* arms the timer, ends a loop at rest */
+    uv_idle_t more;            /* active while there is something left to do */
+    size_t turn;               /* of the inputs: whose step is next */
     pthread_t thread;
     sem_t is_running;
     bool loop_is_open, thread_is_started;

@@ -1,4 +1,4 @@
-/* Messages from the socket to the streams named by their topics. */
+/* Messages from the socket to the streams named by their topics, a step at a time. */
 #include "latentd/input.h"
 
 #include <stdio.h>
@@ -9,8 +9,8 @@
 #include "base/clock.h"
 #include "latentd/stream.h"
 
-/* All that can have been waiting at one wake shares its stamp. After as many messages
- * the loop gets its turn, and what comes then is stamped anew. */
+/* All that can have been waiting at one wake shares its stamp. What comes after as many messages
+ * without a pause is stamped anew. */
 #define DRAIN_MESSAGES 1000
 
 /* Topic and payload; more parts are counted and dropped. */
@@ -82,7 +82,7 @@ static void count_unknown(struct input *in)
     atomic_store_explicit(&in->n_unknown, n + 1, memory_order_relaxed);
 }
 
-static void dispatch(struct input *in, struct message *m, uint64_t t_recv_ns)
+static void dispatch(struct input *in, struct message *m)
 {
     struct stream *s = stream_of(in, &m->topic);
 
@@ -91,76 +91,76 @@ static void dispatch(struct input *in, struct message *m, uint64_t t_recv_ns)
     else if (m->n_parts != 2)
         line_refuse_parts(s->line);
     else {
-        line_on_frame(s->line, zmq_msg_data(&m->payload), zmq_msg_size(&m->payload), t_recv_ns);
-        s->recv_ns = t_recv_ns;
+        line_on_frame(s->line, zmq_msg_data(&m->payload), zmq_msg_size(&m->payload), in->t_wake_ns);
+        s->recv_ns = in->t_wake_ns;
+        in->current = s;
     }
 }
 
-/* Receive until nothing is left; true when there may be more. */
-static bool drain(struct input *in)
+/* false: nothing is waiting. */
+static bool take_message(struct input *in)
 {
-    uint64_t t_recv_ns = clock_now_ns();
     struct message m;
-    unsigned n = 0;
+    bool is_there;
 
+    if (in->n_drained == 0) in->t_wake_ns = clock_now_ns();
     message_init(&m);
-    for (; n < DRAIN_MESSAGES && message_receive(in->socket, &m); n++) dispatch(in, &m, t_recv_ns);
+    is_there = message_receive(in->socket, &m);
+    if (is_there) dispatch(in, &m);
     message_close(&m);
-    return n == DRAIN_MESSAGES;
+    in->n_drained = is_there ? (in->n_drained + 1) % DRAIN_MESSAGES : 0;
+    return is_there;
+}
+
+/* ---- turns ---- */
+
+bool input_waits(const struct input *in)
+{
+    return in->may_wait || (in->current && line_has_work(in->current->line));
+}
+
+void input_look(struct input *in)
+{
+    in->may_wait = true;
+}
+
+/* The descriptor speaks once per change: a socket has nothing left when it says so itself. */
+void input_step(struct input *in)
+{
+    if (in->current && line_has_work(in->current->line))
+        line_continue(in->current->line);
+    else if (!take_message(in))
+        in->may_wait = socket_is_readable(in->socket);
 }
 
 /* ---- events ---- */
 
-static void on_more(uv_idle_t *idle);
-
-/* The descriptor speaks once per change: drain until the socket itself says that
- * nothing is left. If that takes too long, the loop's other duties come in between. */
-static void drain_in_turns(struct input *in)
-{
-    while (socket_is_readable(in->socket)) {
-        if (!drain(in)) continue;
-        uv_idle_start(&in->more, on_more);
-        return;
-    }
-    uv_idle_stop(&in->more);
-}
-
-static void on_more(uv_idle_t *idle)
-{
-    drain_in_turns(idle->data);
-}
-
-void input_drain(struct input *in)
-{
-    drain_in_turns(in);
-}
-
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
+    struct input *in = poll->data;
+
     (void)status;
     (void)events;
-    drain_in_turns(poll->data);
+    input_look(in);
+    in->on_input(in->ctx);
 }
 
 /* The first look at the socket is due after uv_poll_start: what came before would not
  * be told. */
-int input_start(struct input *in, uv_loop_t *loop)
+int input_start(struct input *in, uv_loop_t *loop, void (*on_input)(void *ctx), void *ctx)
 {
-    int status = uv_idle_init(loop, &in->more);
-
+    int status = uv_poll_init(loop, &in->readable, socket_descriptor(in->socket));
     if (status) return status;
-    in->more.data = in;
-    status = uv_poll_init(loop, &in->readable, socket_descriptor(in->socket));
-    if (status) return status;
+    in->on_input = on_input;
+    in->ctx = ctx;
     in->readable.data = in;
-    uv_poll_start(&in->readable, UV_READABLE, on_readable);
-    return uv_idle_start(&in->more, on_more);
+    input_look(in);
+    return uv_poll_start(&in->readable, UV_READABLE, on_readable);
 }
 
 void input_stop(struct input *in)
 {
     uv_close((uv_handle_t *)&in->readable, NULL);
-    uv_close((uv_handle_t *)&in->more, NULL);
 }
 
 /* ---- peers that are gone ---- */

@@ -1,4 +1,4 @@
-/* A SUB or PULL socket, drained into the lines of the streams that share it. */
+/* A SUB or PULL socket, taken message by message into the lines of the streams that share it. */
 #ifndef LATENTD_INPUT_H
 #define LATENTD_INPUT_H
 
@@ -16,7 +16,12 @@ struct input {
     struct stream **streams; /* [n_streams] */
     size_t n_streams;
     uv_poll_t readable;
-    uv_idle_t more;             /* active while a drain had to be interrupted */
+    void (*on_input)(void *ctx); /* the loop is to serve */
+    void *ctx;
+    bool may_wait;          /* something may wait in the socket */
+    struct stream *current; /* of the newest message; the next one waits until this one is done */
+    uint64_t t_wake_ns;     /* of the wake that found what is taken now */
+    unsigned n_drained;     /* messages since */
     _Atomic uint64_t n_unknown; /* messages whose topic names no stream */
     void *monitor;              /* read by the control thread */
     uint64_t n_disconnected;    /* by the control thread */
@@ -25,12 +30,16 @@ struct input {
 /* Open for its first stream; input_add every stream, the first too. */
 int input_open(struct input *in, void *context, const struct stream *s, struct latent_error *err);
 int input_add(struct input *in, struct stream *s); /* 0 or -1: out of memory */
-/* Start and stop listening on the loop of the calling thread, or one that does not run
- * yet. */
-int input_start(struct input *in, uv_loop_t *loop);
+/* Start and stop listening on the loop of the calling thread, or one that does not run yet.
+ * on_input is called when there is something to do. */
+int input_start(struct input *in, uv_loop_t *loop, void (*on_input)(void *ctx), void *ctx);
 void input_stop(struct input *in);
-/* Take what waits, in the thread of its loop. */
-void input_drain(struct input *in);
+/* In the thread of its loop: is there, as far as known, anything to do? */
+bool input_waits(const struct input *in);
+/* Something may have come. */
+void input_look(struct input *in);
+/* Take one message, or do one step of the decoder for the one that was taken last. */
+void input_step(struct input *in);
 /* Control thread: count peers that are gone since the last call. libzmq drops the
  * connection of a peer that sends more than SOCKET_MAX_BYTES, without a message to us:
  * it shows here and nowhere else. */

@@ -87,6 +87,7 @@ void feed_pack(struct feed *f, size_t n)
 void feed_step(struct feed *f, size_t i)
 {
     line_on_frame(f->line, f->messages + i * f->bound, f->n_bytes[i], worker_now_ns());
+    while (line_has_work(f->line)) line_continue(f->line);
 }
 
 size_t feed_frames(const struct feed *f)

@@ -324,7 +324,7 @@ class Verification(Case):
         self.assert_noticed("a frame more than there was",
                             f"DELETE FROM frames WHERE id = {middle}")
         self.assert_noticed("the clock is read", "UPDATE entries SET clock = substr(clock, 1, 8)"
-                            " WHERE entry = 1")
+                            " WHERE entry = 2")
         self.assert_noticed("outcome", "DELETE FROM outcomes WHERE id = 40")
         self.assert_noticed("action", "DELETE FROM actions WHERE id = 40")
 

@@ -86,9 +86,10 @@ class FullDisk(Case):
         self.assertIn("full", ended["text"])
         self.assertGreater(ended["counts"]["entries"], 0)
         self.assertGreater(ended["counts"]["lost_entries"], 0)
-        ended = self.send(100)["record"]
-        self.assertEqual(ended["counts"]["entries"] + ended["counts"]["lost_entries"],
-                         self.traffic.n_sent)
+        status = self.send(100)
+        ended = status["record"]
+        self.assertEqual(ended["counts"]["frames"] + ended["counts"]["lost_frames"],
+                         status["frames"]["published"])
         _, table, _ = self.rig.ctl("status")
         self.assertIn("stopped: disk full", table)
         self.send(500)
@@ -116,11 +117,10 @@ class SlowDisk(Case):
         self.assertEqual(self.rig.stop(), 0)
         path = self.rig.folder / "arm.record"
         self.check_frames(path)
-        lost, = records.sql(path, "SELECT coalesce(sum(n_entries), 0) FROM losses")
-        entries, = records.sql(path, "SELECT count(*) FROM entries JOIN names"
-                               " ON names.kind = 'entry' AND code = entries.kind"
-                               " WHERE name IN ('message', 'parts')")
-        self.assertEqual(int(lost[0]) + int(entries[0]), self.traffic.n_sent)
+        lost, = records.sql(path, "SELECT coalesce(sum(n_frames), 0) FROM losses")
+        kept, = records.sql(path, "SELECT count(*) FROM frames WHERE flags & 64 = 0")
+        sent = [rig.pb.Frame.FromString(frame) for frame in self.received]
+        self.assertEqual(int(lost[0]) + int(kept[0]), sum(not f.flags & rig.SAFE for f in sent))
         return records.check_whole(path)
 
     def test_file_held_by_another(self):

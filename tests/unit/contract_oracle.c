@@ -90,8 +90,8 @@ static void pass_over(struct oracle *o, enum fate fate, uint64_t seq, uint64_t t
     o->t_heard_ns = t_recv_ns;
 }
 
-/* Frames for what is missing before this bin, or a reset; is there a gap? */
-static bool bridge(struct oracle *o, uint64_t seq, uint64_t t_recv_ns)
+/* What is missing before this bin: to be filled, or a reset; is there a gap? */
+static bool bridge(struct oracle *o, uint64_t seq)
 {
     uint64_t n_missing = seq - o->newest - 1, n_gap = n_missing + o->n_ahead;
     const struct line_options *p = o->options;
@@ -103,30 +103,28 @@ static bool bridge(struct oracle *o, uint64_t seq, uint64_t t_recv_ns)
     o->newest = seq;
     o->n_ahead = 0;
     if (n_missing && !fills) oracle_count(o, SEQUENCE_RESETS);
-    for (uint64_t i = n_missing; fills && i; i--) {
-        const struct due d = {o->epoch, seq - i, t_recv_ns, .filled = true};
-        oracle_count(o, SEQUENCE_FILLED);
-        oracle_expect(o, &d);
-    }
+    o->open.n_fill = fills ? n_missing : 0;
     return n_gap > 0;
 }
 
-static void take(struct oracle *o, const struct parcel *p, uint32_t i, uint64_t t_recv_ns)
+/* false: this bin is not for the decoder. */
+static bool judge(struct oracle *o, const struct parcel *p, uint32_t i)
 {
     uint64_t seq = p->seq + i;
     enum fate fate = fate_of(o, p->epoch, seq);
-    struct due d = {p->epoch, seq, t_recv_ns, .received = true};
 
     oracle_count(o, BINS_IN);
     if (fate != FATE_DECODED && fate != FATE_RESTART) {
-        pass_over(o, fate, seq, t_recv_ns);
-        return;
+        pass_over(o, fate, seq, o->open.t_recv_ns);
+        return false;
     }
     if (p->bin[i] == BIN_NOT_FINITE) {
         oracle_count(o, BINS_REFUSED_VALUE);
-        return;
+        return false;
     }
     o->n_suspect = 0;
+    o->open.gap = false;
+    o->open.n_fill = 0;
     if (fate == FATE_RESTART) {
         oracle_count(o, SEQUENCE_RESTARTS);
         oracle_count(o, SEQUENCE_RESETS);
@@ -134,14 +132,55 @@ static void take(struct oracle *o, const struct parcel *p, uint32_t i, uint64_t 
     if (fate == FATE_RESTART || !o->started)
         begin(o, p->epoch, seq);
     else
-        d.gap = bridge(o, seq, t_recv_ns);
+        o->open.gap = bridge(o, seq);
     set_history(o, seq, HISTORY_CAME);
+    return true;
+}
+
+static void fill(struct oracle *o, uint64_t seq)
+{
+    const struct due d = {o->epoch, seq - o->open.n_fill, o->open.t_recv_ns, .filled = true};
+
+    o->open.n_fill--;
+    oracle_count(o, SEQUENCE_FILLED);
+    oracle_expect(o, &d);
+}
+
+static void decode(struct oracle *o, const struct parcel *p, uint32_t i)
+{
+    struct due d = {p->epoch, p->seq + i, o->open.t_recv_ns, .received = true};
+
+    d.gap = o->open.gap;
     d.huge = p->bin[i] == BIN_HUGE;
     o->marked |= i == 0 && p->marks != 0;
     oracle_count(o, BINS_DECODED);
     oracle_expect(o, &d);
     o->heard = true;
-    o->t_heard_ns = o->t_decoded_ns = t_recv_ns;
+    o->t_heard_ns = o->t_decoded_ns = o->open.t_recv_ns;
+}
+
+bool oracle_is_open(const struct oracle *o)
+{
+    return o->open.next < o->open.parcel.n_bins;
+}
+
+/* One frame, or the end of the message. Bins that are not decoded take no step of their own. */
+static void step(struct oracle *o)
+{
+    struct oracle_open *m = &o->open;
+
+    while (oracle_is_open(o)) {
+        if (!m->is_judged && !judge(o, &m->parcel, m->next)) {
+            m->next++;
+            continue;
+        }
+        m->is_judged = m->n_fill > 0;
+        if (m->n_fill)
+            fill(o, m->parcel.seq + m->next);
+        else
+            decode(o, &m->parcel, m->next++);
+        return;
+    }
 }
 
 /* ---- time ---- */
@@ -151,12 +190,17 @@ static uint64_t largest(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* Whatever was due before now has been made, unless the daemon could not act. */
+static uint64_t frame_due_ns(const struct oracle *o)
+{
+    return largest(o->t_heard_ns + o->options->policy.missing_after_ns, o->t_made_ns + o->bin_ns);
+}
+
+/* What is due without input is made when its time comes, or when the daemon can act again. */
 static void check_nothing_is_overdue(const struct oracle *o, uint64_t now_ns)
 {
     const struct line_policy *policy = &o->options->policy;
     bool speaks = o->safe || policy->on_missing != ON_MISSING_SKIP;
-    uint64_t due = largest(o->t_heard_ns + policy->missing_after_ns, o->t_made_ns + o->bin_ns);
+    uint64_t due = frame_due_ns(o);
 
     if (o->heard && speaks)
         require(o, now_ns <= largest(due, o->t_free_ns), "%" PRIu64 " ns too late", now_ns - due);
@@ -167,9 +211,24 @@ static void check_nothing_is_overdue(const struct oracle *o, uint64_t now_ns)
                 "the lease is over");
 }
 
-static void open_entry(struct oracle *o, uint64_t now_ns, const struct entry_trace *trace)
+/* However much input waits, no step comes before what is due with it: the lease's end, and the
+ * frames of SAFE that this input does not make. What falls due while such a frame is made comes
+ * after the step. */
+static void check_nothing_is_due(struct oracle *o, uint64_t now_ns)
 {
-    check_nothing_is_overdue(o, now_ns);
+    bool ticked = o->ticked;
+
+    o->ticked = false;
+    if (!o->heard || ticked) return;
+    if (o->safe)
+        require(o, now_ns < frame_due_ns(o) + o->bin_ns, "SAFE waits for input");
+    else
+        require(o, now_ns < o->t_decoded_ns + o->options->policy.lease_ns,
+                "the lease waits for input");
+}
+
+static void open_entry(struct oracle *o, const struct entry_trace *trace)
+{
     o->trace = trace;
     o->at_reading = o->at_frame = 0;
 }
@@ -180,27 +239,44 @@ static void close_entry(const struct oracle *o)
     require(o, o->at_reading == o->trace->n_readings, "the clock was asked too often");
 }
 
-void oracle_on_parcel(struct oracle *o, const struct parcel *parcel, uint64_t t_recv_ns,
-                      const struct entry_trace *trace)
+void oracle_on_parcel(struct oracle *o, const struct parcel *parcel, uint64_t now_ns,
+                      uint64_t t_recv_ns, const struct entry_trace *trace)
 {
     static const enum counter counter[] = {[PARCEL_BINS] = MESSAGES_ACCEPTED,
                                            [PARCEL_GARBAGE] = MESSAGES_REFUSED_FORMAT,
                                            [PARCEL_PARTS] = MESSAGES_REFUSED_LENGTH,
                                            [PARCEL_WIDTH] = MESSAGES_REFUSED_SHAPE};
 
-    open_entry(o, t_recv_ns, trace);
+    open_entry(o, trace);
+    check_nothing_is_due(o, now_ns);
     oracle_count(o, MESSAGES_IN);
     oracle_count(o, counter[parcel->kind]);
-    for (uint32_t i = 0; parcel->kind == PARCEL_BINS && i < parcel->n_bins; i++)
-        take(o, parcel, i, t_recv_ns);
+    if (parcel->kind == PARCEL_BINS)
+        o->open = (struct oracle_open){.parcel = *parcel, .t_recv_ns = t_recv_ns};
     close_entry(o);
+}
+
+void oracle_on_step(struct oracle *o, uint64_t now_ns, const struct entry_trace *trace)
+{
+    open_entry(o, trace);
+    check_nothing_is_due(o, now_ns);
+    step(o);
+    close_entry(o);
+}
+
+/* The number of the last bin that had its step or its frame. */
+static uint64_t newest(const struct oracle *o)
+{
+    const struct oracle_open *m = &o->open;
+
+    return m->is_judged ? m->parcel.seq + m->next - 1 - m->n_fill : o->newest;
 }
 
 /* At most one frame, and none before its time. */
 static void expect_made(struct oracle *o, uint64_t now_ns)
 {
     const struct line_policy *policy = &o->options->policy;
-    struct due d = {o->epoch, o->newest, 0, .repeats = true};
+    struct due d = {o->epoch, newest(o), 0, .repeats = true};
 
     require(o, o->safe || now_ns >= o->t_heard_ns + policy->missing_after_ns, "too early");
     if (!o->safe && policy->on_missing == ON_MISSING_PREDICT) {
@@ -221,14 +297,18 @@ static void expect_made(struct oracle *o, uint64_t now_ns)
     oracle_expect(o, &d);
 }
 
-void oracle_on_tick(struct oracle *o, uint64_t now_ns, const struct entry_trace *trace)
+void oracle_on_tick(struct oracle *o, uint64_t now_ns, bool waits, const struct entry_trace *trace)
 {
     const struct line_policy *policy = &o->options->policy;
     uint64_t lease_end_ns = o->t_decoded_ns + policy->lease_ns;
+    uint64_t safe_from_ns = waits ? lease_end_ns : lease_end_ns - policy->safe_ramp_ns;
 
-    open_entry(o, now_ns, trace);
-    if (o->heard && !o->safe && now_ns >= lease_end_ns - policy->safe_ramp_ns)
+    open_entry(o, trace);
+    o->ticked = true;
+    if (!waits) check_nothing_is_overdue(o, now_ns);
+    if (o->heard && !o->safe && now_ns >= safe_from_ns)
         oracle_go_safe(o, now_ns, lease_end_ns, false);
+    require(o, o->safe || !waits || trace->n_readings == 0, "what waits is not missing");
     if (trace->n_readings) expect_made(o, now_ns);
     close_entry(o);
 }
@@ -236,7 +316,7 @@ void oracle_on_tick(struct oracle *o, uint64_t now_ns, const struct entry_trace 
 void oracle_on_operator(struct oracle *o, enum operator_act act, uint64_t now_ns,
                         const struct entry_trace *trace)
 {
-    open_entry(o, now_ns, trace);
+    open_entry(o, trace);
     switch (act) {
     case OPERATOR_RESET:
         oracle_count(o, SEQUENCE_RESETS);

@@ -36,6 +36,15 @@ struct entry_trace {
 
 enum history { HISTORY_NOTHING, HISTORY_CAME, HISTORY_MADE, HISTORY_LEFT };
 
+/* Bins of the message that was taken last and wait for their steps. */
+struct oracle_open {
+    struct parcel parcel;
+    uint32_t next; /* bin */
+    uint64_t t_recv_ns;
+    bool is_judged, gap; /* bin `next` is for the decoder; bins before it did not come */
+    uint64_t n_fill;     /* frames that are still due before it */
+};
+
 struct oracle {
     const struct line_options *options;
     const struct latent_readout *readout; /* [ORACLE_N_READOUT] */
@@ -51,12 +60,13 @@ struct oracle {
 
     bool safe, asked, locked;
     uint64_t n_good, t_safe_ns; /* t_safe: the ramp is over by then */
-    bool heard;
+    bool heard, ticked;         /* ticked: by the entry before */
     uint64_t t_heard_ns, t_decoded_ns, t_made_ns;
 
     struct seen_frame last; /* seen by consumers */
     bool has_last, marked;  /* marked: a mark reset the decoder since */
     uint64_t pub_seq;
+    struct oracle_open open;
     const struct entry_trace *trace; /* of the entry being judged ... */
     size_t at_reading, at_frame;     /* ... and how far it is told */
 };
@@ -66,9 +76,13 @@ enum operator_act { OPERATOR_RESET, OPERATOR_SAFE_ON, OPERATOR_SAFE_OFF };
 void oracle_init(struct oracle *o, const struct line_options *options,
                  const struct latent_info *info, uint64_t seed);
 /* Each fails the test, with the seed, when the line did not do what it must. */
-void oracle_on_parcel(struct oracle *o, const struct parcel *parcel, uint64_t t_recv_ns,
-                      const struct entry_trace *trace);
-void oracle_on_tick(struct oracle *o, uint64_t now_ns, const struct entry_trace *trace);
+void oracle_on_parcel(struct oracle *o, const struct parcel *parcel, uint64_t now_ns,
+                      uint64_t t_recv_ns, const struct entry_trace *trace);
+/* A message is open. */
+bool oracle_is_open(const struct oracle *o);
+/* One step of that message. */
+void oracle_on_step(struct oracle *o, uint64_t now_ns, const struct entry_trace *trace);
+void oracle_on_tick(struct oracle *o, uint64_t now_ns, bool waits, const struct entry_trace *trace);
 void oracle_on_operator(struct oracle *o, enum operator_act act, uint64_t now_ns,
                         const struct entry_trace *trace);
 /* Every counter of the ledgers. */

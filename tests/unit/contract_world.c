@@ -84,10 +84,11 @@ static const struct entry_trace *begin_entry(struct world *w, struct entry_trace
     return trace;
 }
 
-static void end_entry(const struct world *w, struct entry_trace *trace)
+static void end_entry(struct world *w, struct entry_trace *trace)
 {
     trace->n_readings = w->n_readings;
     trace->n_frames = w->n_frames;
+    w->oracle.t_free_ns = w->now_ns;
 }
 
 /* ---- parcels ---- */
@@ -127,6 +128,7 @@ static size_t pack(struct world *w, const struct parcel *p, uint8_t *message)
 static void deliver(struct world *w, const struct parcel *p, uint64_t t_recv_ns)
 {
     uint8_t message[MAX_MESSAGE];
+    uint64_t now_ns = w->now_ns;
     struct entry_trace trace;
 
     begin_entry(w, &trace);
@@ -137,7 +139,7 @@ static void deliver(struct world *w, const struct parcel *p, uint64_t t_recv_ns)
     else
         line_on_frame(w->line, message, pack(w, p, message), t_recv_ns);
     end_entry(w, &trace);
-    oracle_on_parcel(&w->oracle, p, t_recv_ns, &trace);
+    oracle_on_parcel(&w->oracle, p, now_ns, t_recv_ns, &trace);
 }
 
 static void put(struct world *w, const struct parcel *p, uint64_t delay_ns)
@@ -226,30 +228,46 @@ static size_t earliest_parcel(const struct world *w)
     return first;
 }
 
-/* One stamp for all that can be taken, as in the daemon. */
-static void drain(struct world *w)
+static bool has_arrived(const struct world *w)
 {
-    uint64_t t_recv_ns = w->now_ns;
-
-    while (w->n_waiting) {
-        size_t i = earliest_parcel(w);
-        struct parcel p = w->waiting[i];
-
-        if (p.t_ns > w->now_ns) return;
-        w->waiting[i] = w->waiting[--w->n_waiting];
-        deliver(w, &p, t_recv_ns);
-    }
+    return w->n_waiting && w->waiting[earliest_parcel(w)].t_ns <= w->now_ns;
 }
 
-static void tick(struct world *w)
+/* false: nothing has arrived. One stamp for all that can be taken, as in the daemon. */
+static bool take_parcel(struct world *w)
+{
+    struct parcel p;
+    size_t i;
+
+    if (!has_arrived(w)) return false;
+    i = earliest_parcel(w);
+    p = w->waiting[i];
+    w->waiting[i] = w->waiting[--w->n_waiting];
+    deliver(w, &p, w->t_wake_ns);
+    return true;
+}
+
+static void continue_message(struct world *w)
 {
     uint64_t now_ns = w->now_ns;
     struct entry_trace trace;
 
     begin_entry(w, &trace);
-    line_on_tick(w->line, now_ns);
+    line_continue(w->line);
     end_entry(w, &trace);
-    oracle_on_tick(&w->oracle, now_ns, &trace);
+    oracle_on_step(&w->oracle, now_ns, &trace);
+    assert_int_equal(line_has_work(w->line), oracle_is_open(&w->oracle));
+}
+
+static void tick(struct world *w, bool waits)
+{
+    uint64_t now_ns = w->now_ns;
+    struct entry_trace trace;
+
+    begin_entry(w, &trace);
+    line_on_tick(w->line, now_ns, waits);
+    end_entry(w, &trace);
+    oracle_on_tick(&w->oracle, now_ns, waits, &trace);
 }
 
 static void operator_acts(struct world *w)
@@ -271,23 +289,28 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Input first, then what is due, as often as there is anything. */
+/* What is due, then a step, as often as there is anything; the operator comes between. */
 static void serve(struct world *w)
 {
-    uint64_t t_start_ns = w->now_ns;
+    bool waits = true;
 
-    drain(w);
-    if (w->now_ns > t_start_ns) w->oracle.t_free_ns = w->now_ns;
-    if (line_next_tick_ns(w->line) <= w->now_ns) tick(w);
-    if (w->now_ns > t_start_ns) w->oracle.t_free_ns = w->now_ns;
-    if (happens(w, 40)) operator_acts(w);
+    w->t_wake_ns = w->now_ns;
+    while (waits) {
+        if (happens(w, 20)) operator_acts(w);
+        waits = line_has_work(w->line) || has_arrived(w);
+        if (line_next_tick_ns(w->line, waits) <= w->now_ns) tick(w, waits);
+        if (line_has_work(w->line))
+            continue_message(w);
+        else
+            take_parcel(w);
+    }
     if (happens(w, 15)) w->t_stalled_ns = w->now_ns + draw(w, 10, 800) * MS;
 }
 
 /* The next thing that the daemon would do, and when it can. */
 static uint64_t next_service_ns(const struct world *w)
 {
-    uint64_t t_ns = line_next_tick_ns(w->line);
+    uint64_t t_ns = line_next_tick_ns(w->line, false);
 
     if (w->n_waiting) t_ns = least(t_ns, w->waiting[earliest_parcel(w)].t_ns);
     if (t_ns < w->t_stalled_ns) t_ns = w->t_stalled_ns;
@@ -296,10 +319,8 @@ static uint64_t next_service_ns(const struct world *w)
 
 static void step(struct world *w, uint64_t t_ns)
 {
-    uint64_t t_busy_ns = w->now_ns;
-
     if (t_ns > w->now_ns) w->now_ns = t_ns;
-    w->oracle.t_free_ns = w->now_ns == w->t_stalled_ns ? w->now_ns : t_busy_ns;
+    if (w->now_ns == w->t_stalled_ns) w->oracle.t_free_ns = w->now_ns;
     serve(w);
 }
 

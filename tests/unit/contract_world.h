@@ -25,6 +25,7 @@ struct world {
     uint32_t n_gather;
     struct parcel waiting[WORLD_MAX_PARCELS]; /* on their way */
     size_t n_waiting;
+    uint64_t t_wake_ns;    /* stamp of what is taken now */
     uint64_t t_stalled_ns; /* the daemon does nothing until then */
     bool is_calm;          /* no faults any more */
 

@@ -115,15 +115,16 @@ size_t rig_pack(const struct rig *l, uint64_t epoch, uint64_t seq, size_t n_bins
 void rig_send_bytes(struct rig *l, const void *bytes, size_t n)
 {
     line_on_frame(l->line, bytes, n, l->now_ns);
+    while (line_has_work(l->line)) line_continue(l->line);
 }
 
 void rig_wait(struct rig *l, uint64_t ns)
 {
     uint64_t end = l->now_ns + ns;
 
-    for (uint64_t next; (next = line_next_tick_ns(l->line)) <= end;) {
+    for (uint64_t next; (next = line_next_tick_ns(l->line, false)) <= end;) {
         if (next > l->now_ns) l->now_ns = next;
-        line_on_tick(l->line, l->now_ns);
+        line_on_tick(l->line, l->now_ns, false);
     }
     l->now_ns = end;
 }

@@ -237,11 +237,11 @@ static void test_missing_after_a_stop(void **state)
     (void)state;
     run_missing(ON_MISSING_HOLD_FRAME, &l);
     l.now_ns += 20 * MS;
-    line_on_tick(l.line, l.now_ns);
+    line_on_tick(l.line, l.now_ns, false);
     assert_trace(&l, 1, "79: 0 HELD l 1.5 r 4");
-    assert_int_equal(line_next_tick_ns(l.line), 1080 * (uint64_t)MS);
+    assert_int_equal(line_next_tick_ns(l.line, false), 1080 * (uint64_t)MS);
     l.now_ns += 500 * (uint64_t)MS;
-    line_on_tick(l.line, l.now_ns);
+    line_on_tick(l.line, l.now_ns, false);
     assert_trace(&l, 2, "579: 0 SAFE l - r 0"); /* the last was no longer valid */
     rig_close(&l);
 }

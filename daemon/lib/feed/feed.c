@@ -82,22 +82,25 @@ static struct trace_event event_of(const struct line_event *e)
 static void on_entry(struct feed *f, const struct line_event *e)
 {
     const struct trace_event head = event_of(e);
+    bool is_inside = !f->is_anchored && line_has_work(f->line); /* of a message: no snapshot */
 
-    f->group_is_lost = false;
-    f->frames_in_group = 0;
+    f->group_is_early = is_inside && f->loss.n_entries == 0;
+    f->group_is_lost = is_inside;
+    f->frames_in_group = f->thinned_in_group = 0;
     f->t_entry_ns = e->t_ns;
     if (atomic_load_explicit(&f->is_closed, memory_order_relaxed)) {
         f->group_is_lost = true;
         return;
     }
     judge_room(f);
-    if (!f->is_anchored) anchor(f);
+    if (!f->is_anchored && !is_inside) anchor(f);
     put(f, TRACE_ENTRY, &head, sizeof head, e->bytes, e->n_bytes);
 }
 
 static void on_done(struct feed *f, const struct line_event *e)
 {
     (void)e;
+    if (f->group_is_early) return;
     if (f->group_is_lost) {
         if (f->loss.n_entries++ == 0) f->loss.t_ns = f->t_entry_ns;
         f->loss.n_frames += f->frames_in_group;
@@ -105,6 +108,7 @@ static void on_done(struct feed *f, const struct line_event *e)
         count(&f->counts.lost_frames, f->frames_in_group);
     } else {
         ring_commit(f->ring);
+        count(&f->counts.n_thinned, f->thinned_in_group);
         f->is_anchored = true;
         f->loss = (struct trace_loss){0};
     }
@@ -143,7 +147,7 @@ static void on_frame(struct feed *f, const struct line_event *e)
     }
     *f->frame = (struct trace_frame){.epoch = e->epoch, .seq = e->seq, .flags = e->what};
     if (n_bytes) memcpy(f->frame + 1, e->bytes, n_bytes);
-    count(&f->counts.n_thinned, n_bytes == 0);
+    f->thinned_in_group += n_bytes == 0;
 }
 
 static void on_sent(struct feed *f, const struct line_event *e)

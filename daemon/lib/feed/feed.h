@@ -27,8 +27,9 @@ struct feed {
     size_t n_snapshot; /* bytes */
     bool is_anchored;  /* the ring has a snapshot, and all entries since */
     bool group_is_lost, is_thinning;
+    bool group_is_early; /* it waits for an entry that finds no message open, to begin there */
     struct trace_frame *frame; /* waits for the sink's answer */
-    uint64_t t_entry_ns, frames_in_group;
+    uint64_t t_entry_ns, frames_in_group, thinned_in_group;
     struct trace_loss loss; /* since the last entry that went through */
     struct feed_counts counts;
     _Atomic bool is_closed;  /* nobody takes from the ring any more: entries are only counted */

@@ -1,4 +1,4 @@
-/* Message -> checks -> bins -> sequence, in one straight line to the decoder. */
+/* Message -> checks -> bins -> sequence, in one straight line to the decoder, a step at a time. */
 #include "line/arrive.h"
 
 #include "line/account.h"
@@ -35,30 +35,33 @@ static void drop(struct line *line, const struct sequence_verdict *v, uint64_t t
     if (v->outcome == SEQUENCE_LATE_AFTER_FILL) silence_on_heard(line, t_recv_ns);
 }
 
-/* The order of the checks is the contract's: shape, then sequence, then values. */
-static void on_bin(struct line *line, const struct wire_bins *bins, size_t i, uint64_t t_recv_ns)
+/* Is bin `next` for the decoder? The order of the checks is the contract's: shape, then sequence,
+ * then values. What is not is counted here. */
+static bool judge(struct line *line, const struct bin_frame *b)
 {
-    enum wire_refusal refusal = wire_bin_counts(bins, i, line->counts);
-    struct bin_frame b = bin_frame_of(line, bins, i, t_recv_ns);
-    struct sequence_verdict v;
+    struct open_message *m = &line->open;
+    enum wire_refusal refusal = wire_bin_counts(&m->bins, m->next, line->counts);
+    struct sequence_verdict *v = &m->verdict;
 
     if (refusal == WIRE_REFUSED_SHAPE) {
-        account_dropped(line, BINS_REFUSED_SHAPE, b.frame.epoch, b.frame.seq);
-        return;
+        account_dropped(line, BINS_REFUSED_SHAPE, b->frame.epoch, b->frame.seq);
+        return false;
     }
-    sequence_check(&line->state.sequence, b.frame.epoch, b.frame.seq, &v);
-    if (v.outcome != SEQUENCE_DECODE) {
-        drop(line, &v, t_recv_ns);
-        return;
+    sequence_check(&line->state.sequence, b->frame.epoch, b->frame.seq, v);
+    if (v->outcome != SEQUENCE_DECODE) {
+        drop(line, v, m->t_recv_ns);
+        return false;
     }
     if (refusal != WIRE_OK) {
-        account_dropped(line, BINS_REFUSED_VALUE, b.frame.epoch, b.frame.seq);
-        return;
+        account_dropped(line, BINS_REFUSED_VALUE, b->frame.epoch, b->frame.seq);
+        return false;
     }
-    sequence_apply(&line->state.sequence, &v);
+    sequence_apply(&line->state.sequence, v);
     account_sequence(line);
-    decode_prepare(line, &v, t_recv_ns);
-    if (decode_bin(line, &b, v.after_gap ? LATENT_GAP : 0)) silence_on_decoded(line, t_recv_ns);
+    if (v->reset) decode_reset(line);
+    m->is_judged = true;
+    m->n_fill = v->n_fill;
+    return true;
 }
 
 /* Numbers and times of the bins of one message count up from its first and may not
@@ -90,6 +93,51 @@ void arrive_message(struct line *line, const void *payload, size_t n_bytes, uint
     enum wire_refusal refusal = message_check(line, payload, n_bytes, &bins);
 
     account_message(line, refusal);
-    if (refusal != WIRE_OK) return;
-    for (size_t i = 0; i < bins.n_bins; i++) on_bin(line, &bins, i, t_recv_ns);
+    if (refusal == WIRE_OK)
+        line->open = (struct open_message){.bins = bins, .t_recv_ns = t_recv_ns};
+}
+
+bool arrive_is_open(const struct line *line)
+{
+    return line->open.next < line->open.bins.n_bins;
+}
+
+static void decode_next(struct line *line, struct bin_frame *b)
+{
+    struct open_message *m = &line->open;
+
+    m->is_judged = false;
+    m->next++;
+    if (decode_bin(line, b, m->verdict.after_gap ? LATENT_GAP : 0))
+        silence_on_decoded(line, m->t_recv_ns);
+}
+
+void arrive_step(struct line *line)
+{
+    struct open_message *m = &line->open;
+
+    for (; arrive_is_open(line); m->next++) {
+        struct bin_frame b = bin_frame_of(line, &m->bins, m->next, m->t_recv_ns);
+
+        if (!m->is_judged && !judge(line, &b)) continue;
+        if (m->n_fill)
+            decode_fill(line, m->verdict.epoch, m->verdict.seq - m->n_fill--, m->t_recv_ns);
+        else
+            decode_next(line, &b);
+        return;
+    }
+}
+
+void arrive_drop(struct line *line)
+{
+    line->open = (struct open_message){0};
+}
+
+void arrive_newest(const struct line *line, uint64_t *epoch, uint64_t *seq)
+{
+    const struct open_message *m = &line->open;
+
+    *epoch = line->state.sequence.epoch;
+    *seq = line->state.sequence.newest;
+    if (m->is_judged) *seq = m->verdict.seq - 1 - m->n_fill;
 }

@@ -58,15 +58,11 @@ static void fill_one(struct line *line, struct bin_frame *b, enum line_on_gap ho
     account_made(line, b, made_as);
 }
 
-void decode_prepare(struct line *line, const struct sequence_verdict *v, uint64_t t_recv_ns)
+void decode_fill(struct line *line, uint64_t epoch, uint64_t seq, uint64_t t_arrived_ns)
 {
-    if (v->reset) decode_reset(line);
-    for (uint64_t i = v->n_fill; i > 0; i--) {
-        struct bin_frame b = {.frame = {.epoch = v->epoch, .seq = v->seq - i},
-                              .t_arrived_ns = t_recv_ns};
+    struct bin_frame b = {.frame = {.epoch = epoch, .seq = seq}, .t_arrived_ns = t_arrived_ns};
 
-        fill_one(line, &b, line->options.policy.on_gap, SEQUENCE_FILLED);
-    }
+    fill_one(line, &b, line->options.policy.on_gap, SEQUENCE_FILLED);
 }
 
 bool decode_ahead(struct line *line)

@@ -7,9 +7,8 @@
 
 /* The next bin is the first of a new decoder. */
 void decode_reset(struct line *line);
-/* What the verdict on a bin that arrived at t_recv_ns asks for before it: a reset, or
- * frames for missing bins. */
-void decode_prepare(struct line *line, const struct sequence_verdict *v, uint64_t t_recv_ns);
+/* A frame for a bin that is missing before one that arrived at t_arrived_ns. */
+void decode_fill(struct line *line, uint64_t epoch, uint64_t seq, uint64_t t_arrived_ns);
 /* Step over line->counts. extra_flags: beside the decoder's own. false: the core refused it. */
 bool decode_bin(struct line *line, struct bin_frame *b, uint32_t extra_flags);
 /* A predicted frame for the next bin, which has not come in time; false: no more may be

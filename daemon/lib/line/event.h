@@ -17,8 +17,9 @@ enum line_event_kind {
     /* Entries. Told before anything changes: line_save called by the tap gives the
      * state before the entry. line_enter runs one again. */
     LINE_MESSAGE,  /* t_ns: of the wake that found it; bytes: its payload */
+    LINE_CONTINUE, /* one step of the message that is open; t_ns: as above */
     LINE_PARTS,    /* a message that was not topic and payload */
-    LINE_TICK,     /* t_ns: now; a frame may be due though no bin came */
+    LINE_TICK,     /* t_ns: now; a frame may be due though no bin came; what: 1 when input waits */
     LINE_RESET,    /* by the operator */
     LINE_SAFE_ON,  /* by the operator; t_ns: now */
     LINE_SAFE_OFF, /* by the operator */

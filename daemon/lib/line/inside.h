@@ -32,6 +32,18 @@ struct line_memory {
     bool easing; /* consumers saw other readouts than the decoder's: slew applies */
 };
 
+/* The message whose bins wait for their steps. Not carried in snapshots: those are taken where
+ * none is open. */
+struct open_message {
+    struct wire_bins bins; /* in the arena */
+    uint64_t t_recv_ns;
+    size_t next; /* bin; bins.n_bins: the message is done */
+    /* Of bin `next`, once it is found fit for the decoder; its counts are in line.counts. */
+    bool is_judged;
+    struct sequence_verdict verdict;
+    uint64_t n_fill; /* frames still to be made before it */
+};
+
 struct line {
     latent_decoder *decoder;
     struct line_options options;
@@ -44,6 +56,7 @@ struct line {
     uint64_t bin_ns, decoder_id;
 
     struct line_memory state;
+    struct open_message open;
     struct ledger ledger;
     struct histogram times[TIME_SPARE]; /* spare follows from latency */
 

@@ -55,6 +55,12 @@ static void on_message(struct line *line, const struct line_event *entry)
     arrive_message(line, entry->bytes, entry->n_bytes, entry->t_ns);
 }
 
+static void on_continue(struct line *line, const struct line_event *entry)
+{
+    (void)entry;
+    arrive_step(line);
+}
+
 static void on_parts(struct line *line, const struct line_event *entry)
 {
     (void)entry;
@@ -69,7 +75,7 @@ static void on_reset(struct line *line, const struct line_event *entry)
 
 static void on_tick(struct line *line, const struct line_event *entry)
 {
-    silence_on_tick(line, entry->t_ns);
+    silence_on_tick(line, entry->t_ns, entry->what || arrive_is_open(line));
 }
 
 /* Whoever asks for SAFE is answered at once, not with the next bin. */
@@ -77,7 +83,7 @@ static void go_safe(struct line *line, enum safe_reason reason, uint64_t now_ns)
 {
     publish_enter_safe(line, reason, now_ns, LINE_NEVER);
     silence_break(line, now_ns);
-    silence_on_tick(line, now_ns);
+    silence_on_tick(line, now_ns, false);
 }
 
 static void on_safe_on(struct line *line, const struct line_event *entry)
@@ -97,16 +103,32 @@ static void on_stop(struct line *line, const struct line_event *entry)
 }
 
 static entry_fn *const entries[] = {
-    [LINE_MESSAGE] = on_message, [LINE_PARTS] = on_parts,     [LINE_TICK] = on_tick,
-    [LINE_RESET] = on_reset,     [LINE_SAFE_ON] = on_safe_on, [LINE_SAFE_OFF] = on_safe_off,
-    [LINE_STOP] = on_stop,
+    [LINE_MESSAGE] = on_message,   [LINE_CONTINUE] = on_continue, [LINE_PARTS] = on_parts,
+    [LINE_TICK] = on_tick,         [LINE_RESET] = on_reset,       [LINE_SAFE_ON] = on_safe_on,
+    [LINE_SAFE_OFF] = on_safe_off, [LINE_STOP] = on_stop,
 };
+
+bool line_takes(const struct line *line, enum line_event_kind entry)
+{
+    if (entry == LINE_MESSAGE) return !arrive_is_open(line);
+    if (entry == LINE_CONTINUE) return arrive_is_open(line);
+    return line_event_is_entry(entry);
+}
 
 void line_enter(struct line *line, const struct line_event *entry)
 {
-    assert(line_event_is_entry(entry->kind));
+    assert(line_takes(line, entry->kind));
     line_tell(line, entry);
     entries[entry->kind](line, entry);
+    line_tell(line, &(struct line_event){.kind = LINE_DONE});
+}
+
+void line_enter_whole(struct line *line, const struct line_event *entry)
+{
+    assert(line_takes(line, entry->kind));
+    line_tell(line, entry);
+    entries[entry->kind](line, entry);
+    while (arrive_is_open(line)) arrive_step(line);
     line_tell(line, &(struct line_event){.kind = LINE_DONE});
 }
 
@@ -115,6 +137,16 @@ void line_on_frame(struct line *line, const void *payload, size_t n_bytes, uint6
     line_enter(line,
                &(struct line_event){
                    .kind = LINE_MESSAGE, .t_ns = t_recv_ns, .bytes = payload, .n_bytes = n_bytes});
+}
+
+bool line_has_work(const struct line *line)
+{
+    return arrive_is_open(line);
+}
+
+void line_continue(struct line *line)
+{
+    line_enter(line, &(struct line_event){.kind = LINE_CONTINUE, .t_ns = line->open.t_recv_ns});
 }
 
 void line_refuse_parts(struct line *line)
@@ -127,9 +159,9 @@ void line_reset(struct line *line)
     line_enter(line, &(struct line_event){.kind = LINE_RESET});
 }
 
-void line_on_tick(struct line *line, uint64_t now_ns)
+void line_on_tick(struct line *line, uint64_t now_ns, bool input_waits)
 {
-    line_enter(line, &(struct line_event){.kind = LINE_TICK, .t_ns = now_ns});
+    line_enter(line, &(struct line_event){.kind = LINE_TICK, .t_ns = now_ns, .what = input_waits});
 }
 
 void line_safe_on(struct line *line, uint64_t now_ns)
@@ -147,9 +179,9 @@ void line_stop(struct line *line, uint64_t now_ns)
     line_enter(line, &(struct line_event){.kind = LINE_STOP, .t_ns = now_ns});
 }
 
-uint64_t line_next_tick_ns(const struct line *line)
+uint64_t line_next_tick_ns(const struct line *line, bool input_waits)
 {
-    return silence_next_ns(line);
+    return silence_next_ns(line, input_waits || arrive_is_open(line));
 }
 
 bool line_is_at_rest(const struct line *line)
@@ -204,6 +236,7 @@ int line_save(const struct line *line, void *buf, size_t n)
     struct snapshot_header head = {.n_bytes = line_size(line)};
     struct snapshot s;
 
+    if (arrive_is_open(line)) return LATENT_E_UNSUPPORTED;
     if (n < head.n_bytes) return LATENT_E_SHAPE;
     s = snapshot_in(line, buf, n);
     memcpy(s.state, &line->state, sizeof line->state);
@@ -231,6 +264,7 @@ int line_load(struct line *line, const void *buf, size_t n)
     if (status) return status;
     line->state = state;
     memcpy(line->kept, s.kept, s.n_kept);
+    arrive_drop(line);
     return 0;
 }
 

@@ -96,8 +96,14 @@ void line_remove_tap(struct line *line, const void *ctx);
 
 /* ---- entries ---- */
 
-/* The payload of a message, found by a wake at t_recv_ns. */
+/* The payload of a message, found by a wake at t_recv_ns. It is checked and copied; its bins wait,
+ * so that whatever is more urgent comes before each of their steps. No message may be open. */
 void line_on_frame(struct line *line, const void *payload, size_t n_bytes, uint64_t t_recv_ns);
+/* A message is open: line_continue is due, and line_on_frame is not. */
+bool line_has_work(const struct line *line);
+/* At most one step of the decoder for the open message: over its next bin, or for one that is
+ * missing before it. Its bins keep the arrival stamp of the message. */
+void line_continue(struct line *line);
 /* A message that was not topic and payload. */
 void line_refuse_parts(struct line *line);
 /* Reset the decoder before the next bin. */
@@ -108,20 +114,25 @@ void line_safe_on(struct line *line, uint64_t now_ns);
 void line_safe_off(struct line *line);
 /* The daemon ends: SAFE for good. */
 void line_stop(struct line *line, uint64_t now_ns);
-/* Time has come as far as line_next_tick_ns said (UINT64_MAX: nothing is due before
- * the next entry). Input that waits is to be entered first: it is not missing. */
-void line_on_tick(struct line *line, uint64_t now_ns);
-uint64_t line_next_tick_ns(const struct line *line);
+/* Time has come as far as line_next_tick_ns said (UINT64_MAX: nothing is due before the next
+ * entry). Input that waits, in the socket or in an open message, is not missing: with it, only the
+ * end of the lease is due, and in SAFE the frames that none of this input makes. */
+void line_on_tick(struct line *line, uint64_t now_ns, bool input_waits);
+uint64_t line_next_tick_ns(const struct line *line, bool input_waits);
 /* SAFE, and a frame with the readout at neutral was made. */
 bool line_is_at_rest(const struct line *line);
-/* Any of the above, as the tap heard it. */
+/* Any of the above, as the tap heard it; line_takes tells whether it may come now. */
+bool line_takes(const struct line *line, enum line_event_kind entry);
 void line_enter(struct line *line, const struct line_event *entry);
+/* A message with all its steps as one entry: how latentd worked before messages were opened, and
+ * what records of that time hold. */
+void line_enter_whole(struct line *line, const struct line_event *entry);
 
 /* ---- snapshots ---- */
 
-/* Line and decoder between two entries; counters and times are not in it. size: bytes
- * needed. It fits a line of the same build, model and options. 0 or LATENT_E_SHAPE: n
- * is too small. */
+/* Line and decoder between two entries, while no message is open; counters and times are not in
+ * it. size: bytes needed. It fits a line of the same build, model and options. 0; LATENT_E_SHAPE:
+ * n is too small; LATENT_E_UNSUPPORTED: a message is open. */
 size_t line_size(const struct line *line);
 int line_save(const struct line *line, void *buf, size_t n);
 /* 0 or LATENT_E_SNAPSHOT: of another line, or damaged; line is then as before. */

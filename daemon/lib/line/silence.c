@@ -3,6 +3,7 @@
 #include "line/silence.h"
 
 #include "line/account.h"
+#include "line/arrive.h"
 #include "line/decode.h"
 #include "line/publish.h"
 
@@ -56,18 +57,28 @@ static uint64_t lease_end_ns(const struct line *line)
     return s->heard && lease_ns ? s->t_decoded_ns + lease_ns : LINE_NEVER;
 }
 
-/* When the ramp must begin for the readout to be neutral at the lease's end. */
-static uint64_t lease_start_ns(const struct line *line)
+/* When SAFE must begin for the readout to be neutral at the lease's end; with input that may bring
+ * the next bin, that end itself. */
+static uint64_t lease_start_ns(const struct line *line, bool input_waits)
 {
     uint64_t end_ns = lease_end_ns(line), ramp_ns = line->options.policy.safe_ramp_ns;
 
     if (end_ns == LINE_NEVER || line->state.safe.on) return LINE_NEVER;
-    return end_ns - least(ramp_ns, line->options.policy.lease_ns);
+    return input_waits ? end_ns : end_ns - least(ramp_ns, line->options.policy.lease_ns);
 }
 
-uint64_t silence_next_ns(const struct line *line)
+/* Bins that wait make SAFE's frames, unless none of them gets that far. */
+static uint64_t frame_due_ns(const struct line *line, bool input_waits)
 {
-    return least(line->state.silence.t_due_ns, lease_start_ns(line));
+    uint64_t t_due_ns = line->state.silence.t_due_ns;
+
+    if (!input_waits || t_due_ns == LINE_NEVER) return t_due_ns;
+    return line->state.safe.on ? t_due_ns + line->bin_ns : LINE_NEVER;
+}
+
+uint64_t silence_next_ns(const struct line *line, bool input_waits)
+{
+    return least(frame_due_ns(line, input_waits), lease_start_ns(line, input_waits));
 }
 
 /* The first of the periods after this one that is not over yet. */
@@ -84,10 +95,9 @@ static void set_next(struct line *line, uint64_t now_ns)
 /* Frames without a bin of their own repeat the newest number. */
 static void repeat(struct line *line)
 {
-    struct bin_frame b = {
-        .frame = {.epoch = line->state.sequence.epoch, .seq = line->state.sequence.newest},
-        .repeats = true};
+    struct bin_frame b = {.repeats = true};
 
+    arrive_newest(line, &b.frame.epoch, &b.frame.seq);
     publish_frame(line, &b);
     account_made(line, &b, SEQUENCE_MISSING);
 }
@@ -108,15 +118,16 @@ static void make_one(struct line *line, uint64_t now_ns)
     repeat(line);
 }
 
-void silence_on_tick(struct line *line, uint64_t now_ns)
+void silence_on_tick(struct line *line, uint64_t now_ns, bool input_waits)
 {
     struct silence *s = &line->state.silence;
 
-    if (now_ns >= lease_start_ns(line)) {
+    if (now_ns >= lease_start_ns(line, input_waits)) {
         enter_safe(line, SAFE_LEASE, now_ns);
         silence_break(line, now_ns);
+        input_waits = false;
     }
-    if (now_ns < s->t_due_ns) return;
+    if (now_ns < frame_due_ns(line, input_waits)) return;
     if (line->options.policy.on_missing == ON_MISSING_SKIP && !line->state.safe.on) {
         s->t_due_ns = LINE_NEVER;
         return;

@@ -128,6 +128,14 @@ bool reading_next_entry(struct reading *r, struct reading_entry *out)
     return true;
 }
 
+/* Its writer had a name for it. */
+bool reading_has_turns(const struct reading *r)
+{
+    for (size_t i = 0; i < MAX_CODES; i++)
+        if (r->entries.own[i] == LINE_CONTINUE) return true;
+    return false;
+}
+
 uint64_t reading_clock(const struct reading_entry *e, size_t i)
 {
     uint64_t ns;

@@ -49,6 +49,10 @@ uint64_t reading_whole(struct reading *r, const char *key); /* 0 */
 /* The only value that a question answers with; 0 when it has none. */
 uint64_t reading_ask(struct reading *r, const char *sql);
 
+/* Are the steps of a message entries of their own (LINE_CONTINUE)? Records of latentd before it
+ * worked so hold each message with all its steps as one entry, for line_enter_whole. */
+bool reading_has_turns(const struct reading *r);
+
 /* true: there is one. At the end, or when the file cannot be read, false: reading_check
  * tells which. */
 bool reading_next_entry(struct reading *r, struct reading_entry *out);
