@@ -1,8 +1,8 @@
-/* C client of latentd: a SUB socket, the newest frame, and when its readout may be used. */
+/* C client of latentd: a SUB socket drained to the newest frame; judge.c says when its readout
+ * may be used. */
 #include "client.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,40 +11,20 @@
 #include <time.h>
 #include <zmq.h>
 
-#include "latent.pb-c.h"
+#include "judge.h"
 
 #define TOPIC_BYTES 256
 #define MAX_MESSAGE_BYTES (1 << 20)
 #define QUEUE_FRAMES 1000
 #define DRAIN_MESSAGES 10000 /* at once, whatever a publisher pours in */
 
-/* An Info and what the readout of its frames means. message NULL: the slot is free. */
-struct info_slot {
-    Latent__V1__Info *message;
-    struct latent_readout *fields; /* [message->n_readout], strings in message */
-    float *neutral;                /* [message->n_readout] */
-};
-
-/* Frames stamped by another machine's clock: the smallest offset (receipt - publish) seen stands
- * for a frame that did not wait, so frames that waited in a queue look as old as they are. */
-struct foreign_clock {
-    bool known;
-    uint64_t id;
-    int64_t smallest_offset_ns;
-};
-
 struct latent_client {
     void *context, *socket;
     char frame_topic[TOPIC_BYTES], info_topic[TOPIC_BYTES];
     struct wire_arena arenas[2]; /* newest frame, and the one being unpacked */
     unsigned newest;             /* which arena */
-    bool has_frame;
-    struct wire_frame frame;
-    struct info_slot infos[2]; /* newest first; the other is for frames before a swap */
-    uint64_t clock_id;
-    struct foreign_clock foreign;
+    struct judge judge;
     struct latent_client_counts counts;
-    char reason[160];
 };
 
 static int64_t now_ns(void)
@@ -53,13 +33,6 @@ static int64_t now_ns(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* What a frame says may be anything: a difference that wraps is told from its sign, one
- * that overflows would be undefined. */
-static int64_t difference_ns(int64_t now, uint64_t then)
-{
-    return (int64_t)((uint64_t)now - then);
 }
 
 /* ---- open and close ---- */
@@ -130,7 +103,7 @@ static int open_all(latent_client *c, const char *endpoint, const char *stream,
                            strlen(stream), TOPIC_BYTES - sizeof "/frame");
     snprintf(c->frame_topic, TOPIC_BYTES, "%s/frame", stream);
     snprintf(c->info_topic, TOPIC_BYTES, "%s/info", stream);
-    c->clock_id = wire_clock_id();
+    judge_open(&c->judge, wire_clock_id());
     status = open_socket(c, endpoint, keys);
     if (status == 0) return 0;
     if (status > 0)
@@ -170,89 +143,27 @@ int latent_client_open_encrypted(latent_client **out, const char *endpoint, cons
     return open_client(out, endpoint, stream, keys, err);
 }
 
-static void info_free(struct info_slot *slot)
-{
-    if (slot->message) latent__v1__info__free_unpacked(slot->message, NULL);
-    free(slot->fields);
-    free(slot->neutral);
-    *slot = (struct info_slot){0};
-}
-
 void latent_client_close(latent_client *c)
 {
     if (!c) return;
     if (c->socket) zmq_close(c->socket);
     if (c->context) zmq_ctx_term(c->context);
-    for (size_t i = 0; i < 2; i++) {
-        info_free(&c->infos[i]);
-        free(c->arenas[i].bytes);
-    }
+    judge_close(&c->judge);
+    for (size_t i = 0; i < 2; i++) free(c->arenas[i].bytes);
     free(c);
 }
 
 /* ---- receiving ---- */
 
-static int info_load(struct info_slot *slot, const void *payload, size_t n)
-{
-    Latent__V1__Info *m = latent__v1__info__unpack(NULL, n, payload);
-
-    if (!m) return -1;
-    slot->message = m;
-    slot->fields = calloc(m->n_readout + 1, sizeof *slot->fields);
-    slot->neutral = calloc(m->n_readout + 1, sizeof *slot->neutral);
-    if (!slot->fields || !slot->neutral) {
-        info_free(slot);
-        return -1;
-    }
-    for (size_t i = 0; i < m->n_readout; i++) {
-        const Latent__V1__ReadoutInfo *r = m->readout[i];
-
-        slot->fields[i] =
-            (struct latent_readout){r->name, r->unit, r->neutral, r->min, r->max, r->slew};
-        slot->neutral[i] = r->neutral;
-    }
-    return 0;
-}
-
-static int on_info(latent_client *c, const void *payload, size_t n)
-{
-    struct info_slot slot = {0};
-
-    if (info_load(&slot, payload, n)) return -1;
-    if (c->infos[0].message && c->infos[0].message->decoder_id == slot.message->decoder_id) {
-        info_free(&c->infos[0]);
-    } else {
-        info_free(&c->infos[1]);
-        c->infos[1] = c->infos[0];
-    }
-    c->infos[0] = slot;
-    return 0;
-}
-
 static void count_lost(latent_client *c, const struct wire_frame *f)
 {
-    uint64_t advance = f->pub_seq - c->frame.pub_seq;
+    uint64_t before = c->judge.frame.pub_seq;
 
-    if (!c->has_frame) return;
-    if (f->pub_seq > c->frame.pub_seq)
-        c->counts.lost += advance - 1;
+    if (!c->judge.has_frame) return;
+    if (f->pub_seq > before)
+        c->counts.lost += f->pub_seq - before - 1;
     else
         c->counts.restarts++;
-}
-
-static bool is_local(const latent_client *c, const struct wire_frame *f)
-{
-    return c->clock_id != 0 && f->clock_id == c->clock_id;
-}
-
-static void foreign_on_frame(struct foreign_clock *clock, const struct wire_frame *f,
-                             int64_t t_receipt_ns)
-{
-    int64_t offset_ns = difference_ns(t_receipt_ns, f->t_publish_ns);
-
-    if (!clock->known || clock->id != f->clock_id)
-        *clock = (struct foreign_clock){true, f->clock_id, offset_ns};
-    if (offset_ns < clock->smallest_offset_ns) clock->smallest_offset_ns = offset_ns;
 }
 
 static int on_frame(latent_client *c, const void *payload, size_t n)
@@ -262,10 +173,8 @@ static int on_frame(latent_client *c, const void *payload, size_t n)
     if (wire_unpack_frame(&c->arenas[!c->newest], payload, n, &frame)) return -1;
     count_lost(c, &frame);
     c->counts.received++;
-    if (!is_local(c, &frame)) foreign_on_frame(&c->foreign, &frame, now_ns());
     c->newest = !c->newest;
-    c->frame = frame;
-    c->has_frame = true;
+    judge_on_frame(&c->judge, &frame, now_ns());
     return 0;
 }
 
@@ -280,11 +189,12 @@ static bool topic_is(zmq_msg_t *part, const char *topic)
 static int dispatch(latent_client *c, zmq_msg_t *topic, zmq_msg_t *payload)
 {
     bool is_frame = topic_is(topic, c->frame_topic), is_info = topic_is(topic, c->info_topic);
+    size_t n = zmq_msg_size(payload);
     int status = -1;
 
     if (!is_frame && !is_info) return 0;
-    if (zmq_msg_size(payload) > 0)
-        status = (is_frame ? on_frame : on_info)(c, zmq_msg_data(payload), zmq_msg_size(payload));
+    if (n > 0 && is_frame) status = on_frame(c, zmq_msg_data(payload), n);
+    if (n > 0 && is_info) status = judge_on_info(&c->judge, zmq_msg_data(payload), n);
     if (status) c->counts.refused++;
     return is_frame && !status;
 }
@@ -317,13 +227,6 @@ static int receive(latent_client *c)
     return result;
 }
 
-static int64_t age_at(const latent_client *c, int64_t now)
-{
-    uint64_t offset = is_local(c, &c->frame) ? 0 : (uint64_t)c->foreign.smallest_offset_ns;
-
-    return difference_ns(now, c->frame.t_publish_ns + offset);
-}
-
 /* All that waits. A frame that was published after the drain began is the newest one;
  * to go on would be a race with a publisher that may be the faster. */
 static bool drain(latent_client *c)
@@ -336,7 +239,7 @@ static bool drain(latent_client *c)
 
         if (result < 0) break;
         any |= result == 1;
-        if (result == 1 && age_at(c, start_ns) < 0) break;
+        if (result == 1 && judge_is_after(&c->judge, start_ns)) break;
     }
     return any;
 }
@@ -355,60 +258,13 @@ int latent_client_poll(latent_client *c, int timeout_ms, struct wire_frame *out)
         if (zmq_poll(&item, 1, left_ms) < 0) return 0;
         any = drain(c);
     }
-    *out = c->frame;
+    *out = c->judge.frame;
     return 1;
-}
-
-/* ---- the readout ---- */
-
-static bool all_finite(const float *values, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(values[i])) return false;
-    return true;
-}
-
-/* Why the newest frame must not drive a device; NULL when it may. */
-static const char *unfit(latent_client *c, const Latent__V1__Info *info)
-{
-    const struct latent_frame *values = &c->frame.values;
-    int64_t age_ns;
-
-    if (!c->has_frame) return "no frame yet";
-    if (c->frame.decoder_id != info->decoder_id)
-        return "the decoder changed and its info has not come yet";
-    if (values->n_readout != info->n_readout)
-        return "the frame carries another number of readout values than its info names";
-    if (!all_finite(values->readout, values->n_readout)) return "the readout is not finite";
-    age_ns = age_at(c, now_ns());
-    if (age_ns < 0)
-        return "published in the future: the clocks of publisher and subscriber disagree";
-    if ((uint64_t)age_ns < c->frame.valid_for_ns) return NULL;
-    snprintf(c->reason, sizeof c->reason, "expired: %.1f ms old, valid for %.1f ms",
-             (double)age_ns / 1e6, (double)c->frame.valid_for_ns / 1e6);
-    return c->reason;
-}
-
-/* The Info of the newest frame; otherwise the newest, whose neutral values are the best known. */
-static const struct info_slot *info_of_frame(const latent_client *c)
-{
-    const struct info_slot *other = &c->infos[1];
-
-    if (c->has_frame && other->message && other->message->decoder_id == c->frame.decoder_id)
-        return other;
-    return &c->infos[0];
 }
 
 int latent_client_readout(latent_client *c, struct latent_client_readout *out)
 {
-    const struct info_slot *info = info_of_frame(c);
-
-    if (!info->message || info->message->n_readout == 0) return 0;
-    out->n = (uint32_t)info->message->n_readout;
-    out->fields = info->fields;
-    out->reason = unfit(c, info->message);
-    out->values = out->reason ? info->neutral : c->frame.values.readout;
-    return 1;
+    return judge_readout(&c->judge, now_ns(), out);
 }
 
 struct latent_client_counts latent_client_counts(const latent_client *c)

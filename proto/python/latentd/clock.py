@@ -18,33 +18,79 @@ def clock_id():
     return int.from_bytes(hashlib.sha256(text.encode("ascii")).digest()[:8], "big") if text else 0
 
 
-class FrameAge:
-    """Age of frames on the local clock, whatever clock stamped them.
+class Clocks:
+    """When, on our clock, frames of other machines were published.
 
-    A frame stamped by this machine's clock is compared directly. For a foreign clock the smallest
-    offset (receipt - publish) seen stands for a frame that did not wait, so that frames which
-    waited in a queue look as old as they are.
+    The offset receipt - publication is the difference of the clocks plus the time the frame took,
+    so the smallest offset stands for a frame that did not wait, and frames that waited look as old
+    as they are. One frame proves nothing: it may have waited, or lie. An offset is believed once
+    FRAMES frames, over at least valid_for, came within SPREAD_NS of each other with none smaller
+    that is worth as much.
     """
 
-    def __init__(self, local_clock_id):
-        self._local = local_clock_id
-        self._foreign = None
-        self._smallest_offset_ns = 0
+    FRAMES = 10
+    SPREAD_NS = 10**6
+    MISSES = 256  # frames without support that end a candidate
+    MAX = 16      # clocks remembered; the one not heard for longest gives way
+
+    def __init__(self):
+        self._clocks = {}  # id -> _Clock, the one heard last at the end
 
     def on_frame(self, frame):
-        """Learn from the receipt of a frame."""
-        if self._is_local(frame):
-            return
+        """Learn from a frame, and say when it was published: (ns on our clock, is it known?).
+
+        While its clock is not known the time is the best guess. An offset below the believed one
+        by less than valid_for is one of a frame that waited less.
+        """
+        clock = self._clocks.pop(frame.clock_id, None) or _Clock()
+        self._clocks[frame.clock_id] = clock
+        if len(self._clocks) > self.MAX:
+            del self._clocks[next(iter(self._clocks))]
         offset_ns = frame.t_receipt_ns - frame.t_publish_ns
-        if frame.clock_id != self._foreign:
-            self._foreign = frame.clock_id
-            self._smallest_offset_ns = offset_ns
-        self._smallest_offset_ns = min(self._smallest_offset_ns, offset_ns)
+        clock.learn(offset_ns, frame.t_receipt_ns, frame.valid_for_ns)
+        used_ns = clock.low_ns if clock.offset_ns is None else clock.offset_ns
+        if 0 < used_ns - offset_ns < frame.valid_for_ns:
+            used_ns = offset_ns
+        return frame.t_publish_ns + used_ns, clock.offset_ns is not None
 
-    def age_ns(self, frame, now_ns):
-        """Nanoseconds from the frame's publication to now_ns (CLOCK_MONOTONIC, local)."""
-        offset_ns = 0 if self._is_local(frame) else self._smallest_offset_ns
-        return now_ns - (frame.t_publish_ns + offset_ns)
+    def support(self, clock_id):
+        """Frames that support what may become the offset of this clock."""
+        return self._clocks[clock_id].n if clock_id in self._clocks else 0
 
-    def _is_local(self, frame):
-        return self._local != 0 and frame.clock_id == self._local
+
+class _Clock:
+    """offset_ns: believed, or None. low_ns ... n_missed: of the smallest one that is not yet."""
+
+    def __init__(self):
+        self.offset_ns = None
+        self._drop()
+
+    def _drop(self):
+        self.low_ns = self.high_ns = self.t_first_ns = self.n = self.n_missed = 0
+
+    def learn(self, offset_ns, t_receipt_ns, valid_for_ns):
+        if self.offset_ns is not None and offset_ns - self.offset_ns >= -Clocks.SPREAD_NS:
+            self.offset_ns = min(self.offset_ns, offset_ns)
+            self.n_missed += self.n > 0
+            if self.n_missed > Clocks.MISSES:
+                self._drop()
+        elif (self._takes(offset_ns, t_receipt_ns) and self.n >= Clocks.FRAMES
+              and t_receipt_ns - self.t_first_ns >= valid_for_ns):
+            self.offset_ns = self.low_ns
+            self._drop()
+
+    def _takes(self, offset_ns, t_receipt_ns):
+        """Does the frame support the candidate? Otherwise a smaller offset takes its place; a
+        larger one does when nothing has supported it for long: it was of a frame that lied."""
+        if (self.n and offset_ns - self.low_ns <= Clocks.SPREAD_NS
+                and self.high_ns - offset_ns <= Clocks.SPREAD_NS):
+            self.low_ns = min(self.low_ns, offset_ns)
+            self.high_ns = max(self.high_ns, offset_ns)
+            self.n += 1
+            self.n_missed = 0
+            return True
+        self.n_missed += 1
+        if self.n == 0 or offset_ns < self.low_ns or self.n_missed > Clocks.MISSES:
+            self.low_ns = self.high_ns = offset_ns
+            self.t_first_ns, self.n, self.n_missed = t_receipt_ns, 1, 0
+        return False

@@ -80,6 +80,7 @@ class ReadoutField:
     min: float
     max: float
     slew: float
+    hold: bool = False  # at rest the last value stays, instead of neutral
 
 
 @dataclass
@@ -108,7 +109,8 @@ class Info:
         return cls(
             m.stream, m.decoder_id, m.arch, m.mode, m.precision, m.n_channels, m.bin_width_us,
             m.n_latents, m.n_rates, m.valid_for_ns, m.budget_ns, m.version, m.clock_id,
-            [ReadoutField(r.name, r.unit, r.neutral, r.min, r.max, r.slew) for r in m.readout])
+            [ReadoutField(r.name, r.unit, r.neutral, r.min, r.max, r.slew, r.hold)
+             for r in m.readout])
 
     def neutral(self):
         """[n_readout] float32: what a device gets when there is nothing to say."""
@@ -117,7 +119,8 @@ class Info:
 
 @dataclass
 class Readout:
-    """A readout by name. When stale, values are the neutral ones and reason says why."""
+    """A readout by name. When stale, values are at rest and reason says why: neutral, or, where a
+    field says hold, the value last given out."""
 
     fields: list        # [n_readout] ReadoutField
     values: np.ndarray  # [n_readout] float32

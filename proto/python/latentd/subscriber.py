@@ -3,16 +3,17 @@
 import itertools
 import time
 
-import numpy as np
 import zmq
 from google.protobuf.message import DecodeError
 
-from .clock import FrameAge, clock_id
-from .frames import Frame, Info, Readout
+from .clock import clock_id
+from .frames import Frame, Info
+from .judge import Judge
 from .keys import curve_options
 
 _MAX_MESSAGE_BYTES = 1 << 20
 _MAX_SKIPPED = 1000  # messages that are no frames, taken in one go after the time is over
+_MAX_DRAINED = 10000  # frames at once, whatever a publisher pours in
 
 
 class Subscriber:
@@ -28,14 +29,11 @@ class Subscriber:
         """keys: for an encrypted output, (own secret key file, latentd's public key file)."""
         options = curve_options(keys, bind)
         self.stream = stream
-        self.info = None   # the newest Info; None until it came (once a second)
         self.received = 0  # frames
         self.lost = 0      # frames the publisher sent and we did not get
         self.restarts = 0  # times pub_seq started again
-        self.refused = 0   # messages that were no Frame or Info
-        self._infos = {}   # decoder_id -> Info, the newest two
-        self._newest = None
-        self._age = FrameAge(clock_id())
+        self.refused = 0   # messages that were no Frame or Info, or an Info not to be used
+        self._judge = Judge(clock_id())
         self._handlers = {
             f"{stream}/frame".encode(): self._on_frame, f"{stream}/info".encode(): self._on_info}
         self._socket = (context or zmq.Context.instance()).socket(zmq.SUB)
@@ -58,7 +56,9 @@ class Subscriber:
         """
         newest = self._receive(timeout)
         start_ns = time.monotonic_ns()
-        while newest is not None and self._age.age_ns(newest, start_ns) >= 0:
+        for _ in range(_MAX_DRAINED):
+            if newest is None or self._judge.is_after(start_ns):
+                break
             frame = self._receive(0.0)
             if frame is None:
                 break
@@ -76,16 +76,17 @@ class Subscriber:
     def readout(self, timeout=0.0):
         """Readout of the newest frame, by name; takes waiting frames as latest() does.
 
-        Its values are the neutral ones, and stale is True, once the frame has expired (valid_for_ns
-        after its publication) or cannot be used. None: no Info yet, or the stream has no readout.
+        Its values are at rest, and stale is True, once the frame has expired (valid_for_ns after
+        its publication) or cannot be used: neutral, or the last given out where the readout holds
+        it. None: no Info yet, or the stream has no readout.
         """
         self.latest(timeout)
-        info = self._infos.get(self._newest.decoder_id, self.info) if self._newest else self.info
-        if info is None or not info.readout:
-            return None
-        reason = self._unfit(self._newest, info, time.monotonic_ns())
-        values = info.neutral() if reason else self._newest.readout
-        return Readout(info.readout, values, bool(reason), reason, self._newest)
+        return self._judge.readout(time.monotonic_ns())
+
+    @property
+    def info(self):
+        """The newest Info; None until it came (once a second)."""
+        return self._judge.info
 
     def close(self):
         """Leave the stream."""
@@ -96,25 +97,6 @@ class Subscriber:
 
     def __exit__(self, *exc):
         self.close()
-
-    def _unfit(self, frame, info, now_ns):
-        """Why the frame must not drive a device; empty when it may."""
-        if frame is None:
-            return "no frame yet"
-        if frame.decoder_id != info.decoder_id:
-            return "the decoder changed and its info has not come yet"
-        if frame.readout.size != len(info.readout):
-            return (f"the frame carries {frame.readout.size} readout values, "
-                    f"its info names {len(info.readout)}")
-        if not np.isfinite(frame.readout).all():
-            return "the readout is not finite"
-        age_ns = self._age.age_ns(frame, now_ns)
-        if age_ns < 0:
-            return "published in the future: the clocks of publisher and subscriber disagree"
-        if age_ns >= frame.valid_for_ns:
-            return (f"expired: {age_ns / 1e6:.1f} ms old, "
-                    f"valid for {frame.valid_for_ns / 1e6:.1f} ms")
-        return ""
 
     def _receive(self, timeout):
         """The next frame; infos on the way are kept. None when none came within timeout seconds."""
@@ -146,20 +128,15 @@ class Subscriber:
         return None
 
     def _on_info(self, payload):
-        info = Info.unpack(payload)
-        self._infos.pop(info.decoder_id, None)  # to move it to the end
-        self._infos[info.decoder_id] = info
-        if len(self._infos) > 2:
-            del self._infos[next(iter(self._infos))]
-        self.info = info
+        if not self._judge.on_info(Info.unpack(payload)):
+            raise DecodeError("values that no device should get")
 
     def _on_frame(self, payload):
         frame = Frame.unpack(payload, time.monotonic_ns())
-        if self._newest is not None:
-            self._count_lost(frame.pub_seq - self._newest.pub_seq)
+        if self._judge.newest is not None:
+            self._count_lost(frame.pub_seq - self._judge.newest.pub_seq)
         self.received += 1
-        self._age.on_frame(frame)
-        self._newest = frame
+        self._judge.on_frame(frame)
         return frame
 
     def _count_lost(self, advance):
