@@ -11,6 +11,10 @@
 
 #include "wire.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct latent_client latent_client;
 
 struct latent_client_counts {
@@ -39,20 +43,25 @@ struct latent_client_keys {
 
 /* Connect to an endpoint such as "tcp://127.0.0.1:5571". On error *out is NULL and err
  * (may be NULL) says what was wrong. */
-int latent_client_open(latent_client **out, const char *endpoint, const char *stream,
-                       struct latent_error *err);
+LATENT_API int latent_client_open(latent_client **out, const char *endpoint, const char *stream,
+                                  struct latent_error *err);
 /* The same to an encrypted output. Whether latentd lets us in shows in that frames come. */
-int latent_client_open_encrypted(latent_client **out, const char *endpoint, const char *stream,
-                                 const struct latent_client_keys *keys, struct latent_error *err);
+LATENT_API int latent_client_open_encrypted(latent_client **out, const char *endpoint,
+                                            const char *stream,
+                                            const struct latent_client_keys *keys,
+                                            struct latent_error *err);
 /* Wait up to timeout_ms (-1: for ever) for a frame, take all that were published until then, give
  * the newest: 1, or 0 when there was none. It returns however fast a publisher pours: after the
  * first frame that is newer than the call's last wait. Its values are valid until the next call. */
-int latent_client_poll(latent_client *c, int timeout_ms, struct wire_frame *out);
+LATENT_API int latent_client_poll(latent_client *c, int timeout_ms, struct wire_frame *out);
 /* Readout of the newest frame polled, judged now: 1, or 0 when no Info came yet or the stream has
  * no readout. The values are at rest, neutral unless the readout holds its last, from valid_for_ns
  * after the frame's publication on; proto/README.md has the rules. */
-int latent_client_readout(latent_client *c, struct latent_client_readout *out);
-struct latent_client_counts latent_client_counts(const latent_client *c);
-void latent_client_close(latent_client *c); /* NULL is allowed */
+LATENT_API int latent_client_readout(latent_client *c, struct latent_client_readout *out);
+LATENT_API struct latent_client_counts latent_client_counts(const latent_client *c);
+LATENT_API void latent_client_close(latent_client *c); /* NULL is allowed */
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -10,6 +10,10 @@
 
 #include "latent.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Why a message or bin was refused; the ledgers count each by name. */
 enum wire_refusal {
     WIRE_OK = 0,
@@ -20,7 +24,7 @@ enum wire_refusal {
     WIRE_REFUSED_VALUE,    /* non-finite, or channel index out of range or not ascending */
 };
 #define WIRE_N_REFUSALS 6
-const char *wire_refusal_name(enum wire_refusal r); /* "length", "format", ... */
+LATENT_API const char *wire_refusal_name(enum wire_refusal r); /* "length", "format", ... */
 
 /* Bounds of one message. WIRE_MAX_BINS empty bins always fit WIRE_ARENA_BASE; a
  * channel's index in PAIRS is 16 bits. */
@@ -52,21 +56,22 @@ struct wire_bin {
 /* Unpack a Bins payload into the arena (which is reset first). Valid until the arena's next use.
  * LENGTH for an empty payload, SHAPE for no or more than WIRE_MAX_CHANNELS channels; whether the
  * channels and the bin width are the model's is for the caller to check before wire_bin_counts. */
-enum wire_refusal wire_unpack_bins(struct wire_arena *arena, const void *payload, size_t n,
-                                   struct wire_bins *out);
-void wire_bin_at(const struct wire_bins *bins, size_t i, struct wire_bin *out);
+LATENT_API enum wire_refusal wire_unpack_bins(struct wire_arena *arena, const void *payload,
+                                              size_t n, struct wire_bins *out);
+LATENT_API void wire_bin_at(const struct wire_bins *bins, size_t i, struct wire_bin *out);
 /* Bytes of bin i as float counts [bins->n_channels]: WIRE_REFUSED_SHAPE when the bytes
  * do not fit n_channels, WIRE_REFUSED_VALUE for non-finite floats or a channel index
  * out of range or not ascending (counts then hold nothing of use). */
-enum wire_refusal wire_bin_counts(const struct wire_bins *bins, size_t i, float *counts);
+LATENT_API enum wire_refusal wire_bin_counts(const struct wire_bins *bins, size_t i, float *counts);
 
 /* Pack counts [head->n_bins][head->n_channels] with the narrowest encoding that holds all of them
  * exactly; counts that are negative, not whole or above 65535 travel as F32. head->encoding and
  * ->message are not read. Returns the number of bytes, 0 when cap is too small (wire_bins_bound
  * tells) or n_bins or n_channels is 0 or above its bound. marks, event_ids may be NULL. */
-size_t wire_bins_bound(size_t n_bins, size_t n_channels);
-size_t wire_pack_bins(const struct wire_bins *head, const float *counts, const uint32_t *marks,
-                      const uint64_t *event_ids, uint8_t *buf, size_t cap);
+LATENT_API size_t wire_bins_bound(size_t n_bins, size_t n_channels);
+LATENT_API size_t wire_pack_bins(const struct wire_bins *head, const float *counts,
+                                 const uint32_t *marks, const uint64_t *event_ids, uint8_t *buf,
+                                 size_t cap);
 
 struct wire_frame {
     uint64_t epoch, seq, pub_seq;
@@ -78,13 +83,13 @@ struct wire_frame {
 };
 
 /* Bytes a frame of that many floats can take. */
-size_t wire_frame_bound(size_t n_values);
+LATENT_API size_t wire_frame_bound(size_t n_values);
 /* Returns the number of bytes; 0: cap too small. */
-size_t wire_pack_frame(const struct wire_frame *f, uint8_t *buf, size_t cap);
+LATENT_API size_t wire_pack_frame(const struct wire_frame *f, uint8_t *buf, size_t cap);
 /* Unpack into the arena (which is reset first); values point into it. 0, or -1: not a
  * Frame, or the arena is exhausted. */
-int wire_unpack_frame(struct wire_arena *arena, const void *payload, size_t n,
-                      struct wire_frame *out);
+LATENT_API int wire_unpack_frame(struct wire_arena *arena, const void *payload, size_t n,
+                                 struct wire_frame *out);
 
 struct wire_truth {
     uint64_t epoch, seq, t_source_ns;
@@ -92,11 +97,14 @@ struct wire_truth {
     const float *latents, *rates, *readout;
 };
 /* Needs at most wire_frame_bound(n_latents + n_rates + n_readout) bytes; 0: cap too small. */
-size_t wire_pack_truth(const struct wire_truth *t, uint8_t *buf, size_t cap);
+LATENT_API size_t wire_pack_truth(const struct wire_truth *t, uint8_t *buf, size_t cap);
 
 /* Frame.clock_id: first 8 bytes (big-endian) of SHA-256 over /proc/sys/kernel/random/boot_id
  * without white space. Equal ids: CLOCK_MONOTONIC times compare directly. 0 when unknown: equals
  * nobody's. Reads a file: call it once at start. */
-uint64_t wire_clock_id(void);
+LATENT_API uint64_t wire_clock_id(void);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
