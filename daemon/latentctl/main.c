@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "control/ask.h"
+#include "control/code.h"
 #include "control/json.h"
 #include "latentctl/export.h"
 #include "latentctl/table.h"
@@ -52,7 +53,8 @@ static const char usage[] =
     "  --timeout SECONDS   wait this long for an answer (default: 2)\n"
     "  --help, --version\n"
     "\n"
-    "Exit: 0 done; 1 no answer, or refused by latentd; 2 a mistake in the command line.\n";
+    "Exit: 0 done; 1 no answer, or refused by latentd; 2 a mistake in the command line;\n"
+    "3 NOT DONE: latentd has not carried it out in time.\n";
 
 struct arguments {
     struct client_server server;
@@ -195,7 +197,7 @@ static int show(const struct command *command, const struct arguments *a,
 {
     if (reply->code) {
         fprintf(stderr, "latentctl: %s\n", printable(reply->text));
-        return 1;
+        return reply->code == CONTROL_NOT_DONE ? 3 : 1;
     }
     if (reply->status && a->json)
         json_print(reply->status, stdout);

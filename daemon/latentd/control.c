@@ -6,13 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zmq.h>
 
+#include "base/clock.h"
 #include "base/text.h"
-#include "latentd/request.h"
 
 #define WATCH_PERIOD_MS 1000
-#define MAX_PARTS 3 /* identity, empty delimiter of a REQ socket, request */
+#define LOOK_PERIOD_MS 1
+#define END_NS 5000000000u /* that the end of the daemon waits for the disk */
+#define MAX_PARTS 3        /* identity, empty delimiter of a REQ socket, request */
 
 /* ---- one exchange ---- */
 
@@ -68,23 +71,82 @@ static bool may_change(const struct control *c, zmq_msg_t *part)
     return client && (client->roles & CONF_OPERATOR) != 0;
 }
 
+/* ---- answers, at once or owed ---- */
+
+struct owed {
+    struct exchange exchange;
+    struct request *request;
+    struct owed *next;
+};
+
+static void answer(struct control *c, struct exchange *x, struct request *r)
+{
+    size_t n;
+    void *reply = request_reply(r, &n);
+
+    if (reply) exchange_reply(x, c->socket, reply, n);
+    free(reply);
+    request_free(r);
+    exchange_close(x);
+}
+
+static void on_owed(uv_timer_t *timer);
+
+static void owe(struct control *c, struct exchange *x, struct request *r)
+{
+    struct owed *o = malloc(sizeof *o);
+
+    if (!o) {
+        request_give_up(r, "out of memory to wait for it");
+        answer(c, x, r);
+        return;
+    }
+    *o = (struct owed){*x, r, c->owed};
+    if (!c->owed) uv_timer_start(&c->look, on_owed, LOOK_PERIOD_MS, LOOK_PERIOD_MS);
+    c->owed = o;
+}
+
+/* Those that are there by now, or all. */
+static void answer_owed(struct control *c, bool all)
+{
+    for (struct owed **at = &c->owed; *at;) {
+        struct owed *o = *at;
+
+        if (all) request_give_up(o->request, "latentd is ending");
+        if (!request_is_answered(o->request)) {
+            at = &o->next;
+            continue;
+        }
+        *at = o->next;
+        answer(c, &o->exchange, o->request);
+        free(o);
+    }
+    if (!c->owed) uv_timer_stop(&c->look);
+}
+
+static void on_owed(uv_timer_t *timer)
+{
+    answer_owed(timer->data, false);
+}
+
 static void serve_one(struct control *c)
 {
+    struct request *r = NULL;
     struct exchange x;
     zmq_msg_t *last;
-    void *reply;
-    size_t n;
 
     exchange_receive(&x, c->socket);
     if (x.n_parts >= 2) {
         last = &x.part[x.n_parts - 1];
-        reply =
-            request_answer(c->daemon, may_change(c, last), x.too_many ? NULL : zmq_msg_data(last),
-                           x.too_many ? 0 : zmq_msg_size(last), &n);
-        if (reply) exchange_reply(&x, c->socket, reply, n);
-        free(reply);
+        r = request_take(&c->ground, may_change(c, last), x.too_many ? NULL : zmq_msg_data(last),
+                         x.too_many ? 0 : zmq_msg_size(last));
     }
-    exchange_close(&x);
+    if (!r)
+        exchange_close(&x);
+    else if (request_is_answered(r))
+        answer(c, &x, r);
+    else
+        owe(c, &x, r);
 }
 
 /* ---- events ---- */
@@ -150,8 +212,10 @@ static int open_handles(struct control *c)
     uv_signal_init(&c->loop, &c->sigint);
     uv_signal_init(&c->loop, &c->sigterm);
     uv_timer_init(&c->loop, &c->watch);
+    uv_timer_init(&c->loop, &c->look);
     c->readable.data = c;
     c->watch.data = c;
+    c->look.data = c;
     status = uv_poll_init(&c->loop, &c->readable, socket_descriptor(c->socket));
     if (status) return status;
     /* For good: a second signal must not end the process before its SAFE frames left. */
@@ -166,7 +230,7 @@ int control_open(struct control *c, struct daemon *d, struct latent_error *err)
 {
     int status;
 
-    *c = (struct control){.daemon = d};
+    *c = (struct control){.daemon = d, .ground = {d, &c->loop}};
     status = open_socket(c, err);
     if (status) return status;
     status = open_handles(c);
@@ -179,6 +243,26 @@ void control_run(struct control *c)
 {
     on_readable(&c->readable, 0, 0);
     uv_run(&c->loop, UV_RUN_DEFAULT);
+}
+
+static bool works_in_pool(const struct control *c)
+{
+    for (size_t i = 0; i < c->daemon->n_streams; i++)
+        if (c->daemon->streams[i].recording.is_starting) return true;
+    return false;
+}
+
+bool control_finish(struct control *c)
+{
+    const struct timespec period = clock_timespec(LOOK_PERIOD_MS * 1000000);
+    uint64_t until_ns = clock_now_ns() + END_NS;
+
+    answer_owed(c, true);
+    while (works_in_pool(c) && clock_now_ns() < until_ns) {
+        uv_run(&c->loop, UV_RUN_NOWAIT);
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &period, NULL);
+    }
+    return !works_in_pool(c);
 }
 
 static void close_handle(uv_handle_t *handle, void *ctx)

@@ -5,10 +5,16 @@
 #include <uv.h>
 
 #include "latentd/daemon.h"
+#include "latentd/request.h"
 #include "net/socket.h"
+
+struct owed;
 
 struct control {
     struct daemon *daemon;
+    struct request_ground ground;
+    struct owed *owed; /* answers that wait for an order or a file; NULL: none */
+    uv_timer_t look;   /* for them; it runs while there are any */
     uv_loop_t loop;
     uv_signal_t sighup, sigint, sigterm;
     uv_poll_t readable;
@@ -26,6 +32,10 @@ struct control {
 int control_open(struct control *c, struct daemon *d, struct latent_error *err);
 /* Serve until SIGINT or SIGTERM. */
 void control_run(struct control *c);
+/* After the data threads have ended: answer what is owed, and wait for what is at work on a disk,
+ * some seconds at most. false: the disk holds a thread of libuv's pool, and with it the end of the
+ * process but by _exit; nothing of control or daemon may be freed. */
+bool control_finish(struct control *c);
 void control_close(struct control *c);
 
 #endif

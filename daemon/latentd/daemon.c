@@ -158,7 +158,8 @@ int daemon_start(struct daemon *d)
 {
     struct latent_error err = {0};
 
-    for (size_t i = 0; i < d->n_streams; i++) recording_start_configured(&d->streams[i], &d->notes);
+    for (size_t i = 0; i < d->n_streams; i++)
+        recording_start_configured(&d->streams[i].recording, &d->notes);
     for (size_t i = 0; i < d->n_loops; i++)
         if (data_loop_start(&d->loops[i], &err)) return failed(&err);
     if (d->conf.daemon.lock_memory) process_lock_memory(&d->notes);

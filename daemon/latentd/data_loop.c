@@ -1,4 +1,4 @@
-/* The data thread: readable sockets, frames that are due without input, wakes by the
+/* The data thread: readable sockets, frames that are due without input, orders of the
  * control thread, and once a second NAME/info. */
 #include "latentd/data_loop.h"
 
@@ -30,42 +30,12 @@ static void send_infos(uv_timer_t *timer)
     }
 }
 
-/* ---- what the control thread wants ---- */
-
-static void do_wanted(struct stream *s)
-{
-    int safe = atomic_exchange(&s->safe_wanted, STREAM_SAFE_AS_IT_IS);
-
-    if (safe == STREAM_SAFE_ON) line_safe_on(s->line, clock_now_ns());
-    if (safe == STREAM_SAFE_OFF) line_safe_off(s->line);
-    if (atomic_exchange(&s->reset_wanted, false)) line_reset(s->line);
-}
-
-static void stop_in_thread(struct data_loop *l)
-{
-    l->is_stopping = true;
-    for (size_t i = 0; i < l->n_streams; i++) line_stop(l->streams[i]->line, clock_now_ns());
-}
-
-/* Before every step, so that no input delays what was asked for by more than one. */
-static void look_at_wanted(struct data_loop *l)
-{
-    for (size_t i = 0; i < l->n_streams; i++) {
-        struct stream *s = l->streams[i];
-
-        if (atomic_load(&s->safe_wanted) != STREAM_SAFE_AS_IT_IS || atomic_load(&s->reset_wanted))
-            do_wanted(s);
-    }
-    if (atomic_load(&l->stop_wanted) && !l->is_stopping) stop_in_thread(l);
-}
-
-/* Wakes may be joined: look at everything that can have been asked. */
+/* Of an order that finds the thread asleep; else it was taken on the way. */
 static void on_wake(uv_async_t *async)
 {
     struct data_loop *l = async->data;
 
-    for (size_t i = 0; i < l->n_streams; i++) recording_serve(l->streams[i]);
-    look_at_wanted(l);
+    orders_take(l->orders);
 }
 
 /* ---- turns: one step, then whatever is more urgent ---- */
@@ -88,11 +58,12 @@ static uint64_t next_tick_ns(const struct data_loop *l)
 
 static void tick_what_is_due(struct data_loop *l)
 {
-    uint64_t now_ns = clock_now_ns();
-
     for (size_t i = 0; i < l->n_streams; i++) {
         struct stream *s = l->streams[i];
+        uint64_t now_ns;
 
+        orders_take(l->orders);
+        now_ns = clock_now_ns();
         if (tick_ns(s) <= now_ns) line_on_tick(s->line, now_ns, input_waits(s->input));
     }
 }
@@ -112,18 +83,18 @@ static struct input *next_input(struct data_loop *l)
 
 static void on_more(uv_idle_t *idle);
 
-/* Step by step until nothing is left; after some steps the loop looks at its sockets and timers,
- * too. */
+/* Step by step until nothing is left, orders before each; after some steps the loop looks at its
+ * sockets and timers, too. */
 static void serve(void *ctx)
 {
     struct data_loop *l = ctx;
     struct input *in = NULL;
 
     for (unsigned n = 0; n < STEPS_IN_A_ROW; n++) {
-        look_at_wanted(l);
         tick_what_is_due(l);
         in = next_input(l);
         if (!in) break;
+        orders_take(l->orders);
         input_step(in);
     }
     if (in)
@@ -178,14 +149,15 @@ static bool take_any(struct data_loop *l)
     return false;
 }
 
-/* Until a bin came, a frame is due without one, or no bin is expected any more. What
- * else the loop has to do waits for that, at most two windows. */
+/* Until a bin came, a frame is due without one, the end is ordered, or no bin is expected any more.
+ * What else the loop has to do waits for that, at most two windows; orders do not. */
 static void spin(struct data_loop *l)
 {
     uint64_t now_ns = clock_now_ns();
 
     while (spin_is_due(l->streams, l->n_streams, now_ns) && next_tick_ns(l) > now_ns) {
-        if (take_any(l)) return;
+        orders_take(l->orders);
+        if (orders_are_stopped(l->orders) || take_any(l)) return;
         warm_streams(l->streams, l->n_streams, now_ns);
         now_ns = clock_now_ns();
     }
@@ -212,7 +184,7 @@ static void on_sleep(uv_prepare_t *prepare)
 {
     struct data_loop *l = prepare->data;
 
-    if (l->is_stopping)
+    if (orders_are_stopped(l->orders))
         close_if_at_rest(l);
     else if (!uv_is_active((uv_handle_t *)&l->more))
         spin(l);
@@ -314,6 +286,34 @@ static int open_loop(struct data_loop *l)
     return 0;
 }
 
+static void wake(void *ctx)
+{
+    struct data_loop *l = ctx;
+
+    uv_async_send(&l->wake);
+}
+
+static uint64_t read_clock(void *ctx)
+{
+    (void)ctx;
+    return clock_now_ns();
+}
+
+static int open_orders(struct data_loop *l)
+{
+    struct line **lines = calloc(l->n_streams, sizeof *lines);
+
+    if (!lines) return -1;
+    for (size_t i = 0; i < l->n_streams; i++) lines[i] = l->streams[i]->line;
+    l->orders = orders_new(lines, l->n_streams, (struct line_clock){.now_ns = read_clock},
+                           (struct orders_wake){wake, l});
+    free(lines);
+    if (!l->orders) return -1;
+    for (size_t i = 0; i < l->n_streams; i++)
+        if (stream_give_orders(l->streams[i], l->orders, i)) return -1;
+    return 0;
+}
+
 int data_loop_open(struct data_loop *l, const char *name, struct stream **streams, size_t n_streams,
                    void *context, struct latent_error *err)
 {
@@ -328,12 +328,12 @@ int data_loop_open(struct data_loop *l, const char *name, struct stream **stream
     l->outputs = calloc(n_streams, sizeof *l->outputs);
     if (!l->inputs || !l->outputs) return error_text(err, LATENT_E_NOMEM, "out of memory");
     for (size_t i = 0; i < n_streams; i++) {
-        streams[i]->loop = l;
         if (give_output(l, streams[i], context, err)) return say_whose(err, streams[i], "output");
         if (give_input(l, streams[i], context, err)) return say_whose(err, streams[i], "input");
     }
-    if (open_loop(l) == 0) return 0;
-    return error_text(err, LATENT_E_IO, "%s: no event loop", l->name);
+    if (open_loop(l)) return error_text(err, LATENT_E_IO, "%s: no event loop", l->name);
+    if (open_orders(l)) return error_text(err, LATENT_E_NOMEM, "out of memory");
+    return 0;
 }
 
 static int start_timer(struct data_loop *l)
@@ -380,16 +380,10 @@ int data_loop_start(struct data_loop *l, struct latent_error *err)
     return 0;
 }
 
-void data_loop_wake(struct data_loop *l)
-{
-    uv_async_send(&l->wake);
-}
-
 void data_loop_stop(struct data_loop *l)
 {
     if (!l->thread_is_started) return;
-    atomic_store(&l->stop_wanted, true);
-    data_loop_wake(l);
+    orders_stop(l->orders);
     pthread_join(l->thread, NULL);
     l->thread_is_started = false;
 }
@@ -415,6 +409,7 @@ void data_loop_close(struct data_loop *l)
     close_loop(l);
     for (size_t i = 0; i < l->n_inputs; i++) input_close(&l->inputs[i]);
     for (size_t i = 0; i < l->n_outputs; i++) output_close(&l->outputs[i]);
+    orders_free(l->orders);
     if (l->timer_fd >= 0) close(l->timer_fd);
     free(l->inputs);
     free(l->outputs);

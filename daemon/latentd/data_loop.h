@@ -1,17 +1,16 @@
 /* A thread with an event loop: it owns the sockets and the lines of its streams.
  *
- * After data_loop_start the streams, inputs and outputs belong to the thread; others
- * may only read their atomic counters, set reset_wanted and safe_wanted of a stream,
- * and call data_loop_wake and data_loop_stop. */
+ * After data_loop_start the streams, inputs and outputs belong to the thread; the control thread
+ * may only read their atomic counters, post orders and call data_loop_stop. */
 #ifndef LATENTD_DATA_LOOP_H
 #define LATENTD_DATA_LOOP_H
 
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdatomic.h>
 #include <uv.h>
 
 #include "base/thread.h"
+#include "feed/orders.h"
 #include "latentd/input.h"
 #include "latentd/output.h"
 
@@ -35,9 +34,8 @@ struct data_loop {
     size_t turn;               /* of the inputs: whose step is next */
     pthread_t thread;
     sem_t is_running;
+    struct orders *orders;
     bool loop_is_open, thread_is_started;
-    _Atomic bool stop_wanted;
-    bool is_stopping;
 };
 
 /* Open the sockets that the streams need, in context. streams are those of this loop
@@ -46,8 +44,6 @@ int data_loop_open(struct data_loop *l, const char *name, struct stream **stream
                    void *context, struct latent_error *err);
 /* Start the thread as its wish says and wait until it listens. */
 int data_loop_start(struct data_loop *l, struct latent_error *err);
-/* Have it look at what is wanted. */
-void data_loop_wake(struct data_loop *l);
 /* Lead each stream to SAFE, which takes as long as its ramp, end the thread, wait for
  * its end. */
 void data_loop_stop(struct data_loop *l);

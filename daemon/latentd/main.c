@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "conf/read.h"
 #include "conf/text.h"
@@ -117,6 +118,7 @@ static int run(const char *path)
 {
     struct control control = {0};
     struct daemon d;
+    bool end_at_once = false;
     int status;
 
     process_keep_heap();
@@ -130,7 +132,9 @@ static int run(const char *path)
         control_run(&control);
         notify_manager("STOPPING=1");
         daemon_stop(&d);
+        end_at_once = !control_finish(&control);
     }
+    if (end_at_once) _exit(DAEMON_OK);
     daemon_close(&d); /* lingers for the SAFE frames, while control still takes signals */
     control_close(&control);
     if (atomic_load(&d.access.handler_failed)) status = DAEMON_FAILED;

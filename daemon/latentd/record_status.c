@@ -31,7 +31,7 @@ static void fill_counts(struct record_status *b)
 
 Latent__V1__RecordStatus *record_status_fill(struct record_status *b, const struct stream *s)
 {
-    if (!recording_read(s, &b->recorder)) return NULL;
+    if (!recording_read(&s->recording, &b->recorder)) return NULL;
     latent__v1__record_status__init(&b->message);
     b->message.state = (char *)(uintptr_t)recorder_state_name(b->recorder.state);
     b->message.path = b->recorder.path;

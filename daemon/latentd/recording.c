@@ -1,243 +1,240 @@
-/* A recorder is freed when the data loop has let go of its tap and its thread has
- * ended. That is asked for and waited for a moment only: a disk that stalls must not
- * hold the control thread. So the newest recorder of a stream stays until the next, or
- * the end. */
+/* A recorder is freed when the line has forgotten its tap and its thread has ended. Neither is
+ * waited for: a disk that stalls must not hold the control thread. So the newest recorder stays
+ * until the next, and that one's predecessor until its file is closed. */
 #include "latentd/recording.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "base/text.h"
-#include "conf/conf.h"
 #include "conf/text.h"
-#include "latentd/data_loop.h"
-#include "latentd/stream.h"
 #include "record/path.h"
-#include "wire.h"
 
-#define MAX_PATH 4096
-#define MOMENT_NS 500000000u /* that the control thread waits for the disk */
-#define END_NS 5000000000u   /* that the end of the daemon does */
+#define END_NS 5000000000u /* that the end of the daemon waits for the disk */
 
-/* ---- opening ---- */
+/* ---- life ---- */
 
-static char *config_text(const struct stream *s)
+static char *config_text(const struct recording_of *of)
 {
     char *text = NULL;
     size_t n;
     FILE *out = open_memstream(&text, &n);
 
     if (!out) return NULL;
-    conf_print_stream(s->whole_conf, s->conf, out);
+    conf_print_stream(of->conf, of->section, out);
     fclose(out);
     return text;
 }
 
-static int open_recorder(struct stream *s, const char *path, struct latent_error *err)
+int recording_open(struct recording *r, const struct recording_of *of)
 {
-    const struct conf_stream *v = &s->conf->values;
-    const struct recorder_options options = {.path = path,
-                                             .sync_ns = v->record_sync_ns,
-                                             .buffer_bytes = (size_t)v->record_buffer_mib << 20};
-    struct recording *r = &s->recording;
+    *r = (struct recording){.of = *of, .config = config_text(of)};
+    r->of.about.config = r->config;
+    return r->config ? 0 : -1;
+}
 
+static bool close_recorder(const struct recording *r, struct recorder *recorder)
+{
+    if (!recorder) return true;
+    recorder_detached(recorder);
+    if (recorder_close(recorder, END_NS)) return true;
+    fprintf(stderr,
+            "latentd: %s: the disk does not take the end of the record; it is whole up to there\n",
+            r->of.section->name);
+    return false;
+}
+
+bool recording_close(struct recording *r)
+{
+    bool last = close_recorder(r, r->last), newest = close_recorder(r, r->recorder);
+
+    if (!last || !newest || r->is_starting) return false;
     free(r->config);
-    r->config = config_text(s);
-    if (!r->config) return error_text(err, LATENT_E_NOMEM, "out of memory");
-    return recorder_open(&r->recorder, &options,
-                         &(struct store_about){.stream = s->conf->name,
-                                               .config = r->config,
-                                               .info = &s->info,
-                                               .mode = s->mode,
-                                               .precision = s->precision,
-                                               .decoder_id = latent_decoder_id(s->decoder),
-                                               .clock_id = wire_clock_id()},
-                         s->line, err);
+    return true;
 }
 
 /* ---- of the configuration ---- */
 
-static int configured_path(const struct conf *c, const struct stream *s, char *path,
-                           struct latent_error *err)
+static int configured_path(const struct conf *c, const struct conf_stream_section *section,
+                           char *path, struct latent_error *err)
 {
-    char *pattern = conf_path_of(c, s->conf->values.record);
-    int status = record_path(pattern, time(NULL), path, MAX_PATH, err);
+    char *pattern = conf_path_of(c, section->values.record);
+    int status = record_path(pattern, time(NULL), path, RECORDING_MAX_PATH, err);
 
     free(pattern);
-    return status ? status : record_path_resolve(path, MAX_PATH, err);
+    return status ? status : record_path_resolve(path, RECORDING_MAX_PATH, err);
 }
 
-bool recording_check(struct conf *c, const struct stream *s)
+bool recording_check(struct conf *c, const struct conf_stream_section *section)
 {
     struct latent_error err = {0};
-    char path[MAX_PATH];
+    char path[RECORDING_MAX_PATH];
 
-    if (!s->conf->values.record || configured_path(c, s, path, &err) == 0) return true;
-    conf_stream_problem(c, s->conf, "record", "%s", err.text);
+    if (!section->values.record || configured_path(c, section, path, &err) == 0) return true;
+    conf_stream_problem(c, section, "record", "%s", err.text);
     return false;
 }
 
-/* Wait a moment for the file, and say how it went. */
-static int tell_start(const struct stream *s, struct latent_error *err)
+static int start_configured(struct recording *r, struct latent_error *err)
 {
-    struct recorder_status status;
+    const struct recording_of *of = &r->of;
+    char path[RECORDING_MAX_PATH];
+    struct recorder *recorder;
+    int status = configured_path(of->conf, of->section, path, err);
 
-    recorder_wait_open(s->recording.recorder, MOMENT_NS);
-    recorder_read(s->recording.recorder, &status);
-    if (status.state >= RECORDER_STOPPED)
-        return error_text(err, LATENT_E_IO, "%.400s", status.text);
-    return error_text(err, 0, "%s is recorded into %.300s%s", s->conf->name, status.path,
-                      status.state == RECORDER_OPENING ? "; the disk is slow" : "");
+    if (!status) status = record_path_number(path, sizeof path, err);
+    if (!status) status = recording_make(r, path, &recorder, err);
+    if (status) return status;
+    if (recording_begin(r, recorder).number == 0)
+        return error_text(err, LATENT_E_IO, "too many orders wait");
+    recorder_wait_open(recorder, RECORDING_MOMENT_NS);
+    return recording_look_open(r, 0, 0, err) == RECORDING_REFUSED ? err->status : 0;
 }
 
-void recording_start_configured(struct stream *s, struct notes *notes)
+void recording_start_configured(struct recording *r, struct notes *notes)
 {
     struct latent_error err = {0};
-    char path[MAX_PATH];
-    int status;
 
-    if (!s->conf->values.record) return;
-    status = configured_path(s->whole_conf, s, path, &err);
-    if (!status) status = record_path_number(path, sizeof path, &err);
-    if (!status) status = open_recorder(s, path, &err);
-    if (!status) {
-        atomic_store(&s->recording.wanted, s->recording.recorder);
-        recording_serve(s);
-        status = tell_start(s, &err);
-    }
-    if (status) notes_add(notes, "stream %s is not recorded: %.180s", s->conf->name, err.text);
+    if (r->of.section->values.record && start_configured(r, &err))
+        notes_add(notes, "stream %s is not recorded: %.180s", r->of.section->name, err.text);
 }
 
-/* ---- of the operator ---- */
+/* ---- the beginning ---- */
 
-/* Ask the data loop to take its hands off, and the thread to end. What is wanted is
- * written first and read last: when the data loop has seen the recorder as unwanted, it
- * does not take it up again. */
-static void let_go(struct stream *s)
+int recording_make(const struct recording *r, const char *path, struct recorder **out,
+                   struct latent_error *err)
 {
-    struct recording *r = &s->recording;
+    const struct conf_stream *v = &r->of.section->values;
+    const struct recorder_options options = {.path = path,
+                                             .sync_ns = v->record_sync_ns,
+                                             .buffer_bytes = (size_t)v->record_buffer_mib << 20};
 
-    if (r->is_let_go) return;
-    r->is_let_go = true;
+    return recorder_open(out, &options, &r->of.about, r->of.line, err);
+}
+
+int recording_may_start(struct recording *r, struct latent_error *err)
+{
+    const char *name = r->of.section->name;
+    struct recorder_status status;
+
+    if (recording_read(r, &status) && recorder_is_on(r->recorder))
+        return error_text(err, LATENT_E_CONFIG,
+                          "%s is being recorded into %.300s; latentctl record stop %s first", name,
+                          status.path, name);
+    if (r->is_starting)
+        return error_text(err, LATENT_E_CONFIG, "another record of %s is being started", name);
+    if (r->last && !recorder_has_ended(r->last))
+        return error_text(err, LATENT_E_CONFIG,
+                          "the last record of %s is still being closed; try again", name);
+    recorder_close(r->last, 0);
+    r->last = NULL;
+    return 0;
+}
+
+/* false: the order was refused. */
+static bool end_newest(struct recording *r)
+{
     recorder_finish(r->recorder);
-    atomic_store(&r->wanted, NULL);
-    atomic_store(&r->unwanted, r->recorder);
-    data_loop_wake(s->loop);
+    if (r->removal.number == 0)
+        r->removal = orders_remove_tap(r->of.orders, r->of.place, recorder_tap(r->recorder));
+    return r->removal.number != 0;
 }
 
-static int check_free(const struct stream *s, struct latent_error *err)
+void recording_drop(struct recording *r, struct recorder *recorder)
+{
+    recorder_detached(recorder);
+    recorder_finish(recorder);
+    r->last = recorder;
+}
+
+struct order recording_begin(struct recording *r, struct recorder *recorder)
+{
+    struct order order = {0};
+
+    if (!r->recorder || end_newest(r))
+        order = orders_add_tap(r->of.orders, r->of.place, recorder_tap(recorder));
+    if (order.number == 0) {
+        recording_drop(r, recorder);
+        return order;
+    }
+    r->last = r->recorder;
+    r->recorder = recorder;
+    r->removal = (struct order){0};
+    return order;
+}
+
+enum recording_answer recording_look_open(const struct recording *r, uint64_t t_ns, uint64_t now_ns,
+                                          struct latent_error *err)
 {
     struct recorder_status status;
 
-    if (!s->recording.recorder) return 0;
-    recorder_read(s->recording.recorder, &status);
-    if (recorder_is_on(s->recording.recorder))
-        return error_text(err, LATENT_E_CONFIG,
-                          "%s is being recorded into %.300s; latentctl record stop %s first",
-                          s->conf->name, status.path, s->conf->name);
-    return 0;
+    recorder_read(r->recorder, &status);
+    if (status.state >= RECORDER_STOPPED) {
+        error_text(err, LATENT_E_IO, "%.400s", status.text);
+        return RECORDING_REFUSED;
+    }
+    if (status.state == RECORDER_OPENING && now_ns - t_ns < RECORDING_MOMENT_NS)
+        return RECORDING_OWED;
+    error_text(err, 0, "%s is recorded into %.300s%s", r->of.section->name, status.path,
+               status.state == RECORDER_OPENING ? "; the disk is slow" : "");
+    return RECORDING_DONE;
 }
 
-static int clear_last(struct stream *s, struct latent_error *err)
+enum recording_answer recording_look_late(const struct recording *r, uint64_t t_ns, uint64_t now_ns,
+                                          struct latent_error *err)
 {
-    struct recording *r = &s->recording;
+    uint64_t lease_ns = r->of.section->values.lease_ns;
 
-    if (!r->recorder) return 0;
-    let_go(s);
-    if (!recorder_wait_end(r->recorder, MOMENT_NS))
-        return error_text(err, LATENT_E_IO,
-                          "the last record of %s is still being closed; try again", s->conf->name);
-    recorder_close(r->recorder, 0);
-    *r = (struct recording){.config = r->config};
-    return 0;
-}
-
-static int check_path(char *path, struct latent_error *err)
-{
-    struct stat found;
-
-    if (path[0] != '/')
-        return error_text(err, LATENT_E_CONFIG, "record '%.300s': expected a path from the root on",
-                          path);
-    if (lstat(path, &found) == 0)
-        return error_text(err, LATENT_E_CONFIG,
-                          "record %.300s: the file exists; a record never replaces one", path);
-    return record_path_resolve(path, MAX_PATH, err);
-}
-
-int recording_start(struct stream *s, const char *path, bool dry_run, struct latent_error *err)
-{
-    char whole[MAX_PATH];
-    int status = check_free(s, err);
-
-    if (!status) status = record_path(path, time(NULL), whole, sizeof whole, err);
-    if (!status) status = check_path(whole, err);
-    if (!status && dry_run)
-        return error_text(err, 0, "%s would be recorded into %.300s", s->conf->name, whole);
-    if (!status) status = clear_last(s, err);
-    if (!status) status = open_recorder(s, whole, err);
-    if (status) return status;
-    atomic_store(&s->recording.wanted, s->recording.recorder);
-    data_loop_wake(s->loop);
-    return tell_start(s, err);
-}
-
-int recording_stop(struct stream *s, bool dry_run, struct latent_error *err)
-{
-    struct recorder *recorder = s->recording.recorder;
-    struct recorder_status status;
-    bool has_ended;
-
-    if (!recorder || !recorder_is_on(recorder))
-        return error_text(err, LATENT_E_CONFIG, "%s is not being recorded", s->conf->name);
-    if (dry_run) return error_text(err, 0, "the record of %s would end", s->conf->name);
-    let_go(s);
-    has_ended = recorder_wait_end(recorder, MOMENT_NS);
-    recorder_read(recorder, &status);
-    return error_text(err, 0, "the record of %s %s: %.300s, %llu frames", s->conf->name,
-                      has_ended ? "is complete" : "is being closed", status.path,
-                      (unsigned long long)status.n_frames);
-}
-
-bool recording_read(const struct stream *s, struct recorder_status *out)
-{
-    if (!s->recording.recorder) return false;
-    recorder_read(s->recording.recorder, out);
-    return true;
-}
-
-/* ---- the data loop ---- */
-
-void recording_serve(struct stream *s)
-{
-    struct recording *r = &s->recording;
-    struct recorder *unwanted = atomic_exchange(&r->unwanted, NULL);
-    struct recorder *wanted = atomic_load(&r->wanted);
-
-    if (wanted != r->tapped && r->tapped) line_remove_tap(s->line, recorder_tap(r->tapped).ctx);
-    if (wanted != r->tapped && wanted) line_add_tap(s->line, recorder_tap(wanted));
-    r->tapped = wanted;
-    if (unwanted) recorder_detached(unwanted);
+    if (now_ns - t_ns < lease_ns) return RECORDING_OWED;
+    error_text(err, LATENT_E_IO,
+               "NOT DONE: the data thread of %s has not taken the order within its lease of %.12g "
+               "ms; it stays ordered",
+               r->of.section->name, (double)lease_ns / 1e6);
+    return RECORDING_NOT_DONE;
 }
 
 /* ---- the end ---- */
 
-bool recording_close(struct stream *s)
+enum recording_answer recording_stop(struct recording *r, bool dry_run, struct latent_error *err)
 {
-    struct recording *r = &s->recording;
+    const char *name = r->of.section->name;
 
-    if (!r->recorder) return true;
-    recorder_detached(r->recorder);
-    if (!recorder_close(r->recorder, END_NS)) {
-        fprintf(
-            stderr,
-            "latentd: %s: the disk does not take the end of the record; it is whole up to there\n",
-            s->conf->name);
-        return false;
+    if (!r->recorder || !recorder_is_on(r->recorder)) {
+        error_text(err, LATENT_E_CONFIG, "%s is not being recorded", name);
+        return RECORDING_REFUSED;
     }
-    free(r->config);
+    if (dry_run) {
+        error_text(err, 0, "the record of %s would end", name);
+        return RECORDING_DONE;
+    }
+    if (end_newest(r)) return RECORDING_OWED;
+    error_text(err, LATENT_E_IO, "%s is busy with other orders; try again", name);
+    return RECORDING_REFUSED;
+}
+
+enum recording_answer recording_look_end(const struct recording *r, uint64_t t_ns, uint64_t now_ns,
+                                         struct latent_error *err)
+{
+    struct recorder_status status;
+    uint64_t t_done_ns;
+    bool has_ended = recorder_has_ended(r->recorder);
+
+    if (order_look(&r->removal, &t_done_ns) == ORDER_OWED)
+        return recording_look_late(r, t_ns, now_ns, err);
+    if (!has_ended && now_ns - t_ns < RECORDING_MOMENT_NS) return RECORDING_OWED;
+    recorder_read(r->recorder, &status);
+    error_text(err, 0, "the record of %s %s: %.300s, %llu frames", r->of.section->name,
+               has_ended ? "is complete" : "is being closed", status.path,
+               (unsigned long long)status.n_frames);
+    return RECORDING_DONE;
+}
+
+/* ---- telling ---- */
+
+bool recording_read(const struct recording *r, struct recorder_status *out)
+{
+    if (!r->recorder) return false;
+    recorder_read(r->recorder, out);
     return true;
 }

@@ -1,45 +1,83 @@
-/* Recording a stream: from the wish of the configuration or the operator to the tap at
- * its line, and back. All but recording_serve belongs to the control thread. */
+/* Recording a stream: its recorder, and the orders that give it a tap of the line and take the tap
+ * away. All of it belongs to the control thread. */
 #ifndef LATENTD_RECORDING_H
 #define LATENTD_RECORDING_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/notes.h"
+#include "conf/conf.h"
+#include "feed/orders.h"
 #include "latent.h"
 #include "record/recorder.h"
 
-struct conf;
-struct stream;
+#define RECORDING_MAX_PATH 4096
+#define RECORDING_MOMENT_NS 500000000u /* that an answer waits for the disk */
+
+/* Where the stream's events come from, and what its record is to say about it. */
+struct recording_of {
+    const struct conf *conf;
+    const struct conf_stream_section *section;
+    struct store_about about; /* without its config */
+    const struct line *line;
+    struct orders *orders;
+    size_t place; /* of the line among those of orders */
+};
 
 struct recording {
+    struct recording_of of;
+    char *config;              /* text for the files */
     struct recorder *recorder; /* the newest, at work or ended; NULL: never any */
-    bool is_let_go;
-    char *config;                                /* text for its file */
-    _Atomic(struct recorder *) wanted, unwanted; /* asked of the data loop */
-    struct recorder *tapped;                     /* of the data loop */
+    struct order removal;      /* of its tap; number 0: not ordered */
+    struct recorder *last;     /* the one before, until its file is closed */
+    bool is_starting;          /* a request is at work on the next */
+};
+
+/* What has become of a request. */
+enum recording_answer {
+    RECORDING_OWED,
+    RECORDING_DONE,
+    RECORDING_REFUSED,
+    RECORDING_NOT_DONE, /* in time */
 };
 
 /* Is there a folder for the record that the configuration asks for? Else a problem of
  * c, and false. */
-bool recording_check(struct conf *c, const struct stream *s);
+bool recording_check(struct conf *c, const struct conf_stream_section *section);
+/* 0 or -1: out of memory. */
+int recording_open(struct recording *r, const struct recording_of *of);
 /* Before the data loop runs: record as configured, if so. What keeps it from recording
  * becomes a note: a stream does not depend on its record. */
-void recording_start_configured(struct stream *s, struct notes *notes);
+void recording_start_configured(struct recording *r, struct notes *notes);
 
-/* By the operator; dry_run: only look. 0, or negative; the text says how it went. Waits
- * for the disk a moment at most. */
-int recording_start(struct stream *s, const char *path, bool dry_run, struct latent_error *err);
-int recording_stop(struct stream *s, bool dry_run, struct latent_error *err);
+/* A recorder for a file that does not exist, without a tap yet. Any thread; of r it reads only what
+ * recording_open wrote. 0, or negative and a text. */
+int recording_make(const struct recording *r, const char *path, struct recorder **out,
+                   struct latent_error *err);
+/* Could a record begin now? 0, or negative and a text. */
+int recording_may_start(struct recording *r, struct latent_error *err);
+/* recorder becomes the newest; the order for its tap is returned. What it was before is ended. */
+struct order recording_begin(struct recording *r, struct recorder *recorder);
+/* recorder gets no tap: it ends by itself. */
+void recording_drop(struct recording *r, struct recorder *recorder);
+/* How has the opening of the newest file gone? t_ns: when it began. */
+enum recording_answer recording_look_open(const struct recording *r, uint64_t t_ns, uint64_t now_ns,
+                                          struct latent_error *err);
+
+/* By the operator: end the newest record; dry_run: only look. Then look until it is not OWED; t_ns:
+ * when it was asked for. The text says how it went. */
+enum recording_answer recording_stop(struct recording *r, bool dry_run, struct latent_error *err);
+enum recording_answer recording_look_end(const struct recording *r, uint64_t t_ns, uint64_t now_ns,
+                                         struct latent_error *err);
+/* NOT_DONE and a text about an order that is owed for longer than the lease; else OWED. */
+enum recording_answer recording_look_late(const struct recording *r, uint64_t t_ns, uint64_t now_ns,
+                                          struct latent_error *err);
+
 /* false: there is no record to tell of. */
-bool recording_read(const struct stream *s, struct recorder_status *out);
+bool recording_read(const struct recording *r, struct recorder_status *out);
 
-/* The data loop, between two entries: take up what is wanted. */
-void recording_serve(struct stream *s);
-
-/* When the data loop has ended. false: the disk holds the recorder, which is left
- * behind with all that it uses. */
-bool recording_close(struct stream *s);
+/* When the data loop has ended. false: the disk holds a recorder, or the start of one, which is
+ * left behind with all that it uses. */
+bool recording_close(struct recording *r);
 
 #endif

@@ -2,12 +2,28 @@
 #ifndef LATENTD_REQUEST_H
 #define LATENTD_REQUEST_H
 
+#include <uv.h>
+
 #include "latentd/daemon.h"
 
-/* The packed Reply to a packed Request; to be freed. NULL: out of memory. Whatever the
- * bytes are, they are answered. may_change false: only what tells, and does not change,
- * is done. */
-void *request_answer(struct daemon *d, bool may_change, const void *bytes, size_t n_bytes,
-                     size_t *n_reply);
+/* What requests are about, and the loop of the thread that takes them. */
+struct request_ground {
+    struct daemon *daemon;
+    uv_loop_t *loop;
+};
+
+struct request;
+
+/* Begin to do what the bytes of a packed Request ask for. Whatever they are, they are answered.
+ * may_change false: only what tells, and does not change, is done. NULL: out of memory. */
+struct request *request_take(struct request_ground *g, bool may_change, const void *bytes,
+                             size_t n_bytes);
+/* Is the answer there? Orders and files take their time: look again while it is not. */
+bool request_is_answered(struct request *r);
+/* The answer is that it is NOT DONE, unless it is there by now; what was ordered stays ordered. */
+void request_give_up(struct request *r, const char *why);
+/* The packed Reply, once there is an answer; to be freed. NULL: out of memory. */
+void *request_reply(struct request *r, size_t *n_reply);
+void request_free(struct request *r);
 
 #endif

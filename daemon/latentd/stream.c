@@ -205,7 +205,7 @@ int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *se
     snprintf(s->topic_info, sizeof s->topic_info, "%s/info", section->name);
     if (read_server_keys(s, c)) return 1;
     if (open_model(s, c)) return 1;
-    if (!check_requests(s, c) || !recording_check(c, s)) return 2;
+    if (!check_requests(s, c) || !recording_check(c, section)) return 2;
     write_back(s);
     if (!check_lease(s, c)) return 2;
     status = open_decoder(s, c);
@@ -310,9 +310,28 @@ int stream_attach(struct stream *s, struct output *output, struct line_sink sink
     return 0;
 }
 
+int stream_give_orders(struct stream *s, struct orders *orders, size_t place)
+{
+    const struct recording_of of = {.conf = s->whole_conf,
+                                    .section = s->conf,
+                                    .about = {.stream = s->conf->name,
+                                              .info = &s->info,
+                                              .mode = s->mode,
+                                              .precision = s->precision,
+                                              .decoder_id = latent_decoder_id(s->decoder),
+                                              .clock_id = wire_clock_id()},
+                                    .line = s->line,
+                                    .orders = orders,
+                                    .place = place};
+
+    s->orders = orders;
+    s->place = place;
+    return recording_open(&s->recording, &of);
+}
+
 void stream_close(struct stream *s)
 {
-    if (!recording_close(s)) return;
+    if (!recording_close(&s->recording)) return;
     line_free(s->line);
     latent_decoder_free(s->decoder);
     latent_model_close(s->model);

@@ -2,21 +2,18 @@
 #ifndef LATENTD_STREAM_H
 #define LATENTD_STREAM_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/notes.h"
 #include "conf/conf.h"
+#include "feed/orders.h"
 #include "latent.h"
 #include "latentd/access.h"
 #include "latentd/recording.h"
 #include "line/line.h"
 
-struct data_loop;
 struct input;
 struct output;
-
-enum stream_safe { STREAM_SAFE_AS_IT_IS, STREAM_SAFE_ON, STREAM_SAFE_OFF };
 
 struct stream {
     const struct conf *whole_conf;
@@ -29,7 +26,8 @@ struct stream {
     const char *mode, *precision; /* in use */
     uint32_t groups;              /* enum latent_group: sent */
     struct line *line;
-    struct data_loop *loop; /* that serves it */
+    struct orders *orders; /* of the data loop that serves it ... */
+    size_t place;          /* ... and which of its lines this one is */
     struct recording recording;
     struct input *input; /* the sockets it shares */
     struct output *output;
@@ -38,9 +36,6 @@ struct stream {
     uint64_t warmed_ns; /* recv_ns of the message after which it was warmed */
     void *info_payload; /* packed NAME/info */
     size_t n_info_payload;
-    /* Set by the control thread, taken by the data loop. */
-    _Atomic bool reset_wanted;
-    _Atomic int safe_wanted; /* enum stream_safe */
 };
 
 /* Open model and decoder as section says, and write the values that the model decides
@@ -56,6 +51,8 @@ enum stream_admission stream_admit(struct stream *s, struct notes *notes);
 /* Make the line and the info message; frames go to output through send. 0 or -1: out of
  * memory. */
 int stream_attach(struct stream *s, struct output *output, struct line_sink sink);
+/* Orders reach the line by them, as their line number place. 0 or -1: out of memory. */
+int stream_give_orders(struct stream *s, struct orders *orders, size_t place);
 void stream_close(struct stream *s);
 
 #endif

@@ -256,6 +256,16 @@ bool recorder_wait_end(struct recorder *r, uint64_t timeout_ns)
     return wait_for(r, has_ended, timeout_ns);
 }
 
+bool recorder_has_ended(struct recorder *r)
+{
+    bool is_so;
+
+    pthread_mutex_lock(&r->mutex);
+    is_so = has_ended(r);
+    pthread_mutex_unlock(&r->mutex);
+    return is_so;
+}
+
 bool recorder_is_on(struct recorder *r)
 {
     struct recorder_status status;

@@ -58,6 +58,7 @@ bool recorder_is_on(struct recorder *r);
  * false: the time is over. */
 bool recorder_wait_open(struct recorder *r, uint64_t timeout_ns);
 bool recorder_wait_end(struct recorder *r, uint64_t timeout_ns);
+bool recorder_has_ended(struct recorder *r);
 void recorder_read(struct recorder *r, struct recorder_status *out);
 /* After recorder_wait_end said true, or to leave a thread behind that the disk holds:
  * false is returned then, and the memory is not freed. NULL is allowed. */

@@ -1,0 +1,67 @@
+/* Orders into a data thread: what an operator or the daemon wants of its lines. One control thread
+ * posts them, the data thread takes them before each unit of its work and enters them into the
+ * line, so that they are recorded and replayed like a message or a tick.
+ *
+ * SAFE-on (one each line) and stop go through latches, which cannot be full; all others go through
+ * one ring, and are refused while it is. Each order has a number, later ones a higher one. A
+ * SAFE-off that finds a later SAFE-on or stop carried out is overtaken: it changes nothing.
+ *
+ * Neither side waits, locks or allocates. Posting wakes the data thread by the function given. */
+#ifndef FEED_ORDERS_H
+#define FEED_ORDERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "line/line.h"
+
+struct orders;
+
+struct orders_wake {
+    void (*wake)(void *ctx); /* called by the posting thread after each order */
+    void *ctx;
+};
+
+/* An order as its owner remembers it. */
+struct order {
+    const struct orders *orders;
+    size_t line;
+    enum line_event_kind entry; /* LINE_N_EVENTS: of a tap */
+    uint64_t number;            /* 1, 2, ... of these orders; 0: refused, or none */
+};
+
+enum order_state {
+    ORDER_REFUSED,   /* the ring was full */
+    ORDER_OWED,      /* not carried out yet; it stays ordered */
+    ORDER_OVERTAKEN, /* a SAFE-off, and SAFE was ordered again after it */
+    ORDER_DONE,
+};
+
+/* For the lines of one data thread, which stay the caller's; lines itself is not kept. The clock
+ * gives the entries their times. NULL: out of memory. */
+struct orders *orders_new(struct line *const *lines, size_t n_lines, struct line_clock clock,
+                          struct orders_wake wake);
+void orders_free(struct orders *o); /* NULL is allowed */
+
+/* ---- the posting thread ---- */
+
+/* entry: LINE_RESET, LINE_SAFE_ON or LINE_SAFE_OFF. */
+struct order orders_enter(struct orders *o, size_t line, enum line_event_kind entry);
+/* Refused also when the line would have more than LINE_MAX_TAPS. */
+struct order orders_add_tap(struct orders *o, size_t line, struct line_tap tap);
+struct order orders_remove_tap(struct orders *o, size_t line, struct line_tap tap);
+/* SAFE for good on every line; the last order. */
+struct order orders_stop(struct orders *o);
+/* t_done_ns: when it was carried out, or a later one of its kind; 0 while it is owed. */
+enum order_state order_look(const struct order *order, uint64_t *t_done_ns);
+
+/* ---- the data thread ---- */
+
+/* To be called before each entry and each step of a message. One atomic load when there is
+ * nothing. */
+void orders_take(struct orders *o);
+/* Has stop been carried out? */
+bool orders_are_stopped(const struct orders *o);
+
+#endif
