@@ -8,29 +8,27 @@ Sets:
   reach        velocity, models/reach.json (simulated), trained on its training trials
   hippocampus  position of a running rat, hippocampus_wmaze.h5 of the checking data (--shared): bins
                of 100 ms, running only, every fifth of 50 blocks held out
-Each line of ENTRIES is trained by its models/NAME/train.py, exported, given a readout stage by
-models/readout/fit.py where it has no readout of its own, and scored on what latent-decode publishes
-of the held-out bins. Files are kept under build/compare/, so a second run only scores. Nothing
-trained here is shipped: the trainings are short and alike, not tuned. --write puts the tables into
-README.md.
+Each entry of COMPARED in models/NAME/scoring.py is trained by models/NAME/train.py, exported, given
+a readout stage by models/readout/fit.py where it has no readout of its own, and scored on what
+latent-decode publishes of the held-out bins. Files are kept under build/compare/, so a second run
+only scores. Nothing trained here is shipped: the trainings are short and alike, not tuned. --write
+puts the tables into README.md.
 """
 import argparse
 import dataclasses
 import hashlib
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from common import dataset, stream  # noqa: E402
-from common.metrics import r2_per_column  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from evaluate import write_tables  # noqa: E402
+from latent_models.common import dataset, registry, stream
+from latent_models.common.metrics import r2_per_column
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.evaluate import write_tables
 
-MODELS = Path(__file__).resolve().parent
+MODELS = registry.MODELS
 KEPT = dataset.ROOT / "build" / "compare"
 PYTHON = "/usr/bin/python3"
 
@@ -68,41 +66,6 @@ def hippocampus_set(args):
 
 
 SETS = {"reach": reach_set, "hippocampus": hippocampus_set}
-
-
-@dataclasses.dataclass
-class Entry:
-    """One model: options of train.py and export.py, the mode that is scored, where its readout
-    comes from (own: it learns behaviour itself; stage: fitted on its latents afterwards)."""
-
-    label: str
-    arch: str
-    mode: str
-    readout: str
-    train: tuple = ()
-    export: tuple = ()
-    windowed: bool = False  # train.py cuts long recordings into trials
-    offline: bool = False  # whole trials, acausal
-
-
-SHORT = ("--threads", "1", "--report-every", "200", "--steps", "600", "--batch", "16")
-GRU = (*SHORT, "--hidden", "48", "--window", "100")
-LFADS = ("--threads", "1", "--report-every", "100", "--steps", "300", "--batch", "16")
-NDT = (*SHORT, "--width", "48", "--layers", "2", "--hidden", "96")
-SAE = (*SHORT, "--decoder", "gru", "--latent", "10", "--encoder-size", "48")
-ENTRIES = (
-    Entry("wiener, 20 lags", "wiener", "causal", "own", ("--lags", "20")),
-    Entry("kalman, order 1", "kalman", "causal", "own", ("--order", "1")),
-    Entry("kalman, order 2", "kalman", "causal", "own", ("--order", "2")),
-    Entry("gru, trained on behaviour", "gru", "causal", "own", GRU),
-    Entry("gru", "gru", "causal", "stage", GRU),
-    Entry("ndt, causal", "ndt", "D", "stage", (*NDT, "--causal"), ("--modes", "D"), True),
-    Entry("ndt, full context", "ndt", "trial", "stage", NDT, ("--modes", "trial"), True, True),
-    Entry("sae, gru decoder", "sae", "window", "stage", SAE, (), True),
-    Entry("sae, gru decoder", "sae", "trial", "stage", SAE, (), True, True),
-    Entry("lfads", "lfads", "window", "stage", LFADS, (), True),
-    Entry("lfads", "lfads", "trial", "stage", LFADS, (), True, True),
-)
 
 
 # Making the files
@@ -182,6 +145,12 @@ def score(entry, data, recording, path):
     return r2_per_column(recording.behaviour[test][use], readout[use])
 
 
+def entries(names):
+    """What is compared of these architectures, or of all (None)."""
+    return [entry for arch in registry.architectures() if names is None or arch in names
+            for entry in getattr(registry.part(arch, "scoring"), "COMPARED", ())]
+
+
 def table(args, name):
     """Rows of one set."""
     data = SETS[name](args)
@@ -189,9 +158,7 @@ def table(args, name):
     names = recording.names
     rows = [f"| model | readout | mode | R2, mean | {' | '.join(names)} |",
             "|---|---|---|" + "---|" * (len(names) + 1)]
-    for entry in ENTRIES:
-        if args.model and entry.arch not in args.model.split(","):
-            continue
+    for entry in entries(args.model.split(",") if args.model else None):
         path = model_file(entry, data)
         r2 = score(entry, data, recording, path)
         mode = f"offline: {entry.mode}" if entry.offline else entry.mode

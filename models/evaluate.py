@@ -8,45 +8,28 @@ scored, and the tables say so. --write puts the tables between the markers <!-- 
 <!-- /table --> of README.md and of the cards.
 """
 import argparse
-import importlib
+import functools
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from common import baselines, dataset  # noqa: E402
-from common.cost import stream_cost  # noqa: E402
-from common.metrics import bits_per_spike, r2_per_column, r2_summary  # noqa: E402
-from common.model_file import read_model  # noqa: E402
-from common.reference_command import run_trials  # noqa: E402
-from common.refusal import run_command  # noqa: E402
-from common.stream import decode_stream, find_decoder  # noqa: E402
-from dlds import scoring as dlds_scoring, switching  # noqa: E402
-from lowrank import scoring as lowrank_scoring, task as lowrank_task  # noqa: E402
-from marble import scoring as marble_scoring  # noqa: E402
-from refit import loop, scoring as refit_scoring  # noqa: E402
-from sae import scoring as sae_scoring  # noqa: E402
+from latent_models.common import baselines, dataset, registry
+from latent_models.common.cost import stream_cost
+from latent_models.common.metrics import bits_per_spike, r2_per_column, r2_summary
+from latent_models.common.model_file import read_model
+from latent_models.common.reference_command import run_trials
+from latent_models.common.refusal import run_command
+from latent_models.common.stream import decode_stream, find_decoder
 
-MODELS = Path(__file__).resolve().parent
+MODELS = registry.MODELS
 N_CHECKED = 5  # trials that the reference decodes too
 RATE_FLOOR = 1e-3  # counts per bin: an estimate of zero would cost infinitely many bits
-SHIPPED = {"lorenz": (("ndt", "lorenz_causal", ("A", "C", "trial")),
-                      ("ndt", "lorenz_full", ("trial", "C")), ("gru", "lorenz", ("causal",)),
-                      ("lfads", "lorenz_full", ("trial", "window")),
-                      ("lfads", "lorenz_causal", ("prefix", "trial")),
-                      ("smc", "lorenz", ("causal",))),
-           "reach": (("gru", "reach", ("causal",)), ("wiener", "reach", ("causal",)),
-                     ("kalman", "reach", ("causal",))),
-           "switching": (("dlds", "switching", ("causal",)),),
-           "loop": (("refit", "loop", ("causal",)),),
-           "rdm": tuple(("lowrank", name, ("causal",))
-                        for name in ("rdm_teacher", "rdm_driven", "rdm_filtered")),
-           "animals": (("marble", "animal_a", ("causal",)), ("marble", "animal_b", ("causal",))),
-           **{recipe: tuple(("sae", f"{recipe}_{decoder}", ("trial", "window"))
-                            for decoder in decoders)
-              for recipe, decoders in sae_scoring.DECODERS.items()}}
+
+
+def files_of(table):
+    """(architecture, file, modes) of the shipped files that are scored in a table."""
+    return [(arch, name, modes) for arch, where, name, modes in registry.shipped()
+            if where == table]
 
 
 def warm_up_bins(model):
@@ -57,7 +40,7 @@ def warm_up_bins(model):
 
 def decode_reference(arch, model, counts, mode):
     """The float64 reference, readout limited as the stream's is."""
-    run = importlib.import_module(f"{arch}.reference").run
+    run = registry.part(arch, "reference").run
     answer = run_trials(run, model, counts.astype(np.float64), mode)
     readout = answer.get("readout")
     if readout is not None:
@@ -130,7 +113,7 @@ def rate_table(recording):
     """Rates of the Lorenz set."""
     rows = ["| model | mode | rate R2, median | mean | variance-weighted | bits/spike |",
             "|---|---|---|---|---|---|"]
-    for arch, name, modes in SHIPPED["lorenz"]:
+    for arch, name, modes in files_of("lorenz"):
         for mode in modes:
             outputs, _ = decode(arch, name, recording.part("test"), mode)
             rows.append(rate_row(f"{arch}/{name}", mode, recording, outputs["rates"]))
@@ -143,7 +126,7 @@ def readout_table(recording):
     names = recording.names
     rows = [f"| model | readout R2, mean | {' | '.join(names)} | rate R2, median | bits/spike |",
             "|---|---|" + "---|" * len(names) + "---|---|"]
-    for arch, name, (mode,) in SHIPPED["reach"]:
+    for arch, name, (mode,) in files_of("reach"):
         outputs, _ = decode(arch, name, recording.part("test"), mode)
         columns = r2_per_column(truth, outputs["readout"])
         rates = "- | -"
@@ -156,77 +139,32 @@ def readout_table(recording):
     return rows + [f"| true rates (oracle) | - | " + "- | " * len(names) + f"1.000 | {bits:.3f} |"]
 
 
-def switching_table():
-    """Segments of the switching systems."""
-    data = switching.simulate(switching.read_recipe())
-    outputs, model = decode("dlds", "switching", data["counts"][data["split"]["test"]], "causal")
-    rows = ["| model | segments right | states R2 |", "|---|---|---|"]
-    for name, right, r2 in dlds_scoring.rows(outputs["latents"], len(model.weights["x0"]), data):
-        rows.append(f"| {name} | {right:.3f} | {'-' if r2 is None else f'{r2:.3f}'} |")
-    return rows
-
-
-def rdm_table():
-    """Random dots: the network, its LINT fit, and the spike filter on that."""
-    def run(name, channels):
-        outputs, _ = decode("lowrank", name, channels, "causal")
-        return outputs["latents"], outputs["readout"]
-    models = {name: read_model(MODELS / "lowrank" / f"{name}.safetensors")
-              for _, name, _ in SHIPPED["rdm"]}
-    return lowrank_scoring.table(lowrank_task.read_recipe(), models, run)
-
-
-def loop_table():
-    """Time to target in the simulated closed loop, which runs over the float64 reference."""
-    weights = read_model(MODELS / "refit" / "loop.safetensors").weights
-    return refit_scoring.table(loop.read_recipe(), weights)
-
-
-def animals_table():
-    """Decoders of one animal's embedding on another's."""
-    seen = [marble_scoring.seen(f"animal_{name}", i, decode) for i, name in enumerate("ab")]
-    return marble_scoring.table(seen)
-
-
-def segments_table():
-    """Neural-ODE and GRU auto-encoders on chaotic orbits. A stream whose window has just become
-    full publishes what trial says of the window's last bin (test_shipped.py holds that), so one run
-    gives the figures of both."""
-    rows = list(sae_scoring.HEAD)
-    for recipe in sae_scoring.DECODERS:
-        recording = dataset.recipe_recording(recipe)
-        for arch, name, modes in SHIPPED[recipe]:
-            outputs, _ = decode(arch, name, recording.part("test"), "trial")
-            rows += [sae_scoring.row(f"{arch}/{name}", mode, recording, outputs) for mode in modes]
-        rows += sae_scoring.published(recipe)
-    return rows
-
-
 def cost_table():
     """What one bin costs, from the shapes."""
     rows = ["| file | KB | parameters | mode | state, bytes | multiply-adds per bin "
             "| weights read per bin, KB |",
             "|---|---|---|---|---|---|---|"]
-    for models in SHIPPED.values():
-        for arch, name, modes in models:
-            path = MODELS / arch / f"{name}.safetensors"
-            model = read_model(path)
-            n_parameters = sum(a.size for a in model.weights.values())
-            for mode in modes:
-                if mode == "trial":
-                    continue
-                state, macs, weights = stream_cost(model, mode)
-                rows.append(f"| {arch}/{name} | {path.stat().st_size / 1024:.0f} | {n_parameters} "
-                            f"| {mode} | "
-                            f"{state} | {macs} | {weights / 1024:.0f} |")
+    for arch, _, name, modes in registry.shipped():
+        path = MODELS / arch / f"{name}.safetensors"
+        model = read_model(path)
+        n_parameters = sum(a.size for a in model.weights.values())
+        for mode in modes:
+            if mode == "trial":
+                continue
+            state, macs, weights = stream_cost(model, mode)
+            rows.append(f"| {arch}/{name} | {path.stat().st_size / 1024:.0f} | {n_parameters} "
+                        f"| {mode} | {state} | {macs} | {weights / 1024:.0f} |")
     return rows
 
 
-TABLES = {"lorenz": lambda: rate_table(dataset.recipe_recording("lorenz")),
-          "reach": lambda: readout_table(dataset.recipe_recording("reach")),
-          "switching": switching_table, "loop": loop_table, "rdm": rdm_table,
-          "animals": animals_table,
-          "segments": segments_table, "cost": cost_table}
+def all_tables():
+    """Table -> function that makes its rows: the sets that several architectures share, what each
+    architecture has of its own, the cost."""
+    own = {table: functools.partial(make, decode) for arch in registry.architectures()
+           for table, make in getattr(registry.part(arch, "scoring"), "TABLES", {}).items()}
+    return {"lorenz": lambda: rate_table(dataset.recipe_recording("lorenz")),
+            "reach": lambda: readout_table(dataset.recipe_recording("reach")),
+            **own, "cost": cost_table}
 
 
 def write_tables(tables):
@@ -242,15 +180,16 @@ def write_tables(tables):
 
 
 def main():
+    makers = all_tables()
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--write", action="store_true", help="into README.md and the cards")
-    parser.add_argument("--tables", default=",".join(TABLES), metavar="NAME,NAME",
+    parser.add_argument("--tables", default=",".join(makers), metavar="NAME,NAME",
                         help="default: all, %(default)s")
     args = parser.parse_args()
     how = "latent-decode" if find_decoder() else "the references (latent-decode is not built)"
     print(f"scoring the output of {how} on held-out trials")
-    tables = {name: make() for name, make in TABLES.items() if name in args.tables.split(",")}
+    tables = {name: make() for name, make in makers.items() if name in args.tables.split(",")}
     for name, rows in tables.items():
         print(f"\n{name}\n" + "\n".join(rows))
     if args.write:

@@ -5,12 +5,9 @@ Known answers, hyper-parameters and weights stay; latentd checks the known answe
 precision, within the tolerance of each, when it loads the file.
 """
 import argparse
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from common import model_file, precision  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
+from latent_models.common import model_file, precision
+from latent_models.common.refusal import Refusal, run_command
 
 
 def main():

@@ -10,15 +10,14 @@ import pathlib
 import sys
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  (after the backend)
+from live import ROOT, STREAMS, View, take_all
+from models import find_model
+from rig import Rig
 
-from live import ROOT, STREAMS, View, take_all  # noqa: E402
-from models import find_model  # noqa: E402
-from rig import Rig  # noqa: E402
-
+matplotlib.use("Agg")  # no window
 SECONDS = 8
 TRUE, DECODED = "0.55", "C3"
 

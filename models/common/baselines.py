@@ -5,7 +5,7 @@ the rate R2 on the training trials, whose true rates are known here: that favour
 """
 import numpy as np
 
-from common.metrics import r2_summary
+from latent_models.common.metrics import r2_summary
 
 WIDTHS_BINS = (0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
 

@@ -7,10 +7,10 @@ import json
 
 import numpy as np
 
-from common import safetensors
-from common.model_file import file_sha256
-from common.refusal import Refusal
-from common.unpickle import read_checkpoint as read_torch
+from latent_models.common import safetensors
+from latent_models.common.model_file import file_sha256
+from latent_models.common.refusal import Refusal
+from latent_models.common.unpickle import read_checkpoint as read_torch
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 TORCH_STARTS = (b"PK\x03\x04", b"\x80")

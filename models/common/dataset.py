@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.refusal import Refusal
+from latent_models.common.refusal import Refusal
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -3,11 +3,11 @@ import argparse
 import json
 import math
 
-from common import model_file, precision
-from common.checkpoint import read as read_checkpoint
-from common.dataset import read_dataset
-from common.model_file import Model, build_config
-from common.refusal import Refusal
+from latent_models.common import model_file, precision
+from latent_models.common.checkpoint import read as read_checkpoint
+from latent_models.common.dataset import read_dataset
+from latent_models.common.model_file import Model, build_config
+from latent_models.common.refusal import Refusal
 
 SELFTEST_BINS = 60
 
@@ -75,7 +75,8 @@ def readout_entries(args, checkpoint, n):
     columns = [column("name", str, "y{}".format), column("unit", str, lambda i: "a.u."),
                column("neutral", float, lambda i: 0.0), *(column(key, float, lambda i: None)
                                                           for key in ("min", "max", "slew"))]
-    return [model_file.readout_entry(*values) for values in zip(*columns)]
+    keys = ("name", "unit", "neutral", "low", "high", "slew")
+    return [model_file.readout_entry(**dict(zip(keys, values))) for values in zip(*columns)]
 
 
 def own_facts(checkpoint):
@@ -134,7 +135,7 @@ def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, we
     are to selftest_bins of Poisson counts, or to selftest_counts: [T, C], or model -> [T, C]."""
     facts, channels = own_facts(checkpoint), channel_statistics(args, checkpoint, n_channels)
     config = build_config(
-        arch, n_channels, bin_width_us(args, checkpoint), modes, hyper, outputs,
+        arch, n_channels, bin_width_us(args, checkpoint), modes, hyper, outputs=outputs,
         licence=args.licence or facts.get("licence") or checkpoint.licence or "not stated",
         source=args.source or facts.get("source") or checkpoint.source or "not stated",
         checkpoint_sha256=checkpoint.sha256, channels=channels)

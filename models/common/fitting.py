@@ -2,9 +2,9 @@
 import argparse
 import json
 
-from common import dataset, safetensors
-from common.model_file import channel_table, command_line, readout_limits
-from common.refusal import Refusal
+from latent_models.common import dataset, safetensors
+from latent_models.common.model_file import channel_table, command_line, readout_limits
+from latent_models.common.refusal import Refusal
 
 
 def fit_parser(text):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common import precision, safetensors, stage
-from common.refusal import Refusal
+from latent_models.common import precision, safetensors, stage
+from latent_models.common.refusal import Refusal
 
 FORMAT = 1
 GROUPS = ("latents", "lograte", "readout")
@@ -37,12 +37,12 @@ class Model:
         return self.config["hyper"]
 
 
-def readout_entry(name, unit, neutral=0.0, low=None, high=None, slew=None):
+def readout_entry(name, unit, neutral=0.0, low=None, high=None, *, slew=None):
     """One dimension of outputs.readout; None = no limit."""
     return {"name": name, "unit": unit, "neutral": neutral, "min": low, "max": high, "slew": slew}
 
 
-def build_config(arch, n_channels, bin_width_us, modes, hyper, outputs, *, licence, source,
+def build_config(arch, n_channels, bin_width_us, modes, hyper, *, outputs, licence, source,
                  checkpoint_sha256, channels=None):
     """latent.config with every required key. outputs: (n_latents, n_rates, [readout_entry])."""
     config = {"format": FORMAT, "arch": arch, "n_channels": int(n_channels),

@@ -6,7 +6,7 @@ are drawn from rates of the model itself.
 """
 import numpy as np
 
-from common import exporting, model_file
+from latent_models.common import exporting, model_file
 
 SEED = 20240229
 ROUNDS = 3

@@ -6,7 +6,7 @@ and that one precision only. Vectors, tables and positions stay float32.
 """
 import numpy as np
 
-from common.refusal import Refusal
+from latent_models.common.refusal import Refusal
 
 NAMES = ("f32", "bf16", "int8")
 NARROW_ARCHS = ("ndt", "gru", "lfads", "sae")

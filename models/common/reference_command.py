@@ -3,10 +3,10 @@ import argparse
 
 import numpy as np
 
-from common.dataset import read_dataset
-from common.model_file import read_model
-from common.refusal import Refusal
-from common.stage import staged
+from latent_models.common.dataset import read_dataset
+from latent_models.common.model_file import read_model
+from latent_models.common.refusal import Refusal
+from latent_models.common.stage import staged
 
 
 def reference_main(run, text):

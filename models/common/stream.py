@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.dataset import ROOT
-from common.refusal import Refusal
+from latent_models.common.dataset import ROOT
+from latent_models.common.refusal import Refusal
 
 FLAG_WARMUP, FLAG_OUTSIDE = 1 << 0, 1 << 12
 GROUPS = ("latents", "rates", "readout", "flags")

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import torch
 
-from common.model_file import channel_table, command_line
-from common.refusal import Refusal
+from latent_models.common.model_file import channel_table, command_line
+from latent_models.common.refusal import Refusal
 
 SAVE_EVERY_S = 30
 
@@ -122,7 +122,7 @@ def fit(model, args, batch_loss, report):
     return progress.seconds
 
 
-def save_checkpoint(args, state_dict, hyper, recording, readout, seconds):
+def save_checkpoint(args, state_dict, hyper, recording, readout, *, seconds):
     """What export.py reads: tensors, and beside them the facts that the model file must state."""
     flat = recording.part("train").reshape(-1, recording.counts.shape[-1])
     facts = {"bin_width_us": round(recording.bin_ms * 1000), "hyper": hyper, "readout": readout,

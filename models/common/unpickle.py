@@ -15,7 +15,7 @@ import zlib
 
 import numpy as np
 
-from common.refusal import Refusal
+from latent_models.common.refusal import Refusal
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001

@@ -6,16 +6,13 @@ the first operator alone), readout.weight (O,S) and readout.bias (O). The filter
 (lambda, gamma, kappa) and its fixed numbers of turns and steps are options where IN does not say
 them. Nothing in IN is executed.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import exporting  # noqa: E402
-from common.checkpoint import take  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from dlds import reference  # noqa: E402
+from latent_models.common import exporting
+from latent_models.common.checkpoint import take
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.dlds import reference
 
 MODES = ("causal",)
 OBSERVATIONS = ("counts", "anscombe")

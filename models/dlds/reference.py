@@ -6,14 +6,11 @@ Shapes: T bins, C channels, S states, M operators, O outputs, K trials side by s
 y + lambda A c), and c by FISTA on lambda/2 |x - A c|^2 + gamma |c|_1 + kappa/2 |c - c_before|^2,
 warm-started at c_before.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common.reference_command import reference_main  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
+from latent_models.common.reference_command import reference_main
+from latent_models.common.refusal import Refusal, run_command
 
 RATE_MIN = 1e-6  # counts per bin
 

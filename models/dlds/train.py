@@ -17,18 +17,15 @@ The true regimes of switching.json are looked at for the scores alone. Of a reco
 import argparse
 import itertools
 import json
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import dataset, safetensors  # noqa: E402
-from common.metrics import r2_summary  # noqa: E402
-from common.model_file import channel_table, command_line, readout_limits  # noqa: E402
-from common.refusal import run_command  # noqa: E402
-from dlds import reference, scoring, switching  # noqa: E402
+from latent_models.common import dataset, safetensors
+from latent_models.common.metrics import r2_summary
+from latent_models.common.model_file import channel_table, command_line, readout_limits
+from latent_models.common.refusal import run_command
+from latent_models.dlds import reference, scoring, switching
 
 START = 0.02, 0.3  # gamma and kappa over lambda, until they are chosen
 

@@ -6,14 +6,11 @@ IN holds the tensors gru.weight_ih_l0, gru.weight_hh_l0, gru.bias_ih_l0, gru.bia
 rate.weight, rate.bias (log expected counts per bin) and readout.weight, readout.bias. Nothing in IN
 is executed.
 """
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import exporting  # noqa: E402
-from common.checkpoint import take  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from gru import reference  # noqa: E402
+from latent_models.common import exporting
+from latent_models.common.checkpoint import take
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.gru import reference
 
 MODES = ("causal",)
 

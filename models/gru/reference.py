@@ -6,14 +6,11 @@ Torch's convention: row blocks r, z, n; the reset gate applies after the recurre
 causal: state zero at the start, latents = the top hidden state after the bin. Shapes: T bins, C
 channels, H hidden.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common.reference_command import reference_main  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
+from latent_models.common.reference_command import reference_main
+from latent_models.common.refusal import Refusal, run_command
 
 
 def sigmoid(x):

@@ -11,18 +11,15 @@ models/ndt/train.py); the readout learns from the same inputs by squared error o
 behaviour.
 """
 import argparse
-import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import dataset, training  # noqa: E402
-from common.metrics import bits_per_spike, r2_summary  # noqa: E402
-from common.model_file import readout_limits  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from gru.network import GruDecoder, fold_scale  # noqa: E402
+from latent_models.common import dataset, training
+from latent_models.common.metrics import bits_per_spike, r2_summary
+from latent_models.common.model_file import readout_limits
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.gru.network import GruDecoder, fold_scale
 
 
 def parse():
@@ -133,7 +130,7 @@ def main():
                                     for x in (batches.mean, batches.scale)))
         readout = readout_limits(recording, recording.behaviour_rows(recording.split["train"]))
     hyper = {"layers": args.layers, "hidden": args.hidden, "lograte": True}
-    training.save_checkpoint(args, state, hyper, recording, readout, seconds)
+    training.save_checkpoint(args, state, hyper, recording, readout, seconds=seconds)
 
 
 if __name__ == "__main__":

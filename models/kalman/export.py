@@ -7,16 +7,13 @@ readout.weight (O,S), readout.bias (O); without them the readout is the state. H
 decoders: --mapping names the group under /weights, and tensors that the form does not use are left
 out. Nothing in IN is executed.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import exporting  # noqa: E402
-from common.checkpoint import take  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from kalman import reference  # noqa: E402
+from latent_models.common import exporting
+from latent_models.common.checkpoint import take
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.kalman import reference
 
 MODES = ("causal",)
 REQUIRED = {"steady": ("A", "C", "Q", "R"), "full": ("A", "C", "Q", "R"),

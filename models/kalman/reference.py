@@ -4,14 +4,11 @@
 Forms: full (covariance updated every bin), steady (constant gain), given (s = M1 s + M2 u + m0).
 Shapes: S states, M = C channels, O outputs, T bins.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common.reference_command import reference_main  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
+from latent_models.common.reference_command import reference_main
+from latent_models.common.refusal import Refusal, run_command
 
 RICCATI_TOLERANCE = 1e-12
 RICCATI_STEPS = 100000

@@ -9,17 +9,14 @@ State: the behaviour less its training mean and, with --order 2, its change per 
 observed less their training mean. Silent channels are harmless: the observation noise gets a ridge
 on its diagonal.
 """
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import fitting  # noqa: E402
-from common.metrics import r2_summary  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from kalman import reference  # noqa: E402
+from latent_models.common import fitting
+from latent_models.common.metrics import r2_summary
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.kalman import reference
 
 
 def states_of(behaviour, mean, order):

@@ -6,14 +6,11 @@ with /weights; tensors under the names of the TensorFlow 2 implementation are re
 tensors and the checkpoint do not say must come as an option. Nothing in IN is executed.
 """
 import re
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import exporting, natural  # noqa: E402
-from common.checkpoint import take  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from lfads import keras, reference  # noqa: E402
+from latent_models.common import exporting, natural
+from latent_models.common.checkpoint import take
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.lfads import keras, reference
 
 MODES = ("window", "prefix", "trial")
 CELL = "decoder.rnn.cell."

@@ -5,7 +5,7 @@ differs.
 """
 import numpy as np
 
-from common.refusal import Refusal
+from latent_models.common.refusal import Refusal
 
 CELL = "decoder/rnn/cell/"
 # What training leaves in a checkpoint and inference never reads.

@@ -12,14 +12,11 @@ A missing bin (see run) is one step of controller and generator without input fr
 where the bin itself is needed later, in a window or a prefix or for the controller, it counts as
 the counts the model expected, or as the training mean where it has no rate for each channel.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common.reference_command import reference_main  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
+from latent_models.common.reference_command import reference_main
+from latent_models.common.refusal import Refusal, run_command
 
 CELL = "decoder.rnn.cell."
 

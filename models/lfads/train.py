@@ -11,16 +11,13 @@ others. The divergence of the posteriors (initial condition, inferred inputs) fr
 Gaussians counts in full after --kl-warm-up.
 """
 import argparse
-import sys
-from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import dataset, training  # noqa: E402
-from common.metrics import bits_per_spike, r2_summary  # noqa: E402
-from common.refusal import run_command  # noqa: E402
-from lfads.network import CLIP, Lfads  # noqa: E402
+from latent_models.common import dataset, training
+from latent_models.common.metrics import bits_per_spike, r2_summary
+from latent_models.common.refusal import run_command
+from latent_models.lfads.network import CLIP, Lfads
 
 
 def parse():
@@ -104,7 +101,7 @@ def main():
     if seconds is None:
         return
     print(score(model, recording, "test"))
-    training.save_checkpoint(args, model.tensors(), hyper, recording, [], seconds)
+    training.save_checkpoint(args, model.tensors(), hyper, recording, [], seconds=seconds)
 
 
 if __name__ == "__main__":

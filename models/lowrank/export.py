@@ -8,16 +8,13 @@ else. Filtered (the channels are spike counts, then the inputs): also filter.Q (
 observation.weight (M,R+I). A wo that is a multiple of the identity becomes the readout "units".
 Nothing in IN is executed.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import exporting  # noqa: E402
-from common.checkpoint import take  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from lowrank import reference  # noqa: E402
+from latent_models.common import exporting
+from latent_models.common.checkpoint import take
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.lowrank import reference
 
 MODES = ("causal",)
 NETWORK, INPUTS, OUTPUTS = ("m", "n", "b", "h0"), ("wi", "si"), ("wo", "so")

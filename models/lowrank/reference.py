@@ -7,14 +7,11 @@ Shapes: T bins, N units, R rank, I inputs, M spike channels, O outputs. Forms:
   filtered  channels are M counts, then I inputs; extended Kalman filter on kappa, Poisson counts
 Both: h_0 = h0, whose first rates take no bias b; readouts are of the state after the bin's input.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common.reference_command import reference_main  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
+from latent_models.common.reference_command import reference_main
+from latent_models.common.refusal import Refusal, run_command
 
 LOG_RATE_MAX = 20.0
 PHI = {"tanh": np.tanh, "identity": lambda h: h}
@@ -40,7 +37,7 @@ def simulate(w, alpha, inputs, noise=None):
     return np.array(rows)
 
 
-def step(w, alpha, kappa, v, u, h):
+def step(w, alpha, kappa, v, u, *, h):
     """Latents after one input; h [N] is the network's state before it, with or without b
     already."""
     flow = w["n"].T @ np.tanh(h) / len(w["m"])
@@ -57,7 +54,8 @@ def latents_of(w, alpha, inputs):
     kappa, v = np.zeros(w["m"].shape[1]), np.zeros(inputs.shape[1])
     rows = []
     for t, u in enumerate(inputs):
-        kappa, v = step(w, alpha, kappa, v, u, units(w, alpha, kappa, v, t) + (w["b"] if t else 0))
+        h = units(w, alpha, kappa, v, t) + (w["b"] if t else 0)
+        kappa, v = step(w, alpha, kappa, v, u, h=h)
         rows.append(np.concatenate([kappa, v]))
     return np.array(rows)
 
@@ -84,7 +82,7 @@ def observation(w, hyper, kappa, v, h):
     return np.minimum(eta + w["observation.bias"], LOG_RATE_MAX), slope
 
 
-def correct(w, hyper, predicted, covariance, v, t, counts):
+def correct(w, hyper, predicted, covariance, v, *, t, counts):
     """Iterated extended Kalman correction -> (kappa, covariance)."""
     kappa = predicted
     for _ in range(hyper["iterations"]):
@@ -108,10 +106,11 @@ def run_filtered(w, hyper, channels, missing=()):
         steep = 1 - np.tanh(h) ** 2
         flow = alpha / len(h) * w["n"].T @ (steep[:, None] * w["m"])
         slope = (1 - alpha) * np.eye(len(kappa)) + flow
-        kappa, v = step(w, alpha, kappa, v, row[n_spikes:], h)
+        kappa, v = step(w, alpha, kappa, v, row[n_spikes:], h=h)
         covariance = slope @ covariance @ slope.T + w["filter.Q"]
         if t not in missing:
-            kappa, covariance = correct(w, hyper, kappa, covariance, v, t + 1, row[:n_spikes])
+            kappa, covariance = correct(w, hyper, kappa, covariance, v, t=t + 1,
+                                        counts=row[:n_spikes])
         h = units(w, alpha, kappa, v, t + 1)
         rows.append((np.concatenate([kappa, v]), observation(w, hyper, kappa, v, h)[0], h))
     return tuple(np.array(column) for column in zip(*rows))

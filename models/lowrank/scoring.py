@@ -4,12 +4,15 @@ Answers are latents [K, T, R + I] of the model files, as latent-decode or the re
 """
 import numpy as np
 
-from common import baselines
-from common.metrics import r2_summary
-from kalman import reference as kalman_reference
-from kalman.train import fit as fit_kalman
-from lowrank import reference, task
+from latent_models.common import baselines, registry
+from latent_models.common.metrics import r2_summary
+from latent_models.common.model_file import read_model
+from latent_models.kalman import reference as kalman_reference
+from latent_models.kalman.train import fit as fit_kalman
+from latent_models.lowrank import reference, task
 
+NAMES = ("rdm_teacher", "rdm_driven", "rdm_filtered")
+SHIPPED = {"rdm": tuple((name, ("causal",)) for name in NAMES)}
 SEED = 7  # of the fresh trials
 N_MAP = 60  # training trials that fit the affine map from a filter's latents to the truth
 
@@ -93,3 +96,16 @@ def table(recipe, models, decode):
             f"| lowrank/rdm_teacher | {right['rdm_teacher']:.3f} | 1 | - |",
             f"| lowrank/rdm_driven (LINT) | {right['rdm_driven']:.3f} | {r2:.4f} | - |"]
     return rows + [f"| {name} | - | - | {score:.3f} |" for name, score in scores.items()]
+
+
+def shipped_table(decode):
+    """Random dots: the network, its LINT fit, and the spike filter on that."""
+    def run(name, channels):
+        outputs, _ = decode("lowrank", name, channels, "causal")
+        return outputs["latents"], outputs["readout"]
+    models = {name: read_model(registry.MODELS / "lowrank" / f"{name}.safetensors")
+              for name in NAMES}
+    return table(task.read_recipe(), models, run)
+
+
+TABLES = {"rdm": shipped_table}

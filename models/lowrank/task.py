@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lowrank import reference
+from latent_models.lowrank import reference
 
 RECIPE = Path(__file__).with_name("rdm.json")
 
@@ -60,7 +60,7 @@ def observation(recipe, generator):
     return gain, recipe["log_rate_mean"] + recipe["log_rate_sd"] * generator.standard_normal(n)
 
 
-def spikes(w, recipe, inputs, gain, bias, generator):
+def spikes(w, recipe, inputs, gain, bias, *, generator):
     """A network w that performs the task, its latents disturbed -> (counts [K, T, M], kappa
     [K, T, R])."""
     alpha, counts, kappas = alpha_of(recipe), [], []
@@ -79,7 +79,7 @@ def record(recipe, w, generator):
     sizes = recipe["trials"]
     u, answer = trials(recipe, sum(sizes.values()), generator)
     gain, bias = observation(recipe, np.random.default_rng(recipe["seed"] + 1))
-    counts, kappa = spikes(w, recipe, u, gain, bias, generator)
+    counts, kappa = spikes(w, recipe, u, gain, bias, generator=generator)
     edges = np.cumsum([0, *(sizes[k] for k in ("train", "valid", "test"))])
     split = {k: np.arange(a, b) for k, a, b in zip(("train", "valid", "test"), edges, edges[1:])}
     inputs = two_sided(u)

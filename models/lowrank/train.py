@@ -12,18 +12,16 @@
 """
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import safetensors  # noqa: E402
-from common.model_file import channel_table, command_line, readout_entry  # noqa: E402
-from common.refusal import run_command  # noqa: E402
-from lowrank import reference, task  # noqa: E402
+from latent_models.common import safetensors
+from latent_models.common.model_file import channel_table, command_line, readout_entry
+from latent_models.common.refusal import run_command
+from latent_models.lowrank import reference, task
 
 NOISES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
@@ -164,7 +162,7 @@ def one_ahead(w, recipe, u, counts):
     kappa, v = np.zeros(rank), np.zeros(u.shape[1])
     for t in range(len(u)):
         h = reference.units(w, alpha, kappa, v, t) + (w["b"] if t else 0)
-        kappa, v = reference.step(w, alpha, kappa, v, u[t], h)
+        kappa, v = reference.step(w, alpha, kappa, v, u[t], h=h)
         rows.append(reference.observation(w, hyper, kappa, v,
                                           reference.units(w, alpha, kappa, v, t + 1))[0])
         kappa, v = latents[t, :rank], latents[t, rank:]

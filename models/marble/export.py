@@ -11,16 +11,13 @@ A checkpoint of MARBLE was trained with spectral diffusion, which is off by the 
 points of its training set: give --scale n. The rest of that diffusion's departures (card.md) are
 not reproduced.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import exporting  # noqa: E402
-from common.checkpoint import read, take  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from marble import geometry, reference  # noqa: E402
+from latent_models.common import exporting
+from latent_models.common.checkpoint import read, take
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.marble import geometry, reference
 
 MODES = ("causal",)
 SELFTEST_BINS = 150

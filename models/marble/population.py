@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 
-from marble import animals, geometry, reference
+from latent_models.marble import animals, geometry, reference
 
 DIMS = 3
 TURNS, MATCHED, BEST, ROUNDS = 2000, 250, 12, 40

@@ -5,15 +5,12 @@ Shapes: T bins, C channels, D dimensions of the smoothed state, L embedding, O o
 of bin t is x_t-1 with the vector x_t - x_t-1, over the frozen cloud of the model file
 (geometry.py).
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common.reference_command import reference_main  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from marble import geometry  # noqa: E402
+from latent_models.common.reference_command import reference_main
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.marble import geometry
 
 BATCH_NORM_EPS = 1e-5
 CLOUD = ("position", "reach", "series", "vector", "gradient", "frame", "length_series")

@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 
-from common.metrics import r2_summary
-from marble import animals, population, reference
+from latent_models.common.metrics import r2_summary
+from latent_models.marble import animals, population, reference
 
+SHIPPED = {"animals": (("animal_a", ("causal",)), ("animal_b", ("causal",)))}
 NEAREST = 20
 
 
@@ -119,3 +120,11 @@ def table(two):
     return ["| space, decoder | within A | A to B | B to A |", "|---|---|---|---|",
             *(f"| {name} | " + " | ".join(f"{column[i][1]:.3f}" for column in columns) + " |"
               for i, name in enumerate(names))]
+
+
+def shipped_table(decode):
+    """Decoders of one animal's embedding on another's."""
+    return table([seen(f"animal_{name}", i, decode) for i, name in enumerate("ab")])
+
+
+TABLES = {"animals": shipped_table}

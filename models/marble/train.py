@@ -11,18 +11,15 @@ fitted on the first animal alone and goes into both files.
 """
 import argparse
 import json
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import safetensors  # noqa: E402
-from common.model_file import channel_table, command_line, readout_entry  # noqa: E402
-from common.refusal import run_command  # noqa: E402
-from marble import animals, geometry, population, scoring  # noqa: E402
+from latent_models.common import safetensors
+from latent_models.common.model_file import channel_table, command_line, readout_entry
+from latent_models.common.refusal import run_command
+from latent_models.marble import animals, geometry, population, scoring
 
 HYPER = {"rho": 0.7, "stages": 2, "warmup_bins": 10, "k": 30, "delta": 1.5, "order": 2,
          "diffusion_time": 3.0, "scale": 1.0, "same_point": 1e-9, "frame": "axes",

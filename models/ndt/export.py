@@ -6,16 +6,13 @@ max_spikes), a plain state dict (then --heads, --norm, --context-forward and --c
 required), a safetensors file with the same tensors, or HDF5 with /weights. Nothing in IN is
 executed.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import exporting  # noqa: E402
-from common.checkpoint import take  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from ndt import reference  # noqa: E402
+from latent_models.common import exporting
+from latent_models.common.checkpoint import take
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.ndt import reference
 
 DEFAULT_MODES = ("A", "C", "trial")  # of those a model can run in
 TABLE = "pos_encoder.pos_embedding.weight"

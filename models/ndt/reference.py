@@ -15,14 +15,11 @@ positions, keys like any other (in C inside the window, which then holds W - P b
 future is truncated. held_out: neurons behind the channels, always zero in the input, with a rate.
 """
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common.reference_command import reference_main  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
+from latent_models.common.reference_command import reference_main
+from latent_models.common.refusal import Refusal, run_command
 
 
 MODES = ("A", "B", "B-lag", "C", "D", "trial")

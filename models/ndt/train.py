@@ -9,16 +9,13 @@ full-context model starts with a causal mask: with the whole trial in view from 
 on smoothing its neighbours.
 """
 import argparse
-import sys
-from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import dataset, training  # noqa: E402
-from common.metrics import bits_per_spike, r2_summary  # noqa: E402
-from common.refusal import run_command  # noqa: E402
-from ndt.network import Ndt  # noqa: E402
+from latent_models.common import dataset, training
+from latent_models.common.metrics import bits_per_spike, r2_summary
+from latent_models.common.refusal import run_command
+from latent_models.ndt.network import Ndt
 
 
 def parse():
@@ -103,7 +100,7 @@ def main():
         return
     highest = int(counts.max()) + 3  # beyond it the network was never trained: clamped
     hyper = {**build_hyper(args, recording.counts.shape[1]), "max_count": highest}
-    training.save_checkpoint(args, model.state_dict(), hyper, recording, [], seconds)
+    training.save_checkpoint(args, model.state_dict(), hyper, recording, [], seconds=seconds)
 
 
 if __name__ == "__main__":

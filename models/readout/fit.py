@@ -16,18 +16,15 @@ import copy
 import dataclasses
 import importlib
 import math
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import dataset, stage, stream  # noqa: E402
-from common.fitting import fit_recording  # noqa: E402
-from common.metrics import r2_per_column  # noqa: E402
-from common.model_file import command_line, read_model, readout_limits, write_model  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
+from latent_models.common import dataset, stage, stream
+from latent_models.common.fitting import fit_recording
+from latent_models.common.metrics import r2_per_column
+from latent_models.common.model_file import command_line, read_model, readout_limits, write_model
+from latent_models.common.refusal import Refusal, run_command
 
 TAUS_BINS = (0, 1, 2, 4, 8)
 LAGS = (1, 3, 6, 10)

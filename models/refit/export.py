@@ -6,17 +6,14 @@ p0 (D; default: the middle of the workspace), position.min (D) and position.max 
 workspace. Without a workspace give --workspace=LOW,HIGH: an integrated position must not run
 away. Nothing in IN is executed.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import exporting  # noqa: E402
-from common.checkpoint import take  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from kalman.export import check_covariances  # noqa: E402
-from refit import reference  # noqa: E402
+from latent_models.common import exporting
+from latent_models.common.checkpoint import take
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.kalman.export import check_covariances
+from latent_models.refit import reference
 
 MODES = ("causal",)
 EDGES = ("position.min", "position.max")

@@ -4,15 +4,12 @@
 Shapes: T bins, C channels, D dimensions of the cursor. The position is known, so it only leaves the
 observation; the velocity is filtered with the steady gain.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common.reference_command import reference_main  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from kalman.reference import steady_gain  # noqa: E402
+from latent_models.common.reference_command import reference_main
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.kalman.reference import steady_gain
 
 
 class Cursor:

@@ -12,14 +12,11 @@
 """
 import argparse
 import json
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import safetensors  # noqa: E402
-from common.model_file import channel_table, command_line, readout_entry  # noqa: E402
-from common.refusal import run_command  # noqa: E402
-from refit import loop, scoring  # noqa: E402
+from latent_models.common import safetensors
+from latent_models.common.model_file import channel_table, command_line, readout_entry
+from latent_models.common.refusal import run_command
+from latent_models.refit import loop, scoring
 
 
 def readout_entries(recipe):

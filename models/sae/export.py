@@ -6,14 +6,11 @@ alone), a safetensors file with the same tensors, or HDF5 with /weights. The ten
 of decoder: decoder.vf.vf.vf.* node, decoder.cell.mlp.* mlp, decoder.cell.weight_hh gru. What they
 do not tell follows the published code unless an option says otherwise. Nothing in IN is executed.
 """
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import exporting, natural  # noqa: E402
-from common.checkpoint import take  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from sae import reference  # noqa: E402
+from latent_models.common import exporting, natural
+from latent_models.common.checkpoint import take
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.sae import reference
 
 MODES = ("window", "protocol", "trial")
 FIELD, MLP, CELL = "decoder.vf.vf.vf", "decoder.cell.mlp", "decoder.cell"
@@ -133,7 +130,7 @@ def stated(args, checkpoint, sizes):
     return found
 
 
-def choose(args, said, option, key, default, required=""):
+def choose(args, said, option, key, default, *, required=""):
     """An option, a statement or the published convention; the first two may not disagree."""
     value = getattr(args, option)
     if value is not None and said.get(key) is not None and value != said[key]:
@@ -161,7 +158,7 @@ def mlp_dt(args, said):
 def build_hyper(args, sizes, said):
     """latent.config.hyper."""
     kind = sizes["decoder"]
-    window = choose(args, said, "window", "bins", None, "the bins of a trial")
+    window = choose(args, said, "window", "bins", None, required="the bins of a trial")
     if not 2 <= window <= 65536:
         raise Refusal(f"--window {window}: expected 2 to 65536 bins")
     hyper = {"window_bins": int(window), "encoder_size": sizes["encoder_size"],
@@ -180,7 +177,7 @@ def build_hyper(args, sizes, said):
     if kind == "mlp":
         hyper.update(hidden=sizes["hidden"], dt=mlp_dt(args, said),
                      activation=choose(args, said, "activation", "activation", None,
-                                       "its activation"))
+                                       required="its activation"))
     return hyper
 
 

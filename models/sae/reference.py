@@ -8,14 +8,11 @@ Shapes: T bins, C channels, E encoder, D latents, N rates, W window_bins. Modes:
 A missing bin (see run) is the decoder's next step; in the window it counts as the rates the model
 gave for it, or as the training mean where the model has no rate for each channel.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common.reference_command import reference_main  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
+from latent_models.common.reference_command import reference_main
+from latent_models.common.refusal import Refusal, run_command
 
 # Tsitouras (2011), the method of order 5 without its error estimate.
 TSIT5_A = ((), (0.161,), (-0.008480655492356989, 0.335480655492357),
@@ -31,7 +28,7 @@ def sigmoid(x):
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def gru_cell(weight_ih, weight_hh, bias_ih, bias_hh, x, h):
+def gru_cell(weight_ih, weight_hh, bias_ih, bias_hh, x, *, h):
     """Torch's cell: row blocks r, z, n; reset after the product. x, h: one vector each."""
     size = len(h)
     a, u = weight_ih @ x + bias_ih, weight_hh @ h + bias_hh
@@ -48,7 +45,7 @@ def encoder_state(weights, counts):
                 ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
         h = np.zeros(cell[1].shape[1])
         for x in rows:
-            h = gru_cell(*cell, x, h)
+            h = gru_cell(*cell, x, h=h)
         states.append(h)
     return np.concatenate(states)
 
@@ -93,7 +90,7 @@ def decoder_step(weights, hyper, z):
     if hyper["decoder"] == "gru":
         cell = [weights["decoder.cell." + kind] for kind in
                 ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-        return gru_cell(*cell, np.zeros(1), z)
+        return gru_cell(*cell, np.zeros(1), h=z)
     update = perceptron(weights, "decoder.cell.mlp", np.concatenate([np.zeros(1), z]),
                         hyper["activation"])
     return update if hyper["dt"] is None else z + hyper["dt"] * update

@@ -11,16 +11,13 @@ find the dynamics. Single elements of the input are hidden (zeroed, the rest sca
 counts them too.
 """
 import argparse
-import sys
-from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import dataset, training  # noqa: E402
-from common.metrics import bits_per_spike, r2_summary, state_r2  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from sae.network import Sae  # noqa: E402
+from latent_models.common import dataset, training
+from latent_models.common.metrics import bits_per_spike, r2_summary, state_r2
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.sae.network import Sae
 
 
 def parse():
@@ -109,7 +106,7 @@ def main():
     seconds = training.fit(model, args, lambda step: batch_loss(model, args, counts, step),
                            lambda: score(model, recording))
     if seconds is not None:
-        training.save_checkpoint(args, model.state_dict(), hyper, recording, [], seconds)
+        training.save_checkpoint(args, model.state_dict(), hyper, recording, [], seconds=seconds)
 
 
 if __name__ == "__main__":

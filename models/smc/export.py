@@ -9,16 +9,13 @@ The file's known answer avoids bins in which resampling depends on rounding: a t
 nearer than 3e-5 to a cumulative weight may fall to either side in float32 (the largest difference
 seen is 2.9e-5), and every later bin would differ. Its counts are drawn anew until that is not so.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import exporting, model_file  # noqa: E402
-from common.checkpoint import read, take  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from smc import reference  # noqa: E402
+from latent_models.common import exporting, model_file
+from latent_models.common.checkpoint import read, take
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.smc import reference
 
 MODES = ("causal",)
 SELFTEST_BINS, MARGIN, CANDIDATES = 30, 3e-5, 96

@@ -11,15 +11,12 @@ Shapes: T bins, C channels (units 0..C-1 of N), N rates, S latents, M units of t
                the transition
 """
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common.reference_command import reference_main  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from smc import draws  # noqa: E402
+from latent_models.common.reference_command import reference_main
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.smc import draws
 
 VARIANCE_RANGE = (1e-8, 100.0)
 ENCODER_CONVS = ("initial_stack.1", "initial_stack.4")
@@ -82,7 +79,7 @@ def propose(prior, prior_var, mean, variance):
     return (prior / prior_var + mean / variance) / precision, 1 / precision
 
 
-def log_weights(z, prior, prior_var, proposal, rates, counts):
+def log_weights(z, prior, prior_var, proposal, rates, *, counts):
     """log p(counts | z) + log N(z; prior) - log N(z; proposal), without the factorials of the
     counts -> [K]. proposal: (mean, variance), or None where it is the prior."""
     seen = rates[:, :len(counts)]
@@ -104,7 +101,7 @@ def resample(log_weight, u):
     return np.minimum(np.searchsorted(cumulative, teeth), len(teeth) - 1), margin
 
 
-def filter_bin(w, hyper, z, counts, encoded, eps, u):
+def filter_bin(w, hyper, z, counts, encoded, *, eps, u):
     """One bin. z [K, S] or None at bin 0; encoded: (mean, variance) [S] or None (bootstrap)
     -> dict with the particles after resampling and every stage."""
     start = z is None
@@ -114,7 +111,7 @@ def filter_bin(w, hyper, z, counts, encoded, eps, u):
     mean, variance = (prior, prior_var) if proposal is None else proposal
     drawn = mean + np.sqrt(variance) * eps
     rates = rates_of(w, hyper, drawn)
-    logs = log_weights(drawn, prior, prior_var, proposal, rates, counts)
+    logs = log_weights(drawn, prior, prior_var, proposal, rates, counts=counts)
     ancestors, margin = resample(logs, u)
     return {"particles": drawn[ancestors], "rates": rates[ancestors].mean(0), "drawn": drawn,
             "log_weight": logs, "ancestors": ancestors, "margin": margin}
@@ -143,8 +140,8 @@ def step_bin(w, hyper, z, counts, t):
     """filter_bin() of bin t of counts [T, C] with the generator's draws."""
     shape = (hyper["particles"], len(w["initial_state"]))
     eps = draws.normals(hyper["seed"], t, shape[0] * shape[1]).reshape(shape)
-    return filter_bin(w, hyper, z, counts[t], encode_bin(w, hyper, counts, t), eps,
-                      draws.uniform(hyper["seed"], t))
+    return filter_bin(w, hyper, z, counts[t], encode_bin(w, hyper, counts, t), eps=eps,
+                      u=draws.uniform(hyper["seed"], t))
 
 
 def run_stages(weights, config, counts, missing=()):

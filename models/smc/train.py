@@ -9,18 +9,15 @@ resamples at every bin; gradients do not go through the choice of ancestors. Beh
 is any, is read out of the filtered latents by least squares after the training.
 """
 import argparse
-import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import dataset, training  # noqa: E402
-from common.metrics import bits_per_spike, r2_summary  # noqa: E402
-from common.model_file import readout_limits  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from smc.network import ACTIVATIONS, RATES, Smc  # noqa: E402
+from latent_models.common import dataset, training
+from latent_models.common.metrics import bits_per_spike, r2_summary
+from latent_models.common.model_file import readout_limits
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.smc.network import ACTIVATIONS, RATES, Smc
 
 
 def parse():
@@ -111,7 +108,7 @@ def main():
     tensors, readout = fit_readout(model, recording)
     hyper = {"activation": args.activation, "rate": args.rate}
     training.save_checkpoint(args, {**model.state_dict(), **tensors}, hyper, recording, readout,
-                             seconds)
+                             seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,11 @@
 
 IN holds weight (O, lags, C), lag 0 = newest bin, and bias (O). Nothing in IN is executed.
 """
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import exporting  # noqa: E402
-from common.checkpoint import take  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from wiener import reference  # noqa: E402
+from latent_models.common import exporting
+from latent_models.common.checkpoint import take
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.wiener import reference
 
 MODES = ("causal",)
 

@@ -4,14 +4,11 @@
 y_t = sum over lag k of W[:, k] x_{t-k} + b; bins before the first count as zero. Shapes: T bins, C
 channels, H lags, O outputs; lag 0 is the newest bin.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common.reference_command import reference_main  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
+from latent_models.common.reference_command import reference_main
+from latent_models.common.refusal import Refusal, run_command
 
 
 def run(weights, config, counts, mode):

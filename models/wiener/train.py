@@ -8,17 +8,14 @@
 The ridge is chosen on the validation trials, then the filter is fitted on training and validation
 trials.
 """
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import fitting  # noqa: E402
-from common.metrics import r2_summary  # noqa: E402
-from common.refusal import Refusal, run_command  # noqa: E402
-from wiener import reference  # noqa: E402
+from latent_models.common import fitting
+from latent_models.common.metrics import r2_summary
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.wiener import reference
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
 

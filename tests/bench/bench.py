@@ -32,7 +32,7 @@ PARTS = {"end-to-end": end_to_end.measure, "tail": tail.measure,
 LATENTD, ORT, TORCH, RTNEURAL = "latentd", "ONNX Runtime", "PyTorch", "RTNeural"
 
 
-def start_workers(row, model, model_path, counts_path, folder, options):
+def start_workers(row, model, model_path, counts_path, folder, *, options):
     """-> (workers, first is latentd; {implementation: why it is missing})."""
     cpu = max(os.sched_getaffinity(0))
     workers = [Worker(LATENTD, "", latentd_command(options.bin, row, model_path, counts_path), cpu)]
@@ -176,7 +176,8 @@ def measure_row(row, options):
     plan = PLANS[options.plan]
     with tempfile.TemporaryDirectory(prefix="latent-bench.") as folder:
         model, model_path, counts_path = prepare(row, folder)
-        workers, missing = start_workers(row, model, model_path, counts_path, folder, options)
+        workers, missing = start_workers(row, model, model_path, counts_path, folder,
+                                         options=options)
         differences = disagreement(row, workers)
         workers = drop_strangers(row, workers, differences, missing)
         n_bytes = row.step_bytes(model) if row.step_bytes else None

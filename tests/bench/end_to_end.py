@@ -77,7 +77,7 @@ def key_options(keys, name):
     return ["--key", f"{keys[name]}_secret", "--server-key", keys["server"]]
 
 
-def write_config(folder, name, model_path, ends, spin_ms, keys=None):
+def write_config(folder, name, model_path, ends, spin_ms, *, keys=None):
     path = pathlib.Path(folder) / f"{name}.conf"
     path.write_text(f"""[latentd]
 control = ipc://{folder}/{name}.control
@@ -94,7 +94,7 @@ lease-ms = 60000
     return path
 
 
-def ping_command(binaries, row, model, counts_path, ends, keys=None):
+def ping_command(binaries, row, model, counts_path, ends, *, keys=None):
     return [binaries / "bench_wire", "--role", "ping", "--in", ends[0], "--out", ends[1],
             "--bins", row.n_bins, "--channels", model.config["n_channels"], "--bin-us", BIN_US,
             "--counts", counts_path, *key_options(keys, "client")]
@@ -138,7 +138,8 @@ def measure_path(row, transport, binaries, n_rounds, paces_ns):
             """The worker that asks the server of this command."""
             stack.enter_context(server(command, theirs))
             worker = Worker(name, "",
-                            ping_command(binaries, row, model, counts_path, ends, keys), min(mine))
+                            ping_command(binaries, row, model, counts_path, ends, keys=keys),
+                            min(mine))
             stack.callback(worker.close)
             worker.run(1)
             return worker
@@ -146,7 +147,7 @@ def measure_path(row, transport, binaries, n_rounds, paces_ns):
         workers = {}
         for name, spin_ms in DAEMONS.items():
             ends = endpoints(folder, transport, name)
-            config = write_config(folder, name, model_path, ends, spin_ms, keys)
+            config = write_config(folder, name, model_path, ends, spin_ms, keys=keys)
             workers[name] = client(name, [binaries / "latentd", config], ends)
         reply_bytes = int(workers["latentd"].values()[0])
         ends = endpoints(folder, transport, "bare")

@@ -102,7 +102,7 @@ def ndt_head(g, h, weights, n_rows):
     g.result("rates", n_rows, n_rates)
 
 
-def attend_rows(g, layer, qkv, d, heads, trial_bins):
+def attend_rows(g, layer, qkv, d, heads, *, trial_bins):
     """Per head a [T, E] cache whose first t rows are the input; the new row is written behind
     them in place, so nothing is copied."""
     size = d // heads
@@ -131,7 +131,7 @@ def cache_ports(g, layer, d, heads, trial_bins):
         g.port("out", f"new{part}{layer}", f"{part}b/{part}a", start, 0, 1, heads, "t+1", size)
 
 
-def attend_concat(g, layer, qkv, d, heads, trial_bins):
+def attend_concat(g, layer, qkv, d, heads, *, trial_bins):
     """Concatenate the cache with the new row; all heads in one product."""
     cache_ports(g, layer, d, heads, trial_bins)
     parts = g.op("Reshape", [qkv, g.sizes(3, heads, 1, d // heads)])
@@ -143,7 +143,7 @@ def attend_concat(g, layer, qkv, d, heads, trial_bins):
     return g.op("Reshape", [attended, g.sizes(1, d)])
 
 
-def attend_fused(g, layer, qkv, d, heads, trial_bins):
+def attend_fused(g, layer, qkv, d, heads, *, trial_bins):
     """ONNX Runtime's own fused MultiHeadAttention with a cache (the query is scaled already)."""
     cache_ports(g, layer, d, heads, trial_bins)
     rows = g.op("Reshape", [qkv, g.sizes(1, 1, 3 * d)])
@@ -179,7 +179,8 @@ def ndt_cached(stem, variant, model, counts_file, n_phases):
         prefix = layer_prefix(layer)
         x = g.norm(h, weights, prefix + "norm1")
         qkv = g.linear(x, *scaled_projection(weights, prefix, d, heads))
-        h = residual_tail(g, h, attend(g, layer, qkv, d, heads, n_phases), weights, prefix)
+        attended = attend(g, layer, qkv, d, heads, trial_bins=n_phases)
+        h = residual_tail(g, h, attended, weights, prefix)
     ndt_head(g, h, weights, 1)
     g.save(stem, n_phases)
 

@@ -23,7 +23,7 @@ def write_recording(path, row, model, n_trials, seed=7):
         f["counts"].attrs["bin_width_ms"] = model.config["bin_width_us"] / 1000
 
 
-def decode(binaries, model_path, recording, out, mode, options, n_passes):
+def decode(binaries, model_path, recording, out, mode, *, options, n_passes):
     """Least seconds of the whole program: start, reading, decoding, writing."""
     took = []
     for _ in range(n_passes):
@@ -55,8 +55,8 @@ def measure_row(row, binaries, quick):
         seconds = {}
         for options in PATHS[row.name]:
             name = " ".join(("latent-decode", *options))
-            seconds[name] = decode(binaries, model_path, recording, out, row.mode, options,
-                                   n_passes)
+            seconds[name] = decode(binaries, model_path, recording, out, row.mode, options=options,
+                                   n_passes=n_passes)
         seconds.update(peers(model_path, recording, theirs, n_passes))
         with h5py.File(out) as f:
             ours = f["rates"][()] * model.config["bin_width_us"] * 1e-6

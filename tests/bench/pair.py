@@ -33,7 +33,7 @@ def measure_row(row, binaries, n_rounds, n_messages):
     with tempfile.TemporaryDirectory(prefix="latent-pair.") as folder:
         _, model_path, counts_path = prepare(row, folder)
         command = pair_command(binaries, row, model_path, counts_path, (cpus[0], cpus[-1]),
-                               n_rounds, n_messages)
+                               n_rounds=n_rounds, n_messages=n_messages)
         done = subprocess.run([str(word) for word in command], check=True, text=True,
                               stdout=subprocess.PIPE)
     for line in done.stdout.splitlines():

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from peer_torch import Ndt
 
-from common import model_file
+from latent_models.common import model_file
 
 
 class Gru(torch.nn.Module):

@@ -5,16 +5,15 @@ Speaks the protocol of tests/bench/README.md. One thread, inference mode, buffer
 `eager` calls the module, `jit` the scripted and frozen one."""
 import argparse
 import math
-import pathlib
 import sys
 import time
 from typing import List
 
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "models"))
-from common import model_file  # noqa: E402
-from masks import banded_mask  # noqa: E402
+from masks import banded_mask
+
+from latent_models.common import model_file
 
 try:
     import torch

@@ -7,10 +7,9 @@ import json
 import pathlib
 
 import matplotlib
+import matplotlib.pyplot as plt
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  (after the backend)
-
+matplotlib.use("Agg")  # no window
 LIMIT = "reading alone"
 COLOURS = {"latentd": "#1b6ca8", "ONNX Runtime": "#e08e0b", "PyTorch": "#c0392b"}
 

@@ -2,19 +2,15 @@
 
 Speed does not depend on what a network learnt. Shapes: C channels, D width, H hidden, N rates,
 T bins of a trial, S states, O outputs."""
-import importlib.util
+import importlib
 import math
-import pathlib
-import sys
 
 import numpy as np
 
-SOURCE = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(SOURCE / "models"))
-from common import model_file  # noqa: E402
-from lfads import export as lfads_export  # noqa: E402
-from sae import export as sae_export  # noqa: E402
-from smc import export as smc_export  # noqa: E402
+from latent_models.common import model_file
+from latent_models.lfads import export as lfads_export
+from latent_models.sae import export as sae_export
+from latent_models.smc import export as smc_export
 
 NOTHING = "0" * 64
 LOG_MEAN = math.log(0.2)
@@ -22,11 +18,7 @@ LOG_MEAN = math.log(0.2)
 
 def reference_run(arch):
     """run() of models/<arch>/reference.py: the float64 answer key."""
-    path = SOURCE / "models" / arch / "reference.py"
-    spec = importlib.util.spec_from_file_location(f"reference_{arch}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.run
+    return importlib.import_module(f"latent_models.{arch}.reference").run
 
 
 def random(generator, *shape, scale=1.0):
@@ -35,12 +27,12 @@ def random(generator, *shape, scale=1.0):
     return values.astype(np.float32)
 
 
-def finish(path, arch, n_channels, modes, hyper, outputs, weights, n_bins, counts=None):
+def finish(path, arch, n_channels, modes, hyper, *, outputs, weights, n_bins, counts=None):
     """Write the model file with the reference's answers to n_bins bins of Poisson counts, or to
     counts(config, weights) [T, C]; returns the model."""
     mean = np.full(n_channels, math.exp(LOG_MEAN))
     config = model_file.build_config(
-        arch, n_channels, 10000, modes, hyper, outputs, licence="Apache-2.0",
+        arch, n_channels, 10000, modes, hyper, outputs=outputs, licence="Apache-2.0",
         source="tests/bench: random weights", checkpoint_sha256=NOTHING,
         channels=model_file.channel_table(mean, mean))
     model = model_file.Model(config, weights)
@@ -92,8 +84,8 @@ def ndt(path, generator, *, n_channels, layers, heads, hidden, trial_bins, modes
              "position": "learnt", "position_offset": False, "trial_bins": trial_bins,
              "window_bins": trial_bins, "context_forward": 0, "context_backward": back,
              "head_layers": 1, "lograte": True}
-    return finish(path, "ndt", n_channels, modes, hyper, (d, n_channels, []), weights,
-                  n_bins=answer_bins)
+    return finish(path, "ndt", n_channels, modes, hyper,
+                  outputs=(d, n_channels, []), weights=weights, n_bins=answer_bins)
 
 
 def gru(path, generator, *, n_channels, hidden):
@@ -107,7 +99,8 @@ def gru(path, generator, *, n_channels, hidden):
     }
     hyper = {"layers": 1, "hidden": hidden, "lograte": True}
     outputs = (hidden, n_channels, [])
-    return finish(path, "gru", n_channels, ["causal"], hyper, outputs, weights, n_bins=8)
+    return finish(path, "gru", n_channels, ["causal"], hyper,
+                  outputs=outputs, weights=weights, n_bins=8)
 
 
 def sae(path, generator, *, decoder, n_channels, latents, window, encoder=64, hidden=128):
@@ -122,7 +115,8 @@ def sae(path, generator, *, decoder, n_channels, latents, window, encoder=64, hi
     if decoder == "node":
         hyper.update(first_output="z0", hidden=hidden, solver="rk4", step=0.1, substeps=1)
     outputs = (latents, n_channels, [])
-    return finish(path, "sae", n_channels, ["window"], hyper, outputs, weights, n_bins=window)
+    return finish(path, "sae", n_channels, ["window"], hyper,
+                  outputs=outputs, weights=weights, n_bins=window)
 
 
 def lfads(path, generator, *, n_channels, n_rates, window, encoder=64, controller=64, inputs=4,
@@ -137,8 +131,8 @@ def lfads(path, generator, *, n_channels, n_rates, window, encoder=64, controlle
     weights = {name: random(generator, *shape)
                for name, shape in lfads_export.expected_shapes(sizes).items()}
     weights["readout.bias"] = np.full(n_rates, LOG_MEAN, np.float32)
-    return finish(path, "lfads", n_channels, ["window"], hyper, (factors, n_rates, []), weights,
-                  n_bins=8)
+    return finish(path, "lfads", n_channels, ["window"], hyper,
+                  outputs=(factors, n_rates, []), weights=weights, n_bins=8)
 
 
 def velocity_readout():
@@ -155,8 +149,8 @@ def kalman(path, generator, *, n_channels, n_states):
         "readout.bias": np.zeros(2),
     }
     outputs = (n_states, 0, velocity_readout())
-    return finish(path, "kalman", n_channels, ["causal"], {"form": "steady"}, outputs, weights,
-                  n_bins=8)
+    return finish(path, "kalman", n_channels, ["causal"], {"form": "steady"},
+                  outputs=outputs, weights=weights, n_bins=8)
 
 
 def kalman_given(path, generator, *, n_channels, n_states):
@@ -169,16 +163,16 @@ def kalman_given(path, generator, *, n_channels, n_states):
         "readout.bias": np.zeros(2),
     }
     outputs = (n_states, 0, velocity_readout())
-    return finish(path, "kalman", n_channels, ["causal"], {"form": "given"}, outputs, weights,
-                  n_bins=8)
+    return finish(path, "kalman", n_channels, ["causal"], {"form": "given"},
+                  outputs=outputs, weights=weights, n_bins=8)
 
 
 def wiener(path, generator, *, n_channels, lags):
     weights = {"weight": random(generator, 2, lags, n_channels, scale=0.3),
                "bias": np.zeros(2, np.float32)}
     outputs = (0, 0, velocity_readout())
-    return finish(path, "wiener", n_channels, ["causal"], {"lags": lags}, outputs, weights,
-                  n_bins=2 * lags)
+    return finish(path, "wiener", n_channels, ["causal"], {"lags": lags},
+                  outputs=outputs, weights=weights, n_bins=2 * lags)
 
 
 def dlds(path, generator, *, n_channels, n_states, n_operators):
@@ -195,7 +189,8 @@ def dlds(path, generator, *, n_channels, n_states, n_operators):
     hyper = {"observation": "counts", "lograte": False, "turns": 3, "fista_steps": 20,
              "lambda": 5.0, "gamma": 0.1, "kappa": 1.0}
     outputs = (n_states + n_operators, n_channels, [])
-    return finish(path, "dlds", n_channels, ["causal"], hyper, outputs, weights, n_bins=8)
+    return finish(path, "dlds", n_channels, ["causal"], hyper,
+                  outputs=outputs, weights=weights, n_bins=8)
 
 
 def lowrank(path, generator, *, n_units, rank, n_inputs, n_spikes=0):
@@ -215,8 +210,8 @@ def lowrank(path, generator, *, n_units, rank, n_inputs, n_spikes=0):
                         "observation.bias": np.full(n_spikes, LOG_MEAN, np.float32)})
         hyper.update(form="filtered", observation="units", iterations=2)
     outputs = (rank + n_inputs, n_spikes, velocity_readout())
-    return finish(path, "lowrank", n_spikes + n_inputs, ["causal"], hyper, outputs, weights,
-                  n_bins=8)
+    return finish(path, "lowrank", n_spikes + n_inputs, ["causal"], hyper,
+                  outputs=outputs, weights=weights, n_bins=8)
 
 
 def refit(path, generator, *, n_channels):
@@ -228,8 +223,8 @@ def refit(path, generator, *, n_channels):
         "position.min": np.full(2, -100.0), "position.max": np.full(2, 100.0),
     }
     readout = [model_file.readout_entry(name, "mm") for name in ("px", "py")]
-    return finish(path, "refit", n_channels, ["causal"], {}, (4, 0, readout + velocity_readout()),
-                  weights, n_bins=8)
+    return finish(path, "refit", n_channels, ["causal"], {},
+                  outputs=(4, 0, readout + velocity_readout()), weights=weights, n_bins=8)
 
 
 def smc_convs(generator, n_channels, channels, kernels, n_latents):
@@ -261,8 +256,9 @@ def smc(path, generator, *, n_channels, n_rates, n_latents, units, particles, ch
         **smc_convs(generator, n_channels, channels, kernels, n_latents)}
     hyper = {"particles": particles, "proposal": "variational", "seed": 1,
              "activation": "clipped_relu", "rate": "softplus"}
-    return finish(path, "smc", n_channels, ["causal"], hyper, (n_latents, n_rates, []), weights,
-                  n_bins=0, counts=smc_export.certain_counts)
+    return finish(path, "smc", n_channels, ["causal"], hyper,
+                  outputs=(n_latents, n_rates, []), weights=weights, n_bins=0,
+                  counts=smc_export.certain_counts)
 
 
 def marble(path, generator, *, n_channels, n_points, n_dims):
@@ -290,5 +286,5 @@ def marble(path, generator, *, n_channels, n_points, n_dims):
     hyper = {"rho": 0.7, "stages": 2, "warmup_bins": 0, "k": 30, "delta": 1.0, "order": 2,
              "diffusion_time": 1.0, "scale": 1.0, "same_point": 1e-9, "frame": "axes",
              "inner_products": False, "emb_norm": False}
-    return finish(path, "marble", n_channels, ["causal"], hyper, (3, 0, velocity_readout()),
-                  weights, n_bins=8)
+    return finish(path, "marble", n_channels, ["causal"], hyper,
+                  outputs=(3, 0, velocity_readout()), weights=weights, n_bins=8)

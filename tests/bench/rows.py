@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 import random_models
-from common.model_file import write_model
+from latent_models.common.model_file import write_model
 
 F32 = 4
 

@@ -68,5 +68,5 @@ else
     options+=(--no-ort "npm could not install onnxruntime-node $ort_version here")
 fi
 echo "==> measure"
-export PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH=$PWD/build/release/python PYTHONDONTWRITEBYTECODE=1
 exec /usr/bin/python3 tests/bench/bench.py --bin build/release/bin "${options[@]}"

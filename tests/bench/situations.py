@@ -36,7 +36,7 @@ class Plan:
     situation, of each cold one latentd alone beside reading memory, and of each warm one latentd
     alone."""
 
-    def __init__(self, hot_rounds, hot_seconds, rounds, others, cold_ones, warm_ones):
+    def __init__(self, hot_rounds, hot_seconds, rounds, others, cold_ones, *, warm_ones):
         self.hot_rounds, self.hot_seconds = hot_rounds, hot_seconds
         self.rounds, self.others, self.cold = rounds, others, cold_ones
         self.warm = tuple(warmed(situation) for situation in warm_ones)
@@ -45,8 +45,8 @@ class Plan:
 PLANS = {
     "full": Plan(25, 0.05, 3, (FLUSHED, paced(1), paced(5), paced(10), paced(20)),
                  (cold(1), cold(5), cold(10), cold(20)),
-                 (paced(1), paced(5), paced(10), paced(20), cold(10))),
-    "quick": Plan(5, 0.02, 1, (FLUSHED, paced(10)), (cold(10), ), (paced(10), cold(10))),
+                 warm_ones=(paced(1), paced(5), paced(10), paced(20), cold(10))),
+    "quick": Plan(5, 0.02, 1, (FLUSHED, paced(10)), (cold(10), ), warm_ones=(paced(10), cold(10))),
     "check": Plan(1, 0.0, 1, (FLUSHED, Situation("0 ms", 1000)),
-                  (Situation("flushed 0 ms", 1000, True), ), (Situation("0 ms", 1000), )),
+                  (Situation("flushed 0 ms", 1000, True), ), warm_ones=(Situation("0 ms", 1000), )),
 }

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 import random_models
-from common.exporting import SELFTEST_BINS
+from latent_models.common.exporting import SELFTEST_BINS
 from rows import F32, ROWS, prepare
 
 MB = 2**20

@@ -52,7 +52,7 @@ SWEEPS = {
 }
 
 
-def median_step_us(name, make, mode, trial, n_channels, binaries, n_rounds):
+def median_step_us(name, make, mode, trial, n_channels, *, binaries, n_rounds):
     """(median time of a step, microseconds, back to back after one pass to warm up; bytes of the
     weights)."""
     n_bins = max(N_BINS, trial)
@@ -104,8 +104,8 @@ def measure_sweep(what, binaries, n_rounds):
         n_channels = size if what == "channels" else 202
         row = []
         for name, (make, mode, trial) in models(size).items():
-            took_us, size_bytes = median_step_us(what, make, mode, trial, n_channels, binaries,
-                                                 n_rounds)
+            took_us, size_bytes = median_step_us(what, make, mode, trial, n_channels,
+                                                 binaries=binaries, n_rounds=n_rounds)
             row.append(took_us)
             table.setdefault(name, []).append(took_us)
             n_bytes.setdefault(name, []).append(size_bytes)

@@ -74,7 +74,7 @@ def latentd_command(binaries, row, model_path, counts_path):
             "--bins", row.n_bins, "--trial", row.trial, "--counts", counts_path]
 
 
-def pair_command(binaries, row, model_path, counts_path, cpus, n_rounds, n_messages):
+def pair_command(binaries, row, model_path, counts_path, cpus, *, n_rounds, n_messages):
     """Two lines on two processors, n_messages a turn."""
     return [binaries / "bench_pair", *latentd_command(binaries, row, model_path, counts_path)[1:],
             "--cpu-a", cpus[0], "--cpu-b", cpus[1], "--rounds", n_rounds, "--messages", n_messages]

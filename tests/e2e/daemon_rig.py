@@ -10,22 +10,19 @@ import shutil
 import signal
 import struct
 import subprocess
-import sys
 import tempfile
 import time
+
+import numpy as np
+import zmq
+import zmq.auth
+
+from latent_models.common import model_file, safetensors
+from latentd import latent_pb2 as pb
 
 SOURCE = pathlib.Path(os.environ.get("LATENT_SOURCE", pathlib.Path(__file__).parents[2]))
 BUILD = pathlib.Path(os.environ.get("LATENT_BUILD", SOURCE / "build" / "release"))
 BIN = pathlib.Path(os.environ.get("LATENT_BIN", BUILD / "bin"))
-sys.path.insert(0, str(BUILD / "python"))
-sys.path.insert(0, str(SOURCE / "models"))
-
-import numpy as np  # noqa: E402  (after the path)
-import zmq  # noqa: E402
-import zmq.auth  # noqa: E402
-
-from common import model_file, safetensors  # noqa: E402
-from latentd import latent_pb2 as pb  # noqa: E402
 
 WAIT_S = 30  # ends a test that would hang
 BIN_US = 20000
@@ -61,7 +58,7 @@ def write_model(path, n_channels=3, has_means=True):
     """A model file whose known answer is answer()."""
     config = model_file.build_config(
         "kalman", n_channels, BIN_US, ["causal"], {"form": "given"},
-        (2, 0, [model_file.readout_entry("vx", "mm/s", NEUTRAL[0]),
+        outputs=(2, 0, [model_file.readout_entry("vx", "mm/s", NEUTRAL[0]),
                 model_file.readout_entry("grip", "N", NEUTRAL[1])]),
         licence="CC0-1.0", source="a test", checkpoint_sha256="0" * 64,
         channels=model_file.channel_table(np.ones(n_channels), np.ones(n_channels))
@@ -76,7 +73,8 @@ def write_model(path, n_channels=3, has_means=True):
     return path
 
 
-def pack_bins(seq, counts, epoch=1, bin_width_us=BIN_US, n_channels=None, encoding=pb.U8, marks=0):
+def pack_bins(seq, counts, epoch=1, bin_width_us=BIN_US, n_channels=None, *, encoding=pb.U8,
+              marks=0):
     """A Bins payload: counts [n_bins, n_channels]."""
     rows = np.atleast_2d(np.asarray(counts))
     message = pb.Bins(epoch=epoch, seq=seq, t_source_ns=(10**9 + seq * bin_width_us * 1000) % 2**63,

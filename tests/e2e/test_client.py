@@ -9,16 +9,15 @@ import tempfile
 import time
 import unittest
 
+import numpy as np
+import zmq
+
+from latentd import Flag, Mark, Subscriber, clock_id
+from latentd import latent_pb2 as pb
+
 SOURCE = pathlib.Path(os.environ.get("LATENT_SOURCE", pathlib.Path(__file__).parents[2]))
 BUILD = pathlib.Path(os.environ.get("LATENT_BUILD", SOURCE / "build" / "release"))
 BIN = pathlib.Path(os.environ.get("LATENT_BIN", BUILD / "bin"))
-sys.path.insert(0, str(BUILD / "python"))
-
-import numpy as np  # noqa: E402  (after the path)
-import zmq  # noqa: E402
-
-from latentd import Flag, Mark, Subscriber, clock_id  # noqa: E402
-from latentd import latent_pb2 as pb  # noqa: E402
 
 WAIT_S = 20  # ends a test that would hang
 HOUR_NS = 3600 * 10**9

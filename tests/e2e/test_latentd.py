@@ -30,7 +30,7 @@ class InputTest(unittest.TestCase):
     def send(self, source, payload, stream="arm"):
         source.send_multipart([f"{stream}/bins".encode(), payload])
 
-    def go_on(self, source, consumer, seq, flags=0, stream="arm", epoch=1):
+    def go_on(self, source, consumer, seq, flags=0, stream="arm", *, epoch=1):
         """The stream still decodes: one good bin gives one frame."""
         self.send(source, rig.pack_bins(seq, COUNTS[0], epoch=epoch), stream)
         frame, = consumer.frames(1)

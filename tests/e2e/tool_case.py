@@ -6,7 +6,6 @@ import pathlib
 import resource
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
@@ -26,7 +25,6 @@ WAIT_MS = 20000  # ends a test that hangs
 TRIAL_START, TRIAL_END = 1, 2
 WARMUP, RESET, OUTSIDE = 1 << 0, 1 << 7, 1 << 12
 
-sys.path.insert(0, str(MODELS))
 
 
 def run(*command, **options):

@@ -8,9 +8,9 @@ import numpy as np
 from tool_case import (BIN, MODELS, OUTSIDE, RESET, WARMUP, Case, random_counts, random_tensors,
                        read_all, run, small_files)
 
-from common import safetensors
-from common.model_file import read_model
-from gru import reference as gru_reference
+from latent_models.common import safetensors
+from latent_models.common.model_file import read_model
+from latent_models.gru import reference as gru_reference
 
 
 class Decode(Case):

@@ -8,15 +8,12 @@ import sys
 import threading
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "e2e"))
+import daemon_rig as rig
+import numpy as np
 
-import numpy as np  # noqa: E402
-import daemon_rig as rig  # noqa: E402  (after the path)
-from daemon_rig import pb  # noqa: E402,F401  (for the rows)
+import plan
 
-import plan  # noqa: E402
-
+pb = rig.pb  # the rows take it from here
 rig.WAIT_S = 120  # for machines that do ten other things
 
 CHUNK_BINS = 4 * plan.SLOT_BINS  # in flight at most: far below any queue

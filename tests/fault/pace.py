@@ -15,14 +15,12 @@ import threading
 import time
 
 import h5py
+import machine
 import numpy as np
 
 import chain
 from chain import pb, rig
 from rows_start import joined, parts_of
-
-sys.path.insert(0, str(rig.SOURCE / "tests" / "bench"))
-import machine  # noqa: E402  (after the path)
 
 SAMPLE_S = 0.005
 STEAL_TOLD_NS = 20_000_000  # the kernel counts it in ticks

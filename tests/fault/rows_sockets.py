@@ -159,7 +159,8 @@ def beyond_libzmq(run):
             source = c.rig.source()
             source.linger = 0
             source.send_multipart([b"arm/bins", bytes((1 << 20) + 1)])
-            chain.wait_until(lambda: disconnected(c) > k, "the connection ends")  # noqa: B023
+            chain.wait_until(lambda n_before=k: disconnected(c) > n_before,
+                             "the connection ends")
             source.close()
         frames += c.feed(plan.SLOT_BINS)
         check_untouched(c, frames, 2 * plan.SLOT_BINS)

@@ -119,7 +119,7 @@ def come_back(c, frames):
             raise AssertionError("SAFE does not end")
         c.source.feed(SAFE_EXIT + 1)
         newest = c.source.next_bin - 1
-        frames += frames_until(c, lambda f: f.epoch == 2 and f.seq == newest)  # noqa: B023
+        frames += frames_until(c, lambda f, end=newest: f.epoch == 2 and f.seq == end)
 
 
 @row("old frames", "frames older than max-age when they are ready",

@@ -8,8 +8,8 @@ import numpy as np
 import golden
 import stepping
 
-from common import safetensors
-from common.model_file import read_model, write_model
+from latent_models.common import safetensors
+from latent_models.common.model_file import read_model, write_model
 
 GAPS = ((), (0, 1, 7), (5, 6, 7, 20))
 
@@ -34,8 +34,8 @@ class Family(stepping.Stepping):
         """Every gap, and a snapshot halfway: as the reference says."""
         for missing in gaps:
             with self.subTest(what, missing=missing):
-                self.compare_steps(path, self.answer, "causal", counts, missing, self.limit,
-                                   what)
+                self.compare_steps(path, self.answer, "causal", counts, missing, limit=self.limit,
+                                   what=what)
 
     def check_replay(self, path, counts):
         """The same bins twice, and as a trial of several: the same bits."""

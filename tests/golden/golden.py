@@ -10,6 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from latent_models.common.model_file import read_model
+
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 SHARED = Path(os.environ.get("LATENT_SHARED", ROOT.parent / "shared"))
@@ -18,9 +20,6 @@ BIN = Path(os.environ.get("LATENT_BIN", ROOT / "build" / "release" / "bin"))
 PYTHON = "/usr/bin/python3"
 SKIPPED = 77
 FLAG_WARMUP, FLAG_OUTSIDE, FLAG_INPUT_CLIPPED = 1 << 0, 1 << 12, 1 << 10
-
-sys.path.insert(0, str(MODELS))
-from common.model_file import read_model  # noqa: E402
 
 
 def need_shared():

@@ -6,9 +6,9 @@ import numpy as np
 import golden
 import stepping
 
-from common import natural
-from common.model_file import Model, build_config, run_selftest, write_model
-from lfads import export, reference
+from latent_models.common import natural
+from latent_models.common.model_file import Model, build_config, run_selftest, write_model
+from latent_models.lfads import export, reference
 
 SMALL = {"window_bins": 9, "trial_bins": 14, "prefix_bins": 0, "readin_dim": 0, "ic_enc_dim": 8,
          "ci_enc_dim": 6, "con_dim": 7, "co_dim": 2, "ic_dim": 5, "gen_dim": 11, "fac_dim": 4,
@@ -30,7 +30,8 @@ class Making(stepping.Stepping):
         means = [{"name": f"m{i}", **entry} for i in range(n_rates)] if gaussian else []
         modes = ("window", "prefix", "trial") if net.runs_on() else ("window", "trial")
         config = build_config("lfads", n_spikes + hyper["ext_input_dim"], 10000, modes, hyper,
-                              (hyper[WIDTH[hyper["latents"]]], 0 if gaussian else n_rates, means),
+                              outputs=(hyper[WIDTH[hyper["latents"]]], 0 if gaussian else n_rates,
+                                       means),
                               licence="none", source="random", checkpoint_sha256="0" * 64)
         model = Model(config, weights)
         n_bins = min(hyper["window_bins"], 10) + 5

@@ -8,7 +8,7 @@ import numpy as np
 
 import golden
 
-from common.model_file import read_model
+from latent_models.common.model_file import read_model
 
 STEPS = golden.BIN / "golden_steps"
 FLAG_PREDICTED = 1 << 3
@@ -49,7 +49,7 @@ class Stepping(golden.Case):
         return {"flags": flags[:, 0].astype(int), "latents": latents,
                 "lograte": np.log(rates * bin_s), "readout": readout}
 
-    def compare_steps(self, path, run, mode, counts, missing, limit, what):
+    def compare_steps(self, path, run, mode, counts, missing, *, limit, what):
         """Stepped frames against the reference, as far as its answer goes; -> (frames, answer)."""
         model = read_model(path)
         expected = run(model.weights, model.config, counts.astype(np.float64), mode, missing)

@@ -7,14 +7,14 @@ import numpy as np
 
 import golden
 
-from common import safetensors
-from common.model_file import read_model, run_selftest, write_model
-from common.reference_command import run_trials
-from gru import reference as gru
-from kalman import reference as kalman
-from ndt import export as ndt_export
-from ndt import reference as ndt
-from wiener import reference as wiener
+from latent_models.common import safetensors
+from latent_models.common.model_file import read_model, run_selftest, write_model
+from latent_models.common.reference_command import run_trials
+from latent_models.gru import reference as gru
+from latent_models.kalman import reference as kalman
+from latent_models.ndt import export as ndt_export
+from latent_models.ndt import reference as ndt
+from latent_models.wiener import reference as wiener
 
 LOGRATE_LIMIT = 2e-5
 LATENT_LIMIT = 5e-5  # of values of order one, after up to three float32 layers

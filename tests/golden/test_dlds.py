@@ -14,7 +14,7 @@ S, M, C = 4, 5, 30
 WEIGHTS = {"lambda": 1.0, "gamma": 0.05, "kappa": 0.5}
 
 
-def tensors(seed, observation, s=S, m=M, channels=C, readout=False):
+def tensors(seed, observation, s=S, m=M, channels=C, *, readout=False):
     g = np.random.default_rng(seed)
     w = {"F": np.stack([0.98 * np.linalg.qr(g.normal(size=(s, s)))[0] for _ in range(m)]),
          "D": 0.3 * g.normal(size=(channels, s)), "R": g.uniform(0.2, 0.6, channels),
@@ -57,8 +57,8 @@ class Dlds(family.Family):
         w["F"] *= 1.5
         path = self.make(w, hyper={**WEIGHTS, "observation": "counts"})
         counts, silence = golden.random_counts(3, 2020, C), range(20, 2020)
-        _, expected = self.compare_steps(path, self.answer, "causal", counts, silence, self.limit,
-                                         "silence")
+        _, expected = self.compare_steps(path, self.answer, "causal", counts, silence,
+                                         limit=self.limit, what="silence")
         length = np.linalg.norm(expected["latents"][:, :S], axis=1)
         self.assertGreater(length[19], 0.1)
         self.assertTrue((np.diff(length[19:]) <= 1e-9).all())

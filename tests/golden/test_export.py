@@ -8,9 +8,9 @@ import torch
 
 import golden
 
-from common import safetensors
-from common.model_file import read_model
-from ndt.network import Ndt
+from latent_models.common import safetensors
+from latent_models.common.model_file import read_model
+from latent_models.ndt.network import Ndt
 
 HYPER = {"layers": 2, "heads": 2, "width": 10, "hidden": 6, "embed": "table", "embed_dim": 2,
          "max_count": 5, "pre_norm": True, "final_norm": "layer", "position": "learnt",

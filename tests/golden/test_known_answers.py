@@ -6,7 +6,7 @@ import numpy as np
 
 import golden
 
-from common.model_file import read_model, write_model
+from latent_models.common.model_file import read_model, write_model
 
 NDT_LIMIT = 2e-5
 MAPPINGS = ("intuitiveMapping", "perturbedMapping")
@@ -68,8 +68,8 @@ class KalmanKnownAnswers(golden.Case):
                 self.close(difference, np.zeros_like(difference), 1e-7, "gain")
 
     def rerun_selftest(self, model):
-        from common.model_file import run_selftest
-        from kalman import reference
+        from latent_models.common.model_file import run_selftest
+        from latent_models.kalman import reference
         run_selftest(model, reference.run, 40)
 
     def test_velocities(self):

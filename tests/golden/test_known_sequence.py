@@ -13,12 +13,12 @@ import numpy as np
 import golden
 import stepping
 
-from common.checkpoint import read as read_checkpoint
-from common.model_file import read_model, write_model
-from lfads import export as lfads_export
-from lfads import reference as lfads
+from latent_models.common.checkpoint import read as read_checkpoint
+from latent_models.common.model_file import read_model, write_model
+from latent_models.lfads import export as lfads_export
+from latent_models.lfads import reference as lfads
 from lfads_making import Making, SMALL
-from sae import reference as sae
+from latent_models.sae import reference as sae
 
 EXACT = 1e-9
 LORENZ, DECODER = (golden.KNOWN / f"{name}.h5" for name in ("lfads_lorenz", "lfads_decoder_con"))
@@ -217,9 +217,9 @@ class AutoEncoders(stepping.Stepping):
                     self.close(z[:70], e["z"][i], EXACT, "z")
                     self.close(sae.lograte(w, z[:70]), e["lograte"][i], EXACT, "log-rates")
                     if name in NODES:
-                        self.node_stages(w, model.hyper, counts, e, i, z)
+                        self.node_stages(w, model.hyper, counts, e, i, z=z)
 
-    def node_stages(self, w, hyper, counts, e, i, z):
+    def node_stages(self, w, hyper, counts, e, i, *, z):
         self.close(z[70:], e["z_forecast"][i], EXACT, "forecast")
         field = sae.vector_field(w, sae.initial_condition(w, counts))
         self.close(field, e["vector_field_z0"][i], EXACT, "vector field")

@@ -8,9 +8,9 @@ import numpy as np
 
 import golden
 
-from common.checkpoint import read as read_checkpoint
-from common.model_file import read_model
-from smc import export, reference
+from latent_models.common.checkpoint import read as read_checkpoint
+from latent_models.common.model_file import read_model
+from latent_models.smc import export, reference
 
 KNOWN = golden.KNOWN / "lowrank_smc_mcmaze.h5"
 RAW = golden.SHARED / "data" / "mc_maze_trial_1khz.h5"
@@ -39,8 +39,8 @@ class Smc(golden.Case):
             if t < FILTERED:
                 encoded = (self.expected["enc_mean"][trial, t],
                            reference.variance_of(self.expected["enc_logvar"][trial, t]))
-                stage = reference.filter_bin(w, hyper, z, counts[t, :SEEN], encoded, eps[t],
-                                             self.input["uniform"][trial, t])
+                stage = reference.filter_bin(w, hyper, z, counts[t, :SEEN], encoded, eps=eps[t],
+                                             u=self.input["uniform"][trial, t])
                 step(t, stage, sum(math.lgamma(c + 1) for c in counts[t, :SEEN]))
                 z = stage["particles"]
                 rates.append(stage["rates"])

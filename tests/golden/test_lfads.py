@@ -10,11 +10,11 @@ import torch
 import golden
 import stepping
 
-from common import safetensors
-from common.model_file import read_model
-from lfads import reference
+from latent_models.common import safetensors
+from latent_models.common.model_file import read_model
+from latent_models.lfads import reference
 from lfads_making import Making, N, SMALL
-from sae import export as sae_export
+from latent_models.sae import export as sae_export
 
 LIMIT = 1e-5
 ALONE = {"ci_enc_dim": 0, "con_dim": 0, "co_dim": 0, "ci_lag": 0}  # no controller
@@ -61,8 +61,8 @@ class Random(Making):
             counts = golden.random_counts(seed, 20, model.config["n_channels"])
             for mode, missing in itertools.product(model.config["modes"][:-1], gaps):
                 with self.subTest(name, mode=mode, missing=missing):
-                    found, _ = self.compare_steps(path, reference.run, mode, counts, missing, LIMIT,
-                                                  name)
+                    found, _ = self.compare_steps(path, reference.run, mode, counts, missing,
+                                                  limit=LIMIT, what=name)
                     self.check_flags(model.hyper, mode, found["flags"])
             for n_bins in (1, 4, 9, 14):
                 with self.subTest(name, mode="trial", n_bins=n_bins):
@@ -86,7 +86,8 @@ class Random(Making):
             model.config["channels"] = {"mean": [0.25 * (i + 1) for i in range(N)]}
             counts = golden.random_counts(3, 20, N)
             path = self.write(model)
-            self.compare_steps(path, reference.run, mode, counts, (0, 2, 11), LIMIT, mode)
+            self.compare_steps(path, reference.run, mode, counts, (0, 2, 11),
+                               limit=LIMIT, what=mode)
         path = self.write(self.small(3, n_rates=4))
         command = [stepping.STEPS, path, "window", "/dev/null", self.folder / "none", "0"]
         result = subprocess.run([str(c) for c in command], capture_output=True, text=True)

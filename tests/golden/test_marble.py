@@ -32,7 +32,7 @@ def network(g, n_inputs, s, inner, n_vectors):
     return w
 
 
-def tensors(seed, d=3, s=None, order=2, inner=False, n=N):
+def tensors(seed, d=3, s=None, order=2, inner=False, *, n=N):
     """A cloud round a bent loop, and a random network."""
     g, s = np.random.default_rng(seed), s or d
     turn = g.normal(size=(d, 4)) / 2

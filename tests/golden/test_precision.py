@@ -9,11 +9,11 @@ import numpy as np
 
 import golden
 
-from common import metrics, precision
-from common.model_file import read_model
-from common.reference_command import run_trials
-from gru import reference as gru
-from ndt import reference as ndt
+from latent_models.common import metrics, precision
+from latent_models.common.model_file import read_model
+from latent_models.common.reference_command import run_trials
+from latent_models.gru import reference as gru
+from latent_models.ndt import reference as ndt
 
 FILES = {"ndt/lorenz_causal": (ndt.run, ("A", "C", "trial")), "gru/lorenz": (gru.run, ("causal", ))}
 # Of the largest latent: float32 inputs, or inputs rounded to 1/32767 of the largest.

@@ -11,9 +11,9 @@ import numpy as np
 import golden
 import stepping
 
-from common import stage
-from common.model_file import read_model, write_model
-from readout import fit
+from latent_models.common import stage
+from latent_models.common.model_file import read_model, write_model
+from latent_models.readout import fit
 import test_decode
 from test_decode import N_CHANNELS, TRIAL_BINS
 
@@ -49,7 +49,7 @@ class BehindNdt(test_decode.NdtMaking):
                     self.check_mode(path, model, counts, mode, lags)
 
     def check_mode(self, path, model, counts, mode, lags):
-        run = stage.staged(importlib.import_module("ndt.reference").run)
+        run = stage.staged(importlib.import_module("latent_models.ndt.reference").run)
         decoded = self.decode(path, counts, mode)
         for trial, readout, flags in zip(counts, decoded["readout"], decoded["flags"]):
             expected = run(model.weights, model.config, trial.astype(np.float64), mode)["readout"]

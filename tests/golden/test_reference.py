@@ -6,10 +6,10 @@ import numpy as np
 
 import golden
 
-from common.checkpoint import read as read_checkpoint
-from common.model_file import read_model
-from kalman import reference as kalman
-from ndt import reference as ndt
+from latent_models.common.checkpoint import read as read_checkpoint
+from latent_models.common.model_file import read_model
+from latent_models.kalman import reference as kalman
+from latent_models.ndt import reference as ndt
 
 NDT = ("ndt_causal_embed2", "ndt_causal_band8_id", "ndt_default_f4b8")
 MAPPINGS = ("intuitiveMapping", "perturbedMapping")

@@ -17,11 +17,11 @@ import test_decode
 import test_marble
 import test_sae
 
-from common import safetensors
-from common.model_file import read_model
-from common.refusal import Refusal
+from latent_models.common import safetensors
+from latent_models.common.model_file import read_model
+from latent_models.common.refusal import Refusal
 from lfads_making import Making, SMALL
-from ndt import export as ndt_export
+from latent_models.ndt import export as ndt_export
 
 N = 4
 LFADS = ("--bin-width", "20", "--window", "9", "--lag", "1", "--clip", "5")
@@ -126,7 +126,7 @@ class Refused(Making):
         arguments = [f"models/{arch}/export.py", str(source), str(out), *map(str, options)]
         try:
             with mock.patch.object(sys, "argv", arguments), redirect_stdout(io.StringIO()):
-                importlib.import_module(f"{arch}.export").main()
+                importlib.import_module(f"latent_models.{arch}.export").main()
         except Refusal as refusal:
             self.assertFalse(out.exists(), "a refused checkpoint left a model file behind")
             return str(refusal)

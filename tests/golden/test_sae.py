@@ -12,9 +12,9 @@ import torch
 import golden
 import stepping
 
-from common import safetensors
-from common.model_file import read_model, write_model
-from sae import export, reference
+from latent_models.common import safetensors
+from latent_models.common.model_file import read_model, write_model
+from latent_models.sae import export, reference
 
 LIMIT = 2e-5  # random models, a few steps: relative to the largest value
 C, E, D, N, W, HIDDEN = 5, 6, 4, 5, 8, 9
@@ -59,8 +59,8 @@ class Random(Small):
             counts = golden.random_counts(seed, 20, C)
             for mode, missing in itertools.product(("window", "protocol"), gaps):
                 with self.subTest(decoder, mode=mode, missing=missing):
-                    found, _ = self.compare_steps(path, reference.run, mode, counts, missing, LIMIT,
-                                                  decoder)
+                    found, _ = self.compare_steps(path, reference.run, mode, counts, missing,
+                                                  limit=LIMIT, what=decoder)
                     warm = found["flags"] & golden.FLAG_WARMUP != 0
                     self.assertEqual(list(warm), [True] * (W - 1) + [False] * (21 - W))
             with self.subTest(decoder, mode="trial"):
@@ -80,8 +80,8 @@ class Random(Small):
                 with self.subTest(decoder, **changes):
                     path = self.make(seed, decoder, **changes)
                     counts = golden.random_counts(seed, 12, changes.get("n_channels", C))
-                    self.compare_steps(path, reference.run, "window", counts, (4, 9), LIMIT,
-                                       decoder)
+                    self.compare_steps(path, reference.run, "window", counts, (4, 9),
+                                       limit=LIMIT, what=decoder)
 
     def test_modes_agree(self):
         """Offline equals live, to the last bit where the window is the trial."""

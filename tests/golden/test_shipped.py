@@ -9,12 +9,12 @@ import numpy as np
 
 import golden
 
-os.environ.setdefault("LATENT_SIM", str(golden.BIN / "latent-sim"))
+from latent_models import evaluate
+from latent_models.common import dataset, registry
+from latent_models.common.metrics import r2_summary, state_r2
+from latent_models.common.model_file import read_model
 
-import evaluate  # noqa: E402
-from common import dataset  # noqa: E402
-from common.metrics import r2_summary, state_r2  # noqa: E402
-from common.model_file import read_model  # noqa: E402
+os.environ.setdefault("LATENT_SIM", str(golden.BIN / "latent-sim"))
 
 MAX_BYTES = 2_000_000
 # Goals of the project for the rates; for the readouts what the cards say, less two hundredths.
@@ -85,8 +85,7 @@ class Shipped(golden.Case):
         self.assertLess(gru[1], node[1] - 0.1)
 
     def test_every_file_is_small_and_listed(self):
-        listed = {f"{arch}/{name}.safetensors" for models in evaluate.SHIPPED.values()
-                  for arch, name, _ in models}
+        listed = {f"{arch}/{name}.safetensors" for arch, _, name, _ in registry.shipped()}
         found = {str(p.relative_to(golden.MODELS)) for p in golden.MODELS.glob("*/*.safetensors")}
         self.assertEqual(found, listed)
         for path in listed:

@@ -9,8 +9,8 @@ import family
 import golden
 from family import drop, hyper, put
 
-from common.model_file import read_model
-from smc import draws, export, reference
+from latent_models.common.model_file import read_model
+from latent_models.smc import draws, export, reference
 
 C, N, S, M, K = 4, 6, 3, 10, 8
 CONVS = {"initial_stack.1": (5, C, 4), "initial_stack.4": (3, 5, 2), "mean_conv": (S, 3, 2),
@@ -61,7 +61,7 @@ class Random(Smc):
                 with self.subTest(activation, rate=rate, proposal=proposal, missing=missing):
                     counts = self.certain(path, 24, missing)
                     found, _ = self.compare_steps(path, reference.run, "causal", counts, missing,
-                                                  self.limit, activation)
+                                                  limit=self.limit, what=activation)
                     warm = found["flags"] & golden.FLAG_WARMUP != 0
                     n_warm = 5 if proposal == "variational" else 0
                     self.assertEqual(list(warm), [True] * n_warm + [False] * (24 - n_warm))

@@ -58,7 +58,7 @@ class GruTorch(golden.Case):
 class NdtTorch(golden.Case):
     n_bins, n_channels = 11, 5
 
-    def hyper(self, embed, pre_norm, final_norm, position, head_layers, context):
+    def hyper(self, embed, pre_norm, final_norm, position, head_layers, *, context):
         width = {"identity": 6, "table": 10, "linear": 8}[embed]
         return {"layers": 2, "heads": 2, "width": width, "hidden": 7, "embed": embed,
                 "embed_dim": 2 if embed == "table" else 0, "max_count": 3, "pre_norm": pre_norm,
@@ -76,7 +76,7 @@ class NdtTorch(golden.Case):
         self.addCleanup(torch.set_default_dtype, torch.float32)
         for seed, options in enumerate(grid):
             with self.subTest(options=options):
-                hyper = self.hyper(*options)
+                hyper = self.hyper(*options[:5], context=options[5])
                 n_channels = 6 if hyper["embed"] == "identity" else self.n_channels
                 module = randomise(Ndt(hyper, n_channels), seed)
                 counts = golden.random_counts(seed, self.n_bins, n_channels,
@@ -95,7 +95,8 @@ class NdtTorch(golden.Case):
     def test_layer_is_torchs(self):
         """Torch's own encoder layer, loaded with the same tensors, gives the same numbers."""
         for pre_norm in (True, False):
-            hyper = {**self.hyper("linear", pre_norm, "layer", "learnt", 1, (0, 3)), "layers": 1}
+            hyper = self.hyper("linear", pre_norm, "layer", "learnt", 1, context=(0, 3))
+            hyper["layers"] = 1
             module = randomise(Ndt(hyper, self.n_channels), 1)
             layer = torch.nn.TransformerEncoderLayer(8, 2, 7, 0.0, batch_first=True,
                                                      norm_first=pre_norm)
@@ -112,7 +113,7 @@ class NdtTorch(golden.Case):
     def test_streaming_modes_agree(self):
         """Causal: A is the row-by-row limit of trial; C equals A while its window holds the whole
         past."""
-        hyper = self.hyper("linear", True, "layer", "learnt", 1, (0, 0))
+        hyper = self.hyper("linear", True, "layer", "learnt", 1, context=(0, 0))
         weights = arrays(randomise(Ndt(hyper, self.n_channels), 9))
         counts = golden.random_counts(5, self.n_bins, self.n_channels).astype(np.float64)
         answers = {mode: ndt_reference.run(weights, {"hyper": hyper}, counts, mode)["lograte"]

@@ -10,20 +10,20 @@ import torch
 
 import golden
 
-from common import dataset, training
-from common.baselines import causal_smooth, gaussian_smooth
-from common.metrics import bits_per_spike, r2_per_column, r2_summary
-from common.model_file import read_model
-from common.reference_command import run_trials
-from common.refusal import Refusal
-from gru import reference as gru
-from kalman import reference as kalman
-from lfads import reference as lfads
-from lfads.network import Lfads as LfadsNetwork
-from sae import reference as sae
-from sae.network import Sae as SaeNetwork
-from smc import reference as smc
-from wiener import reference as wiener
+from latent_models.common import dataset, training
+from latent_models.common.baselines import causal_smooth, gaussian_smooth
+from latent_models.common.metrics import bits_per_spike, r2_per_column, r2_summary
+from latent_models.common.model_file import read_model
+from latent_models.common.reference_command import run_trials
+from latent_models.common.refusal import Refusal
+from latent_models.gru import reference as gru
+from latent_models.kalman import reference as kalman
+from latent_models.lfads import reference as lfads
+from latent_models.lfads.network import Lfads as LfadsNetwork
+from latent_models.sae import reference as sae
+from latent_models.sae.network import Sae as SaeNetwork
+from latent_models.smc import reference as smc
+from latent_models.wiener import reference as wiener
 
 REFERENCES = {"gru": gru.run, "kalman": kalman.run, "smc": smc.run, "wiener": wiener.run}
 N_UNITS, N_BINS, CLOCK_HZ, BIN_MS = 12, 4000, 30000, 10

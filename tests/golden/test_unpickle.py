@@ -14,8 +14,8 @@ import torch
 
 import golden
 
-from common.refusal import Refusal
-from common.unpickle import read_checkpoint
+from latent_models.common.refusal import Refusal
+from latent_models.common.unpickle import read_checkpoint
 
 
 class CfgNode(dict):

@@ -78,7 +78,7 @@ def check_core_system(path, line, name):
                         f"<{name}> does not belong here: core is computation only")
 
 
-def check_outside(root, path, line, name, area, folder):
+def check_outside(root, path, line, name, *, area, folder):
     """A quoted include of proto or tests/bench: a public header, or one of its own folder."""
     own = (root / folder / name, root / path.parent / name)
     if name in PUBLIC[area] or any(candidate.is_file() for candidate in own):
@@ -133,7 +133,7 @@ def check_file(root, path):
         elif path.parts[0] == "daemon" and kind == '"':
             yield check_daemon(root, path, line, name)
         elif area and kind == '"':
-            yield check_outside(root, path, line, name, *area)
+            yield check_outside(root, path, line, name, area=area[0], folder=area[1])
 
 
 def check(root):

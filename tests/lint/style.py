@@ -12,6 +12,7 @@ COLUMNS = {"c": 100, "python": 100, "shell": 120}
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 50
 P90_FUNCTION_LINES = 40
+MAX_POSITIONAL = 5
 MAX_FILE_BYTES = 2 * 1024 * 1024
 
 # Unfinished work is not landed; spelled in halves so that this file passes its own rule.
@@ -50,6 +51,7 @@ CODE_RULES = (
     ("unsafe", UNSAFE, "", (), "unbounded or unchecked; use the bounded form"),
 )
 FAST_MATH = re.compile(r"-ffast-math|-Ofast|-funsafe-math-optimizations|-ffinite-math-only")
+NOQA = re.compile(r"#\s*no" r"qa(?!: [A-Z]+[0-9]+\b)", re.IGNORECASE)
 ENV_PYTHON = re.compile(r"\A#!.*\benv\s+python")
 
 
@@ -94,6 +96,24 @@ def python_functions(text):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node.lineno, node.end_lineno - node.lineno + 1
+
+
+def python_findings(path, text):
+    """Calls that nobody can read, and ways around names of packages."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            names = [a.arg for a in node.args.posonlyargs + node.args.args]
+            n_positional = len(names) - (names[:1] in (["self"], ["cls"]))
+            if n_positional > MAX_POSITIONAL:
+                yield tree.Finding(path, node.lineno, "python-positional",
+                                   f"{node.name}: {n_positional} parameters by position, at most "
+                                   f"{MAX_POSITIONAL}; the others behind a *")
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path":
+            yield tree.Finding(path, node.lineno, "python-sys-path",
+                               "packages are imported by name (tests/README.md: PYTHONPATH)")
+    for number, line in enumerate(text.split("\n"), 1):
+        if NOQA.search(line):
+            yield tree.Finding(path, number, "python-noqa", "name the one warning that is meant")
 
 
 def size_findings(path, text, functions):
@@ -143,6 +163,7 @@ def check_scripts(root):
             yield tree.Finding(path, error.lineno or 0, "python-syntax", str(error.msg))
             continue
         yield from size_findings(path, text, functions)
+        yield from python_findings(path, text)
         if ENV_PYTHON.match(text):
             yield tree.Finding(path, 1, "python-path", "scripts say /usr/bin/python3")
     for path in tree.files(root, "shell"):

@@ -19,7 +19,7 @@ class Publisher:
     (replay). The daemon's input decides: its SUB wants "pub", its PULL wants "push".
     """
 
-    def __init__(self, endpoint, stream, bin_width_us, bind=False, kind="pub", epoch=None,
+    def __init__(self, endpoint, stream, bin_width_us, bind=False, kind="pub", *, epoch=None,
                  context=None, keys=None):
         """epoch: any number that differs from the last start of this source; default: time_ns().
 

@@ -25,7 +25,7 @@ class Subscriber:
     """
 
     def __init__(self, endpoint, stream, bind=False, queue_frames=1000, context=None,
-                 keys=None):
+                 *, keys=None):
         """keys: for an encrypted output, (own secret key file, latentd's public key file)."""
         options = curve_options(keys, bind)
         self.stream = stream

@@ -1,0 +1,2 @@
+"""What is shipped of smc."""
+SHIPPED = {"lorenz": (("lorenz", ("causal",)),)}
