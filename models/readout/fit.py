@@ -14,13 +14,12 @@ stage that MODEL has is replaced.
 import argparse
 import copy
 import dataclasses
-import importlib
 import math
 import time
 
 import numpy as np
 
-from latent_models.common import dataset, stage, stream
+from latent_models.common import dataset, registry, stage, stream
 from latent_models.common.fitting import fit_recording
 from latent_models.common.metrics import r2_per_column
 from latent_models.common.model_file import command_line, read_model, readout_limits, write_model
@@ -247,7 +246,7 @@ def add_stage(model, description, tensors, readout, source):
     model.config["outputs"]["readout"] = readout
     model.config["source"] = f"{model.config['source']}; stage: {source}"[:SOURCE_BYTES]
     model.weights.update(tensors)
-    run = stage.staged(importlib.import_module(f"{model.config['arch']}.reference").run)
+    run = stage.staged(registry.part(model.config["arch"], "reference").run)
     for mode in model.config["modes"]:
         group = "latents" if f"selftest.{mode}.latents" in model.selftest else "lograte"
         n_bins = len(model.selftest[f"selftest.{mode}.{group}"])

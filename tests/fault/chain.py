@@ -13,6 +13,7 @@ import numpy as np
 
 import plan
 
+HERE = pathlib.Path(__file__).resolve().parent
 pb = rig.pb  # the rows take it from here
 rig.WAIT_S = 120  # for machines that do ten other things
 

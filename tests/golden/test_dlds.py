@@ -8,7 +8,7 @@ import family
 import golden
 from family import drop, hyper, put
 
-from dlds import reference, scoring, switching
+from latent_models.dlds import reference, scoring, switching
 
 S, M, C = 4, 5, 30
 WEIGHTS = {"lambda": 1.0, "gamma": 0.05, "kappa": 0.5}

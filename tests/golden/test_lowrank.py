@@ -7,7 +7,7 @@ import family
 import golden
 from family import drop, hyper, put
 
-from lowrank import reference, scoring, task
+from latent_models.lowrank import reference, scoring, task
 
 N, R, I, M, O = 130, 2, 3, 20, 2
 ALPHA = {"alpha": 0.2}

@@ -9,7 +9,7 @@ import family
 import golden
 from family import drop, hyper, put
 
-from marble import animals, geometry, population, reference, scoring
+from latent_models.marble import animals, geometry, population, reference, scoring
 
 C, N, HIDDEN, L = 20, 60, 11, 4
 HYPER = {"rho": 0.5, "stages": 2, "warmup_bins": 4, "k": 6, "delta": 1.2, "order": 2,

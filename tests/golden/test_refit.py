@@ -6,7 +6,7 @@ import family
 import golden
 from family import drop, hyper, put
 
-from refit import loop, reference, scoring
+from latent_models.refit import loop, reference, scoring
 
 C = 40
 

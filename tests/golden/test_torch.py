@@ -8,11 +8,11 @@ import torch
 
 import golden
 
-from gru import reference as gru_reference
-from gru.network import GruDecoder, fold_scale
-from ndt import export as ndt_export
-from ndt import reference as ndt_reference
-from ndt.network import Ndt
+from latent_models.gru import reference as gru_reference
+from latent_models.gru.network import GruDecoder, fold_scale
+from latent_models.ndt import export as ndt_export
+from latent_models.ndt import reference as ndt_reference
+from latent_models.ndt.network import Ndt
 
 LIMIT = 1e-11
 
