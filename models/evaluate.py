@@ -136,7 +136,7 @@ def readout_table(recording):
         rows.append(f"| {arch}/{name} | {columns.mean():.3f} | "
                     + " | ".join(f"{c:.3f}" for c in columns) + f" | {rates} |")
     bits = fresh_bits(recording, recording.part("test", "rates"))
-    return rows + [f"| true rates (oracle) | - | " + "- | " * len(names) + f"1.000 | {bits:.3f} |"]
+    return rows + ["| true rates (oracle) | - | " + "- | " * len(names) + f"1.000 | {bits:.3f} |"]
 
 
 def cost_table():

@@ -12,7 +12,7 @@ import numpy as np
 
 import random_models
 from latent_models.common.exporting import SELFTEST_BINS
-from rows import F32, ROWS, prepare
+from rows import ROWS, prepare
 
 MB = 2**20
 START_GOAL_MS = 150

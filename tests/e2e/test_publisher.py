@@ -2,19 +2,14 @@
 """The Python source: what it puts on the wire, seen by a socket of this script's own."""
 import os
 import pathlib
-import sys
 import tempfile
 import unittest
 
-SOURCE = pathlib.Path(os.environ.get("LATENT_SOURCE", pathlib.Path(__file__).parents[2]))
-BUILD = pathlib.Path(os.environ.get("LATENT_BUILD", SOURCE / "build" / "release"))
-sys.path.insert(0, str(BUILD / "python"))
+import numpy as np
+import zmq
 
-import numpy as np  # noqa: E402  (after the path)
-import zmq  # noqa: E402
-
-from latentd import Mark, Publisher  # noqa: E402
-from latentd import latent_pb2 as pb  # noqa: E402
+from latentd import Mark, Publisher
+from latentd import latent_pb2 as pb
 
 WAIT_S = 20  # ends a test that would hang
 
