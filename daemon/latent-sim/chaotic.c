@@ -54,7 +54,7 @@ static int chaotic_alloc(struct chaotic *self)
     return self->weights && self->activity && self->y && self->tanh ? 0 : LATENT_E_NOMEM;
 }
 
-void *chaotic_new(const struct recipe *recipe, struct world_shape *shape)
+void *chaotic_new(const struct recipe *recipe, struct trial_shape *shape)
 {
     struct chaotic *self = calloc(1, sizeof *self);
     size_t n = recipe->n_channels, n_conditions = recipe->chaotic.n_conditions;
@@ -65,7 +65,7 @@ void *chaotic_new(const struct recipe *recipe, struct world_shape *shape)
         return NULL;
     }
     struct rng rng;
-    rng_init(&rng, recipe->seed, WORLD_STREAM_POPULATION);
+    rng_init(&rng, recipe->seed, TRIAL_STREAM_POPULATION);
     for (size_t i = 0; i < n * n; i++)
         self->weights[i] = recipe->chaotic.gain / sqrt((double)n) * rng_normal(&rng);
     for (size_t c = 0; c < n_conditions; c++)
@@ -86,13 +86,13 @@ void chaotic_free(void *pointer)
 }
 
 void chaotic_trial_make(const void *pointer, struct rng *rng, uint32_t condition,
-                        struct world_trial *trial)
+                        struct trial *trial)
 {
     const struct chaotic *self = pointer;
     const struct recipe *recipe = self->recipe;
     size_t n = (size_t)recipe->trial_bins * recipe->n_channels;
     double peak = recipe->chaotic.peak_rate_hz * recipe->bin_width_us * 1e-6;
-    if (condition == WORLD_ANY_CONDITION) condition = rng_below(rng, recipe->chaotic.n_conditions);
+    if (condition == TRIAL_ANY_CONDITION) condition = rng_below(rng, recipe->chaotic.n_conditions);
     trial->condition = condition;
 
     const float *activity = self->activity + condition * n;

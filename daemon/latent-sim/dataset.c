@@ -30,10 +30,10 @@ enum { RATES, LATENTS, READOUT, POSITION, N_COLUMNS };
 struct writer {
     const struct recipe *recipe;
     const struct world *world;
-    const struct world_shape *shape;
+    const struct trial_shape *shape;
     struct h5out out;
     struct rng rng;
-    struct world_trial trial;
+    struct trial trial;
     struct column columns[N_COLUMNS];
     hid_t counts;
     uint16_t *spikes;     /* [n_bins][n_channels] */
@@ -65,7 +65,7 @@ static uint32_t trials_per_condition(const struct recipe *r)
 
 static void columns_open(struct writer *w)
 {
-    const struct world_shape *s = w->shape;
+    const struct trial_shape *s = w->shape;
     size_t shape[3] = {w->n_trials, s->n_bins, s->n_channels};
     w->columns[RATES] = (struct column){"rates", 0, s->n_channels, w->trial.counts};
     w->columns[LATENTS] = (struct column){"latents", 0, s->n_latents, w->trial.latents};
@@ -89,7 +89,7 @@ static void columns_close(struct writer *w)
 
 static int trial_write(struct writer *w, size_t index)
 {
-    const struct world_shape *s = w->shape;
+    const struct trial_shape *s = w->shape;
     size_t n = (size_t)s->n_bins * s->n_channels;
     uint32_t period = s->each_once ? 1 : trials_per_condition(w->recipe);
     uint32_t condition = (uint32_t)(index / period);
@@ -126,7 +126,7 @@ static void split_write(struct writer *w, const char *name, uint32_t from, uint3
 static void readout_describe(struct writer *w)
 {
     const char *names[8] = {0}, *units[8] = {0};
-    const struct world_shape *s = w->shape;
+    const struct trial_shape *s = w->shape;
     for (uint32_t i = 0; i < s->n_readout; i++) {
         names[i] = s->readout[i].name;
         units[i] = s->readout[i].unit;
@@ -141,7 +141,7 @@ static void readout_describe(struct writer *w)
 static void file_describe(struct writer *w)
 {
     const struct recipe *r = w->recipe;
-    const struct world_shape *s = w->shape;
+    const struct trial_shape *s = w->shape;
     h5out_array(&w->out, "condition", H5T_NATIVE_UINT16, 1, &w->n_trials, w->conditions);
     h5out_group(&w->out, "split");
     split_write(w, "split/train", 0, r->n_train);
@@ -196,15 +196,15 @@ int dataset_write(const struct recipe *recipe, const struct world *world, const 
     w.n_trials = trials_per_condition(recipe) * n_repeats;
     w.spikes = calloc((size_t)w.shape->n_bins * w.shape->n_channels, sizeof *w.spikes);
     w.conditions = calloc(w.n_trials, sizeof *w.conditions);
-    rng_init(&w.rng, recipe->seed, WORLD_STREAM_DATASET);
+    rng_init(&w.rng, recipe->seed, TRIAL_STREAM_DATASET);
     stop_install();
 
     int status = LATENT_E_NOMEM;
-    if (!w.spikes || !w.conditions || world_trial_new(&w.trial, w.shape))
+    if (!w.spikes || !w.conditions || trial_new(&w.trial, w.shape))
         error_text(err, status, "out of memory");
     else
         status = file_write(&w, path, err);
-    world_trial_free(&w.trial);
+    trial_free(&w.trial);
     free(w.conditions);
     free(w.spikes);
     return status;

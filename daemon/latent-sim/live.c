@@ -26,10 +26,10 @@ struct truth {
 
 struct live {
     const struct world *world;
-    const struct world_shape *shape;
+    const struct trial_shape *shape;
     const struct live_options *options;
     struct rng rng;
-    struct world_trial trial;
+    struct trial trial;
     struct source *source;
     struct truth truth;
     float *counts; /* [n_channels] */
@@ -40,7 +40,7 @@ struct live {
 static int truth_open(struct live *live)
 {
     const struct source_options *o = &live->options->source;
-    const struct world_shape *s = live->shape;
+    const struct trial_shape *s = live->shape;
     struct truth *t = &live->truth;
     size_t n_values = (size_t)s->n_latents + s->n_channels + s->n_readout;
     int linger_ms = 200;
@@ -69,7 +69,7 @@ static void truth_close(struct truth *t)
 /* A subscriber that is slow or absent loses truths; the bins never wait for it. */
 static int truth_send(struct live *live, uint32_t bin)
 {
-    const struct world_shape *s = live->shape;
+    const struct trial_shape *s = live->shape;
     struct truth *t = &live->truth;
     const float *counts = live->trial.counts + (size_t)bin * s->n_channels;
     if (!t->socket) return 0;
@@ -97,7 +97,7 @@ static int truth_send(struct live *live, uint32_t bin)
 
 static int bin_send(struct live *live, uint32_t bin)
 {
-    const struct world_shape *s = live->shape;
+    const struct trial_shape *s = live->shape;
     const float *expected = live->trial.counts + (size_t)bin * s->n_channels;
     uint32_t marks = 0;
     if (bin == 0) marks |= LATENT_MARK_TRIAL_START;
@@ -119,7 +119,7 @@ static int trials_send(struct live *live)
     int status = 0;
     while (!status && (n_bins == 0 || live->seq < n_bins)) {
         uint32_t bin = (uint32_t)(live->seq % live->shape->n_bins);
-        if (bin == 0) world_trial_make(live->world, &live->rng, WORLD_ANY_CONDITION, &live->trial);
+        if (bin == 0) world_trial_make(live->world, &live->rng, TRIAL_ANY_CONDITION, &live->trial);
         status = bin_send(live, bin);
     }
     return status ? status : source_flush(live->source, live->err);
@@ -143,9 +143,9 @@ static int live_open(struct live *live)
     struct source_options source = live->options->source;
     source.n_channels = live->shape->n_channels;
     source.bin_width_us = live->shape->bin_width_us;
-    rng_init(&live->rng, live->options->seed, WORLD_STREAM_LIVE);
+    rng_init(&live->rng, live->options->seed, TRIAL_STREAM_LIVE);
     live->counts = calloc(live->shape->n_channels, sizeof(float));
-    if (!live->counts || world_trial_new(&live->trial, live->shape))
+    if (!live->counts || trial_new(&live->trial, live->shape))
         return error_text(live->err, LATENT_E_NOMEM, "out of memory");
     int status = source_stream_check(source.stream, live->err);
     if (!status) status = truth_open(live);
@@ -166,7 +166,7 @@ int live_run(const struct world *world, const struct live_options *options,
     }
     source_close(live.source);
     truth_close(&live.truth);
-    world_trial_free(&live.trial);
+    trial_free(&live.trial);
     free(live.counts);
     return status == SOURCE_STOPPED ? 0 : status;
 }

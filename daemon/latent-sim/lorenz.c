@@ -76,7 +76,7 @@ static void neuron_make(struct lorenz *self, struct rng *rng, size_t n_rows, uin
     self->bias[i] = log(r->mean_counts_per_bin) - log(sum / (double)n_rows);
 }
 
-void *lorenz_new(const struct recipe *recipe, struct world_shape *shape)
+void *lorenz_new(const struct recipe *recipe, struct trial_shape *shape)
 {
     size_t n_rows = (size_t)recipe->lorenz.n_conditions * recipe->trial_bins;
     struct lorenz *self = calloc(1, sizeof *self);
@@ -90,9 +90,9 @@ void *lorenz_new(const struct recipe *recipe, struct world_shape *shape)
         return NULL;
     }
     struct rng rng;
-    rng_init(&rng, recipe->seed, WORLD_STREAM_POPULATION);
+    rng_init(&rng, recipe->seed, TRIAL_STREAM_POPULATION);
     trajectories_make(self, &rng);
-    world_standardise(self->states, n_rows, N_STATES, self->mean, self->sd);
+    states_standardise(self->states, n_rows, N_STATES, self->mean, self->sd);
     for (uint32_t i = 0; i < recipe->n_channels; i++) neuron_make(self, &rng, n_rows, i);
     shape->n_latents = N_STATES;
     shape->n_conditions = recipe->lorenz.n_conditions;
@@ -111,11 +111,11 @@ void lorenz_free(void *pointer)
 }
 
 void lorenz_trial_make(const void *pointer, struct rng *rng, uint32_t condition,
-                       struct world_trial *trial)
+                       struct trial *trial)
 {
     const struct lorenz *self = pointer;
     uint32_t n_bins = self->recipe->trial_bins, n_channels = self->recipe->n_channels;
-    if (condition == WORLD_ANY_CONDITION)
+    if (condition == TRIAL_ANY_CONDITION)
         condition = rng_below(rng, self->recipe->lorenz.n_conditions);
     trial->condition = condition;
 

@@ -36,7 +36,7 @@ struct reach {
     double *loadings;       /* [n_channels][2 n_planes] */
 };
 
-static const struct world_readout reach_readout[] = {{"vx", "mm/s"}, {"vy", "mm/s"}};
+static const struct trial_readout reach_readout[] = {{"vx", "mm/s"}, {"vy", "mm/s"}};
 
 static double bin_width_s(const struct reach *self)
 {
@@ -149,7 +149,7 @@ static double neuron_log_count(const struct reach *self, uint32_t i,
 
 /* What a decoder should find for the bin that ends at t_s. */
 static void truth_store(const struct reach *self, const struct movement_plan *plan, double t_s,
-                        uint32_t bin, const double *rotations, struct world_trial *trial)
+                        uint32_t bin, const double *rotations, struct trial *trial)
 {
     const struct recipe_reach *r = &self->recipe->reach;
     float *latents = trial->latents + (size_t)bin * self->n_latents;
@@ -166,7 +166,7 @@ static void truth_store(const struct reach *self, const struct movement_plan *pl
 
 /* Multiplies every neuron's counts by its own slow log-normal gain (an
  * Ornstein-Uhlenbeck process in the log, mean of the gain 1). */
-static void gains_apply(const struct reach *self, struct rng *rng, struct world_trial *trial)
+static void gains_apply(const struct reach *self, struct rng *rng, struct trial *trial)
 {
     const struct recipe *recipe = self->recipe;
     double sd = recipe->reach.gain_sd;
@@ -183,7 +183,7 @@ static void gains_apply(const struct reach *self, struct rng *rng, struct world_
 }
 
 static void plan_follow(const struct reach *self, const struct movement_plan *plan,
-                        struct world_trial *trial)
+                        struct trial *trial)
 {
     const struct recipe *recipe = self->recipe;
     double rotations[2 * RECIPE_MAX_PLANES] = {0.0};
@@ -197,8 +197,7 @@ static void plan_follow(const struct reach *self, const struct movement_plan *pl
     }
 }
 
-void reach_trial_make(const void *pointer, struct rng *rng, uint32_t condition,
-                      struct world_trial *trial)
+void reach_trial_make(const void *pointer, struct rng *rng, uint32_t condition, struct trial *trial)
 {
     const struct reach *self = pointer;
     struct movement_plan plan;
@@ -213,18 +212,18 @@ void reach_trial_make(const void *pointer, struct rng *rng, uint32_t condition,
 /* ---- construction ------------------------------------------------------------------- */
 
 /* Sets the biases so that every neuron has its drawn mean rate over many trials. */
-static int biases_calibrate(struct reach *self, const struct world_shape *shape)
+static int biases_calibrate(struct reach *self, const struct trial_shape *shape)
 {
     struct rng rng;
-    struct world_trial trial;
+    struct trial trial;
     double *sums = calloc(shape->n_channels, sizeof *sums);
-    if (!sums || world_trial_new(&trial, shape)) {
+    if (!sums || trial_new(&trial, shape)) {
         free(sums);
         return LATENT_E_NOMEM;
     }
-    rng_init(&rng, self->recipe->seed, WORLD_STREAM_CALIBRATION);
+    rng_init(&rng, self->recipe->seed, TRIAL_STREAM_CALIBRATION);
     for (int n = 0; n < N_CALIBRATION_TRIALS; n++) {
-        reach_trial_make(self, &rng, WORLD_ANY_CONDITION, &trial);
+        reach_trial_make(self, &rng, TRIAL_ANY_CONDITION, &trial);
         for (size_t k = 0; k < (size_t)shape->n_bins * shape->n_channels; k++)
             sums[k % shape->n_channels] += (double)trial.counts[k];
     }
@@ -232,12 +231,12 @@ static int biases_calibrate(struct reach *self, const struct world_shape *shape)
         double mean = sums[i] / ((double)N_CALIBRATION_TRIALS * shape->n_bins);
         self->neurons[i].bias += self->neurons[i].bias - log(mean);
     }
-    world_trial_free(&trial);
+    trial_free(&trial);
     free(sums);
     return 0;
 }
 
-void *reach_new(const struct recipe *recipe, struct world_shape *shape)
+void *reach_new(const struct recipe *recipe, struct trial_shape *shape)
 {
     const struct recipe_reach *r = &recipe->reach;
     struct reach *self = calloc(1, sizeof *self);
@@ -253,7 +252,7 @@ void *reach_new(const struct recipe *recipe, struct world_shape *shape)
     shape->readout = reach_readout;
     if (self->neurons && self->planes && self->loadings) {
         struct rng rng;
-        rng_init(&rng, recipe->seed, WORLD_STREAM_POPULATION);
+        rng_init(&rng, recipe->seed, TRIAL_STREAM_POPULATION);
         population_draw(self, &rng);
         if (biases_calibrate(self, shape) == 0) return self;
     }

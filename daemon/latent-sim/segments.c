@@ -86,7 +86,7 @@ static int segments_alloc(struct segments *self)
     return self->states && self->loadings && self->order ? 0 : LATENT_E_NOMEM;
 }
 
-void *segments_new(const struct recipe *recipe, struct world_shape *shape)
+void *segments_new(const struct recipe *recipe, struct trial_shape *shape)
 {
     struct segments *self = calloc(1, sizeof *self);
     if (!self) return NULL;
@@ -96,9 +96,9 @@ void *segments_new(const struct recipe *recipe, struct world_shape *shape)
         return NULL;
     }
     struct rng rng;
-    rng_init(&rng, recipe->seed, WORLD_STREAM_POPULATION);
+    rng_init(&rng, recipe->seed, TRIAL_STREAM_POPULATION);
     orbit_make(self);
-    world_standardise(self->states, self->n_rows, FLOW_STATES, self->mean, self->sd);
+    states_standardise(self->states, self->n_rows, FLOW_STATES, self->mean, self->sd);
     order_draw(self, &rng);
     for (uint32_t i = 0; i < recipe->n_channels; i++) neuron_make(self, &rng, i);
     shape->n_latents = FLOW_STATES;
@@ -119,11 +119,11 @@ void segments_free(void *pointer)
 }
 
 void segments_trial_make(const void *pointer, struct rng *rng, uint32_t condition,
-                         struct world_trial *trial)
+                         struct trial *trial)
 {
     const struct segments *self = pointer;
     uint32_t n_bins = self->recipe->trial_bins, n_channels = self->recipe->n_channels;
-    if (condition == WORLD_ANY_CONDITION) condition = rng_below(rng, self->n_segments);
+    if (condition == TRIAL_ANY_CONDITION) condition = rng_below(rng, self->n_segments);
     trial->condition = condition;
 
     const double *state = self->states + (size_t)self->order[condition] * n_bins * FLOW_STATES;

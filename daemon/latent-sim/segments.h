@@ -2,11 +2,12 @@
 #ifndef SIM_SEGMENTS_H
 #define SIM_SEGMENTS_H
 
-#include "latent-sim/world.h"
+#include "latent-sim/recipe.h"
+#include "latent-sim/trial.h"
 
-void *segments_new(const struct recipe *recipe, struct world_shape *shape);
+void *segments_new(const struct recipe *recipe, struct trial_shape *shape);
 void segments_free(void *self);
 void segments_trial_make(const void *self, struct rng *rng, uint32_t condition,
-                         struct world_trial *trial);
+                         struct trial *trial);
 
 #endif

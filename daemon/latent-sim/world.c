@@ -1,7 +1,6 @@
-/* Simulated brains: the choice among the kinds, and trial buffers. */
+/* Simulated brains: the choice among the kinds. */
 #include "latent-sim/world.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "latent-sim/chaotic.h"
@@ -10,10 +9,9 @@
 #include "latent-sim/segments.h"
 
 struct world_ops {
-    void *(*new)(const struct recipe *recipe, struct world_shape *shape);
+    void *(*new)(const struct recipe *recipe, struct trial_shape *shape);
     void (*free)(void *self);
-    void (*trial_make)(const void *self, struct rng *rng, uint32_t condition,
-                       struct world_trial *trial);
+    void (*trial_make)(const void *self, struct rng *rng, uint32_t condition, struct trial *trial);
 };
 
 static const struct world_ops kinds[] = {
@@ -25,7 +23,7 @@ static const struct world_ops kinds[] = {
 
 struct world {
     const struct world_ops *ops;
-    struct world_shape shape;
+    struct trial_shape shape;
     void *self;
 };
 
@@ -34,7 +32,7 @@ struct world *world_new(const struct recipe *recipe)
     struct world *world = calloc(1, sizeof *world);
     if (!world) return NULL;
     world->ops = &kinds[recipe->kind];
-    world->shape = (struct world_shape){.n_channels = recipe->n_channels,
+    world->shape = (struct trial_shape){.n_channels = recipe->n_channels,
                                         .n_bins = recipe->trial_bins,
                                         .bin_width_us = recipe->bin_width_us,
                                         .n_conditions = 1};
@@ -51,52 +49,13 @@ void world_free(struct world *world)
     free(world);
 }
 
-const struct world_shape *world_shape(const struct world *world)
+const struct trial_shape *world_shape(const struct world *world)
 {
     return &world->shape;
 }
 
 void world_trial_make(const struct world *world, struct rng *rng, uint32_t condition,
-                      struct world_trial *trial)
+                      struct trial *trial)
 {
     world->ops->trial_make(world->self, rng, condition, trial);
-}
-
-int world_trial_new(struct world_trial *trial, const struct world_shape *shape)
-{
-    size_t n_bins = shape->n_bins;
-    /* One more row keeps the absent groups from asking for 0 bytes. */
-    trial->counts = calloc(n_bins * shape->n_channels + 1, sizeof(float));
-    trial->latents = calloc(n_bins * shape->n_latents + 1, sizeof(float));
-    trial->readout = calloc(n_bins * shape->n_readout + 1, sizeof(float));
-    trial->position = calloc(n_bins * shape->n_positions + 1, sizeof(float));
-    if (trial->counts && trial->latents && trial->readout && trial->position) return 0;
-    world_trial_free(trial);
-    return LATENT_E_NOMEM;
-}
-
-void world_trial_free(struct world_trial *trial)
-{
-    free(trial->counts);
-    free(trial->latents);
-    free(trial->readout);
-    free(trial->position);
-    *trial = (struct world_trial){0};
-}
-
-void world_standardise(double *states, size_t n_rows, int n_states, double *mean, double *sd)
-{
-    for (int i = 0; i < n_states; i++) {
-        double *state = states + i;
-        double sum = 0.0, squares = 0.0;
-        for (size_t row = 0; row < n_rows; row++) sum += state[row * (size_t)n_states];
-        mean[i] = sum / (double)n_rows;
-        for (size_t row = 0; row < n_rows; row++) {
-            double *x = state + row * (size_t)n_states;
-            *x -= mean[i];
-            squares += *x * *x;
-        }
-        sd[i] = squares > 0.0 ? sqrt(squares / (double)n_rows) : 1.0;
-        for (size_t row = 0; row < n_rows; row++) state[row * (size_t)n_states] /= sd[i];
-    }
 }

@@ -216,11 +216,11 @@ static void test_counts_beyond_the_type_are_refused(void **state)
 static void lorenz_sums(const struct world *world, uint32_t n_conditions, double latent_sums[3][2],
                         double *counts)
 {
-    const struct world_shape *s = world_shape(world);
-    struct world_trial trial;
+    const struct trial_shape *s = world_shape(world);
+    struct trial trial;
     struct rng rng;
     rng_init(&rng, 1, 0);
-    assert_int_equal(world_trial_new(&trial, s), 0);
+    assert_int_equal(trial_new(&trial, s), 0);
     for (uint32_t c = 0; c < n_conditions; c++) {
         world_trial_make(world, &rng, c, &trial);
         assert_int_equal(trial.condition, c);
@@ -232,7 +232,7 @@ static void lorenz_sums(const struct world *world, uint32_t n_conditions, double
         for (uint32_t k = 0; k < s->n_bins * s->n_channels; k++)
             counts[k % s->n_channels] += (double)trial.counts[k];
     }
-    world_trial_free(&trial);
+    trial_free(&trial);
 }
 
 static void test_lorenz_means(void **state)
@@ -315,7 +315,7 @@ static void test_reach_trials_are_whole(void **state)
 
 /* A neuron that is only tuned to velocity: log-rate(t) - mean = k . v(t + lag) exactly.
  * Returns the largest deviation when the velocity is looked up n_lead bins ahead. */
-static double lead_error(const struct world_trial *trial, uint32_t n_channels, int n_lead)
+static double lead_error(const struct trial *trial, uint32_t n_channels, int n_lead)
 {
     double error = 0.0;
     double xx = 0, xy = 0, yy = 0, xr = 0, yr = 0, rest = log((double)trial->counts[0]);
@@ -337,7 +337,7 @@ static double lead_error(const struct world_trial *trial, uint32_t n_channels, i
 static void test_reach_neurons_lead(void **state)
 {
     struct recipe recipe;
-    struct world_trial trial;
+    struct trial trial;
     struct rng rng;
     (void)state;
     recipe_load_variant(&recipe, "reach", NULL, NULL);
@@ -351,13 +351,13 @@ static void test_reach_neurons_lead(void **state)
     recipe.reach.hold_ms = (struct recipe_range){250.0, 300.0};
     struct world *world = world_new(&recipe);
     assert_non_null(world);
-    assert_int_equal(world_trial_new(&trial, world_shape(world)), 0);
+    assert_int_equal(trial_new(&trial, world_shape(world)), 0);
     rng_init(&rng, 3, 0);
-    world_trial_make(world, &rng, WORLD_ANY_CONDITION, &trial);
+    world_trial_make(world, &rng, TRIAL_ANY_CONDITION, &trial);
     assert_true(lead_error(&trial, 1, 10) < 1e-5);
     assert_true(lead_error(&trial, 1, 9) > 0.01);
     assert_true(lead_error(&trial, 1, 0) > 0.1);
-    world_trial_free(&trial);
+    trial_free(&trial);
     world_free(world);
     recipe_free(&recipe);
 }
@@ -367,19 +367,19 @@ static void test_reach_neurons_lead(void **state)
 static void test_reach_mean_rates(void **state)
 {
     struct recipe recipe;
-    struct world_trial trial;
+    struct trial trial;
     struct rng rng;
     double sums[96] = {0.0}, lowest = 1e9, highest = 0.0;
     (void)state;
     recipe_load_variant(&recipe, "reach", NULL, NULL);
     struct world *world = world_new(&recipe);
-    const struct world_shape *s = world_shape(world);
+    const struct trial_shape *s = world_shape(world);
     assert_int_equal(s->n_latents, 4 + 2 * 3);
     assert_int_equal(s->n_readout, 2);
-    assert_int_equal(world_trial_new(&trial, s), 0);
+    assert_int_equal(trial_new(&trial, s), 0);
     rng_init(&rng, 9, 0);
     for (int n = 0; n < 200; n++) {
-        world_trial_make(world, &rng, WORLD_ANY_CONDITION, &trial);
+        world_trial_make(world, &rng, TRIAL_ANY_CONDITION, &trial);
         for (uint32_t k = 0; k < 300 * 96; k++) sums[k % 96] += (double)trial.counts[k];
     }
     for (int i = 0; i < 96; i++) {
@@ -389,7 +389,7 @@ static void test_reach_mean_rates(void **state)
     }
     assert_true(lowest > 5.0 * 0.9 && lowest < 7.0);
     assert_true(highest < 25.0 * 1.1 && highest > 23.0);
-    world_trial_free(&trial);
+    trial_free(&trial);
     world_free(world);
     recipe_free(&recipe);
 }

@@ -63,7 +63,7 @@ static struct recipe segments_recipe(void)
 }
 
 /* State of a bin in the flow's own units. */
-static void state_of(const struct world_shape *s, const struct world_trial *trial, uint32_t bin,
+static void state_of(const struct trial_shape *s, const struct trial *trial, uint32_t bin,
                      double x[3])
 {
     for (int i = 0; i < 3; i++)
@@ -72,7 +72,7 @@ static void state_of(const struct world_shape *s, const struct world_trial *tria
 }
 
 /* Within a trial the state follows the flow, from bin to bin. */
-static void check_orbit(const struct world_shape *s, const struct world_trial *trial)
+static void check_orbit(const struct trial_shape *s, const struct trial *trial)
 {
     const struct flow flow = {flow_rossler, {0.2, 0.2, 5.7}};
     double x[3], next[3];
@@ -89,8 +89,8 @@ static void test_segments_are_one_orbit(void **state)
 {
     struct recipe recipe = segments_recipe();
     struct world *world = world_new(&recipe);
-    const struct world_shape *s = world_shape(world);
-    struct world_trial trial;
+    const struct trial_shape *s = world_shape(world);
+    struct trial trial;
     struct rng rng;
     double starts[N_SEGMENTS][3], ends[N_SEGMENTS][3];
     const struct flow flow = {flow_rossler, {0.2, 0.2, 5.7}};
@@ -98,7 +98,7 @@ static void test_segments_are_one_orbit(void **state)
     (void)state;
     assert_true(s->each_once);
     assert_int_equal(s->n_conditions, N_SEGMENTS);
-    assert_int_equal(world_trial_new(&trial, s), 0);
+    assert_int_equal(trial_new(&trial, s), 0);
     rng_init(&rng, 1, 0);
     for (uint32_t c = 0; c < N_SEGMENTS; c++) {
         world_trial_make(world, &rng, c, &trial);
@@ -117,7 +117,7 @@ static void test_segments_are_one_orbit(void **state)
         }
     assert_int_equal(n_linked, N_SEGMENTS - 1);
     assert_true(n_in_order < N_SEGMENTS / 2);
-    world_trial_free(&trial);
+    trial_free(&trial);
     world_free(world);
 }
 
@@ -127,11 +127,11 @@ static void test_segments_log_rates(void **state)
 {
     struct recipe recipe = segments_recipe();
     struct world *world = world_new(&recipe);
-    struct world_trial trial;
+    struct trial trial;
     struct rng rng;
     double sum[N_CHANNELS] = {0.0}, squares[N_CHANNELS] = {0.0}, n = 0.0;
     (void)state;
-    assert_int_equal(world_trial_new(&trial, world_shape(world)), 0);
+    assert_int_equal(trial_new(&trial, world_shape(world)), 0);
     rng_init(&rng, 1, 0);
     for (uint32_t c = 0; c < N_SEGMENTS; c++) {
         world_trial_make(world, &rng, c, &trial);
@@ -147,7 +147,7 @@ static void test_segments_log_rates(void **state)
         assert_true(fabs(mean + 1.0) < 1e-5);
         assert_true(fabs(sqrt(squares[i] / n - mean * mean) - 0.5) < 1e-5);
     }
-    world_trial_free(&trial);
+    trial_free(&trial);
     world_free(world);
 }
 
@@ -171,7 +171,7 @@ static struct recipe chaotic_recipe(void)
 
 /* What the network added to unit i from bin to bin, in the weights' part of the
  * equation: W tanh(y) = y + tau / dt (y' - y). */
-static double drive(const struct world_trial *trial, uint32_t bin, uint32_t i)
+static double drive(const struct trial *trial, uint32_t bin, uint32_t i)
 {
     double y = atanh((double)trial->latents[bin * 3 + i]);
     double next = atanh((double)trial->latents[(bin + 1) * 3 + i]);
@@ -199,11 +199,11 @@ static void test_chaotic_network_obeys_its_equation(void **state)
 {
     struct recipe recipe = chaotic_recipe();
     struct world *world = world_new(&recipe);
-    struct world_trial trial;
+    struct trial trial;
     struct rng rng;
     double m[3][3], right[3], w[3];
     (void)state;
-    assert_int_equal(world_trial_new(&trial, world_shape(world)), 0);
+    assert_int_equal(trial_new(&trial, world_shape(world)), 0);
     rng_init(&rng, 1, 0);
     world_trial_make(world, &rng, 0, &trial);
     for (uint32_t bin = 0; bin < 3; bin++) {
@@ -220,7 +220,7 @@ static void test_chaotic_network_obeys_its_equation(void **state)
             assert_true(fabs((double)trial.counts[bin * 3] - 0.15 * (1.0 + (double)r[0])) < 1e-6);
         }
     }
-    world_trial_free(&trial);
+    trial_free(&trial);
     world_free(world);
 }
 
