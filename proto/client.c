@@ -13,14 +13,12 @@
 
 #include "judge.h"
 
-#define TOPIC_BYTES 256
-#define MAX_MESSAGE_BYTES (1 << 20)
 #define QUEUE_FRAMES 1000
 #define DRAIN_MESSAGES 10000 /* at once, whatever a publisher pours in */
 
 struct latent_client {
     void *context, *socket;
-    char frame_topic[TOPIC_BYTES], info_topic[TOPIC_BYTES];
+    char frame_topic[WIRE_TOPIC_BYTES], info_topic[WIRE_TOPIC_BYTES];
     struct wire_arena arenas[2]; /* newest frame, and the one being unpacked */
     unsigned newest;             /* which arena */
     struct judge judge;
@@ -53,7 +51,7 @@ __attribute__((format(printf, 2, 3))) static int open_failed(struct latent_error
 static int open_memory(latent_client *c)
 {
     for (size_t i = 0; i < 2; i++) {
-        c->arenas[i].size = WIRE_ARENA_BASE + 4 * (size_t)MAX_MESSAGE_BYTES;
+        c->arenas[i].size = WIRE_ARENA_BASE + 4 * (size_t)WIRE_MAX_BYTES;
         c->arenas[i].bytes = aligned_alloc(16, c->arenas[i].size);
         if (!c->arenas[i].bytes) return LATENT_E_NOMEM;
     }
@@ -77,7 +75,7 @@ static int set_keys(void *socket, const struct latent_client_keys *keys)
 static int open_socket(latent_client *c, const char *endpoint,
                        const struct latent_client_keys *keys)
 {
-    const int64_t max_bytes = MAX_MESSAGE_BYTES;
+    const int64_t max_bytes = WIRE_MAX_BYTES;
     const int queue = QUEUE_FRAMES, linger = 0;
 
     c->context = zmq_ctx_new();
@@ -98,11 +96,11 @@ static int open_all(latent_client *c, const char *endpoint, const char *stream,
     int status;
 
     if (open_memory(c)) return open_failed(err, "client of %s: out of memory", stream);
-    if (strlen(stream) + sizeof "/frame" > TOPIC_BYTES)
+    if (strlen(stream) > WIRE_MAX_STREAM)
         return open_failed(err, "stream name of %zu characters; expected at most %zu",
-                           strlen(stream), TOPIC_BYTES - sizeof "/frame");
-    snprintf(c->frame_topic, TOPIC_BYTES, "%s/frame", stream);
-    snprintf(c->info_topic, TOPIC_BYTES, "%s/info", stream);
+                           strlen(stream), (size_t)WIRE_MAX_STREAM);
+    snprintf(c->frame_topic, WIRE_TOPIC_BYTES, "%s/frame", stream);
+    snprintf(c->info_topic, WIRE_TOPIC_BYTES, "%s/info", stream);
     judge_open(&c->judge, wire_clock_id());
     status = open_socket(c, endpoint, keys);
     if (status == 0) return 0;

@@ -26,10 +26,15 @@ enum wire_refusal {
 #define WIRE_N_REFUSALS 6
 LATENT_API const char *wire_refusal_name(enum wire_refusal r); /* "length", "format", ... */
 
-/* Bounds of one message. WIRE_MAX_BINS empty bins always fit WIRE_ARENA_BASE; a
- * channel's index in PAIRS is 16 bits. */
+/* Bounds of one message. No part is longer than WIRE_MAX_BYTES; WIRE_MAX_BINS empty bins always fit
+ * WIRE_ARENA_BASE; a channel's index in PAIRS is 16 bits. */
+#define WIRE_MAX_BYTES (1u << 20)
 #define WIRE_MAX_BINS 256
 #define WIRE_MAX_CHANNELS 65536
+
+/* A topic is the stream's name, "/", and the kind of message. */
+#define WIRE_MAX_STREAM 32  /* letters of a stream's name */
+#define WIRE_TOPIC_BYTES 64 /* enough for any topic, with its zero */
 
 /* Memory for one unpacked message: WIRE_ARENA_BASE + 4 x payload. `bytes` is aligned to 16. */
 #define WIRE_ARENA_BASE 65536

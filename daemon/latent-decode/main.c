@@ -17,12 +17,13 @@
 #define PROGRAM "latent-decode"
 #define SLAB_VALUES (1u << 20) /* counts read at once */
 #define SLAB_BINS 1024
+#define MOST_THREADS 4096
 
 struct settings {
     const char *model, *out, *mode, *precision, *compare;
     double max_loss;    /* bits/spike; 0: none is too much */
     uint64_t n_threads; /* 0: as many as there are processors */
-    int fast, bins_only;
+    bool fast, bins_only;
     struct reader_options input;
 };
 
@@ -39,22 +40,24 @@ struct decoding {
     struct comparison *comparison; /* with --compare */
 };
 
-static int settings_check(const struct settings *s, struct latent_error *err)
+static int settings_check(const struct option_table *table, const struct settings *s,
+                          struct latent_error *err)
 {
-    int of_model = s->model || s->mode || s->precision || s->compare || s->fast;
+    bool of_model = s->model || s->mode || s->precision || s->compare || s->fast;
     const struct {
-        int broken;
+        bool is_broken;
         const char *text;
     } rules[] = {
-        {!s->out || (!s->model && !s->bins_only), "--model and --out are needed: see --help"},
         {s->bins_only && of_model,
-         "--bins-only goes without a model, and without what belongs to one: --mode, "
-         "--precision, --compare, --fast"},
-        {s->max_loss > 0.0 && !s->compare, "--max-loss belongs to --compare"},
-        {s->input.in && s->input.seconds > 0.0, "--seconds belongs to --ticks"},
+         "--bins-only goes without --model, --mode, --precision, --compare and --fast"},
+        {!s->model && !s->bins_only, "--model is missing"},
+        {!s->out, "--out is missing"},
+        {s->max_loss > 0.0 && !s->compare, "--max-loss goes with --compare"},
+        {s->input.in && s->input.seconds > 0.0, "--seconds goes with --ticks"},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
-        if (rules[i].broken) return error_text(err, LATENT_E_CONFIG, "%s", rules[i].text);
+        if (rules[i].is_broken) return options_refuse(table, err, "%s", rules[i].text);
+    if (reader_check(&s->input, err)) return options_refuse(table, err, "%s", err->text);
     return 0;
 }
 
@@ -62,34 +65,39 @@ static int settings_read(struct settings *s, int argc, char **argv, struct laten
 {
     struct reader_options *in = &s->input;
     const struct option_row rows[] = {
-        {"model", "FILE", OPTION_TEXT, &s->model, "the model (safetensors)"},
-        {"out", "FILE", OPTION_TEXT, &s->out, "where the results go (HDF5; --bins-only: npz)"},
-        {"bins-only", NULL, OPTION_SWITCH, &s->bins_only,
-         "no model: write the bins as they would be decoded, for training"},
-        {"mode", "MODE", OPTION_TEXT, &s->mode, "one of the model's (default: its first)"},
-        {"precision", "P", OPTION_TEXT, &s->precision, "one of the model's (default: its first)"},
-        {"compare", "P", OPTION_TEXT, &s->compare,
-         "decode in this precision, too, and tell what the other one costs"},
-        {"max-loss", "BITS", OPTION_NUMBER, &s->max_loss,
-         "with --compare: write nothing where more bits/spike are lost"},
-        {"threads", "N", OPTION_WHOLE, &s->n_threads,
-         "trials decoded at a time (default: one for each processor)"},
-        {"fast", NULL, OPTION_SWITCH, &s->fast,
-         "whole trials at once where the model can: equal within rounding, no flags"},
-        READER_OPTION_ROWS(in),
-        {"seconds", "N", OPTION_NUMBER, &in->seconds,
-         "with --ticks: length of the part to decode (default: to the end)"},
+        OPTION_TEXT("model", "FILE", &s->model, "the model (safetensors)"),
+        OPTION_TEXT("out", "FILE", &s->out, "where the results go (HDF5; with --bins-only: npz)"),
+        OPTION_SWITCH("bins-only", &s->bins_only,
+                      "no model: write the bins as they would be decoded,\nfor training"),
+        OPTION_TEXT("mode", "MODE", &s->mode, "one of the model's (default: its first)"),
+        OPTION_TEXT("precision", "P", &s->precision, "one of the model's (default: its first)"),
+        OPTION_TEXT("compare", "P", &s->compare,
+                    "decode in this precision as well, and say what the\nother one loses"),
+        OPTION_NUMBER("max-loss", "BITS", &s->max_loss, 0, OPTION_ANY_NUMBER,
+                      "with --compare: write nothing when more bits per spike\nare lost"),
+        OPTION_WHOLE("threads", "N", &s->n_threads, 0, MOST_THREADS,
+                     "trials decoded at a time\n(default, and 0: one per processor)"),
+        OPTION_SWITCH("fast", &s->fast,
+                      "whole trials at once where the model can: equal within\n"
+                      "rounding, without flags"),
+        READER_ROWS(in),
+        OPTION_NUMBER("seconds", "N", &in->seconds, 0, OPTION_ANY_NUMBER,
+                      "with --ticks: length of the part to decode\n(default: to the end)"),
         {0},
     };
     const struct option_table table = {
-        PROGRAM, "decode a recording",
-        PROGRAM " --model M.safetensors --in FILE.h5:/dataset --out OUT.h5\n"
-                "       " PROGRAM " --model M.safetensors --ticks FILE.h5:/dataset "
-                "--units FILE.h5:/dataset --bin-ms B --out OUT.h5\n"
-                "       " PROGRAM " --bins-only --in FILE.h5:/dataset ... --out OUT.npz",
-        rows};
-    int status = options_parse(&table, argc, argv, err);
-    return status == OPTIONS_RUN ? settings_check(s, err) : status;
+        .program = PROGRAM,
+        .purpose = "decode a recording",
+        .usage = "--model FILE --in FILE:/DATASET --out OUT.h5 ...\n"
+                 "       " PROGRAM " --model FILE --ticks FILE:/DATASET\n"
+                 "           --units FILE:/DATASET --bin-ms MS --out OUT.h5 ...\n"
+                 "       " PROGRAM " --bins-only --in FILE:/DATASET --out OUT.npz ...",
+        .rows = rows,
+        .notes =
+            "Exit: 0 done; 1 a file is not as it must be, and nothing is written; 2 a mistake\n"
+            "in the command line.\n"};
+    int status = options_read(&table, argc, argv, NULL, err);
+    return status == OPTIONS_RUN ? settings_check(&table, s, err) : status;
 }
 
 /* ---- opening ------------------------------------------------------------------------ */
@@ -287,11 +295,10 @@ static int bins_run(const struct settings *s, struct latent_error *err)
 int main(int argc, char **argv)
 {
     struct settings settings = {0};
-    struct latent_error err;
+    struct latent_error err = {0};
     int status = settings_read(&settings, argc, argv, &err);
-    if (status == OPTIONS_DONE) return 0;
-    if (!status)
-        status = settings.bins_only ? bins_run(&settings, &err) : decode_run(&settings, &err);
-    if (status) fprintf(stderr, PROGRAM ": %s\n", err.text);
-    return status ? 1 : 0;
+    if (status == OPTIONS_DONE) return PROGRAM_DONE;
+    if (status) return options_fail(PROGRAM, PROGRAM_MISUSED, &err);
+    status = settings.bins_only ? bins_run(&settings, &err) : decode_run(&settings, &err);
+    return status ? options_fail(PROGRAM, PROGRAM_FAILED, &err) : PROGRAM_DONE;
 }

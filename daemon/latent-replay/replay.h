@@ -8,8 +8,8 @@
 
 struct replay_options {
     struct source_options source; /* n_channels and bin_width_us are filled in */
-    int loop;                     /* begin again at the end, seq goes on */
-    int mark_loop;                /* every round opens with trial_start */
+    bool loop;                    /* begin again at the end, seq goes on */
+    bool mark_loop;               /* every round opens with trial_start */
     double seconds;               /* of signal to send, rounds included; 0: no limit */
 };
 

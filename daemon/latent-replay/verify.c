@@ -239,5 +239,5 @@ int verify_run(const char *record, const char *model_path, struct latent_error *
     again_close(&v.again);
     reading_close(v.reading);
     if (status) return status;
-    return v.n_differences > 0;
+    return v.n_differences ? VERIFY_DIFFERENT : 0;
 }

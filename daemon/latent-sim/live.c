@@ -13,12 +13,10 @@
 #include "command/stop.h"
 #include "wire.h"
 
-#define LONGEST_TOPIC 128
-
 /* Where the truth goes; socket NULL: nowhere. */
 struct truth {
     void *context, *socket;
-    char topic[LONGEST_TOPIC];
+    char topic[WIRE_TOPIC_BYTES];
     uint8_t *message;
     size_t capacity;
     float *rates; /* Hz [n_channels] */
@@ -46,7 +44,7 @@ static int truth_open(struct live *live)
     int linger_ms = 200;
     if (!live->options->truth) return 0;
 
-    snprintf(t->topic, sizeof t->topic, "%.100s/truth", o->stream);
+    snprintf(t->topic, sizeof t->topic, "%s/truth", o->stream);
     t->capacity = wire_frame_bound(n_values);
     t->message = malloc(t->capacity);
     t->rates = calloc(s->n_channels, sizeof(float));
@@ -147,8 +145,7 @@ static int live_open(struct live *live)
     live->counts = calloc(live->shape->n_channels, sizeof(float));
     if (!live->counts || trial_new(&live->trial, live->shape))
         return error_text(live->err, LATENT_E_NOMEM, "out of memory");
-    int status = source_stream_check(source.stream, live->err);
-    if (!status) status = truth_open(live);
+    int status = truth_open(live);
     if (!status) status = source_open(&live->source, &source, live->err);
     return status;
 }

@@ -7,6 +7,7 @@
 #include "latent-sim/live.h"
 #include "latent-sim/recipe.h"
 #include "latent-sim/world.h"
+#include "wire.h"
 
 #define PROGRAM "latent-sim"
 #define NO_SEED UINT64_MAX
@@ -17,15 +18,17 @@ struct settings {
     double seconds;
 };
 
-static int settings_check(const struct settings *s, struct latent_error *err)
+static int settings_check(const struct option_table *table, const struct settings *s,
+                          struct latent_error *err)
 {
-    if (!s->recipe) return error_text(err, LATENT_E_CONFIG, "--recipe is needed: see --help");
-    if (!s->out == !s->live.source.stream)
-        return error_text(err, LATENT_E_CONFIG,
-                          "either --out (a data set) or --stream (live) is needed: see --help");
-    if (s->live.source.stream && !s->live.source.endpoint)
-        return error_text(err, LATENT_E_CONFIG,
-                          "--stream needs --bins, the endpoint that the bins go to");
+    const struct source_options *o = &s->live.source;
+    if (!s->recipe) return options_refuse(table, err, "--recipe is missing");
+    if (!s->out && !o->stream)
+        return options_refuse(table, err, "--out (for a data set) or --stream (live) is missing");
+    if (s->out && o->stream)
+        return options_refuse(table, err, "--out and --stream do not go together");
+    if (o->stream && !o->endpoint) return options_refuse(table, err, "--stream needs --bins");
+    if (o->stream && source_check(o, err)) return options_refuse(table, err, "%s", err->text);
     return 0;
 }
 
@@ -33,32 +36,28 @@ static int settings_read(struct settings *s, int argc, char **argv, struct laten
 {
     struct source_options *o = &s->live.source;
     const struct option_row rows[] = {
-        {"recipe", "FILE", OPTION_TEXT, &s->recipe, "what to simulate (JSON)"},
-        {"out", "FILE", OPTION_TEXT, &s->out, "write the recipe's data set (HDF5)"},
-        {"stream", "NAME", OPTION_TEXT, &o->stream, "publish live as NAME/bins"},
-        {"bins", "ENDPOINT", OPTION_TEXT, &o->endpoint, "where the bins go"},
-        {"socket", "KIND", OPTION_TEXT, &o->socket, "pub (default) or push"},
-        {"attach", "HOW", OPTION_TEXT, &o->attach, "connect (default) or bind"},
-        SOURCE_KEY_ROWS(o),
-        {"truth", "ENDPOINT", OPTION_TEXT, &s->live.truth,
-         "bind and publish the truth as NAME/truth"},
-        {"seconds", "N", OPTION_NUMBER, &s->seconds, "signal to send (default: no end)"},
-        {"bins-limit", "N", OPTION_WHOLE, &s->live.n_bins, "the same in bins"},
-        {"seed", "N", OPTION_WHOLE, &s->live.seed,
-         "of the live trials and spikes (default: the recipe's)"},
-        {"batch", "N", OPTION_WHOLE, &o->batch, "bins per message (default 1)"},
-        {"start-after-subscriber", NULL, OPTION_SWITCH, &o->after_subscriber,
-         "the first bin waits for a receiver"},
-        {"full-speed", NULL, OPTION_SWITCH, &o->full_speed, "as fast as the bins are taken"},
+        OPTION_TEXT("recipe", "FILE", &s->recipe, "what to simulate (JSON)"),
+        OPTION_TEXT("out", "FILE", &s->out, "write the recipe's data set (HDF5)"),
+        SOURCE_ROWS(o),
+        OPTION_TEXT("truth", "ENDPOINT", &s->live.truth,
+                    "bind here and publish the true latents as NAME/truth"),
+        OPTION_NUMBER("seconds", "N", &s->seconds, 0, OPTION_ANY_NUMBER,
+                      "how much signal to send (default: without end)"),
+        OPTION_WHOLE("bins-limit", "N", &s->live.n_bins, 0, OPTION_ANY_WHOLE, "the same in bins"),
+        OPTION_WHOLE("seed", "N", &s->live.seed, 0, OPTION_ANY_WHOLE,
+                     "of the live trials and spikes\n(default: the recipe's)"),
         {0},
     };
-    const struct option_table table = {PROGRAM, "simulated spikes from known dynamics",
-                                       PROGRAM " --recipe R.json --out DATA.h5\n"
-                                               "       " PROGRAM
-                                               " --recipe R.json --stream NAME --bins ENDPOINT ...",
-                                       rows};
-    int status = options_parse(&table, argc, argv, err);
-    return status == OPTIONS_RUN ? settings_check(s, err) : status;
+    const struct option_table table = {
+        .program = PROGRAM,
+        .purpose = "simulated spikes from known dynamics",
+        .usage = "--recipe FILE --out DATA.h5\n"
+                 "       " PROGRAM " --recipe FILE --stream NAME --bins ENDPOINT ...",
+        .rows = rows,
+        .notes = "Exit: 0 done; 1 a file or an endpoint is not as it must be; 2 a mistake in the\n"
+                 "command line.\n"};
+    int status = options_read(&table, argc, argv, NULL, err);
+    return status == OPTIONS_RUN ? settings_check(&table, s, err) : status;
 }
 
 /* --seconds and --bins-limit: whichever ends first. */
@@ -93,15 +92,15 @@ int main(int argc, char **argv)
                  .seed = NO_SEED},
     };
     struct recipe recipe;
-    struct latent_error err;
+    struct latent_error err = {0};
 
     int status = settings_read(&settings, argc, argv, &err);
-    if (status == OPTIONS_DONE) return 0;
-    if (!status) status = recipe_load(&recipe, settings.recipe, &err);
+    if (status == OPTIONS_DONE) return PROGRAM_DONE;
+    if (status) return options_fail(PROGRAM, PROGRAM_MISUSED, &err);
+    status = recipe_load(&recipe, settings.recipe, &err);
     if (!status) {
         status = recipe_run(&settings, &recipe, &err);
         recipe_free(&recipe);
     }
-    if (status) fprintf(stderr, PROGRAM ": %s\n", err.text);
-    return status ? 1 : 0;
+    return status ? options_fail(PROGRAM, PROGRAM_FAILED, &err) : PROGRAM_DONE;
 }

@@ -15,7 +15,6 @@
 #include "record/reading.h"
 #include "wire.h"
 
-#define LARGEST_MESSAGE (1u << 20) /* that latentd takes or sends */
 #define MAX_OUTCOMES 256
 
 struct export
@@ -38,7 +37,7 @@ enum { OUTCOMES, ACTIONS };
  * outcomes. */
 static size_t unpack_bins(struct export *x, const struct line_event *e, struct wire_bins *bins)
 {
-    if (e->kind != LINE_MESSAGE || e->n_bytes > LARGEST_MESSAGE) return 0;
+    if (e->kind != LINE_MESSAGE || e->n_bytes > WIRE_MAX_BYTES) return 0;
     if (wire_unpack_bins(&x->arena, e->bytes, e->n_bytes, bins) != WIRE_OK) return 0;
     return bins->n_channels == x->n_channels ? bins->n_bins : 0;
 }
@@ -309,7 +308,7 @@ static void write_all(struct export *x)
 
 static int take_memory(struct export *x, struct latent_error *err)
 {
-    x->arena.size = WIRE_ARENA_BASE + 4 * LARGEST_MESSAGE;
+    x->arena.size = WIRE_ARENA_BASE + 4 * WIRE_MAX_BYTES;
     x->arena.bytes = aligned_alloc(16, x->arena.size);
     x->n_channels = (uint32_t)reading_whole(x->reading, "n_channels");
     x->counts = calloc((size_t)x->n_channels + 1, sizeof *x->counts);

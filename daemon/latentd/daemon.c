@@ -8,34 +8,27 @@
 #include <zmq.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "conf/read.h"
 #include "latentd/process.h"
 #include "net/accept.h"
 
 /* ---- configuration and models ---- */
 
-static int worse(int a, int b)
+/* The worst of all streams. */
+static enum program_exit streams_open(struct daemon *d)
 {
-    return a > b ? a : b;
-}
+    enum program_exit worst = PROGRAM_DONE;
 
-static int out_of_memory(void)
-{
-    fprintf(stderr, "latentd: out of memory\n");
-    return DAEMON_FAILED;
-}
-
-static int open_streams(struct daemon *d)
-{
-    int status = DAEMON_OK;
-
-    d->streams = calloc(d->conf.n_streams, sizeof *d->streams);
-    if (!d->streams) return out_of_memory();
+    d->streams = memory_need(calloc(d->conf.n_streams, sizeof *d->streams));
     d->n_streams = d->conf.n_streams;
-    for (size_t i = 0; i < d->n_streams; i++)
-        status =
-            worse(status, stream_open(&d->streams[i], &d->conf, &d->conf.streams[i], &d->access));
-    return status;
+    for (size_t i = 0; i < d->n_streams; i++) {
+        enum program_exit status =
+            stream_open(&d->streams[i], &d->conf, &d->conf.streams[i], &d->access);
+
+        if (status > worst) worst = status;
+    }
+    return worst;
 }
 
 static void print_problems(const struct conf *c)
@@ -44,16 +37,16 @@ static void print_problems(const struct conf *c)
     if (c->n_problems > 1) fprintf(stderr, "%zu problems\n", c->n_problems);
 }
 
-int daemon_configure(struct daemon *d, const char *path)
+enum program_exit daemon_configure(struct daemon *d, const char *path)
 {
-    int status = DAEMON_OK;
+    enum program_exit status = PROGRAM_MISUSED;
 
     *d = (struct daemon){.t_start_ns = clock_now_ns()};
-    if (conf_read(&d->conf, path))
-        status = DAEMON_MISCONFIGURED;
-    else {
-        status = access_open(&d->access, &d->conf) ? DAEMON_FAILED : DAEMON_OK;
-        status = worse(status, open_streams(d));
+    if (conf_read(&d->conf, path) == 0) {
+        bool has_keys = access_open(&d->access, &d->conf) == 0;
+
+        status = streams_open(d);
+        if (!has_keys && status == PROGRAM_DONE) status = PROGRAM_FAILED;
     }
     print_problems(&d->conf);
     return status;
@@ -114,56 +107,34 @@ static void wish_for_loops(struct daemon *d)
 
 /* ---- start ---- */
 
-static int failed(const struct latent_error *err)
+int daemon_open(struct daemon *d, struct latent_error *err)
 {
-    fprintf(stderr, "latentd: %s\n", err->text);
-    return DAEMON_FAILED;
-}
-
-/* The note that refuses it is the last. */
-static int admit(struct daemon *d, struct stream *s)
-{
-    enum stream_admission status = stream_admit(s, &d->notes);
-
-    if (status == STREAM_ADMITTED) return DAEMON_OK;
-    if (status == STREAM_NO_MEMORY) return out_of_memory();
-    fprintf(stderr, "latentd: %s\n", d->notes.text[d->notes.n - 1]);
-    return DAEMON_FAILED;
-}
-
-int daemon_open(struct daemon *d)
-{
-    struct latent_error err = {0};
-
-    d->loops = calloc(d->n_streams, sizeof *d->loops);
-    d->by_loop = calloc(d->n_streams, sizeof *d->by_loop);
-    d->data_context = zmq_ctx_new();
-    if (!d->loops || !d->by_loop || !d->data_context) return out_of_memory();
+    d->loops = memory_need(calloc(d->n_streams, sizeof *d->loops));
+    d->by_loop = memory_need(calloc(d->n_streams, sizeof *d->by_loop));
+    d->data_context = memory_need(zmq_ctx_new());
     process_raise_files(&d->notes);
     accept_keep_reserve();
     wish_for_context(d);
     for (size_t i = 0; i < d->n_streams; i++) {
         d->by_loop[i] = &d->streams[i];
-        if (admit(d, &d->streams[i])) return DAEMON_FAILED;
+        if (stream_admit(&d->streams[i], &d->notes, err)) return err->status;
     }
     /* Before the sockets that it guards. */
-    if (d->access.encrypts && zap_open(&d->zap, d->data_context, &d->access, &err))
-        return failed(&err);
-    if (open_loops(d, &err)) return failed(&err);
+    if (d->access.encrypts && zap_open(&d->zap, d->data_context, &d->access, err))
+        return err->status;
+    if (open_loops(d, err)) return err->status;
     wish_for_loops(d);
-    return DAEMON_OK;
+    return 0;
 }
 
-int daemon_start(struct daemon *d)
+int daemon_start(struct daemon *d, struct latent_error *err)
 {
-    struct latent_error err = {0};
-
     for (size_t i = 0; i < d->n_streams; i++)
         recording_start_configured(&d->streams[i].recording, &d->notes);
     for (size_t i = 0; i < d->n_loops; i++)
-        if (data_loop_start(&d->loops[i], &err)) return failed(&err);
+        if (data_loop_start(&d->loops[i], err)) return err->status;
     if (d->conf.daemon.lock_memory) process_lock_memory(&d->notes);
-    return DAEMON_OK;
+    return 0;
 }
 
 /* ---- the end ---- */

@@ -4,12 +4,11 @@
 #define LATENTD_DAEMON_H
 
 #include "base/notes.h"
+#include "command/options.h"
 #include "conf/conf.h"
 #include "latentd/data_loop.h"
 #include "latentd/stream.h"
 #include "latentd/zap.h"
-
-enum daemon_exit { DAEMON_OK = 0, DAEMON_FAILED = 1, DAEMON_MISCONFIGURED = 2 };
 
 struct daemon {
     struct conf conf;
@@ -25,13 +24,13 @@ struct daemon {
     uint64_t t_start_ns;
 };
 
-/* Read the configuration and open every model. Problems go to stderr, all of them. enum
- * daemon_exit. */
-int daemon_configure(struct daemon *d, const char *path);
-/* Try the models for speed and open the sockets of the data. */
-int daemon_open(struct daemon *d);
-/* Start the data threads and lock memory. */
-int daemon_start(struct daemon *d);
+/* Read the configuration and open every model. Problems go to stderr, all of them; the exit code of
+ * the program says which kind is the worst. */
+enum program_exit daemon_configure(struct daemon *d, const char *path);
+/* Try the models for speed and open the sockets of the data. 0, or negative and a text. */
+int daemon_open(struct daemon *d, struct latent_error *err);
+/* Start the data threads and lock memory. 0, or negative and a text. */
+int daemon_start(struct daemon *d, struct latent_error *err);
 /* Stop the data threads; what they counted goes to stderr, a line per stream. */
 void daemon_stop(struct daemon *d);
 /* Everything but the configuration and the keys, which control may still need. */

@@ -41,7 +41,7 @@ void input_look(struct input *in);
 /* Take one message, or do one step of the decoder for the one that was taken last. */
 void input_step(struct input *in);
 /* Control thread: count peers that are gone since the last call. libzmq drops the
- * connection of a peer that sends more than SOCKET_MAX_BYTES, without a message to us:
+ * connection of a peer that sends more than WIRE_MAX_BYTES, without a message to us:
  * it shows here and nowhere else. */
 void input_watch(struct input *in);
 void input_close(struct input *in);

@@ -1,11 +1,10 @@
-/* latentd: decode streams of binned spikes in real time. */
-#include <getopt.h>
+/* latentd: decodes streams of binned spikes in real time. */
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
+#include "command/options.h"
 #include "conf/read.h"
 #include "conf/text.h"
 #include "latentd/control.h"
@@ -13,76 +12,81 @@
 #include "latentd/notify.h"
 #include "latentd/process.h"
 
-static const char usage[] =
-    "latentd " LATENT_VERSION ": decode streams of binned spikes in real time\n"
-    "\n"
-    "usage: latentd CONFIG\n"
-    "       latentd --check CONFIG\n"
-    "\n"
-    "  CONFIG            configuration file; latentd --help-config describes it\n"
-    "  --check           open the models and check everything without starting; print the\n"
-    "                    configuration as it would be in force\n"
-    "  --print-config    print the configuration as it was read, without opening models\n"
-    "  --help-config     every key of the configuration: meaning, values, default\n"
-    "  --man             the same as a manual page (troff)\n"
-    "  --help, --version\n"
-    "\n"
-    "Prints one line that starts with READY when it decodes. SIGINT, SIGTERM and "
-    "SIGHUP end it: the\n"
-    "last frame of each stream carries the flag SAFE and the neutral readout.\n"
-    "Exit: 0 ended as asked; 1 a model, port or other resource cannot be had; 2 a mistake in\n"
-    "the command line or in the configuration.\n";
+#define PROGRAM "latentd"
 
-enum task {
-    TASK_RUN,
-    TASK_CHECK,
-    TASK_PRINT,
-    TASK_HELP_CONFIG,
-    TASK_MAN,
-    TASK_HELP,
-    TASK_VERSION,
-    TASK_USAGE
+/* What is asked for; nothing of it: to run. */
+struct arguments {
+    const char *path; /* of the configuration */
+    bool check, print_config, help_config, man;
 };
 
-static enum task parse(int argc, char **argv)
-{
-    static const struct option options[] = {{"check", no_argument, NULL, TASK_CHECK},
-                                            {"print-config", no_argument, NULL, TASK_PRINT},
-                                            {"help-config", no_argument, NULL, TASK_HELP_CONFIG},
-                                            {"man", no_argument, NULL, TASK_MAN},
-                                            {"help", no_argument, NULL, TASK_HELP},
-                                            {"version", no_argument, NULL, TASK_VERSION},
-                                            {NULL, 0, NULL, 0}};
-    enum task task = TASK_RUN;
-    int option;
+/* ---- command line ---- */
 
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == '?') return TASK_USAGE;
-        task = (enum task)option;
-    }
-    if (task >= TASK_HELP_CONFIG) return task;
-    return argc - optind == 1 ? task : TASK_USAGE;
+static int arguments_check(const struct option_table *table, const struct arguments *a,
+                           struct latent_error *err)
+{
+    bool needs_path = !a->help_config && !a->man;
+
+    if (a->check + a->print_config + a->help_config + a->man > 1)
+        return options_refuse(
+            table, err, "--check, --print-config, --help-config and --man exclude each other");
+    if (needs_path && !a->path) return options_refuse(table, err, "CONFIG is missing");
+    if (!needs_path && a->path) return options_refuse(table, err, "unexpected \"%s\"", a->path);
+    return 0;
+}
+
+static int arguments_read(struct arguments *a, int argc, char **argv, struct latent_error *err)
+{
+    const struct option_command commands[] = {
+        {"", 0, {NULL}, NULL}, {"CONFIG", 0, {&a->path}, "the configuration file"}, {0}};
+    const struct option_row rows[] = {
+        OPTION_SWITCH("check", &a->check,
+                      "open the models and check everything without starting;\n"
+                      "print the configuration as it would be in force"),
+        OPTION_SWITCH("print-config", &a->print_config,
+                      "print the configuration as it was read, without\n"
+                      "opening models"),
+        OPTION_SWITCH("help-config", &a->help_config,
+                      "describe every key of the configuration: meaning,\nvalues, default"),
+        OPTION_SWITCH("man", &a->man, "the same as a manual page (troff)"),
+        {0},
+    };
+    const struct option_table table = {
+        .program = PROGRAM,
+        .purpose = "decode streams of binned spikes in real time",
+        .usage = "CONFIG\n"
+                 "       " PROGRAM " --check CONFIG",
+        .rows = rows,
+        .commands = commands,
+        .notes = "Prints one line that starts with READY when it decodes. SIGINT, SIGTERM and\n"
+                 "SIGHUP end it: the last frame of each stream carries the flag SAFE and the\n"
+                 "neutral readout.\n"
+                 "Exit: 0 ended as asked; 1 a model, port or other resource cannot be had; 2 a\n"
+                 "mistake in the command line or in the configuration.\n"};
+    int status = options_read(&table, argc, argv, NULL, err);
+
+    return status == OPTIONS_RUN ? arguments_check(&table, a, err) : status;
 }
 
 /* ---- tasks without a daemon ---- */
 
-static int print_configuration(const char *path)
+static enum program_exit configuration_print(const char *path)
 {
     struct conf conf;
-    int status = conf_read(&conf, path) ? DAEMON_MISCONFIGURED : DAEMON_OK;
+    enum program_exit status = conf_read(&conf, path) ? PROGRAM_MISUSED : PROGRAM_DONE;
 
     for (size_t i = 0; i < conf.n_problems; i++) fprintf(stderr, "%s\n", conf.problems[i]);
-    if (status == DAEMON_OK) conf_print(&conf, stdout);
+    if (status == PROGRAM_DONE) conf_print(&conf, stdout);
     conf_free(&conf);
     return status;
 }
 
-static int check(const char *path)
+static enum program_exit configuration_check(const char *path)
 {
     struct daemon d;
-    int status = daemon_configure(&d, path);
+    enum program_exit status = daemon_configure(&d, path);
 
-    if (status == DAEMON_OK) conf_print(&d.conf, stdout);
+    if (status == PROGRAM_DONE) conf_print(&d.conf, stdout);
     daemon_close(&d);
     daemon_free(&d);
     return status;
@@ -90,7 +94,7 @@ static int check(const char *path)
 
 /* ---- the daemon ---- */
 
-static void say_ready(const struct control *c)
+static void ready_print(const struct control *c)
 {
     const struct daemon *d = c->daemon;
 
@@ -103,72 +107,57 @@ static void say_ready(const struct control *c)
     notify_manager("READY=1");
 }
 
-/* Control is there before the first bin is taken: a control endpoint that is in use
- * ends it here. */
-static int open_control(struct control *control, struct daemon *d)
+/* Control is there before the first bin is taken: an endpoint that is in use ends it here. */
+static enum program_exit daemon_serve(struct daemon *d, struct control *control)
 {
     struct latent_error err = {0};
+    int status = daemon_open(d, &err);
 
-    if (control_open(control, d, &err) == 0) return DAEMON_OK;
-    fprintf(stderr, "latentd: %s\n", err.text);
-    return DAEMON_FAILED;
+    if (!status) status = control_open(control, d, &err);
+    if (!status) status = daemon_start(d, &err);
+    if (status) return options_fail(PROGRAM, PROGRAM_FAILED, &err);
+    ready_print(control);
+    control_run(control);
+    notify_manager("STOPPING=1");
+    daemon_stop(d);
+    if (!control_finish(control)) _exit(PROGRAM_DONE);
+    return PROGRAM_DONE;
 }
 
-static int run(const char *path)
+static enum program_exit daemon_run(const char *path)
 {
     struct control control = {0};
     struct daemon d;
-    bool end_at_once = false;
-    int status;
+    enum program_exit status;
 
     process_keep_heap();
     signal(SIGPIPE, SIG_IGN);
     status = daemon_configure(&d, path);
-    if (status == DAEMON_OK) status = daemon_open(&d);
-    if (status == DAEMON_OK) status = open_control(&control, &d);
-    if (status == DAEMON_OK) status = daemon_start(&d);
-    if (status == DAEMON_OK) {
-        say_ready(&control);
-        control_run(&control);
-        notify_manager("STOPPING=1");
-        daemon_stop(&d);
-        end_at_once = !control_finish(&control);
-    }
-    if (end_at_once) _exit(DAEMON_OK);
+    if (status == PROGRAM_DONE) status = daemon_serve(&d, &control);
     daemon_close(&d); /* lingers for the SAFE frames, while control still takes signals */
     control_close(&control);
-    if (atomic_load(&d.access.handler_failed)) status = DAEMON_FAILED;
+    if (atomic_load(&d.access.handler_failed)) status = PROGRAM_FAILED;
     daemon_free(&d);
     return status;
 }
 
 int main(int argc, char **argv)
 {
-    enum task task = parse(argc, argv);
-    const char *path = argv[optind];
+    struct arguments arguments = {0};
+    struct latent_error err = {0};
+    int status = arguments_read(&arguments, argc, argv, &err);
 
-    switch (task) {
-    case TASK_RUN:
-        return run(path);
-    case TASK_CHECK:
-        return check(path);
-    case TASK_PRINT:
-        return print_configuration(path);
-    case TASK_HELP_CONFIG:
+    if (status == OPTIONS_DONE) return PROGRAM_DONE;
+    if (status) return options_fail(PROGRAM, PROGRAM_MISUSED, &err);
+    if (arguments.help_config)
         conf_print_help(stdout);
-        return 0;
-    case TASK_MAN:
+    else if (arguments.man)
         conf_print_man(stdout);
-        return 0;
-    case TASK_HELP:
-        fputs(usage, stdout);
-        return 0;
-    case TASK_VERSION:
-        printf("latentd %s\n", latent_version());
-        return 0;
-    case TASK_USAGE:
-        break;
-    }
-    fputs(usage, stderr);
-    return DAEMON_MISCONFIGURED;
+    else if (arguments.print_config)
+        return configuration_print(arguments.path);
+    else if (arguments.check)
+        return configuration_check(arguments.path);
+    else
+        return daemon_run(arguments.path);
+    return PROGRAM_DONE;
 }

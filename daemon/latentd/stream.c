@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
+#include "base/text.h"
 #include "base/words.h"
 #include "latentd/info.h"
 #include "setup/setup.h"
@@ -195,22 +197,22 @@ static int read_server_keys(struct stream *s, struct conf *c)
     return input ? input : output;
 }
 
-int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section,
-                const struct access *access)
+enum program_exit stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section,
+                              const struct access *access)
 {
     int status;
 
     *s = (struct stream){.whole_conf = c, .conf = section, .access = access};
     snprintf(s->topic_bins, sizeof s->topic_bins, "%s/bins", section->name);
     snprintf(s->topic_info, sizeof s->topic_info, "%s/info", section->name);
-    if (read_server_keys(s, c)) return 1;
-    if (open_model(s, c)) return 1;
-    if (!check_requests(s, c) || !recording_check(c, section)) return 2;
+    if (read_server_keys(s, c)) return PROGRAM_FAILED;
+    if (open_model(s, c)) return PROGRAM_FAILED;
+    if (!check_requests(s, c) || !recording_check(c, section)) return PROGRAM_MISUSED;
     write_back(s);
-    if (!check_lease(s, c)) return 2;
+    if (!check_lease(s, c)) return PROGRAM_MISUSED;
     status = open_decoder(s, c);
-    if (status == LATENT_E_UNSUPPORTED) return 2;
-    return status ? 1 : 0;
+    if (status == LATENT_E_UNSUPPORTED) return PROGRAM_MISUSED;
+    return status ? PROGRAM_FAILED : PROGRAM_DONE;
 }
 
 /* ---- admission ---- */
@@ -250,40 +252,46 @@ static void admission_run(struct stream *s, const float *counts, struct admissio
     }
 }
 
-/* false: it is refused. */
-static bool judge_admission(const struct stream *s, const struct admission *a, struct notes *notes)
+/* What is too slow is noted, and refused where the configuration says so. */
+static int admission_judge(const struct stream *s, const struct admission *a, struct notes *notes,
+                           struct latent_error *err)
 {
     uint64_t budget_ns = s->conf->values.budget_ns;
     bool refuses = s->conf->values.admission == CONF_ADMISSION_REFUSE;
+    char text[NOTES_TEXT];
 
     if (a->status)
         notes_add(notes, "stream %s: decoding silence failed at bin %u: %s", s->conf->name,
                   (unsigned)a->n_steps - 1, latent_strerror(a->status));
-    if (a->longest_ns > budget_ns)
-        notes_add(
-            notes,
-            "stream %s: the slowest of %u trial steps took %.3f ms, its budget is %.3f ms: %s",
-            s->conf->name, (unsigned)a->n_steps, (double)a->longest_ns / 1e6,
-            (double)budget_ns / 1e6,
-            refuses ? "refused (admission = refuse)" : "expect frames with LATE");
-    return !refuses || a->longest_ns <= budget_ns;
+    if (a->longest_ns <= budget_ns) return 0;
+    snprintf(text, sizeof text,
+             "stream %s: the slowest of %u trial steps took %.3f ms, its budget is %.3f ms: %s",
+             s->conf->name, (unsigned)a->n_steps, (double)a->longest_ns / 1e6,
+             (double)budget_ns / 1e6,
+             refuses ? "refused (admission = refuse)" : "expect frames with LATE");
+    notes_add(notes, "%s", text);
+    return refuses ? error_text(err, LATENT_E_CONFIG, "%s", text) : 0;
 }
 
 /* The state is put back as it was, not reset: the first frame must be the one that
  * latent-decode gives. */
-enum stream_admission stream_admit(struct stream *s, struct notes *notes)
+int stream_admit(struct stream *s, struct notes *notes, struct latent_error *err)
 {
     size_t n_state = latent_decoder_size(s->decoder);
-    float *silence = calloc(s->info.n_channels, sizeof *silence);
-    void *state = malloc(n_state);
-    enum stream_admission status = STREAM_NO_MEMORY;
+    float *silence = memory_need(calloc(s->info.n_channels, sizeof *silence));
+    void *state = memory_need(malloc(n_state));
     struct admission a;
+    int status = latent_decoder_save(s->decoder, state, n_state);
 
-    if (silence && state && latent_decoder_save(s->decoder, state, n_state) == 0) {
+    if (status == 0) {
         admission_run(s, silence, &a);
-        status = judge_admission(s, &a, notes) ? STREAM_ADMITTED : STREAM_REFUSED;
-        if (latent_decoder_load(s->decoder, state, n_state)) status = STREAM_NO_MEMORY;
+        status = latent_decoder_load(s->decoder, state, n_state);
     }
+    if (status)
+        error_text(err, status, "stream %s: its decoder's state cannot be kept: %s", s->conf->name,
+                   latent_strerror(status));
+    else
+        status = admission_judge(s, &a, notes, err);
     free(silence);
     free(state);
     return status;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "base/notes.h"
+#include "command/options.h"
 #include "conf/conf.h"
 #include "feed/orders.h"
 #include "latent.h"
@@ -31,7 +32,7 @@ struct stream {
     struct recording recording;
     struct input *input; /* the sockets it shares */
     struct output *output;
-    char topic_bins[LINE_MAX_TOPIC], topic_info[LINE_MAX_TOPIC];
+    char topic_bins[WIRE_TOPIC_BYTES], topic_info[WIRE_TOPIC_BYTES];
     uint64_t recv_ns;   /* of its last message; 0: none; the data loop's own */
     uint64_t warmed_ns; /* recv_ns of the message after which it was warmed */
     void *info_payload; /* packed NAME/info */
@@ -39,15 +40,14 @@ struct stream {
 };
 
 /* Open model and decoder as section says, and write the values that the model decides
- * back into it. Mistakes become problems of c. 0; 1: the model cannot be used; 2: the
- * configuration asks for what the model does not have. */
-int stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section,
-                const struct access *access);
-enum stream_admission { STREAM_ADMITTED, STREAM_REFUSED, STREAM_NO_MEMORY };
+ * back into it. Mistakes become problems of c. PROGRAM_FAILED: the model cannot be used;
+ * PROGRAM_MISUSED: the configuration asks for what the model does not have. */
+enum program_exit stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section,
+                              const struct access *access);
 /* Run the decoder on silence, at most 300 bins or 300 ms, and note when the slowest
  * step exceeds the budget: then refused, if the configuration says so. Its state is as
- * before. */
-enum stream_admission stream_admit(struct stream *s, struct notes *notes);
+ * before. 0, or negative and a text. */
+int stream_admit(struct stream *s, struct notes *notes, struct latent_error *err);
 /* Make the line and the info message; frames go to output through send. 0 or -1: out of
  * memory. */
 int stream_attach(struct stream *s, struct output *output, struct line_sink sink);

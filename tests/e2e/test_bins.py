@@ -63,11 +63,7 @@ class Bins(Case):
 
     def test_refusals(self):
         recording = self.recording(random_counts(5, 10, 2))
-        out = ("--out", self.folder / "o.npz")
         self.all_refused("latent-decode", (), [
-            ("without what belongs to one",
-             ("--bins-only", "--in", recording, "--model", "m.safetensors", *out)),
-            ("--model and --out are needed", ("--bins-only", "--in", recording)),
             ("is the file that the input reads",
              ("--bins-only", "--in", recording, "--out", recording.rpartition(":")[0])),
             ("expected a new name or a regular file",

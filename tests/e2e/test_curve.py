@@ -211,12 +211,12 @@ class ClientsTest(CurveCase):
         self.rig.wait_for_refused("input")
 
     def test_replay_options(self):
-        for arguments, expected in ((("--attach", "bind"), "goes with --attach connect"),
-                                    (("--key", "/no/such"), "No such file")):
+        for arguments, code, expected in ((("--attach", "bind"), 2, "goes with --attach connect"),
+                                          (("--key", "/no/such"), 1, "No such file")):
             with h5py.File(self.rig.folder / "rec.h5", "w") as file:
                 file["counts"] = counts_of(3).astype(np.uint8)
             done = self.replay(*arguments)
-            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.returncode, code)
             self.assertIn(expected, done.stderr)
 
 

@@ -153,7 +153,7 @@ class KeysTest(unittest.TestCase):
     def test_half_a_pair(self):
         for option in ("--key", "--server-key"):
             code, _, err = rig.Rig.ctl(self.rig, option, self.rig.folder / "rig.key", "status")
-            self.assertEqual(code, 1)
+            self.assertEqual(code, 2)
             self.assertIn("go together", err)
 
 

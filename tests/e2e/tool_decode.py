@@ -194,11 +194,9 @@ class Decode(Case):
         slow = self.recording(random_counts(1, 9, self.N_CHANNELS), 10.0, name="slow")
         narrow = self.recording(random_counts(1, 9, 5), name="narrow")
         self.all_refused("latent-decode", ("--out", out), [
-            ("--model and --out are needed", ("--in", fine)),
             ("has 5 channels, the model", (*model, "--in", narrow)),
             ("bins of 10 ms, the model", (*model, "--in", slow)),
             ("/none.safetensors", ("--model", "/none.safetensors", "--in", fine)),
-            ("--seconds belongs to --ticks", (*model, "--in", fine, "--seconds", "3")),
         ])
         self.refused("latent-decode", *model, "--in", fine, "--out",
                      self.folder / "none" / "x.h5", text="No such file")

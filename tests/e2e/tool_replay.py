@@ -132,7 +132,6 @@ class Replay(Case):
         cut = self.folder / "cut.h5"
         cut.write_bytes(path.read_bytes()[:1000])
         self.all_refused("latent-replay", ("--stream", "s", "--bins", self.endpoint()), [
-            ("either --in", ()),
             ("none.h5: No such file", ("--in", f"{self.folder}/none.h5:/x")),
             ("expected FILE.h5:/path", ("--in", path)),
             ("no such dataset; the file has /empty, /good, /line", ("--in", f"{path}:/bad")),
@@ -144,8 +143,4 @@ class Replay(Case):
             ("found nan", ("--in", f"{path}:/nan")),
             ("empty", ("--in", f"{path}:/empty")),
             ("says bins of 10 ms", ("--in", f"{path}:/good", "--bin-ms", "5")),
-            ("--ticks needs --units", ("--ticks", f"{path}:/line")),
-            ("expected connect or bind", ("--in", f"{path}:/good", "--attach", "listen")),
         ])
-        self.refused("latent-replay", "--in", f"{path}:/good",
-                     text="--stream and --bins are needed")

@@ -274,8 +274,8 @@ static void test_option_refusals(void **state)
     struct reader_options no_width = {.ticks = "a:/c", .units = "a:/d"};
     struct reader_options stray = {.in = "a:/b", .start_s = 3.0};
     (void)state;
-    check_refused(&none, LATENT_E_CONFIG, "either --in");
-    check_refused(&both, LATENT_E_CONFIG, "either --in");
+    check_refused(&none, LATENT_E_CONFIG, "--in or --ticks is missing");
+    check_refused(&both, LATENT_E_CONFIG, "--in and --ticks do not go together");
     check_refused(&no_units, LATENT_E_CONFIG, "--ticks needs --units");
     check_refused(&no_width, LATENT_E_CONFIG, "--ticks needs --bin-ms");
     check_refused(&stray, LATENT_E_CONFIG, "belong to --ticks");

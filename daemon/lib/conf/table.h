@@ -8,10 +8,11 @@
 #include <stdint.h>
 
 #include "line/policy.h"
+#include "wire.h"
 
-#define CONF_MAX_KEYS 48 /* of one section */
-#define CONF_MAX_NAME 32 /* letters of a stream's name */
-#define CONF_MAX_LOOP 10 /* letters of a loop's name: data-LOOP is a thread's name */
+#define CONF_MAX_KEYS 48              /* of one section */
+#define CONF_MAX_NAME WIRE_MAX_STREAM /* letters of a name, of a stream or a client */
+#define CONF_MAX_LOOP 10              /* letters of a loop's name: data-LOOP is a thread's name */
 #define CONF_MAX_STREAMS 256
 #define CONF_MAX_CLIENTS 256
 #define CONF_ANY_CPU UINT32_MAX

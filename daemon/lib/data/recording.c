@@ -14,15 +14,16 @@ struct reader {
     struct ticks *ticks;
 };
 
-static int options_check(const struct reader_options *o, struct latent_error *err)
+int reader_check(const struct reader_options *o, struct latent_error *err)
 {
     int of_ticks = o->units || o->good || o->clock_hz > 0.0 || o->start_s > 0.0;
     const struct {
         int broken;
         const char *text;
     } rules[] = {
-        {!o->in == !o->ticks, "give either --in FILE.h5:/dataset or --ticks FILE.h5:/dataset"},
-        {o->ticks && !o->units, "--ticks needs --units FILE.h5:/dataset"},
+        {!o->in && !o->ticks, "--in or --ticks is missing"},
+        {o->in && o->ticks, "--in and --ticks do not go together"},
+        {o->ticks && !o->units, "--ticks needs --units"},
         {o->ticks && o->bin_ms <= 0.0, "--ticks needs --bin-ms"},
         {o->in && of_ticks, "--units, --good, --clock-hz and --start belong to --ticks"},
     };
@@ -34,7 +35,7 @@ static int options_check(const struct reader_options *o, struct latent_error *er
 int reader_open(struct reader **out, const struct reader_options *options, struct latent_error *err)
 {
     *out = NULL;
-    int status = options_check(options, err);
+    int status = reader_check(options, err);
     if (status) return status;
     struct reader *reader = calloc(1, sizeof *reader);
     if (!reader) return error_text(err, LATENT_E_NOMEM, "out of memory");

@@ -19,23 +19,27 @@ struct reader_options {
     double bin_ms; /* of the counts, only where no attribute says; of the ticks, always */
 };
 
-/* The options as rows of an option table. `seconds` is left to the program. */
-#define READER_OPTION_ROWS(o)                                                           \
-    {"in", "FILE:/DATASET", OPTION_TEXT, &(o)->in,                                      \
-     "counts [time, channels] or [trials, time, channels]"},                            \
-        {"ticks", "FILE:/DATASET", OPTION_TEXT, &(o)->ticks,                            \
-         "instead of --in: times of spikes in clock ticks"},                            \
-        {"units", "FILE:/DATASET", OPTION_TEXT, &(o)->units, "the unit of each spike"}, \
-        {"good", "FILE:/DATASET", OPTION_TEXT, &(o)->good,                              \
-         "use only the units where this is not 0"},                                     \
-        {"clock-hz", "HZ", OPTION_NUMBER, &(o)->clock_hz,                               \
-         "clock of the ticks (default: attribute clock_hz)"},                           \
-        {"start", "SECONDS", OPTION_NUMBER, &(o)->start_s,                              \
-         "with --ticks: where to begin on the recording's clock"},                      \
-    {                                                                                   \
-        "bin-ms", "MS", OPTION_NUMBER, &(o)->bin_ms,                                    \
-            "bin width (needed with --ticks; else the file's attribute)"                \
-    }
+/* The options as rows of an option table, but for --seconds, which each program means in its own
+ * way. */
+#define READER_ROWS(o)                                                           \
+    OPTION_TEXT("in", "FILE:/DATASET", &(o)->in,                                 \
+                "counts [time, channels] or [trials, time, channels]"),          \
+        OPTION_TEXT("ticks", "FILE:/DATASET", &(o)->ticks,                       \
+                    "instead of --in: the times of spikes, in clock ticks"),     \
+        OPTION_TEXT("units", "FILE:/DATASET", &(o)->units,                       \
+                    "with --ticks: the unit of each spike"),                     \
+        OPTION_TEXT("good", "FILE:/DATASET", &(o)->good,                         \
+                    "with --ticks: use only units where this is not 0"),         \
+        OPTION_NUMBER("clock-hz", "HZ", &(o)->clock_hz, 1e-3, 1e12,              \
+                      "clock of the ticks (default: their attribute clock_hz)"), \
+        OPTION_NUMBER("start", "SECONDS", &(o)->start_s, 0, OPTION_ANY_NUMBER,   \
+                      "with --ticks: where to begin on the recording's clock"),  \
+        OPTION_NUMBER("bin-ms", "MS", &(o)->bin_ms, 1e-3, 1e6,                   \
+                      "width of a bin: with --ticks, or where the counts have\n" \
+                      "no attribute bin_width_ms")
+
+/* Which options go together; reader_open asks it too. 0, or negative and a text. */
+int reader_check(const struct reader_options *options, struct latent_error *err);
 
 struct reader_shape {
     int has_trials;  /* 0: [time, channels], one trial here */

@@ -51,7 +51,7 @@ struct line {
     struct line_sink sink;
     struct line_tap taps[LINE_MAX_TAPS];
     size_t n_taps;
-    char topic[LINE_MAX_TOPIC];
+    char topic[WIRE_TOPIC_BYTES];
     uint32_t n_channels, bin_width_us, n_readout;
     uint64_t bin_ns, decoder_id;
 

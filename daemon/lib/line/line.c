@@ -275,7 +275,7 @@ static size_t payload_bound(uint32_t n_channels)
     size_t bound = wire_bins_bound(WIRE_MAX_BINS, n_channels);
 
     if (bound < MIN_PAYLOAD_BOUND) return MIN_PAYLOAD_BOUND;
-    return bound < LINE_MAX_PAYLOAD ? bound : LINE_MAX_PAYLOAD;
+    return bound < WIRE_MAX_BYTES ? bound : WIRE_MAX_BYTES;
 }
 
 /* Zeroed, 64-byte aligned, and every page touched: the first bin must not be the one

@@ -25,8 +25,6 @@
 #include "line/policy.h"
 #include "line/sequence.h"
 
-#define LINE_MAX_PAYLOAD (1u << 20) /* bytes; no stream's bound is larger */
-#define LINE_MAX_TOPIC 64
 #define LINE_MAX_TAPS 4
 
 struct line_clock {

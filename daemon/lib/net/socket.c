@@ -13,6 +13,7 @@
 
 #include "base/text.h"
 #include "net/curve.h"
+#include "wire.h"
 
 /* High-water marks count messages per peer. 1,000 bins are a second at 1 ms and 20 s at
  * 20 ms: a source that bursts after a stall of that length loses nothing, and what
@@ -31,9 +32,9 @@ static const struct {
     int type, queue, linger_ms;
     int64_t max_bytes;
 } kinds[SOCKET_N_KINDS] = {
-    [SOCKET_SUB] = {ZMQ_SUB, QUEUE_MESSAGES, 0, SOCKET_MAX_BYTES},
-    [SOCKET_PULL] = {ZMQ_PULL, QUEUE_MESSAGES, 0, SOCKET_MAX_BYTES},
-    [SOCKET_PUB] = {ZMQ_PUB, QUEUE_MESSAGES, LINGER_MS, SOCKET_MAX_BYTES},
+    [SOCKET_SUB] = {ZMQ_SUB, QUEUE_MESSAGES, 0, WIRE_MAX_BYTES},
+    [SOCKET_PULL] = {ZMQ_PULL, QUEUE_MESSAGES, 0, WIRE_MAX_BYTES},
+    [SOCKET_PUB] = {ZMQ_PUB, QUEUE_MESSAGES, LINGER_MS, WIRE_MAX_BYTES},
     [SOCKET_CONTROL] = {ZMQ_ROUTER, CONTROL_QUEUE_MESSAGES, LINGER_MS, CONTROL_MAX_BYTES},
 };
 

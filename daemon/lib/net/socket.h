@@ -9,7 +9,6 @@
 #include "latent.h"
 
 #define SOCKET_MAX_ENDPOINT 256
-#define SOCKET_MAX_BYTES (1 << 20) /* of one part of a message, bins and frames */
 
 struct key_pair;
 

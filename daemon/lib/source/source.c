@@ -16,8 +16,6 @@
 #include "source/pace.h"
 #include "wire.h"
 
-#define LONGEST_TOPIC 128
-#define LARGEST_MESSAGE_BYTES (1u << 20) /* what latentd accepts */
 #define POLL_MS 100
 #define NOTICE_NS 2000000000u
 #define LINGER_MS 30000
@@ -28,7 +26,7 @@ struct source {
     struct source_status status;
     struct wire_bins head; /* of the batch that is being filled */
     void *context, *socket;
-    char topic[LONGEST_TOPIC];
+    char topic[WIRE_TOPIC_BYTES];
     float *counts;   /* [batch][n_channels] */
     uint32_t *marks; /* [batch] */
     uint8_t *message;
@@ -37,14 +35,23 @@ struct source {
 
 /* ---- opening ------------------------------------------------------------------------ */
 
-int source_stream_check(const char *stream, struct latent_error *err)
+const char *const source_sockets[] = {"push", "pub", NULL};
+const char *const source_attachments[] = {"connect", "bind", NULL};
+
+int source_check(const struct source_options *o, struct latent_error *err)
 {
-    size_t n = strlen(stream);
+    size_t n = strlen(o->stream);
     for (size_t i = 0; i < n; i++)
-        if (!isalnum((unsigned char)stream[i]) && !strchr("-_", stream[i])) n = 0;
-    if (n > 0 && n <= LONGEST_TOPIC - 16) return 0;
-    return error_text(err, LATENT_E_CONFIG,
-                      "stream \"%s\": expected a name of letters, digits, - and _", stream);
+        if (!isalnum((unsigned char)o->stream[i]) && !strchr("-_", o->stream[i])) n = 0;
+    if (n == 0 || n > WIRE_MAX_STREAM)
+        return error_text(err, LATENT_E_CONFIG,
+                          "--stream: expected 1 to %d letters, digits, - and _, found \"%.100s\"",
+                          WIRE_MAX_STREAM, o->stream);
+    if (!o->key != !o->server_key)
+        return error_text(err, LATENT_E_CONFIG, "--key and --server-key go together");
+    if (o->key && strcmp(o->attach, "bind") == 0)
+        return error_text(err, LATENT_E_CONFIG, "--key goes with --attach connect");
+    return 0;
 }
 
 int source_attach(void *socket, const char *program, const char *what, const char *endpoint,
@@ -60,16 +67,6 @@ int source_attach(void *socket, const char *program, const char *what, const cha
     if (bind && zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, actual, &n) == 0)
         fprintf(stderr, "%s: %s at %s\n", program, what, actual);
     return 0;
-}
-
-/* Looks a word up among two and says which they are if it is neither. */
-static int choice(const char *option, const char *word, const char *first, const char *second,
-                  int *out, struct latent_error *err)
-{
-    *out = strcmp(word, second) == 0;
-    if (*out || strcmp(word, first) == 0) return 0;
-    return error_text(err, LATENT_E_CONFIG, "option --%s: expected %s or %s, found \"%s\"", option,
-                      first, second, word);
 }
 
 static int socket_open(struct source *s, int is_pub, int bind, struct latent_error *err)
@@ -90,9 +87,6 @@ static int socket_open(struct source *s, int is_pub, int bind, struct latent_err
 static int buffers_new(struct source *s, struct latent_error *err)
 {
     const struct source_options *o = &s->options;
-    if (o->batch < 1 || o->batch > WIRE_MAX_BINS)
-        return error_text(err, LATENT_E_CONFIG, "option --batch: expected 1 to %d bins, found %llu",
-                          WIRE_MAX_BINS, (unsigned long long)o->batch);
     s->capacity = wire_bins_bound(o->batch, o->n_channels);
     s->counts = calloc(o->batch * o->n_channels, sizeof(float));
     s->marks = calloc(o->batch, sizeof *s->marks);
@@ -104,14 +98,14 @@ static int buffers_new(struct source *s, struct latent_error *err)
 /* Waits for a subscription to our topic, or (push) for a receiver, before time starts. */
 static int receiver_wait(struct source *s, int is_pub)
 {
-    char subscription[LONGEST_TOPIC + 1];
+    char subscription[WIRE_TOPIC_BYTES];
     fprintf(stderr, "%s: %s waits for a receiver\n", s->options.program, s->topic);
     while (!stop_requested()) {
         zmq_pollitem_t item = {s->socket, 0, (short)(is_pub ? ZMQ_POLLIN : ZMQ_POLLOUT), 0};
         if (zmq_poll(&item, 1, POLL_MS) <= 0) continue;
         if (!is_pub) return 0;
         int n = zmq_recv(s->socket, subscription, sizeof subscription, 0);
-        if (n < 1 || n > LONGEST_TOPIC || subscription[0] != 1) continue;
+        if (n < 1 || n > (int)sizeof subscription || subscription[0] != 1) continue;
         if (strncmp(s->topic, subscription + 1, (size_t)n - 1) == 0) return 0;
     }
     return SOURCE_STOPPED;
@@ -119,16 +113,10 @@ static int receiver_wait(struct source *s, int is_pub)
 
 static int source_prepare(struct source *s, struct latent_error *err)
 {
-    int is_pub = 0, bind = 0;
-    int status = source_stream_check(s->options.stream, err);
-    if (!status) status = choice("socket", s->options.socket, "push", "pub", &is_pub, err);
-    if (!status) status = choice("attach", s->options.attach, "connect", "bind", &bind, err);
-    if (!status && s->options.key && bind)
-        status = error_text(err, LATENT_E_CONFIG,
-                            "--key goes with --attach connect: who may connect to a "
-                            "socket that is bound here could not be said");
-    snprintf(s->topic, sizeof s->topic, "%.100s/bins", s->options.stream);
-    if (!status) status = buffers_new(s, err);
+    int is_pub = strcmp(s->options.socket, "pub") == 0;
+    int bind = strcmp(s->options.attach, "bind") == 0;
+    snprintf(s->topic, sizeof s->topic, "%s/bins", s->options.stream);
+    int status = buffers_new(s, err);
     if (!status) status = socket_open(s, is_pub, bind, err);
     if (!status && s->options.after_subscriber) status = receiver_wait(s, is_pub);
     return status;
@@ -228,7 +216,7 @@ int source_flush(struct source *s, struct latent_error *err)
 
     s->head.t_source_ns = source_bin_end_ns(s, s->head.seq);
     size_t n = wire_pack_bins(&s->head, s->counts, s->marks, NULL, s->message, s->capacity);
-    if (n == 0 || n > LARGEST_MESSAGE_BYTES)
+    if (n == 0 || n > WIRE_MAX_BYTES)
         return error_text(err, LATENT_E_UNSUPPORTED,
                           "a message of %zu bins of %u channels exceeds 1 MiB: use a "
                           "smaller --batch",

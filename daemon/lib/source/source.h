@@ -6,6 +6,7 @@
 #ifndef SOURCE_SOURCE_H
 #define SOURCE_SOURCE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "latent.h"
@@ -20,19 +21,32 @@ struct source_options {
     const char *key, *server_key;
     uint32_t n_channels, bin_width_us;
     uint64_t batch; /* bins per message, at least 1 */
-    int full_speed;
-    int after_subscriber; /* the first bin waits for a receiver */
-    double stop_after_s;  /* since the first bin's begin; 0: no limit */
+    bool full_speed;
+    bool after_subscriber; /* the first bin waits for a receiver */
+    double stop_after_s;   /* since the first bin's begin; 0: no limit */
 };
 
-/* The rows of a command line for the keys; o: struct source_options *. */
-#define SOURCE_KEY_ROWS(o)                                                      \
-    {"key", "FILE", OPTION_TEXT, &(o)->key,                                     \
-     "one's own secret key file: the bins go encrypted (latentctl keys)"},      \
-    {                                                                           \
-        "server-key", "FILE", OPTION_TEXT, &(o)->server_key,                    \
-            "latentd's public key file: nobody else gets them; goes with --key" \
-    }
+/* The rows of a command line that every source has; o: struct source_options *. */
+#define SOURCE_ROWS(o)                                                                       \
+    OPTION_TEXT("stream", "NAME", &(o)->stream, "send the bins as NAME/bins"),               \
+        OPTION_TEXT("bins", "ENDPOINT", &(o)->endpoint, "where the bins go"),                \
+        OPTION_CHOICE("socket", "KIND", &(o)->socket, source_sockets,                        \
+                      "push (waits for a receiver) or pub (does not)"),                      \
+        OPTION_CHOICE("attach", "HOW", &(o)->attach, source_attachments, "connect or bind"), \
+        OPTION_TEXT("key", "FILE", &(o)->key,                                                \
+                    "your secret key, made by latentctl keys: encrypts\n"                    \
+                    "the bins; only with --attach connect"),                                 \
+        OPTION_TEXT("server-key", "FILE", &(o)->server_key,                                  \
+                    "latentd's public key: nobody else gets the bins;\n"                     \
+                    "goes with --key"),                                                      \
+        OPTION_WHOLE("batch", "N", &(o)->batch, 1, WIRE_MAX_BINS,                            \
+                     "bins per message (default: 1)"),                                       \
+        OPTION_SWITCH("full-speed", &(o)->full_speed,                                        \
+                      "send as fast as the bins are taken, not at true pace"),               \
+        OPTION_SWITCH("start-after-subscriber", &(o)->after_subscriber,                      \
+                      "wait for a receiver before the first bin")
+
+extern const char *const source_sockets[], *const source_attachments[];
 
 struct source_status {
     uint64_t epoch, start_ns; /* wall clock; monotonic */
@@ -63,9 +77,11 @@ const struct source_status *source_status(const struct source *source);
 /* Waits up to 30 s (after a signal 0.5 s) until all was taken. NULL is allowed. */
 void source_close(struct source *source);
 
-/* Also for the truth socket: a name that topics can carry, and opening with clear
- * texts. Prints the endpoint that a bind to a wildcard got. */
-int source_stream_check(const char *stream, struct latent_error *err);
+/* What can be told before anything is opened: the name of the stream, and options that do not go
+ * together. 0, or negative and a text. */
+int source_check(const struct source_options *options, struct latent_error *err);
+/* Also for the truth: attaches with clear texts, and prints the endpoint that a bind to a wildcard
+ * got. */
 int source_attach(void *socket, const char *program, const char *what, const char *endpoint,
                   int bind, struct latent_error *err);
 

@@ -4,8 +4,11 @@ import numpy as np
 
 from . import latent_pb2 as pb
 
+# As in proto/wire.h.
+MAX_BYTES = 1 << 20   # of one part of a message
 MAX_BINS = 256        # bins in one message
 MAX_CHANNELS = 65536  # a channel's index in PAIRS is 16 bits
+MAX_STREAM = 32       # letters of a stream's name
 
 
 def as_bins(counts):

@@ -7,11 +7,11 @@ import zmq
 from google.protobuf.message import DecodeError
 
 from .clock import clock_id
+from .encoding import MAX_BYTES
 from .frames import Frame, Info
 from .judge import Judge
 from .keys import curve_options
 
-_MAX_MESSAGE_BYTES = 1 << 20
 _MAX_SKIPPED = 1000  # messages that are no frames, taken in one go after the time is over
 _MAX_DRAINED = 10000  # frames at once, whatever a publisher pours in
 
@@ -39,7 +39,7 @@ class Subscriber:
         self._socket = (context or zmq.Context.instance()).socket(zmq.SUB)
         self._socket.linger = 0
         self._socket.rcvhwm = queue_frames
-        self._socket.maxmsgsize = _MAX_MESSAGE_BYTES
+        self._socket.maxmsgsize = MAX_BYTES
         for topic in self._handlers:
             self._socket.subscribe(topic)
         for name, value in options.items():
