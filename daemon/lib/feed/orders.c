@@ -81,9 +81,13 @@ void orders_free(struct orders *o)
 
 /* ---- posting ---- */
 
+/* A wake may look whether one is under way already and leave it at that, as libuv's does. The fence
+ * keeps that look after the store: else the data thread could take that wake, not see the order and
+ * go to sleep. */
 static struct order post(struct orders *o, size_t line, enum line_event_kind entry)
 {
     atomic_store_explicit(&o->newest, o->n_posted, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
     o->wake.wake(o->wake.ctx);
     return (struct order){o, line, entry, o->n_posted};
 }
