@@ -175,6 +175,13 @@ bool weights_has(const struct weights *w, const char *name)
     return weights_peek(w, name) != NULL;
 }
 
+size_t weights_axis(const struct weights *w, const char *name, size_t axis, size_t max)
+{
+    const struct tensor *t = weights_peek(w, name);
+    bool fits = t && axis < t->n_dims && t->shape[axis] >= 1 && t->shape[axis] <= max;
+    return fits ? t->shape[axis] : 1;
+}
+
 int weights_finish(struct weights *w)
 {
     if (w->status) return w->status;

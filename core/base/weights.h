@@ -45,6 +45,9 @@ bool weights_has(const struct weights *w, const char *name);
 /* The stored tensor, for shapes the architecture learns from the file; NULL when
  * absent. Does not take. */
 const struct tensor *weights_peek(const struct weights *w, const char *name);
+/* Size of one axis of a required tensor; 1 when it is missing or outside 1..max, since what is
+ * wrong shows when the tensor is taken with that size. */
+size_t weights_axis(const struct weights *w, const char *name, size_t axis, size_t max);
 /* After binding: any tensor not taken (selftest.* excepted) is an error. Returns w->status. */
 int weights_finish(struct weights *w);
 

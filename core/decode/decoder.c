@@ -236,7 +236,7 @@ static int frame_finish(latent_decoder *d, struct latent_frame *out)
 }
 
 /* One bin, with counts or (NULL) without. */
-static int advance(latent_decoder *d, const float *counts, struct latent_frame *out)
+static int decoder_advance(latent_decoder *d, const float *counts, struct latent_frame *out)
 {
     struct model_out model = {.latents = d->latents, .rates = d->rates, .readout = d->readout};
     *out = (struct latent_frame){0};
@@ -261,7 +261,7 @@ int latent_decoder_step(latent_decoder *d, const struct latent_bin *in, struct l
     int status = bin_check(d, in);
     if (status) return status;
     if (in->marks & (LATENT_MARK_TRIAL_START | LATENT_MARK_RESET)) latent_decoder_reset(d);
-    status = advance(d, in->counts, out);
+    status = decoder_advance(d, in->counts, out);
     if (d->mode->aligned && in->marks & LATENT_MARK_TRIAL_END) d->own->ended = 1;
     return status;
 }
@@ -271,7 +271,7 @@ int latent_decoder_predict(latent_decoder *d, struct latent_frame *out)
     assert(d && out);
     *out = (struct latent_frame){0};
     if (d->mode->offline || !d->predicts) return LATENT_E_UNSUPPORTED;
-    return advance(d, NULL, out);
+    return decoder_advance(d, NULL, out);
 }
 
 /* ---- whole trials ---- */

@@ -6,21 +6,22 @@ void forward_init(struct forward *f, const latent_model *m, const void *bound, i
 {
     f->m = m;
     f->model = m->ops->init(bound, mode, memory);
-    if (m->stage.n_lags) stage_init(&f->stage, &m->stage, memory->state);
+    if (m->stage.n_lags) readout_stage_init(&f->stage, &m->stage, memory->state);
 }
 
 void forward_reset(struct forward *f)
 {
     f->m->ops->reset(f->model);
-    if (f->m->stage.n_lags) stage_reset(&f->m->stage, &f->stage);
+    if (f->m->stage.n_lags) readout_stage_reset(&f->m->stage, &f->stage);
 }
 
 /* Row t of what the architecture wrote, into row t of the readout. */
 static uint32_t readout_row(struct forward *f, const struct model_out *out, size_t t)
 {
-    const struct stage *s = &f->m->stage;
+    const struct readout_stage *s = &f->m->stage;
     const float *rows = s->from_rates ? out->rates : out->latents;
-    return stage_step(s, &f->stage, out->readout + t * s->n_readout, rows + t * s->n_inputs);
+    return readout_stage_step(s, &f->stage, out->readout + t * s->n_readout,
+                              rows + t * s->n_inputs);
 }
 
 void forward_step(struct forward *f, const float *counts, struct model_out *out)

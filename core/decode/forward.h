@@ -2,12 +2,12 @@
 #ifndef LATENT_FORWARD_H
 #define LATENT_FORWARD_H
 
-#include "decode/model_file.h"
+#include "decode/model.h"
 
 struct forward {
     const latent_model *m;
     void *model; /* the architecture's state */
-    struct stage_state stage;
+    struct readout_stage_state stage;
 };
 
 /* Carve the states for weights of m (model_bound) and a mode of m->ops->modes; once

@@ -17,19 +17,19 @@
 #define BIN_WIDTH_MAX_US 10000000
 
 /* Any number that a float can hold. */
-static float config_float(struct config *c, const char *key)
+static float fields_float(struct fields *c, const char *key)
 {
-    return (float)config_number(c, key, (double)-FLT_MAX, (double)FLT_MAX);
+    return (float)fields_number(c, key, (double)-FLT_MAX, (double)FLT_MAX);
 }
 
 /* The same, or null for "none". */
-static float config_float_or(struct config *c, const char *key, float none)
+static float fields_float_or(struct fields *c, const char *key, float none)
 {
-    return json_is_null(config_value(c, key)) ? none : config_float(c, key);
+    return json_is_null(fields_value(c, key)) ? none : fields_float(c, key);
 }
 
 /* Strings of a list into out: clean, bounded, each once. */
-static void read_names(struct config *c, const char *key, const json_t *list, const char **out)
+static void read_names(struct fields *c, const char *key, const json_t *list, const char **out)
 {
     json_t *seen = json_object();
     size_t i;
@@ -39,15 +39,15 @@ static void read_names(struct config *c, const char *key, const json_t *list, co
         const char *name = json_string_value(item);
         size_t n = json_string_length(item);
         if (!name || n < 1 || n > MAX_NAME_BYTES || !text_is_clean(name))
-            config_refuse(
+            fields_refuse(
                 c, LATENT_E_CONFIG, key,
                 "expected item %zu to be a string of 1 to %d bytes without control characters", i,
                 MAX_NAME_BYTES);
         else if (json_object_get(seen, name))
-            config_refuse(c, LATENT_E_CONFIG, key, "expected each name once, found \"%s\" twice",
+            fields_refuse(c, LATENT_E_CONFIG, key, "expected each name once, found \"%s\" twice",
                           name);
         else if (json_object_set_new(seen, name, json_null()))
-            config_refuse(c, LATENT_E_NOMEM, key, "does not fit memory");
+            fields_refuse(c, LATENT_E_NOMEM, key, "does not fit memory");
         if (c->status) break;
         out[i] = name;
     }
@@ -55,7 +55,7 @@ static void read_names(struct config *c, const char *key, const json_t *list, co
 }
 
 /* Finite numbers of a list into out, none below min. */
-static void read_numbers(struct config *c, const char *key, const json_t *list, double min,
+static void read_numbers(struct fields *c, const char *key, const json_t *list, double min,
                          float *out)
 {
     size_t i;
@@ -64,19 +64,19 @@ static void read_numbers(struct config *c, const char *key, const json_t *list, 
     {
         double number = json_number_value(item);
         if (!json_is_number(item) || number < min || number > (double)FLT_MAX)
-            config_refuse(c, LATENT_E_CONFIG, key,
+            fields_refuse(c, LATENT_E_CONFIG, key,
                           "expected item %zu to be a number of at least %g", i, min);
         out[i] = (float)number;
     }
 }
 
-static void read_arch(struct model_config *mc, struct config *c, struct latent_info *info)
+static void read_arch(struct model_config *mc, struct fields *c, struct latent_info *info)
 {
-    info->arch = config_text(c, "arch", MAX_NAME_BYTES);
+    info->arch = fields_text(c, "arch", MAX_NAME_BYTES);
     if (c->status) return;
     mc->ops = model_find(info->arch);
     if (!mc->ops)
-        config_refuse(c, LATENT_E_UNSUPPORTED, "arch", "expected one of %s, found \"%s\"",
+        fields_refuse(c, LATENT_E_UNSUPPORTED, "arch", "expected one of %s, found \"%s\"",
                       model_names(), info->arch);
 }
 
@@ -97,10 +97,10 @@ static const struct latent_mode *mode_find(const struct latent_mode *modes, cons
     return NULL;
 }
 
-static void read_modes(struct model_config *mc, struct config *c, struct latent_info *info)
+static void read_modes(struct model_config *mc, struct fields *c, struct latent_info *info)
 {
     const char *names[MAX_WORDS];
-    json_t *list = config_array(c, "modes", 1, MAX_WORDS);
+    json_t *list = fields_array(c, "modes", 1, MAX_WORDS);
     if (!list) return;
     read_names(c, "modes", list, names);
     struct latent_mode *modes = arena_take(&mc->arrays, json_array_size(list) * sizeof *modes);
@@ -109,7 +109,7 @@ static void read_modes(struct model_config *mc, struct config *c, struct latent_
         char offered[128];
         mode_names(offered, sizeof offered, mc->ops->modes);
         if (!mode)
-            config_refuse(c, LATENT_E_UNSUPPORTED, "modes",
+            fields_refuse(c, LATENT_E_UNSUPPORTED, "modes",
                           "expected modes of %s that this build offers (%s), found \"%s\"",
                           mc->ops->name, offered, names[i]);
         else
@@ -119,21 +119,21 @@ static void read_modes(struct model_config *mc, struct config *c, struct latent_
     info->n_modes = (uint32_t)json_array_size(list);
 }
 
-static void check_precision(struct model_config *mc, struct config *c, const char *name)
+static void check_precision(struct model_config *mc, struct fields *c, const char *name)
 {
     int precision = precision_find(name);
     if (precision < 0)
-        config_refuse(c, LATENT_E_CONFIG, "precisions",
+        fields_refuse(c, LATENT_E_CONFIG, "precisions",
                       "expected words of \"f32\", \"bf16\", \"int8\", found \"%s\"", name);
     else if (precision != PRECISION_F32 && !mc->ops->narrow)
-        config_refuse(c, LATENT_E_UNSUPPORTED, "precisions",
+        fields_refuse(c, LATENT_E_UNSUPPORTED, "precisions",
                       "expected precisions that this build offers for %s (f32), found \"%s\"",
                       mc->ops->name, name);
 }
 
-static void read_precisions(struct model_config *mc, struct config *c, struct latent_info *info)
+static void read_precisions(struct model_config *mc, struct fields *c, struct latent_info *info)
 {
-    json_t *list = config_array(c, "precisions", 1, MAX_WORDS);
+    json_t *list = fields_array(c, "precisions", 1, MAX_WORDS);
     if (!list) return;
     size_t n = json_array_size(list);
     const char **names = arena_take(&mc->arrays, n * sizeof *names);
@@ -151,35 +151,35 @@ static int read_dimension(struct latent_readout *r, json_t *object, size_t i,
     snprintf(where, sizeof where, "latent.config.outputs.readout[%zu]", i);
     if (!json_is_object(object))
         return error_set(err, LATENT_E_CONFIG, "%s: expected an object", where);
-    struct config c;
-    config_init(&c, object, where, err);
-    r->name = config_text(&c, "name", MAX_NAME_BYTES);
-    r->unit = config_text(&c, "unit", MAX_NAME_BYTES);
-    r->neutral = config_float(&c, "neutral");
-    r->min = config_float_or(&c, "min", -INFINITY);
-    r->max = config_float_or(&c, "max", INFINITY);
-    r->slew = config_float_or(&c, "slew", INFINITY);
+    struct fields c;
+    fields_init(&c, object, where, err);
+    r->name = fields_text(&c, "name", MAX_NAME_BYTES);
+    r->unit = fields_text(&c, "unit", MAX_NAME_BYTES);
+    r->neutral = fields_float(&c, "neutral");
+    r->min = fields_float_or(&c, "min", -INFINITY);
+    r->max = fields_float_or(&c, "max", INFINITY);
+    r->slew = fields_float_or(&c, "slew", INFINITY);
     if (!(r->min < r->max))
-        config_refuse(&c, LATENT_E_CONFIG, "min", "expected less than \"max\" (%g), found %g",
+        fields_refuse(&c, LATENT_E_CONFIG, "min", "expected less than \"max\" (%g), found %g",
                       (double)r->max, (double)r->min);
     if (!(r->neutral >= r->min && r->neutral <= r->max))
-        config_refuse(&c, LATENT_E_CONFIG, "neutral", "expected from %g to %g, found %g",
+        fields_refuse(&c, LATENT_E_CONFIG, "neutral", "expected from %g to %g, found %g",
                       (double)r->min, (double)r->max, (double)r->neutral);
     if (!(r->slew > 0.0f))
-        config_refuse(&c, LATENT_E_CONFIG, "slew", "expected more than 0 or null, found %g",
+        fields_refuse(&c, LATENT_E_CONFIG, "slew", "expected more than 0 or null, found %g",
                       (double)r->slew);
-    return config_finish(&c);
+    return fields_finish(&c);
 }
 
-static void check_readout_names(struct config *c, const struct latent_readout *readout, size_t n)
+static void check_readout_names(struct fields *c, const struct latent_readout *readout, size_t n)
 {
     json_t *seen = json_object();
     for (size_t i = 0; i < n && !c->status; i++) {
         if (json_object_get(seen, readout[i].name))
-            config_refuse(c, LATENT_E_CONFIG, "readout",
+            fields_refuse(c, LATENT_E_CONFIG, "readout",
                           "expected each name once, found \"%s\" twice", readout[i].name);
         else if (json_object_set_new(seen, readout[i].name, json_null()))
-            config_refuse(c, LATENT_E_NOMEM, "readout", "does not fit memory");
+            fields_refuse(c, LATENT_E_NOMEM, "readout", "does not fit memory");
     }
     json_decref(seen);
 }
@@ -187,21 +187,21 @@ static void check_readout_names(struct config *c, const struct latent_readout *r
 static int read_outputs(struct model_config *mc, json_t *object, struct latent_info *info,
                         struct latent_error *err)
 {
-    struct config c;
-    config_init(&c, object, "latent.config.outputs", err);
-    info->n_latents = (uint32_t)config_int(&c, "latents", 0, MAX_OUTPUTS);
-    info->n_rates = (uint32_t)config_int(&c, "rates", 0, MAX_OUTPUTS);
-    json_t *list = config_array(&c, "readout", 0, MAX_OUTPUTS);
+    struct fields c;
+    fields_init(&c, object, "latent.config.outputs", err);
+    info->n_latents = (uint32_t)fields_int(&c, "latents", 0, MAX_OUTPUTS);
+    info->n_rates = (uint32_t)fields_int(&c, "rates", 0, MAX_OUTPUTS);
+    json_t *list = fields_array(&c, "readout", 0, MAX_OUTPUTS);
     size_t n = json_array_size(list);
     struct latent_readout *readout = arena_take(&mc->arrays, n * sizeof *readout);
     for (size_t i = 0; !c.status && i < n; i++)
         c.status = read_dimension(&readout[i], json_array_get(list, i), i, err);
     check_readout_names(&c, readout, n);
     if (info->n_latents + info->n_rates + n == 0)
-        config_refuse(&c, LATENT_E_CONFIG, NULL, "expected latents, rates or readout, found none");
+        fields_refuse(&c, LATENT_E_CONFIG, NULL, "expected latents, rates or readout, found none");
     info->readout = readout;
     info->n_readout = (uint32_t)n;
-    return config_finish(&c);
+    return fields_finish(&c);
 }
 
 /* Statistics of the training set; each of the three may be absent. */
@@ -209,31 +209,31 @@ static int read_channels(struct model_config *mc, json_t *object, struct latent_
                          struct latent_error *err)
 {
     size_t n = info->n_channels;
-    struct config c;
-    config_init(&c, object, "latent.config.channels", err);
-    if (config_has(&c, "names")) {
+    struct fields c;
+    fields_init(&c, object, "latent.config.channels", err);
+    if (fields_has(&c, "names")) {
         const char **names = arena_take(&mc->arrays, n * sizeof *names);
-        read_names(&c, "names", config_array(&c, "names", n, n), names);
+        read_names(&c, "names", fields_array(&c, "names", n, n), names);
         info->channel_names = names;
     }
-    if (config_has(&c, "mean")) {
+    if (fields_has(&c, "mean")) {
         float *mean = arena_floats(&mc->arrays, n);
-        read_numbers(&c, "mean", config_array(&c, "mean", n, n), 0.0, mean);
+        read_numbers(&c, "mean", fields_array(&c, "mean", n, n), 0.0, mean);
         info->channel_mean = mean;
     }
-    if (config_has(&c, "variance")) {
+    if (fields_has(&c, "variance")) {
         float *variance = arena_floats(&mc->arrays, n);
-        read_numbers(&c, "variance", config_array(&c, "variance", n, n), 0.0, variance);
+        read_numbers(&c, "variance", fields_array(&c, "variance", n, n), 0.0, variance);
     }
-    return config_finish(&c);
+    return fields_finish(&c);
 }
 
-static void check_sha256(struct config *c, const char *key)
+static void check_sha256(struct fields *c, const char *key)
 {
-    const char *text = config_string(c, key);
+    const char *text = fields_string(c, key);
     size_t n = strspn(text, "0123456789abcdefABCDEF");
     if (n != 64 || text[n])
-        config_refuse(c, LATENT_E_CONFIG, key, "expected 64 hexadecimal digits, found \"%.70s\"",
+        fields_refuse(c, LATENT_E_CONFIG, key, "expected 64 hexadecimal digits, found \"%.70s\"",
                       text);
 }
 
@@ -254,25 +254,25 @@ static int allocate_arrays(struct model_config *mc, size_t n_channels, struct la
 /* Keys in the order in which a mistake is most usefully reported. */
 static int read_root(struct model_config *mc, struct latent_info *info, struct latent_error *err)
 {
-    struct config c;
-    config_init(&c, mc->root, "latent.config", err);
-    config_int(&c, "format", 1, 1);
+    struct fields c;
+    fields_init(&c, mc->root, "latent.config", err);
+    fields_int(&c, "format", 1, 1);
     read_arch(mc, &c, info);
-    info->n_channels = (uint32_t)config_int(&c, "n_channels", 1, MAX_CHANNELS);
+    info->n_channels = (uint32_t)fields_int(&c, "n_channels", 1, MAX_CHANNELS);
     info->bin_width_us =
-        (uint32_t)config_int(&c, "bin_width_us", BIN_WIDTH_MIN_US, BIN_WIDTH_MAX_US);
+        (uint32_t)fields_int(&c, "bin_width_us", BIN_WIDTH_MIN_US, BIN_WIDTH_MAX_US);
     if (!c.status) c.status = allocate_arrays(mc, info->n_channels, err);
     if (c.status) return c.status;
     read_modes(mc, &c, info);
     read_precisions(mc, &c, info);
-    mc->hyper = config_object(&c, "hyper");
-    json_t *outputs = config_object(&c, "outputs");
-    info->licence = config_text(&c, "licence", MAX_PROSE_BYTES);
-    info->source = config_text(&c, "source", MAX_PROSE_BYTES);
+    mc->hyper = fields_object(&c, "hyper");
+    json_t *outputs = fields_object(&c, "outputs");
+    info->licence = fields_text(&c, "licence", MAX_PROSE_BYTES);
+    info->source = fields_text(&c, "source", MAX_PROSE_BYTES);
     check_sha256(&c, "checkpoint_sha256");
-    if (config_has(&c, "stage")) mc->stage = config_object(&c, "stage");
-    json_t *channels = config_has(&c, "channels") ? config_object(&c, "channels") : NULL;
-    int status = config_finish(&c);
+    if (fields_has(&c, "stage")) mc->stage = fields_object(&c, "stage");
+    json_t *channels = fields_has(&c, "channels") ? fields_object(&c, "channels") : NULL;
+    int status = fields_finish(&c);
     if (!status) status = read_outputs(mc, outputs, info, err);
     if (!status && channels) status = read_channels(mc, channels, info, err);
     return status;

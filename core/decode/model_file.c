@@ -25,11 +25,11 @@ static struct model_dims dims_from_info(const struct latent_info *info)
 /* The readout stage, where the file has one; returns its configuration's status. */
 static int stage_bind(struct latent_model *m, struct weights *w, struct latent_error *err)
 {
-    struct config c;
+    struct fields c;
     if (!m->config.stage) return 0;
-    config_init(&c, m->config.stage, "latent.config.stage", err);
-    stage_load(&m->stage, w, &c, m->info.n_readout, &m->dims);
-    return config_finish(&c);
+    fields_init(&c, m->config.stage, "latent.config.stage", err);
+    readout_stage_load(&m->stage, w, &c, m->info.n_readout, &m->dims);
+    return fields_finish(&c);
 }
 
 /* Where a load puts its weights: those that stay, and raw matrices until it is over. */
@@ -52,12 +52,12 @@ static int load_once(struct latent_model *m, const struct safetensors *file, boo
                         .taken = taken,
                         .err = &weights_error};
     const void **bound = &m->bound[room->precision];
-    struct config hyper;
+    struct fields hyper;
     memset(taken, 0, file->n_tensors * sizeof *taken);
-    config_init(&hyper, m->config.hyper, "latent.config.hyper", &hyper_error);
+    fields_init(&hyper, m->config.hyper, "latent.config.hyper", &hyper_error);
     m->dims = dims_from_info(&m->info);
     *bound = m->ops->load(&w, &hyper, &m->dims);
-    if (!hyper.status && !w.status) config_finish(&hyper);
+    if (!hyper.status && !w.status) fields_finish(&hyper);
     if (hyper.status) return error_set(err, hyper.status, "%s", hyper_error.text);
     int status = stage_bind(m, &w, err);
     if (status) return status;
@@ -218,58 +218,4 @@ int model_open_bytes(latent_model **out, const void *bytes, size_t n, struct lat
     struct safetensors file;
     int status = safetensors_parse(&file, bytes, n, err);
     return status ? status : model_new(out, &file, "(memory)", err);
-}
-
-void latent_model_info(const latent_model *m, struct latent_info *out)
-{
-    assert(m && out);
-    *out = m->info;
-}
-
-void latent_model_close(latent_model *m)
-{
-    if (!m) return;
-    for (int p = 0; p < N_PRECISIONS; p++) arena_free(&m->memory[p]);
-    model_config_free(&m->config);
-    free(m->config_text);
-    free(m->path);
-    free(m);
-}
-
-int model_mode(const latent_model *m, const char *name)
-{
-    if (!name) name = m->info.modes[0].name;
-    assert(name);
-    bool listed = false;
-    for (uint32_t i = 0; i < m->info.n_modes; i++)
-        listed |= strcmp(m->info.modes[i].name, name) == 0;
-    for (int i = 0; listed && m->ops->modes[i].name; i++)
-        if (strcmp(m->ops->modes[i].name, name) == 0) return i;
-    return -1;
-}
-
-bool model_has_precision(const latent_model *m, const char *name)
-{
-    if (!name) return true;
-    for (uint32_t i = 0; i < m->info.n_precisions; i++)
-        if (strcmp(m->info.precisions[i], name) == 0) return true;
-    return false;
-}
-
-/* Number of a listed precision; NULL: the first. */
-static int precision_of(const latent_model *m, const char *name)
-{
-    int found = precision_find(name ? name : m->info.precisions[0]);
-    assert(found >= 0 && m->bound[found]);
-    return found;
-}
-
-const void *model_bound(const latent_model *m, const char *precision)
-{
-    return m->bound[precision_of(m, precision)];
-}
-
-const struct arena *model_memory(const latent_model *m, const char *precision)
-{
-    return &m->memory[precision_of(m, precision)];
 }

@@ -1,44 +1,10 @@
-/* A model file, opened: verified, bound to its architecture, its known answers reproduced. */
+/* Opening a model file: verified, bound to its architecture, its known answers reproduced. */
 #ifndef LATENT_MODEL_FILE_H
 #define LATENT_MODEL_FILE_H
 
-#include <stdbool.h>
-
-#include "base/arena.h"
-#include "base/precision.h"
-#include "decode/model_config.h"
-#include "decode/stage.h"
-#include "latent.h"
-#include "models/model.h"
-
-/* Read-only once open; shared by its decoders. */
-struct latent_model {
-    const struct model_ops *ops;
-    struct model_dims dims; /* the stage's readout included */
-    struct stage stage;
-    struct latent_info info;
-    /* Of each listed precision: what ops->load returned, and where that lies with the
-     * packed weights, and nothing else. */
-    const void *bound[N_PRECISIONS];
-    struct arena memory[N_PRECISIONS];
-    struct model_config config; /* owns the strings and arrays of info and dims */
-    char *path, *config_text;
-};
-
-/* Weights, state and scratch of one model may not exceed this: hyper-parameters come
- * from outside. */
-#define MODEL_MAX_BYTES (4ull << 30)
+#include "decode/model.h"
 
 /* latent_model_open over bytes in memory (tests, fuzzing); info.path is "(memory)". */
 int model_open_bytes(latent_model **out, const void *bytes, size_t n, struct latent_error *err);
-/* Index into m->ops->modes of a mode the file lists; NULL: its first. -1: the file does
- * not list it. */
-int model_mode(const latent_model *m, const char *name);
-/* Does the file list this precision? NULL: its first, always true. */
-bool model_has_precision(const latent_model *m, const char *name);
-/* The weights in a listed precision; NULL: its first. */
-const void *model_bound(const latent_model *m, const char *precision);
-/* Where they lie. */
-const struct arena *model_memory(const latent_model *m, const char *precision);
 
 #endif

@@ -2,21 +2,23 @@
 #include "kernels/kernels.h"
 #include "latent.h"
 
+#define BIT(flag) __builtin_ctz(flag)
+
 const char *latent_strerror(int status)
 {
     static const char *const texts[] = {
-        "done",
-        "out of memory",
-        "file missing, unreadable, or cut while being read",
-        "not a safetensors file, or a damaged one",
-        "latent.config: a key is missing, unknown, or wrong",
-        "a tensor is missing, superfluous, or of the wrong type or shape",
-        "the known answer in the file was not reproduced",
-        "not supported by this build or this model",
-        "wrong number of channels, bins or bytes",
-        "non-finite input",
-        "non-finite output: reset the decoder",
-        "snapshot of another decoder, or damaged",
+        [LATENT_OK] = "done",
+        [-LATENT_E_NOMEM] = "out of memory",
+        [-LATENT_E_IO] = "file missing, unreadable, or cut while being read",
+        [-LATENT_E_FORMAT] = "not a safetensors file, or a damaged one",
+        [-LATENT_E_CONFIG] = "latent.config: a key is missing, unknown, or wrong",
+        [-LATENT_E_TENSOR] = "a tensor is missing, superfluous, or of the wrong type or shape",
+        [-LATENT_E_SELFTEST] = "the known answer in the file was not reproduced",
+        [-LATENT_E_UNSUPPORTED] = "not supported by this build, model or decoder",
+        [-LATENT_E_SHAPE] = "wrong number of channels, bins or bytes",
+        [-LATENT_E_VALUE] = "non-finite input",
+        [-LATENT_E_OUTPUT] = "non-finite output: reset the decoder",
+        [-LATENT_E_SNAPSHOT] = "snapshot of another decoder, or damaged",
     };
     int n = (int)(sizeof texts / sizeof *texts);
     return status <= 0 && -status < n ? texts[-status] : "unknown status";
@@ -25,8 +27,20 @@ const char *latent_strerror(int status)
 const char *latent_flag_name(unsigned bit)
 {
     static const char *const names[LATENT_N_FLAGS] = {
-        "WARMUP", "GAP",     "FILLED", "PREDICTED",     "LATE",    "HELD",    "SAFE",
-        "RESET",  "SWAPPED", "MASKED", "INPUT_CLIPPED", "LIMITED", "OUTSIDE", "AGE_UNKNOWN",
+        [BIT(LATENT_WARMUP)] = "WARMUP",
+        [BIT(LATENT_GAP)] = "GAP",
+        [BIT(LATENT_FILLED)] = "FILLED",
+        [BIT(LATENT_PREDICTED)] = "PREDICTED",
+        [BIT(LATENT_LATE)] = "LATE",
+        [BIT(LATENT_HELD)] = "HELD",
+        [BIT(LATENT_SAFE)] = "SAFE",
+        [BIT(LATENT_RESET)] = "RESET",
+        [BIT(LATENT_SWAPPED)] = "SWAPPED",
+        [BIT(LATENT_MASKED)] = "MASKED",
+        [BIT(LATENT_INPUT_CLIPPED)] = "INPUT_CLIPPED",
+        [BIT(LATENT_LIMITED)] = "LIMITED",
+        [BIT(LATENT_OUTSIDE)] = "OUTSIDE",
+        [BIT(LATENT_AGE_UNKNOWN)] = "AGE_UNKNOWN",
     };
     return bit < LATENT_N_FLAGS ? names[bit] : NULL;
 }

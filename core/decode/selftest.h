@@ -3,7 +3,7 @@
 #define LATENT_SELFTEST_H
 
 #include "base/safetensors.h"
-#include "decode/model_file.h"
+#include "decode/model.h"
 
 #define SELFTEST_PREFIX "selftest."
 #define SELFTEST_MAX_BINS 10000u

@@ -10,6 +10,7 @@
 /* Units of 16 outputs, of three gates each, whose sums fit into registers. */
 #define GATE_BLOCKS (TILE_VECTORS / (3 * UNIT_VECTORS))
 
+/* LANES outputs of a step: given W x + b of r, z, n (gate_stride apart), back U h + c of each. */
 INLINE vec gru_vector(const float *given, size_t gate_stride, const vec back[3], vec h)
 {
     vec r = vec_sigmoid(vec_load(given) + back[0]);
@@ -24,8 +25,8 @@ INLINE void gates_sum(const int n_gates, const int n_blocks, vec *sums, const st
                       const float *x, size_t block)
 {
     size_t n_in = u->cols, unit_stride = n_in * PANEL_UNIT;
-    size_t gate_stride = u->rows / (size_t)n_gates / PANEL_UNIT * unit_stride;
-    const float *column = (const float *)u->data + block * unit_stride;
+    size_t gate_stride = u->rows / (size_t)n_gates / PANEL_UNIT * unit_stride; /* gate to gate */
+    const float *column = (const float *)u->data + block * unit_stride; /* [n_in][16] of the unit */
     vec own[TILE_VECTORS]; /* of this function alone, so that they stay in registers */
     for (int s = 0; s < n_blocks * n_gates * UNIT_VECTORS; s++) own[s] = (vec){0};
     for (size_t c = 0; c < n_in; c++, column += PANEL_UNIT)
@@ -43,10 +44,10 @@ INLINE void gru_blocks(const int n_blocks, float *next, const struct panels *u, 
                        const float *given, size_t block)
 {
     vec sums[GATE_BLOCKS * 3 * UNIT_VECTORS];
-    size_t n = u->rows / 3;
+    size_t n = u->rows / 3; /* outputs of a gate */
     gates_sum(3, n_blocks, sums, u, h, block);
     for (int i = 0; i < n_blocks * UNIT_VECTORS; i++) {
-        size_t o = block * PANEL_UNIT + (size_t)i * LANES;
+        size_t o = block * PANEL_UNIT + (size_t)i * LANES; /* first of LANES outputs */
         vec back[3];
         for (int g = 0; g < 3; g++)
             back[g] = sums[i * 3 + g] + vec_load(u->bias + (size_t)g * n + o);
@@ -106,8 +107,8 @@ INLINE void clipped_gates_run(const int n_blocks, const struct clipped_task *t, 
     for (int i = 0; i < n_blocks * UNIT_VECTORS; i++) {
         size_t o = block * PANEL_UNIT + (size_t)i * LANES;
         vec r = vec_sigmoid(vec_load(t->given + t->n + o) + sums[2 * i + 1]);
-        vec_store(t->update + o, vec_sigmoid(vec_load(t->given + o) + sums[2 * i]));
-        vec_store(t->kept + o, r * vec_load(t->h + o));
+        vec_store(t->update + o, vec_sigmoid(vec_load(t->given + o) + sums[2 * i])); /* z */
+        vec_store(t->kept + o, r * vec_load(t->h + o));                              /* r h */
     }
 }
 
@@ -160,13 +161,13 @@ static void clipped_step(float *h, const struct clipped_gates *w, const float *g
         return;
     }
     float *new = scratch + 2 * n;
-    memcpy(scratch, given, 3 * n * sizeof *given);
-    matvec_add(t.update, &w->gates, h);
+    memcpy(scratch, given, 3 * n * sizeof *given); /* W x + b of z, r, n */
+    matvec_add(t.update, &w->gates, h);            /* z, r += U h */
     for (size_t o = 0; o < 2 * n; o += LANES) {
         vec gate = vec_sigmoid(vec_load(scratch + o));
-        vec_store(scratch + o, o < n ? gate : gate * vec_load(h + o - n));
+        vec_store(scratch + o, o < n ? gate : gate * vec_load(h + o - n)); /* z, then r h */
     }
-    matvec_add(new, &w->reset, t.kept);
+    matvec_add(new, &w->reset, t.kept); /* n += U (r h) */
     for (size_t o = 0; o < n; o += LANES)
         vec_store(h + o, clipped_blend(&t, o, vec_tanh(vec_load(new + o))));
 }
@@ -194,8 +195,8 @@ INLINE void field_unit(const enum field_hidden how, vec *a, const struct field *
 INLINE void field_outputs(const enum field_hidden how, float *y, const struct field *f,
                           const float *x, float *hidden, size_t first_out)
 {
-    size_t n = (f->first.rows + PANEL_UNIT - 1) / PANEL_UNIT * PANEL_UNIT;
-    const float *w = f->second + first_out * n;
+    size_t n = (f->first.rows + PANEL_UNIT - 1) / PANEL_UNIT * PANEL_UNIT; /* hidden */
+    const float *w = f->second + first_out * n; /* QUAD rows of W2 [n_out, n] */
     vec sums[QUAD * WIDE], a[WIDE];
     for (int s = 0; s < QUAD * WIDE; s++) sums[s] = (vec){0};
     for (size_t at = 0; at < n; at += PANEL_UNIT) {

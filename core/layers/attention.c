@@ -26,18 +26,19 @@ void attention_load(struct attention *l, struct weights *w, size_t width, size_t
     linear_load(&l->out_proj, w, width, width, name);
 }
 
+/* 1 / sqrt(head): what scores are multiplied by before the softmax. */
 static float head_scale(const struct attention *l)
 {
     return 1.0f / sqrtf((float)l->head);
 }
 
 /* Queries, and keys and values, of n rows x [n, D]; side by side in qkv [n, 3D]. */
-static void queries(const struct attention *l, float *qkv, const float *x, size_t n)
+static void queries_project(const struct attention *l, float *qkv, const float *x, size_t n)
 {
     kernels_get()->matmul(qkv, 3 * l->width, &l->query, x, l->width, n, 0);
 }
 
-static void keys_values(const struct attention *l, float *qkv, const float *x, size_t n)
+static void keys_values_project(const struct attention *l, float *qkv, const float *x, size_t n)
 {
     kernels_get()->matmul(qkv + l->width, 3 * l->width, &l->key_value, x, l->width, n, 0);
 }
@@ -60,6 +61,7 @@ size_t attention_step_scratch(const struct attention *l, size_t n_rows)
 static void cache_put(const struct attention *l, struct attention_cache *c, size_t slot,
                       const float *keys, const float *values)
 {
+    /* key i of the slot: keys[slot / 16][i][slot % 16] */
     float *column = c->keys + slot / PANEL_UNIT * l->width * PANEL_UNIT + slot % PANEL_UNIT;
     for (size_t i = 0; i < l->width; i++) column[i * PANEL_UNIT] = keys[i];
     memcpy(c->values + slot * l->width, values, l->width * sizeof *values);
@@ -71,20 +73,20 @@ static void cache_attend(const struct attention *l, const struct attention_cache
 {
     const struct kernels *k = kernels_get();
     for (size_t h = 0; h < l->heads; h++) {
-        size_t at = h * l->head;
-        struct tiles keys = {.data = c->keys + at * PANEL_UNIT,
+        size_t at = h * l->head;                                /* head h: columns at .. of D */
+        struct tiles keys = {.data = c->keys + at * PANEL_UNIT, /* [n, head] */
                              .unit_stride = l->width * PANEL_UNIT,
                              .column_stride = PANEL_UNIT,
                              .n_out = n,
                              .n_in = l->head};
-        struct tiles values = {.data = c->values + at,
+        struct tiles values = {.data = c->values + at, /* [head, n], transposed by its strides */
                                .unit_stride = PANEL_UNIT,
                                .column_stride = l->width,
                                .n_out = l->head,
                                .n_in = n};
-        k->product(weights, 0, &keys, query + at, 0, 1);
-        k->softmax(weights, n, head_scale(l));
-        k->product(mixed + at, 0, &values, weights, 0, 1);
+        k->product(weights, 0, &keys, query + at, 0, 1);   /* [n] = keys query */
+        k->softmax(weights, n, head_scale(l));             /* over the slots */
+        k->product(mixed + at, 0, &values, weights, 0, 1); /* [head] = values' weights */
     }
 }
 
@@ -96,16 +98,16 @@ void attention_step(const struct attention *l, const struct attention_token *tok
     float *mixed = qkv + n * 3 * d; /* [n, D] */
     float *weights = mixed + n * d; /* [n_rows] */
 
-    queries(l, qkv, x, n);
-    keys_values(l, qkv, x, n);
+    queries_project(l, qkv, x, n);
+    keys_values_project(l, qkv, x, n);
     for (size_t i = 0; i < n; i++) {
-        const float *row = qkv + i * 3 * d;
+        const float *row = qkv + i * 3 * d; /* q at 0, k at D, v at 2D */
         struct attention_cache *c = tokens[i].cache;
         size_t t = tokens[i].t, n_seen = t + 1 < c->n_rows ? t + 1 : c->n_rows;
         cache_put(l, c, t % c->n_rows, row + d, row + 2 * d);
         cache_attend(l, c, n_seen, mixed + i * d, row, weights);
     }
-    linear_rows_then(&l->out_proj, y, mixed, n, PRODUCT_ADD);
+    linear_rows_then(&l->out_proj, y, mixed, n, PRODUCT_ADD); /* y [n, D] += W mixed + b */
 }
 
 /* ---- windows ---- */
@@ -156,30 +158,32 @@ static void block_attend(const struct attention *l, struct head_view head, float
                          struct attention_band band, float *scores)
 {
     const struct kernels *k = kernels_get();
+    /* Keys count from key_first on: the block reads low .. end - 1; whole units begin at base. */
     size_t low = key_low(span, band, first) - span.key_first;
     size_t end = key_high(span, band, first + n_q - 1) + 1 - span.key_first;
     size_t base = low / PANEL_UNIT * PANEL_UNIT, n = end - base;
-    size_t stride = panels_padded(n);
-    struct tiles keys = {.data = head.keys + base * l->head,
+    size_t stride = panels_padded(n);                        /* of scores [n_q, n] */
+    struct tiles keys = {.data = head.keys + base * l->head, /* [n, head]: keys base .. end - 1 */
                          .unit_stride = l->head * PANEL_UNIT,
                          .column_stride = PANEL_UNIT,
                          .n_out = n,
                          .n_in = l->head};
     struct tiles values = {.data = head.values + (span.key_first + low) * 3 * l->width,
+                           /* [head, end - low], transposed by its strides */
                            .unit_stride = PANEL_UNIT,
                            .column_stride = 3 * l->width,
                            .n_out = l->head,
                            .n_in = end - low};
-    k->product(scores, stride, &keys, query, 3 * l->width, n_q);
+    k->product(scores, stride, &keys, query, 3 * l->width, n_q); /* [n_q, n] = q k' */
     for (size_t i = 0; i < n_q; i++) {
         float *row = scores + i * stride;
         size_t from = key_low(span, band, first + i) - span.key_first - base;
         size_t to = key_high(span, band, first + i) + 1 - span.key_first - base;
-        memset(row, 0, from * sizeof *row);
+        memset(row, 0, from * sizeof *row); /* keys before the band of this query */
         k->softmax(row + from, to - from, head_scale(l));
-        memset(row + to, 0, (n - to) * sizeof *row);
+        memset(row + to, 0, (n - to) * sizeof *row); /* and behind it */
     }
-    k->product(mixed, l->width, &values, scores + low - base, stride, n_q);
+    k->product(mixed, l->width, &values, scores + low - base, stride, n_q); /* [n_q, head] */
 }
 
 void attention_rows(const struct attention *l, float *y, const float *x, float *qkv,
@@ -190,15 +194,16 @@ void attention_rows(const struct attention *l, float *y, const float *x, float *
     float *turned = mixed + n_q * d;                          /* [n_keys / 16, head, 16] */
     float *scores = turned + panels_padded(n_keys) * l->head; /* [block, n_keys] */
 
-    queries(l, qkv + span.q_first * 3 * d, x + span.q_first * d, n_q);
-    keys_values(l, qkv + span.kv_first * 3 * d, x + span.kv_first * d, span.n - span.kv_first);
+    queries_project(l, qkv + span.q_first * 3 * d, x + span.q_first * d, n_q);
+    keys_values_project(l, qkv + span.kv_first * 3 * d, x + span.kv_first * d,
+                        span.n - span.kv_first);
     for (size_t h = 0; h < l->heads; h++) {
-        size_t at = h * l->head;
+        size_t at = h * l->head; /* head h: columns at .. of each of q, k, v */
         struct head_view head = {.keys = turned, .values = qkv + 2 * d + at};
         keys_turn(turned, l, qkv + span.key_first * 3 * d + d + at, n_keys);
         for (size_t i = 0, n; i < n_q; i += n) {
             n = n_q - i < QUERY_BLOCK ? n_q - i : QUERY_BLOCK;
-            size_t first = span.q_first + i;
+            size_t first = span.q_first + i; /* row of the block's first query */
             block_attend(l, head, mixed + i * d + at, qkv + first * 3 * d + at, first, n, span,
                          band, scores);
         }

@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "layers/shapes.h"
-
 #define MAX_WIDTH 4096
 #define MAX_TAPS 256
 
@@ -60,13 +58,13 @@ static void layer_load(struct conv *l, struct weights *w, size_t n_in, const cha
 {
     char weight[64];
     snprintf(weight, sizeof weight, "%s.weight", name);
-    conv_load(l, w, shapes_axis(w, weight, 0, MAX_WIDTH), n_in, shapes_axis(w, weight, 2, MAX_TAPS),
-              name);
+    conv_load(l, w, weights_axis(w, weight, 0, MAX_WIDTH), n_in,
+              weights_axis(w, weight, 2, MAX_TAPS), name);
 }
 
 void conv_encoder_load(struct conv_encoder *e, struct weights *w, size_t n_in, size_t n_latents)
 {
-    size_t taps = shapes_axis(w, "mean_conv.weight", 2, MAX_TAPS);
+    size_t taps = weights_axis(w, "mean_conv.weight", 2, MAX_TAPS);
     layer_load(&e->layers[0], w, n_in, "initial_stack.1");
     layer_load(&e->layers[1], w, e->layers[0].n_out, "initial_stack.4");
     conv_load(&e->mean, w, n_latents, e->layers[1].n_out, taps, "mean_conv");

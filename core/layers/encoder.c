@@ -46,12 +46,12 @@ void encoder_layer_step(const struct encoder_layer *l, const struct attention_to
 {
     float *x = l->pre_norm ? scratch.normed : h;
 
-    if (l->pre_norm) norm_rows(&l->norm1, x, h, n);
-    attention_step(&l->attention, tokens, n, h, x, scratch.other);
-    norm_rows(l->pre_norm ? &l->norm2 : &l->norm1, x, h, n);
-    linear_rows_then(&l->linear1, scratch.forward, x, n, PRODUCT_RELU);
-    linear_rows_then(&l->linear2, h, scratch.forward, n, PRODUCT_ADD);
-    if (!l->pre_norm) norm_rows(&l->norm2, h, h, n);
+    if (l->pre_norm) norm_rows(&l->norm1, x, h, n);                /* x [n, D] = LN1 h */
+    attention_step(&l->attention, tokens, n, h, x, scratch.other); /* h += A x */
+    norm_rows(l->pre_norm ? &l->norm2 : &l->norm1, x, h, n);       /* x = LN2 h; post: h = LN1 h */
+    linear_rows_then(&l->linear1, scratch.forward, x, n, PRODUCT_RELU); /* [n, F] */
+    linear_rows_then(&l->linear2, h, scratch.forward, n, PRODUCT_ADD);  /* h [n, D] += F x */
+    if (!l->pre_norm) norm_rows(&l->norm2, h, h, n);                    /* h = LN2 h */
 }
 
 void encoder_layer_rows(const struct encoder_layer *l, float *y, const float *h, float *qkv,
@@ -59,19 +59,19 @@ void encoder_layer_rows(const struct encoder_layer *l, float *y, const float *h,
                         struct encoder_scratch scratch)
 {
     size_t d = l->width, n_q = span.n - span.q_first;
-    size_t read = span.q_first < span.kv_first ? span.q_first : span.kv_first;
+    size_t read = span.q_first < span.kv_first ? span.q_first : span.kv_first; /* first row read */
     const float *x = h;
 
     if (l->pre_norm) {
         norm_rows(&l->norm1, scratch.normed + read * d, h + read * d, span.n - read);
         x = scratch.normed;
     }
-    y += span.q_first * d;
+    y += span.q_first * d; /* [n_q, D], the residual: rows q_first .. of h */
     if (y != h + span.q_first * d) memcpy(y, h + span.q_first * d, n_q * d * sizeof *y);
-    attention_rows(&l->attention, y, x, qkv, span, band, scratch.other);
+    attention_rows(&l->attention, y, x, qkv, span, band, scratch.other); /* y += A x */
     float *between = l->pre_norm ? scratch.normed : y;
     norm_rows(l->pre_norm ? &l->norm2 : &l->norm1, between, y, n_q);
-    linear_rows_then(&l->linear1, scratch.forward, between, n_q, PRODUCT_RELU);
-    linear_rows_then(&l->linear2, y, scratch.forward, n_q, PRODUCT_ADD);
+    linear_rows_then(&l->linear1, scratch.forward, between, n_q, PRODUCT_RELU); /* [n_q, F] */
+    linear_rows_then(&l->linear2, y, scratch.forward, n_q, PRODUCT_ADD);        /* y += F(.) */
     if (!l->pre_norm) norm_rows(&l->norm2, y, y, n_q);
 }

@@ -56,7 +56,7 @@ static bool is_same(const struct flow_cloud *f, double square)
 
 /* Squared distances, and the k nearest points that are not x itself, nearest first; of equally near
  * ones the lower index. Returns how many were found: k, but in a cloud that is one heap. */
-static size_t distances(const struct flow_cloud *f, struct flow_work *work, const double *x)
+static size_t nearest_find(const struct flow_cloud *f, struct flow_work *work, const double *x)
 {
     size_t found = 0;
     for (size_t j = 0; j < f->n_points; j++) {
@@ -78,7 +78,7 @@ static size_t distances(const struct flow_cloud *f, struct flow_work *work, cons
 }
 
 /* Index of the smallest squared distance, x itself included. */
-static size_t closest(const struct flow_cloud *f, const struct flow_work *work)
+static size_t closest_find(const struct flow_cloud *f, const struct flow_work *work)
 {
     size_t best = 0;
     for (size_t j = 1; j < f->n_points; j++)
@@ -114,22 +114,22 @@ static void walk_form(struct flow_work *work, size_t count)
 
 /* ---- frames ---- */
 
-static void unit(double *q, size_t s)
+static void unit_set(double *q, size_t s)
 {
     for (size_t i = 0; i < s * s; i++) q[i] = i % (s + 1) == 0 ? 1.0 : 0.0;
 }
 
 /* q [S, S] becomes its orthogonal factor (Newton's iteration, until it stands still);
  * the unit matrix when q is singular. */
-static void polar(double *q, size_t s)
+static void polar_factor(double *q, size_t s)
 {
     double turned[FLOW_MAX_DIMS * FLOW_MAX_DIMS], inverse[FLOW_MAX_DIMS * FLOW_MAX_DIMS];
     double change = 1.0;
     for (int step = 0; step < POLAR_STEPS && change > POLAR_CLOSE; step++) {
         matrix_transpose(turned, q, s, s);
-        unit(inverse, s);
+        unit_set(inverse, s);
         if (matrix_solve(turned, inverse, s, s)) {
-            unit(q, s);
+            unit_set(q, s);
             return;
         }
         change = 0.0;
@@ -153,12 +153,13 @@ static void transport_form(const struct flow_cloud *f, struct flow_work *work, c
         for (size_t i = 0; i < d; i++)
             for (size_t p = 0; p < s; p++)
                 for (size_t q = 0; q < s; q++) r[p * s + q] += frame[i * s + p] * other[i * s + q];
-        polar(r, s);
+        polar_factor(r, s);
     }
 }
 
 /* y [S] = v in the frame, or v itself */
-static void project(const struct flow_cloud *f, double *y, const double *frame, const double *v)
+static void frame_project(const struct flow_cloud *f, double *y, const double *frame,
+                          const double *v)
 {
     for (size_t q = 0; q < f->n_directions; q++) {
         y[q] = frame ? 0.0 : v[q];
@@ -168,8 +169,8 @@ static void project(const struct flow_cloud *f, double *y, const double *frame, 
 }
 
 /* The vector of neighbour a as x sees it, in work; it lies [S] with a stride. */
-static const double *seen(const struct flow_cloud *f, struct flow_work *work, size_t a,
-                          const double *vector, size_t stride)
+static const double *neighbour_vector(const struct flow_cloud *f, struct flow_work *work, size_t a,
+                                      const double *vector, size_t stride)
 {
     size_t s = f->n_directions;
     for (size_t p = 0; p < s; p++) {
@@ -191,7 +192,7 @@ static void kernel_form(const struct flow_cloud *f, struct flow_work *work, cons
     for (size_t a = 0; a < count; a++) {
         const double *p = f->position + work->neighbours[a] * d;
         for (size_t i = 0; i < d; i++) away[i] = p[i] - x[i];
-        project(f, work->kernel + a * s, frame, away);
+        frame_project(f, work->kernel + a * s, frame, away);
         for (size_t q = 0; q < s; q++) sums[q] += fabs(work->kernel[a * s + q]);
     }
     for (size_t q = 0; q < s; q++)
@@ -200,7 +201,8 @@ static void kernel_form(const struct flow_cloud *f, struct flow_work *work, cons
 }
 
 /* o_0 [S] */
-static void diffuse(const struct flow_cloud *f, struct flow_work *work, double *y, size_t count)
+static void vector_diffuse(const struct flow_cloud *f, struct flow_work *work, double *y,
+                           size_t count)
 {
     size_t s = f->n_directions;
     double fade = f->scale * exp(-f->diffusion_time), own = 0.0, length = 0.0, size = 0.0;
@@ -209,7 +211,7 @@ static void diffuse(const struct flow_cloud *f, struct flow_work *work, double *
     length = sqrt(own);
     for (size_t a = 0; a < count; a++) {
         size_t j = work->neighbours[a];
-        const double *g = seen(f, work, a, f->series + j * s, 1);
+        const double *g = neighbour_vector(f, work, a, f->series + j * s, 1);
         for (size_t q = 0; q < s; q++) y[q] += work->walk[a] * g[q];
         if (f->frame) length += work->walk[a] * f->length_series[j];
     }
@@ -219,15 +221,16 @@ static void diffuse(const struct flow_cloud *f, struct flow_work *work, double *
 }
 
 /* y [S * n_inner * S]: derivatives of a field [n, S * n_inner], own its value at x */
-static void differentiate(const struct flow_cloud *f, struct flow_work *work, double *y,
-                          const double *field, const double *own, size_t n_inner, size_t count)
+static void field_differentiate(const struct flow_cloud *f, struct flow_work *work, double *y,
+                                const double *field, const double *own, size_t n_inner,
+                                size_t count)
 {
     size_t s = f->n_directions, width = s * n_inner;
     memset(y, 0, width * s * sizeof *y);
     for (size_t a = 0; a < count; a++) {
         const double *row = field + work->neighbours[a] * width;
         for (size_t inner = 0; inner < n_inner; inner++) {
-            const double *vector = seen(f, work, a, row + inner, n_inner);
+            const double *vector = neighbour_vector(f, work, a, row + inner, n_inner);
             for (size_t c = 0; c < s; c++) {
                 size_t at = c * n_inner + inner;
                 double rise = vector[c] - own[at];
@@ -241,15 +244,15 @@ void flow_features(const struct flow_cloud *f, struct flow_work *work, double *f
                    const double *x, const double *v)
 {
     size_t s = f->n_directions;
-    size_t count = neighbours_find(f, work, distances(f, work, x));
+    size_t count = neighbours_find(f, work, nearest_find(f, work, x));
     const double *frame = NULL;
-    if (f->frame) frame = f->frame + closest(f, work) * f->n_dims * s;
+    if (f->frame) frame = f->frame + closest_find(f, work) * f->n_dims * s;
     if (f->frame) transport_form(f, work, frame, count);
     walk_form(work, count);
     kernel_form(f, work, x, frame, count);
-    project(f, work->local, frame, v);
+    frame_project(f, work->local, frame, v);
     double *first = features + s, *second = first + s * s;
-    diffuse(f, work, features, count);
-    differentiate(f, work, first, f->vector, features, 1, count);
-    if (f->order > 1) differentiate(f, work, second, f->gradient, first, s, count);
+    vector_diffuse(f, work, features, count);
+    field_differentiate(f, work, first, f->vector, features, 1, count);
+    if (f->order > 1) field_differentiate(f, work, second, f->gradient, first, s, count);
 }

@@ -63,22 +63,22 @@ void particle_work_carve(struct particle_work *work, const struct particle_filte
 
 /* ---- model ---- */
 
-static float rectified(float x)
+static float rectify(float x)
 {
     return x > 0.0f ? x : 0.0f;
 }
 
 /* phi(x; h) of one particle's units [M], in place */
-static void activate(const struct particle_filter *f, float *x)
+static void units_activate(const struct particle_filter *f, float *x)
 {
     const float *h = f->h;
     size_t n = f->n_units;
     switch (f->activation) {
     case ACTIVATION_RELU:
-        for (size_t i = 0; i < n; i++) x[i] = rectified(x[i] - h[i]);
+        for (size_t i = 0; i < n; i++) x[i] = rectify(x[i] - h[i]);
         break;
     case ACTIVATION_CLIPPED_RELU:
-        for (size_t i = 0; i < n; i++) x[i] = rectified(x[i] + h[i]) - rectified(x[i]);
+        for (size_t i = 0; i < n; i++) x[i] = rectify(x[i] + h[i]) - rectify(x[i]);
         break;
     case ACTIVATION_TANH:
         for (size_t i = 0; i < n; i++) x[i] -= h[i];
@@ -88,7 +88,7 @@ static void activate(const struct particle_filter *f, float *x)
 }
 
 /* prior [K, S] = mean of the next z */
-static void transition(const struct particle_filter *f, struct particle_work *work, const float *z,
+static void prior_form(const struct particle_filter *f, struct particle_work *work, const float *z,
                        bool first)
 {
     size_t k = f->n_particles, s = f->n_latents, units = f->n_units;
@@ -97,9 +97,9 @@ static void transition(const struct particle_filter *f, struct particle_work *wo
         for (size_t p = 0; p < k; p++) memcpy(prior + p * s, f->start, s * sizeof *prior);
         return;
     }
-    blas_matmul_transposed(work->hidden, units, z, s, f->m, s, k, units, s);
-    for (size_t p = 0; p < k; p++) activate(f, work->hidden + p * units);
-    blas_matmul_transposed(prior, s, work->hidden, units, f->n, units, k, s, units);
+    blas_matmul_transposed(work->hidden, units, z, s, f->m, s, k, units, s); /* [K, M] = z m' */
+    for (size_t p = 0; p < k; p++) units_activate(f, work->hidden + p * units);
+    blas_matmul_transposed(prior, s, work->hidden, units, f->n, units, k, s, units); /* [K, S] */
     for (size_t i = 0; i < k * s; i++) prior[i] += f->decay * z[i];
 }
 
@@ -118,15 +118,15 @@ static void softplus(float *y, float *work, size_t n)
 {
     for (size_t i = 0; i < n; i++) work[i] = -fabsf(y[i]);
     kernels_get()->exp(work, n);
-    for (size_t i = 0; i < n; i++) y[i] = rectified(y[i]) + log_one_plus(work[i]) + SOFTPLUS_FLOOR;
+    for (size_t i = 0; i < n; i++) y[i] = rectify(y[i]) + log_one_plus(work[i]) + SOFTPLUS_FLOOR;
 }
 
 /* each_rate [K, N] = expected counts of each particle z [K, S] */
-static void observe(const struct particle_filter *f, struct particle_work *work, const float *z)
+static void rates_form(const struct particle_filter *f, struct particle_work *work, const float *z)
 {
     size_t k = f->n_particles, n = f->n_rates;
     float *y = work->each_rate;
-    blas_matmul(y, n, z, f->n_latents, f->loading, n, k, n, f->n_latents);
+    blas_matmul(y, n, z, f->n_latents, f->loading, n, k, n, f->n_latents); /* [K, N] = z B */
     for (size_t p = 0; p < k; p++)
         for (size_t i = 0; i < n; i++) y[p * n + i] += f->bias[i];
     if (f->rate == RATE_SOFTPLUS) {
@@ -141,15 +141,16 @@ static void observe(const struct particle_filter *f, struct particle_work *work,
 
 /* drawn = sample of the product of prior and encoder; log_weight = ln N(z; prior) - ln
  * N(z; product). */
-static void propose(const struct particle_filter *f, struct particle_work *work,
-                    const double *noise, const struct gaussian *encoded, const float *eps)
+static void particles_propose(const struct particle_filter *f, struct particle_work *work,
+                              const double *noise, const struct gaussian *encoded, const float *eps)
 {
     size_t s = f->n_latents;
     memset(work->log_weight, 0, f->n_particles * sizeof *work->log_weight);
     for (size_t i = 0; i < s; i++) {
-        double of_encoder = 1.0 / encoded->variance[i];
+        double of_encoder = 1.0 / encoded->variance[i]; /* precision */
         double variance = 1.0 / (1.0 / noise[i] + of_encoder), sd = sqrt(variance);
-        double pull = variance * of_encoder, constant = 0.5 * log(variance / noise[i]);
+        double pull = variance * of_encoder; /* weight of the encoder's mean in the product */
+        double constant = 0.5 * log(variance / noise[i]);
         for (size_t p = 0; p < f->n_particles; p++) {
             double prior = (double)work->prior[p * s + i], e = (double)eps[p * s + i];
             double moved = pull * ((double)encoded->mean[i] - prior) + sd * e;
@@ -160,8 +161,8 @@ static void propose(const struct particle_filter *f, struct particle_work *work,
 }
 
 /* drawn = sample of the prior */
-static void diffuse(const struct particle_filter *f, struct particle_work *work,
-                    const double *noise, const float *eps)
+static void particles_diffuse(const struct particle_filter *f, struct particle_work *work,
+                              const double *noise, const float *eps)
 {
     size_t s = f->n_latents;
     memset(work->log_weight, 0, f->n_particles * sizeof *work->log_weight);
@@ -173,7 +174,8 @@ static void diffuse(const struct particle_filter *f, struct particle_work *work,
 }
 
 /* log_weight += ln Poisson(counts | rates) without the factorials */
-static void weigh(const struct particle_filter *f, struct particle_work *work, const float *counts)
+static void particles_weigh(const struct particle_filter *f, struct particle_work *work,
+                            const float *counts)
 {
     size_t n_active = nonzero_index(work->active, counts, f->n_seen);
     for (size_t p = 0; p < f->n_particles; p++) {
@@ -203,8 +205,8 @@ void particles_resample(uint32_t *ancestors, const double *log_weight, size_t n,
 }
 
 /* mean [n] of the rows of x [K, n] that the ancestors name */
-static void mean_of(const struct particle_filter *f, const struct particle_work *work, float *mean,
-                    const float *x, size_t n)
+static void mean_form(const struct particle_filter *f, const struct particle_work *work,
+                      float *mean, const float *x, size_t n)
 {
     memset(mean, 0, n * sizeof *mean);
     for (size_t p = 0; p < f->n_particles; p++) {
@@ -215,13 +217,13 @@ static void mean_of(const struct particle_filter *f, const struct particle_work 
 }
 
 /* The drawn particles that survive become z, and their means the answer. */
-static void publish(const struct particle_filter *f, struct particle_work *work, float *z)
+static void outputs_write(const struct particle_filter *f, struct particle_work *work, float *z)
 {
     size_t s = f->n_latents;
     for (size_t p = 0; p < f->n_particles; p++)
         memcpy(z + p * s, work->drawn + work->ancestors[p] * s, s * sizeof *z);
-    mean_of(f, work, work->latents, work->drawn, s);
-    mean_of(f, work, work->rates, work->each_rate, f->n_rates);
+    mean_form(f, work, work->latents, work->drawn, s);
+    mean_form(f, work, work->rates, work->each_rate, f->n_rates);
 }
 
 void particle_filter_step(const struct particle_filter *f, struct particle_work *work, float *z,
@@ -229,23 +231,23 @@ void particle_filter_step(const struct particle_filter *f, struct particle_work 
                           const float *eps, double u)
 {
     const double *noise = first ? f->start_noise : f->noise;
-    transition(f, work, z, first);
+    prior_form(f, work, z, first);
     if (encoded)
-        propose(f, work, noise, encoded, eps);
+        particles_propose(f, work, noise, encoded, eps);
     else
-        diffuse(f, work, noise, eps);
-    observe(f, work, work->drawn);
-    weigh(f, work, counts);
+        particles_diffuse(f, work, noise, eps);
+    rates_form(f, work, work->drawn);
+    particles_weigh(f, work, counts);
     particles_resample(work->ancestors, work->log_weight, f->n_particles, u, work->cumulative);
-    publish(f, work, z);
+    outputs_write(f, work, z);
 }
 
 void particle_filter_forecast(const struct particle_filter *f, struct particle_work *work, float *z,
                               bool first, const float *eps)
 {
-    transition(f, work, z, first);
-    diffuse(f, work, first ? f->start_noise : f->noise, eps);
-    observe(f, work, work->drawn);
+    prior_form(f, work, z, first);
+    particles_diffuse(f, work, first ? f->start_noise : f->noise, eps);
+    rates_form(f, work, work->drawn);
     for (uint32_t p = 0; p < f->n_particles; p++) work->ancestors[p] = p;
-    publish(f, work, z);
+    outputs_write(f, work, z);
 }

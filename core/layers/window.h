@@ -11,8 +11,15 @@ struct window {
     float *rows; /* [n_rows, width] */
 };
 
-void window_init(struct window *w, size_t n_rows, size_t width, struct arena *state);
+static inline void window_init(struct window *w, size_t n_rows, size_t width, struct arena *state)
+{
+    *w = (struct window){n_rows, width, arena_floats(state, n_rows * width)};
+}
+
 /* Row of bin number t. */
-float *window_row(const struct window *w, uint64_t t);
+static inline float *window_row(const struct window *w, uint64_t t)
+{
+    return w->rows + t % w->n_rows * w->width;
+}
 
 #endif

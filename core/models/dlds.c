@@ -23,7 +23,6 @@
 #include "base/error.h"
 #include "layers/layers.h"
 #include "layers/matrix.h"
-#include "layers/shapes.h"
 #include "models/model.h"
 
 #define MAX_STATES 256
@@ -104,33 +103,34 @@ static void observation_load(struct dlds *m, struct weights *w)
     m->inverse = inverse_load(m, w);
 }
 
-static void hyper_read(struct dlds *m, struct config *c)
+static void hyper_read(struct dlds *m, struct fields *c)
 {
-    static const char *const observations[] = {"counts", "anscombe", NULL};
-    m->observation = (enum observation)config_choice(c, "observation", observations);
-    m->turns = (size_t)config_int(c, "turns", 1, 20);
-    m->fista_steps = (size_t)config_int(c, "fista_steps", 1, 1000);
-    m->lambda = config_number(c, "lambda", 1e-9, 1e9);
-    m->gamma = config_number(c, "gamma", 0.0, 1e9);
-    m->kappa = config_number(c, "kappa", 1e-9, 1e9);
-    if (config_bool(c, "lograte"))
-        config_refuse(c, LATENT_E_CONFIG, "lograte",
+    static const char *const observations[] = {
+        [OBSERVATION_COUNTS] = "counts", [OBSERVATION_ANSCOMBE] = "anscombe", NULL};
+    m->observation = (enum observation)fields_choice(c, "observation", observations);
+    m->turns = (size_t)fields_int(c, "turns", 1, 20);
+    m->fista_steps = (size_t)fields_int(c, "fista_steps", 1, 1000);
+    m->lambda = fields_number(c, "lambda", 1e-9, 1e9);
+    m->gamma = fields_number(c, "gamma", 0.0, 1e9);
+    m->kappa = fields_number(c, "kappa", 1e-9, 1e9);
+    if (fields_bool(c, "lograte"))
+        fields_refuse(c, LATENT_E_CONFIG, "lograte",
                       "expected false: the rates of a dlds are linear in its states");
 }
 
-static void *dlds_load(struct weights *w, struct config *c, struct model_dims *dims)
+static void *dlds_load(struct weights *w, struct fields *c, struct model_dims *dims)
 {
     struct dlds m = {.n_channels = dims->n_channels};
     hyper_read(&m, c);
     if (c->status) return NULL;
-    m.n_operators = shapes_axis(w, "F", 0, MAX_OPERATORS);
-    m.n_states = shapes_axis(w, "F", 1, MAX_STATES);
+    m.n_operators = weights_axis(w, "F", 0, MAX_OPERATORS);
+    m.n_states = weights_axis(w, "F", 1, MAX_STATES);
     m.operators = weights_doubles(w, SHAPE(m.n_operators, m.n_states, m.n_states), "F");
     m.x0 = weights_doubles(w, SHAPE(m.n_states), "x0");
     m.c0 = weights_doubles(w, SHAPE(m.n_operators), "c0");
     observation_load(&m, w);
     if (weights_has(w, "readout.weight")) {
-        m.n_readout = shapes_axis(w, "readout.weight", 0, 4096);
+        m.n_readout = weights_axis(w, "readout.weight", 0, 4096);
         linear_load(&m.readout, w, m.n_readout, m.n_states, "readout");
     }
     dims->n_latents = m.n_states + m.n_operators;
@@ -167,27 +167,27 @@ static void dlds_reset(void *state)
 
 /* ---- one bin ---- */
 
-static double transformed(const struct dlds *m, float count)
+static double count_transform(const struct dlds *m, float count)
 {
     if (m->observation == OBSERVATION_COUNTS) return (double)count;
     return 2.0 * sqrt(fmax((double)count, 0.0) + 0.375);
 }
 
 /* Expected count of a predicted observation. */
-static double rate_of(const struct dlds *m, double y)
+static double rate_expect(const struct dlds *m, double y)
 {
     y = fmax(y, 0.0);
     return fmax(m->observation == OBSERVATION_COUNTS ? y : 0.25 * y * y - 0.375, RATE_MIN);
 }
 
 /* observed [S] = D' R^-1 (y - offset) */
-static void observe(struct dlds_state *s, const float *counts)
+static void counts_observe(struct dlds_state *s, const float *counts)
 {
     const struct dlds *m = s->m;
     size_t n = m->n_states;
     memset(s->observed, 0, n * sizeof *s->observed);
     for (size_t k = 0; k < m->n_channels; k++) {
-        double y = transformed(m, counts[k]) - m->offset[k];
+        double y = count_transform(m, counts[k]) - m->offset[k];
         for (size_t i = 0; i < n; i++) s->observed[i] += m->pull[k * n + i] * y;
     }
 }
@@ -201,7 +201,7 @@ static void operators_apply(struct dlds_state *s)
 }
 
 /* y [S] = A c */
-static void mix(const struct dlds_state *s, double *y, const double *c)
+static void operators_mix(const struct dlds_state *s, double *y, const double *c)
 {
     matrix_multiply(y, c, s->moved, 1, s->m->n_operators, s->m->n_states);
 }
@@ -211,7 +211,7 @@ static void x_solve(struct dlds_state *s)
 {
     const struct dlds *m = s->m;
     size_t n = m->n_states;
-    mix(s, s->target, s->c);
+    operators_mix(s, s->target, s->c);
     for (size_t i = 0; i < n; i++) s->target[i] = s->observed[i] + m->lambda * s->target[i];
     matrix_multiply(s->x, m->inverse, s->target, n, n, 1);
 }
@@ -226,7 +226,7 @@ static void c_step(struct dlds_state *s, double step)
 {
     const struct dlds *m = s->m;
     size_t n = m->n_states;
-    mix(s, s->residual, s->c_ahead);
+    operators_mix(s, s->residual, s->c_ahead);
     for (size_t i = 0; i < n; i++) s->residual[i] -= s->x[i];
     for (size_t j = 0; j < m->n_operators; j++) {
         double slope = m->kappa * (s->c_ahead[j] - s->c_before[j]);
@@ -256,7 +256,7 @@ static void c_solve(struct dlds_state *s)
     }
 }
 
-static void publish(struct dlds_state *s, struct model_out *out)
+static void outputs_write(struct dlds_state *s, struct model_out *out)
 {
     const struct dlds *m = s->m;
     size_t n = m->n_states;
@@ -265,7 +265,7 @@ static void publish(struct dlds_state *s, struct model_out *out)
     for (size_t k = 0; k < m->n_channels; k++) {
         double y = m->offset[k];
         for (size_t i = 0; i < n; i++) y += m->loading[k * n + i] * s->x[i];
-        out->rates[k] = (float)rate_of(m, y);
+        out->rates[k] = (float)rate_expect(m, y);
     }
     if (m->n_readout) linear_forward(&m->readout, out->readout, out->latents);
 }
@@ -274,16 +274,16 @@ static void dlds_step(void *state, const float *counts, struct model_out *out)
 {
     struct dlds_state *s = state;
     operators_apply(s);
-    observe(s, counts);
+    counts_observe(s, counts);
     memcpy(s->c_before, s->c, s->m->n_operators * sizeof *s->c);
     for (size_t turn = 0; turn < s->m->turns; turn++) {
         x_solve(s);
         c_solve(s);
     }
-    publish(s, out);
+    outputs_write(s, out);
 }
 
-static double length(const double *x, size_t n)
+static double vector_length(const double *x, size_t n)
 {
     double sum = 0.0;
     for (size_t i = 0; i < n; i++) sum += x[i] * x[i];
@@ -294,12 +294,12 @@ static void dlds_predict(void *state, struct model_out *out)
 {
     struct dlds_state *s = state;
     size_t n = s->m->n_states;
-    double before = length(s->x, n);
+    double before = vector_length(s->x, n);
     operators_apply(s);
-    mix(s, s->x, s->c);
-    double after = length(s->x, n);
+    operators_mix(s, s->x, s->c);
+    double after = vector_length(s->x, n);
     for (size_t i = 0; after > before && i < n; i++) s->x[i] *= before / after;
-    publish(s, out);
+    outputs_write(s, out);
 }
 
 const struct model_ops dlds_ops = {

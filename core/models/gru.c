@@ -44,12 +44,12 @@ static size_t rows_of(const struct weights *w, const char *name)
     return t && t->n_dims ? t->shape[0] : 0;
 }
 
-static void *gru_load(struct weights *w, struct config *c, struct model_dims *dims)
+static void *gru_load(struct weights *w, struct fields *c, struct model_dims *dims)
 {
     struct gru m = {.n_channels = dims->n_channels, .channel_mean = dims->channel_mean};
-    m.n_layers = (size_t)config_int(c, "layers", 1, GRU_MAX_LAYERS);
-    m.hidden = (size_t)config_int(c, "hidden", 1, 16384);
-    m.lograte = config_bool(c, "lograte");
+    m.n_layers = (size_t)fields_int(c, "layers", 1, GRU_MAX_LAYERS);
+    m.hidden = (size_t)fields_int(c, "hidden", 1, 16384);
+    m.lograte = fields_bool(c, "lograte");
     if (c->status) return NULL;
     for (size_t k = 0; k < m.n_layers; k++) {
         char suffix[16];
@@ -108,14 +108,14 @@ static void gru_step(void *state, const float *counts, struct model_out *out)
 {
     struct gru_state *s = state;
     const struct gru *m = s->m;
-    float *top = s->h + (m->n_layers - 1) * m->size;
+    float *top = s->h + (m->n_layers - 1) * m->size; /* [H] of the last layer */
     size_t n = nonzero_index(s->index, counts, m->n_channels);
 
     for (size_t k = 0; k < m->n_layers; k++) {
         const struct gru_cell *cell = &m->layers[k];
-        float *h = s->h + k * m->size;
+        float *h = s->h + k * m->size; /* [size], its input h - size: the layer below */
         if (k)
-            kernels_get()->matvec(s->given, &cell->input, h - m->size);
+            kernels_get()->matvec(s->given, &cell->input, h - m->size); /* [3 size] = W x + b */
         else
             kernels_get()->matvec_sparse(s->given, &cell->input, counts, s->index, n);
         gru_cell_forward(cell, h, s->given, s->scratch);

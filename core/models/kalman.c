@@ -18,7 +18,6 @@
 #include "base/error.h"
 #include "layers/matrix.h"
 #include "layers/riccati.h"
-#include "layers/shapes.h"
 #include "models/model.h"
 
 static const struct latent_mode kalman_modes[] = {{.name = "causal"}, {0}};
@@ -49,13 +48,13 @@ struct kalman_state {
 
 /* ---- load ---- */
 
-static void fail(struct weights *w, int status, const char *text)
+static void weights_fail(struct weights *w, int status, const char *text)
 {
     if (!w->status) w->status = error_set(w->err, status, "%s", text);
 }
 
-static const double *optional(struct weights *w, const char *name, size_t n_dims,
-                              const size_t *shape)
+static const double *doubles_optional(struct weights *w, const char *name, size_t n_dims,
+                                      const size_t *shape)
 {
     return weights_has(w, name) ? weights_doubles(w, n_dims, shape, "%s", name) : NULL;
 }
@@ -75,9 +74,10 @@ static void observation_solve(struct kalman *m, struct weights *w, struct observ
     size_t n = m->n_states, channels = m->n_channels;
     double *big = arena_doubles(work, channels * channels);
     if (riccati_observe(o->gain, o->information, c, r, channels, n, big))
-        fail(w, LATENT_E_TENSOR,
-             "tensor \"R\": expected a positive definite covariance, found one that is not; "
-             "add a small value to its diagonal (silent channels have no variance)");
+        weights_fail(
+            w, LATENT_E_TENSOR,
+            "tensor \"R\": expected a positive definite covariance, found one that is not; "
+            "add a small value to its diagonal (silent channels have no variance)");
 }
 
 /* The steady gain: K^T = R^-1 C P, and A - K C A = A - P G A. */
@@ -87,9 +87,9 @@ static void gain_settle(struct kalman *m, struct weights *w, struct observation 
     size_t n = m->n_states, channels = m->n_channels;
     double *p = arena_doubles(work, n * n), *small = arena_doubles(work, RICCATI_SCRATCH(n));
     if (riccati_settle(p, m->transition, m->noise, o->information, n, small)) {
-        fail(w, LATENT_E_TENSOR,
-             "tensors \"A\", \"C\", \"Q\", \"R\": the Riccati recursion does not settle; "
-             "use form \"full\", or check that A and C describe an observable system");
+        weights_fail(w, LATENT_E_TENSOR,
+                     "tensors \"A\", \"C\", \"Q\", \"R\": the Riccati recursion does not settle; "
+                     "use form \"full\", or check that A and C describe an observable system");
         return;
     }
     double *bt = arena_copy(work, o->gain, channels * n * sizeof *bt);
@@ -116,7 +116,7 @@ static void observation_load(struct kalman *m, struct weights *w, const double *
 
     size_t size = channels * channels + channels * n + 4 * n * n;
     if (arena_new(&work, size * sizeof(double) + 8 * ARENA_ALIGN)) {
-        fail(w, LATENT_E_NOMEM, "kalman: no memory for the gain");
+        weights_fail(w, LATENT_E_NOMEM, "kalman: no memory for the gain");
         return;
     }
     memcpy(o.decay, m->transition, n * n * sizeof *o.decay);
@@ -129,13 +129,13 @@ static void observation_load(struct kalman *m, struct weights *w, const double *
 
 static void model_load(struct kalman *m, struct weights *w)
 {
-    size_t n = m->n_states = shapes_axis(w, "A", 0, KALMAN_MAX_STATES), channels = m->n_channels;
+    size_t n = m->n_states = weights_axis(w, "A", 0, KALMAN_MAX_STATES), channels = m->n_channels;
     m->transition = weights_doubles(w, SHAPE(n, n), "A");
     const double *c = weights_doubles(w, SHAPE(channels, n), "C");
     m->noise = weights_doubles(w, SHAPE(n, n), "Q");
     const double *r = weights_doubles(w, SHAPE(channels, channels), "R");
-    const double *offset = optional(w, "offset", SHAPE(channels));
-    if (m->form == FORM_FULL) m->start_covariance = optional(w, "P0", SHAPE(n, n));
+    const double *offset = doubles_optional(w, "offset", SHAPE(channels));
+    if (m->form == FORM_FULL) m->start_covariance = doubles_optional(w, "P0", SHAPE(n, n));
     if (!m->start_covariance) m->start_covariance = m->noise;
     m->forecast = arena_doubles(w->arena, n);
     observation_load(m, w, c, r, offset);
@@ -155,7 +155,7 @@ static const double *given_forecast(struct weights *w, const double *m2, const d
 
 static void given_load(struct kalman *m, struct weights *w, const float *mean)
 {
-    size_t n = m->n_states = shapes_axis(w, "M1", 0, KALMAN_MAX_STATES), channels = m->n_channels;
+    size_t n = m->n_states = weights_axis(w, "M1", 0, KALMAN_MAX_STATES), channels = m->n_channels;
     m->transition = m->decay = weights_doubles(w, SHAPE(n, n), "M1");
     const double *m2 = weights_doubles(w, SHAPE(n, channels), "M2");
     double *m2t = arena_doubles(w->arena, channels * n);
@@ -165,19 +165,20 @@ static void given_load(struct kalman *m, struct weights *w, const float *mean)
     m->forecast = given_forecast(w, m2, m->constant, mean, n, channels);
 }
 
-static void *kalman_load(struct weights *w, struct config *c, struct model_dims *dims)
+static void *kalman_load(struct weights *w, struct fields *c, struct model_dims *dims)
 {
-    static const char *const forms[] = {"steady", "full", "given", NULL};
-    struct kalman m = {.n_channels = dims->n_channels, .form = config_choice(c, "form", forms)};
+    static const char *const forms[] = {
+        [FORM_STEADY] = "steady", [FORM_FULL] = "full", [FORM_GIVEN] = "given", NULL};
+    struct kalman m = {.n_channels = dims->n_channels, .form = fields_choice(c, "form", forms)};
     if (c->status) return NULL;
     if (m.form == FORM_GIVEN)
         given_load(&m, w, dims->channel_mean);
     else
         model_load(&m, w);
-    m.start = optional(w, "x0", SHAPE(m.n_states));
+    m.start = doubles_optional(w, "x0", SHAPE(m.n_states));
     m.n_readout = m.n_states;
     if (weights_has(w, "readout.weight")) {
-        m.n_readout = shapes_axis(w, "readout.weight", 0, KALMAN_MAX_STATES);
+        m.n_readout = weights_axis(w, "readout.weight", 0, KALMAN_MAX_STATES);
         m.readout = weights_doubles(w, SHAPE(m.n_readout, m.n_states), "readout.weight");
         m.readout_bias = weights_doubles(w, SHAPE(m.n_readout), "readout.bias");
     }
@@ -217,7 +218,7 @@ static void kalman_reset(void *state)
     if (s->p) memcpy(s->p, m->start_covariance, m->n_states * m->n_states * sizeof *s->p);
 }
 
-static void publish(const struct kalman_state *s, struct model_out *out)
+static void outputs_write(const struct kalman_state *s, struct model_out *out)
 {
     const struct kalman *m = s->m;
     for (size_t i = 0; i < m->n_states; i++) out->latents[i] = (float)s->s[i];
@@ -230,7 +231,7 @@ static void publish(const struct kalman_state *s, struct model_out *out)
 }
 
 /* y [S] = constant + gain^T counts, over the channels that fired */
-static void observe(const struct kalman *m, double *y, const float *counts)
+static void counts_observe(const struct kalman *m, double *y, const float *counts)
 {
     memcpy(y, m->constant, m->n_states * sizeof *y);
     for (size_t j = 0; j < m->n_channels; j++) {
@@ -241,7 +242,7 @@ static void observe(const struct kalman *m, double *y, const float *counts)
 }
 
 /* s = A s + constant */
-static void advance(struct kalman_state *s, const double *a, const double *constant)
+static void state_advance(struct kalman_state *s, const double *a, const double *constant)
 {
     size_t n = s->m->n_states;
     double *next = s->scratch;
@@ -249,25 +250,25 @@ static void advance(struct kalman_state *s, const double *a, const double *const
     for (size_t i = 0; i < n; i++) s->s[i] = next[i] + constant[i];
 }
 
-static void predict_covariance(struct kalman_state *s)
+static void covariance_predict(struct kalman_state *s)
 {
     const struct kalman *m = s->m;
     if (s->p) riccati_predict(s->p, m->transition, m->noise, m->n_states, s->scratch);
 }
 
 /* s- = A s; P = update(A P A^T + Q); s = s- + P (B (x - offset) - G s-) */
-static void step_full(struct kalman_state *s, const double *observed)
+static void full_step(struct kalman_state *s, const double *observed)
 {
     const struct kalman *m = s->m;
     size_t n = m->n_states;
-    double *innovation = s->scratch + 3 * n * n, *gs = innovation + n;
+    double *innovation = s->scratch + 3 * n * n, *gs = innovation + n; /* [S] each */
 
-    advance(s, m->transition, m->forecast);
-    predict_covariance(s);
-    riccati_update(s->p, m->information, n, s->scratch);
-    matrix_multiply(gs, m->information, s->s, n, n, 1);
+    state_advance(s, m->transition, m->forecast);        /* s- = A s */
+    covariance_predict(s);                               /* P = A P A' + Q */
+    riccati_update(s->p, m->information, n, s->scratch); /* P = (P^-1 + G)^-1 */
+    matrix_multiply(gs, m->information, s->s, n, n, 1);  /* G s- */
     for (size_t i = 0; i < n; i++) innovation[i] = observed[i] - gs[i];
-    matrix_multiply(gs, s->p, innovation, n, n, 1);
+    matrix_multiply(gs, s->p, innovation, n, n, 1); /* P (B (x - offset) - G s-) */
     for (size_t i = 0; i < n; i++) s->s[i] += gs[i];
 }
 
@@ -277,20 +278,20 @@ static void kalman_step(void *state, const float *counts, struct model_out *out)
     const struct kalman *m = s->m;
     size_t n = m->n_states;
     double *observed = s->scratch + 4 * n * n + n;
-    observe(m, observed, counts);
+    counts_observe(m, observed, counts);
     if (m->form == FORM_FULL)
-        step_full(s, observed);
+        full_step(s, observed);
     else
-        advance(s, m->decay, observed);
-    publish(s, out);
+        state_advance(s, m->decay, observed);
+    outputs_write(s, out);
 }
 
 static void kalman_predict(void *state, struct model_out *out)
 {
     struct kalman_state *s = state;
-    advance(s, s->m->transition, s->m->forecast);
-    predict_covariance(s);
-    publish(s, out);
+    state_advance(s, s->m->transition, s->m->forecast);
+    covariance_predict(s);
+    outputs_write(s, out);
 }
 
 const struct model_ops kalman_ops = {

@@ -34,9 +34,9 @@
 enum lfads_mode { MODE_WINDOW, MODE_PREFIX, MODE_TRIAL };
 
 static const struct latent_mode lfads_modes[] = {
-    {.name = "window"},
-    {.name = "prefix", .aligned = 1},
-    {.name = "trial", .offline = 1},
+    [MODE_WINDOW] = {.name = "window"},
+    [MODE_PREFIX] = {.name = "prefix", .aligned = 1},
+    [MODE_TRIAL] = {.name = "trial", .offline = 1},
     {0},
 };
 
@@ -125,7 +125,7 @@ static void lfads_reset(void *state)
 /* ---- forward ---- */
 
 /* What the encoders see of counts [C]: x [N'], and in s->index what is not zero. */
-static const float *read_in(struct lfads_state *s, const float *counts, size_t *n)
+static const float *input_read(struct lfads_state *s, const float *counts, size_t *n)
 {
     const struct lfads *m = s->m;
     const float *x = counts;
@@ -138,11 +138,11 @@ static const float *read_in(struct lfads_state *s, const float *counts, size_t *
 }
 
 /* Bin t enters the window. */
-static void remember(struct lfads_state *s, uint64_t t, const float *counts)
+static void window_push(struct lfads_state *s, uint64_t t, const float *counts)
 {
     const struct lfads *m = s->m;
     size_t n;
-    const float *x = read_in(s, counts, &n);
+    const float *x = input_read(s, counts, &n);
     if (m->ic.hidden) encoder_window_push(&s->ic, &m->ic, t, x, s->index, n);
     if (s->ci.products[0].rows) encoder_window_push(&s->ci, &m->ci, t, x, s->index, n);
     if (m->n_external)
@@ -150,7 +150,7 @@ static void remember(struct lfads_state *s, uint64_t t, const float *counts)
 }
 
 /* The decoder before the first bin, from the n bins that give the initial condition. */
-static void begin(struct lfads_state *s, uint64_t first, size_t n)
+static void decoder_start(struct lfads_state *s, uint64_t first, size_t n)
 {
     const struct lfads *m = s->m;
     const float *initial = m->constant;
@@ -163,8 +163,8 @@ static void begin(struct lfads_state *s, uint64_t first, size_t n)
         kernels_get()->matvec(s->initial, &m->initial, s->ends);
         initial = s->initial;
     }
-    linear_forward(&m->start, s->generator, initial);
-    kernels_get()->matvec(s->factors, &m->factors, s->generator);
+    linear_forward(&m->start, s->generator, initial);             /* g [G] = W initial [D0] + b */
+    kernels_get()->matvec(s->factors, &m->factors, s->generator); /* fac [K] = W g */
     if (m->n_controller)
         memcpy(s->controller, m->controller_start, m->n_controller * sizeof *s->controller);
 }
@@ -172,12 +172,12 @@ static void begin(struct lfads_state *s, uint64_t first, size_t n)
 /* For each of the n bins from `first` on, the encoder's part of the controller's input
  * product, into s->ci_given [n, 3 S]: state `lag` bins before and, bidirectional, `lag`
  * bins after; zero where there is none. */
-static void encode(struct lfads_state *s, uint64_t first, size_t n)
+static void controller_encode(struct lfads_state *s, uint64_t first, size_t n)
 {
     const struct lfads *m = s->m;
     size_t size = m->ci.hidden, width = m->ci.n_directions * size;
-    size_t n_known = n > m->lag ? n - m->lag : 0;
-    float *rows = s->ci_rows, *h = s->h;
+    size_t n_known = n > m->lag ? n - m->lag : 0; /* rows with a state `lag` bins away */
+    float *rows = s->ci_rows, *h = s->h;          /* [n, E or 2 E], row i: [f_i-lag; b_i+lag] */
     memset(rows, 0, n * width * sizeof *rows);
     if (n_known)
         encoder_window_run(&s->ci, &m->ci, ENCODER_FORWARD, first, n_known, h,
@@ -189,27 +189,27 @@ static void encode(struct lfads_state *s, uint64_t first, size_t n)
 }
 
 /* One bin of controller and generator. ci_given [3 S], external [X]: NULL for zeros. */
-static void advance(struct lfads_state *s, const float *ci_given, const float *external)
+static void decoder_step(struct lfads_state *s, const float *ci_given, const float *external)
 {
     const struct kernels *k = kernels_get();
     const struct lfads *m = s->m;
     if (m->n_controller) {
         size_t n_given = 3 * m->controller.size;
         memcpy(s->given, m->controller.bias, n_given * sizeof *s->given);
-        if (ci_given) add(s->given, ci_given, n_given);
-        k->matvec_add(s->given, &m->from_factors, s->factors);
-        clipped_gru_forward(&m->controller, s->controller, s->given, s->scratch);
-        k->matvec(s->drive, &m->inputs, s->controller);
+        if (ci_given) add(s->given, ci_given, n_given);        /* [3 S] = b + W_c c_t */
+        k->matvec_add(s->given, &m->from_factors, s->factors); /*       + W_f fac [K] */
+        clipped_gru_forward(&m->controller, s->controller, s->given, s->scratch); /* con [S] */
+        k->matvec(s->drive, &m->inputs, s->controller); /* u [U] = W_co con + b */
     }
     for (size_t i = 0; i < m->n_external; i++)
         s->drive[m->n_inputs + i] = external ? external[i] : 0.0f;
-    k->matvec(s->given, &m->drive, s->drive);
-    clipped_gru_forward(&m->generator, s->generator, s->given, s->scratch);
-    k->matvec(s->factors, &m->factors, s->generator);
+    k->matvec(s->given, &m->drive, s->drive); /* [3 G] = b + W [u; external] */
+    clipped_gru_forward(&m->generator, s->generator, s->given, s->scratch); /* g [G] */
+    k->matvec(s->factors, &m->factors, s->generator);                       /* fac [K] = W g */
 }
 
 /* The decoder's state as row t of the outputs. */
-static void publish(const struct lfads_state *s, struct model_out *out, size_t t)
+static void outputs_write(const struct lfads_state *s, struct model_out *out, size_t t)
 {
     const struct lfads *m = s->m;
     const struct {
@@ -229,27 +229,28 @@ static void publish(const struct lfads_state *s, struct model_out *out, size_t t
 }
 
 /* Encode and decode the n bins from `first` on; publish the newest, or all of them. */
-static void settle(struct lfads_state *s, uint64_t first, size_t n, struct model_out *out, bool all)
+static void window_decode(struct lfads_state *s, uint64_t first, size_t n, struct model_out *out,
+                          bool all)
 {
     const struct lfads *m = s->m;
     size_t prefix = m->prefix_bins < n ? m->prefix_bins : n;
-    begin(s, first, m->prefix_bins ? prefix : n);
-    if (m->n_controller && prefix < n) encode(s, first + prefix, n - prefix);
+    decoder_start(s, first, m->prefix_bins ? prefix : n);
+    if (m->n_controller && prefix < n) controller_encode(s, first + prefix, n - prefix);
     for (size_t i = 0; i < n; i++) {
         bool has_ci = m->n_controller && i >= prefix;
-        advance(s, has_ci ? s->ci_given + (i - prefix) * 3 * m->controller.size : NULL,
-                window_row(&s->external, first + i));
-        if (all) publish(s, out, i);
+        decoder_step(s, has_ci ? s->ci_given + (i - prefix) * 3 * m->controller.size : NULL,
+                     window_row(&s->external, first + i));
+        if (all) outputs_write(s, out, i);
     }
-    if (!all) publish(s, out, 0);
+    if (!all) outputs_write(s, out, 0);
 }
 
 /* The forward encoder's state at bin t, from that at the bin before. */
-static void listen(struct lfads_state *s, uint64_t t, const float *counts)
+static void encoder_step(struct lfads_state *s, uint64_t t, const float *counts)
 {
     const struct lfads *m = s->m;
     size_t n;
-    const float *x = read_in(s, counts, &n);
+    const float *x = input_read(s, counts, &n);
     const float *before = t == m->prefix_bins ? clipped_encoder_start(&m->ci, ENCODER_FORWARD)
                                               : window_row(&s->ahead, t - 1);
     float *h = window_row(&s->ahead, t);
@@ -259,19 +260,19 @@ static void listen(struct lfads_state *s, uint64_t t, const float *counts)
 }
 
 /* One bin past the prefix: one step of everything. */
-static void run_on(struct lfads_state *s, uint64_t t, const float *counts)
+static void prefix_step(struct lfads_state *s, uint64_t t, const float *counts)
 {
     const struct lfads *m = s->m;
     const float *ci_given = NULL;
-    if (t == 0) begin(s, 0, 0);
+    if (t == 0) decoder_start(s, 0, 0);
     if (m->n_controller) {
-        listen(s, t, counts);
+        encoder_step(s, t, counts);
         if (t >= m->prefix_bins + m->lag) {
             kernels_get()->matvec(s->ci_given, &m->from_encoder, window_row(&s->ahead, t - m->lag));
             ci_given = s->ci_given;
         }
     }
-    advance(s, ci_given, counts + m->n_spikes);
+    decoder_step(s, ci_given, counts + m->n_spikes);
 }
 
 /* A model without a controller was made for trials of a certain length. */
@@ -302,11 +303,11 @@ static void lfads_step(void *state, const float *counts, struct model_out *out)
     }
     if (is_collecting(s, t)) {
         size_t n = t + 1 < size ? (size_t)t + 1 : size;
-        remember(s, t, counts);
-        settle(s, t + 1 - n, n, out, false);
+        window_push(s, t, counts);
+        window_decode(s, t + 1 - n, n, out, false);
     } else {
-        run_on(s, t, counts);
-        publish(s, out, 0);
+        prefix_step(s, t, counts);
+        outputs_write(s, out, 0);
     }
     out->flags |= warmup_flag(s, t);
 }
@@ -331,15 +332,16 @@ static void lfads_predict(void *state, struct model_out *out)
         lfads_step(s, expected_counts(s, NULL), out);
         return;
     }
-    if (t == 0) begin(s, 0, 0);
-    advance(s, NULL, NULL);
-    publish(s, out, 0);
+    if (t == 0) decoder_start(s, 0, 0);
+    decoder_step(s, NULL, NULL);
+    outputs_write(s, out, 0);
     const float *counts = expected_counts(s, out);
     if (is_collecting(s, t))
-        remember(s, t, counts);
+        window_push(s, t, counts);
     else if (m->n_controller)
-        listen(s, t, counts);
-    if (s->mode == MODE_PREFIX && t + 1 == m->prefix_bins) settle(s, 0, m->prefix_bins, out, false);
+        encoder_step(s, t, counts);
+    if (s->mode == MODE_PREFIX && t + 1 == m->prefix_bins)
+        window_decode(s, 0, m->prefix_bins, out, false);
     out->flags |= warmup_flag(s, t);
     *s->n_bins = t + 1;
 }
@@ -350,14 +352,14 @@ static void lfads_trial(void *state, const float *counts, size_t n_bins, struct 
     const struct lfads *m = s->m;
     size_t n = lfads_runs_on(m) ? m->prefix_bins : m->window_bins;
     if (n_bins < n) n = n_bins;
-    for (size_t t = 0; t < n; t++) remember(s, t, counts + t * m->n_channels);
-    if (n) settle(s, 0, n, out, true);
+    for (size_t t = 0; t < n; t++) window_push(s, t, counts + t * m->n_channels);
+    if (n) window_decode(s, 0, n, out, true);
     for (size_t t = n; t < n_bins; t++) {
         if (lfads_runs_on(m))
-            run_on(s, t, counts + t * m->n_channels);
+            prefix_step(s, t, counts + t * m->n_channels);
         else
-            advance(s, NULL, NULL);
-        publish(s, out, t);
+            decoder_step(s, NULL, NULL);
+        outputs_write(s, out, t);
     }
 }
 

@@ -5,53 +5,57 @@
 
 #define CELL "decoder.rnn.cell."
 
-static void hyper_read(struct lfads *m, struct config *c)
+static void hyper_read(struct lfads *m, struct fields *c)
 {
     static const char *const kinds[] = {"poisson", "gaussian", NULL};
-    static const char *const latents[] = {"factors", "generator", "controller", "inputs", NULL};
+    static const char *const latents[] = {[LATENTS_FACTORS] = "factors",
+                                          [LATENTS_GENERATOR] = "generator",
+                                          [LATENTS_CONTROLLER] = "controller",
+                                          [LATENTS_INPUTS] = "inputs",
+                                          NULL};
     const long long most = 16384;
-    m->window_bins = (size_t)config_int(c, "window_bins", 1, 65536);
-    m->trial_bins = (size_t)config_int(c, "trial_bins", (long long)m->window_bins, 65536);
-    m->prefix_bins = (size_t)config_int(c, "prefix_bins", 0, (long long)m->window_bins - 1);
-    m->lag = (size_t)config_int(c, "ci_lag", 0, (long long)m->window_bins - 1);
-    m->n_input = (size_t)config_int(c, "readin_dim", 0, most);
-    m->ic.hidden = (size_t)config_int(c, "ic_enc_dim", 0, most);
-    m->ci.hidden = (size_t)config_int(c, "ci_enc_dim", 0, most);
-    m->n_controller = (size_t)config_int(c, "con_dim", 0, most);
-    m->n_inputs = (size_t)config_int(c, "co_dim", 0, most);
-    m->n_initial = (size_t)config_int(c, "ic_dim", 1, most);
-    m->n_generator = (size_t)config_int(c, "gen_dim", 1, most);
-    m->n_factors = (size_t)config_int(c, "fac_dim", 1, most);
-    m->n_external = (size_t)config_int(c, "ext_input_dim", 0, (long long)m->n_channels);
-    m->ci.n_directions = config_bool(c, "ci_bidirectional") ? 2 : 1;
-    m->clip = (float)config_number(c, "cell_clip", 1e-6, 1e30);
-    m->poisson = config_choice(c, "reconstruction", kinds) == 0;
-    m->latents = config_choice(c, "latents", latents);
-    config_int(c, "samples", 0, 0);
+    m->window_bins = (size_t)fields_int(c, "window_bins", 1, 65536);
+    m->trial_bins = (size_t)fields_int(c, "trial_bins", (long long)m->window_bins, 65536);
+    m->prefix_bins = (size_t)fields_int(c, "prefix_bins", 0, (long long)m->window_bins - 1);
+    m->lag = (size_t)fields_int(c, "ci_lag", 0, (long long)m->window_bins - 1);
+    m->n_input = (size_t)fields_int(c, "readin_dim", 0, most);
+    m->ic.hidden = (size_t)fields_int(c, "ic_enc_dim", 0, most);
+    m->ci.hidden = (size_t)fields_int(c, "ci_enc_dim", 0, most);
+    m->n_controller = (size_t)fields_int(c, "con_dim", 0, most);
+    m->n_inputs = (size_t)fields_int(c, "co_dim", 0, most);
+    m->n_initial = (size_t)fields_int(c, "ic_dim", 1, most);
+    m->n_generator = (size_t)fields_int(c, "gen_dim", 1, most);
+    m->n_factors = (size_t)fields_int(c, "fac_dim", 1, most);
+    m->n_external = (size_t)fields_int(c, "ext_input_dim", 0, (long long)m->n_channels);
+    m->ci.n_directions = fields_bool(c, "ci_bidirectional") ? 2 : 1;
+    m->clip = (float)fields_number(c, "cell_clip", 1e-6, 1e30);
+    m->poisson = fields_choice(c, "reconstruction", kinds) == 0;
+    m->latents = fields_choice(c, "latents", latents);
+    fields_int(c, "samples", 0, 0);
 }
 
 /* Hyper-parameters that contradict each other or the channel count. */
-static int hyper_check(const struct lfads *m, struct config *c)
+static int hyper_check(const struct lfads *m, struct fields *c)
 {
     bool any = m->ci.hidden || m->n_controller || m->n_inputs;
     bool all = m->ci.hidden && m->n_controller && m->n_inputs;
     if (c->status) return c->status;
     if (any && !all)
-        return config_refuse(c, LATENT_E_CONFIG, "ci_enc_dim",
+        return fields_refuse(c, LATENT_E_CONFIG, "ci_enc_dim",
                              "expected with \"con_dim\" and \"co_dim\" all above 0, "
                              "or all 0 (no controller)");
     if (!m->n_spikes && (m->ic.hidden || m->n_controller || m->has_readin))
-        return config_refuse(c, LATENT_E_CONFIG, "ext_input_dim",
+        return fields_refuse(c, LATENT_E_CONFIG, "ext_input_dim",
                              "expected less than n_channels, found all of them");
     if (m->prefix_bins && !m->ic.hidden)
-        return config_refuse(c, LATENT_E_CONFIG, "prefix_bins",
+        return fields_refuse(c, LATENT_E_CONFIG, "prefix_bins",
                              "expected 0 where \"ic_enc_dim\" is 0");
     if (m->n_controller && m->ci.n_directions == 1 && m->ic.hidden && !m->prefix_bins)
-        return config_refuse(c, LATENT_E_CONFIG, "prefix_bins",
+        return fields_refuse(c, LATENT_E_CONFIG, "prefix_bins",
                              "expected at least 1 where \"ci_bidirectional\" is false "
                              "and \"ic_enc_dim\" is not 0");
     if (!m->n_controller && m->latents >= LATENTS_CONTROLLER)
-        return config_refuse(c, LATENT_E_CONFIG, "latents",
+        return fields_refuse(c, LATENT_E_CONFIG, "latents",
                              "expected factors or generator of a model without a controller");
     return 0;
 }
@@ -125,7 +129,7 @@ bool lfads_runs_on(const struct lfads *m)
     return !looks_ahead && (m->ic.hidden == 0 || m->prefix_bins > 0);
 }
 
-void *lfads_load(struct weights *w, struct config *c, struct model_dims *dims)
+void *lfads_load(struct weights *w, struct fields *c, struct model_dims *dims)
 {
     struct lfads m = {.n_channels = dims->n_channels, .channel_mean = dims->channel_mean};
     hyper_read(&m, c);
@@ -139,7 +143,10 @@ void *lfads_load(struct weights *w, struct config *c, struct model_dims *dims)
     initial_load(&m, w);
     if (m.n_controller) controller_load(&m, w);
     decoder_load(&m, w);
-    const size_t n_latents[] = {m.n_factors, m.n_generator, m.n_controller, m.n_inputs};
+    const size_t n_latents[] = {[LATENTS_FACTORS] = m.n_factors,
+                                [LATENTS_GENERATOR] = m.n_generator,
+                                [LATENTS_CONTROLLER] = m.n_controller,
+                                [LATENTS_INPUTS] = m.n_inputs};
     dims->n_latents = n_latents[m.latents];
     dims->n_rates = m.poisson ? m.n_out : 0;
     dims->n_readout = m.poisson ? 0 : m.n_out;

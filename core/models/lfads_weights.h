@@ -31,7 +31,7 @@ struct lfads {
 };
 
 /* The load of struct model_ops. */
-void *lfads_load(struct weights *w, struct config *c, struct model_dims *dims);
+void *lfads_load(struct weights *w, struct fields *c, struct model_dims *dims);
 /* Can it go on bin by bin after its prefix? */
 bool lfads_runs_on(const struct lfads *m);
 

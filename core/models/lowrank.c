@@ -30,7 +30,6 @@
 #include "layers/layers.h"
 #include "layers/matrix.h"
 #include "layers/riccati.h"
-#include "layers/shapes.h"
 #include "models/model.h"
 
 #define MAX_RANK 64
@@ -100,8 +99,8 @@ static void span_load(struct lowrank *m, struct weights *w)
 }
 
 /* [columns, N] = factor scale[column] weight [N, columns], transposed */
-static const float *transposed(struct weights *w, const float *weight, const float *scale, size_t n,
-                               size_t columns, double factor)
+static const float *weights_transpose(struct weights *w, const float *weight, const float *scale,
+                                      size_t n, size_t columns, double factor)
 {
     float *rows = arena_floats(w->arena, columns * n);
     for (size_t i = 0; rows && weight && i < n; i++)
@@ -116,19 +115,20 @@ static void output_load(struct lowrank *m, struct weights *w)
     size_t n = m->n_units;
     if (m->output == OUTPUT_UNITS) m->n_readout = n;
     if (m->output != OUTPUT_LINEAR) return;
-    m->n_readout = shapes_axis(w, "wo", 1, 4096);
+    m->n_readout = weights_axis(w, "wo", 1, 4096);
     const float *wo = weights_floats(w, SHAPE(n, m->n_readout), "wo");
     const float *so = weights_floats(w, SHAPE(m->n_readout), "so");
     if (w->status) so = NULL;
-    m->output_weight = transposed(w, wo, so, n, m->n_readout, 1.0 / (double)n);
+    m->output_weight = weights_transpose(w, wo, so, n, m->n_readout, 1.0 / (double)n);
 }
 
-static void filter_load(struct lowrank *m, struct weights *w, struct config *c)
+static void filter_load(struct lowrank *m, struct weights *w, struct fields *c)
 {
-    static const char *const observations[] = {"units", "linear", NULL};
+    static const char *const observations[] = {
+        [OBSERVATION_UNITS] = "units", [OBSERVATION_LINEAR] = "linear", NULL};
     size_t r = m->rank, spikes = m->n_spikes;
-    m->observation = (enum observation)config_choice(c, "observation", observations);
-    m->iterations = (size_t)config_int(c, "iterations", 1, 8);
+    m->observation = (enum observation)fields_choice(c, "observation", observations);
+    m->iterations = (size_t)fields_int(c, "iterations", 1, 8);
     m->noise = weights_doubles(w, SHAPE(r, r), "filter.Q");
     m->start_covariance = weights_doubles(w, SHAPE(r, r), "filter.P0");
     if (m->observation == OBSERVATION_LINEAR)
@@ -137,47 +137,50 @@ static void filter_load(struct lowrank *m, struct weights *w, struct config *c)
         m->gain = weights_floats(w, SHAPE(spikes), "observation.gain");
     m->bias = weights_floats(w, SHAPE(spikes), "observation.bias");
     if (m->observation == OBSERVATION_UNITS && spikes > m->n_units)
-        config_refuse(c, LATENT_E_CONFIG, "observation",
+        fields_refuse(c, LATENT_E_CONFIG, "observation",
                       "\"units\" expected at most %zu spike channels, the units of the network, "
                       "found %zu",
                       m->n_units, spikes);
 }
 
 /* Channels are spikes, then inputs; driven models have inputs only. */
-static void channels_check(struct lowrank *m, struct config *c, size_t n_channels)
+static void channels_check(struct lowrank *m, struct fields *c, size_t n_channels)
 {
     bool driven = m->form == FORM_DRIVEN;
     m->n_spikes = driven || n_channels < m->n_inputs ? 0 : n_channels - m->n_inputs;
     if (driven && n_channels != m->n_inputs)
-        config_refuse(c, LATENT_E_CONFIG, NULL,
+        fields_refuse(c, LATENT_E_CONFIG, NULL,
                       "a driven network expected a channel for each of its %zu inputs, "
                       "found %zu channels",
                       m->n_inputs, n_channels);
     if (!driven && !m->n_spikes)
-        config_refuse(c, LATENT_E_CONFIG, NULL,
+        fields_refuse(c, LATENT_E_CONFIG, NULL,
                       "a filtered network expected spike channels before its %zu inputs, "
                       "found %zu channels in all",
                       m->n_inputs, n_channels);
 }
 
-static void *lowrank_load(struct weights *w, struct config *c, struct model_dims *dims)
+static void *lowrank_load(struct weights *w, struct fields *c, struct model_dims *dims)
 {
-    static const char *const forms[] = {"driven", "filtered", NULL};
-    static const char *const outputs[] = {"none", "linear", "units", NULL};
-    static const char *const activations[] = {"tanh", "identity", NULL};
-    struct lowrank m = {.rank = shapes_axis(w, "m", 1, MAX_RANK)};
-    m.n_units = shapes_axis(w, "m", 0, MAX_UNITS);
-    m.n_inputs = weights_has(w, "wi") ? shapes_axis(w, "wi", 0, 4096) : 0;
-    m.form = (enum form)config_choice(c, "form", forms);
-    m.alpha = config_number(c, "alpha", 1e-6, 1.0);
-    m.output = (enum output)config_choice(c, "output", outputs);
+    static const char *const forms[] = {
+        [FORM_DRIVEN] = "driven", [FORM_FILTERED] = "filtered", NULL};
+    static const char *const outputs[] = {
+        [OUTPUT_NONE] = "none", [OUTPUT_LINEAR] = "linear", [OUTPUT_UNITS] = "units", NULL};
+    static const char *const activations[] = {
+        [OUTPUT_TANH] = "tanh", [OUTPUT_IDENTITY] = "identity", NULL};
+    struct lowrank m = {.rank = weights_axis(w, "m", 1, MAX_RANK)};
+    m.n_units = weights_axis(w, "m", 0, MAX_UNITS);
+    m.n_inputs = weights_has(w, "wi") ? weights_axis(w, "wi", 0, 4096) : 0;
+    m.form = (enum form)fields_choice(c, "form", forms);
+    m.alpha = fields_number(c, "alpha", 1e-6, 1.0);
+    m.output = (enum output)fields_choice(c, "output", outputs);
     m.output_activation =
-        (enum output_activation)config_choice(c, "output_activation", activations);
+        (enum output_activation)fields_choice(c, "output_activation", activations);
     channels_check(&m, c, dims->n_channels);
     if (c->status) return NULL;
     span_load(&m, w);
     const float *n = weights_floats(w, SHAPE(m.n_units, m.rank), "n");
-    m.n = transposed(w, n, NULL, m.n_units, m.rank, m.alpha / (double)m.n_units);
+    m.n = weights_transpose(w, n, NULL, m.n_units, m.rank, m.alpha / (double)m.n_units);
     m.b = weights_floats(w, SHAPE(m.n_units), "b");
     output_load(&m, w);
     if (m.form == FORM_FILTERED) filter_load(&m, w, c);
@@ -268,7 +271,7 @@ static void slope_form(struct lowrank_state *s)
 
 /* One step of kappa, v, the trace of h0 and, when filtered, P = F P F' + Q; u [I], or
  * NULL for no input. */
-static void advance(struct lowrank_state *s, const float *u)
+static void latents_advance(struct lowrank_state *s, const float *u)
 {
     const struct lowrank *m = s->m;
     double kept = 1.0 - m->alpha;
@@ -278,6 +281,7 @@ static void advance(struct lowrank_state *s, const float *u)
         slope_form(s);
         riccati_predict(s->p, s->slope, m->noise, m->rank, s->scratch);
     }
+    /* flow [R] = (alpha / N) n' tanh(h + b) */
     kernels_get()->dots(s->flow, s->unit, m->n_units, m->n, m->n_units, m->rank);
     for (size_t i = 0; i < m->rank; i++) s->kappa[i] = kept * s->kappa[i] + (double)s->flow[i];
     for (size_t i = 0; i < m->n_inputs; i++)
@@ -289,7 +293,7 @@ static void advance(struct lowrank_state *s, const float *u)
 /* ---- the filter ---- */
 
 /* eta [M] and its slope in kappa [M, R], at the latents as they are now */
-static void observe(struct lowrank_state *s)
+static void counts_expect(struct lowrank_state *s)
 {
     const struct lowrank *m = s->m;
     size_t r = m->rank, width = r + m->n_inputs;
@@ -330,17 +334,17 @@ static void information_form(struct lowrank_state *s, const float *x)
 }
 
 /* Iterated correction of kappa by the counts x [M]; P becomes the posterior's. */
-static void correct(struct lowrank_state *s, const float *x)
+static void latents_correct(struct lowrank_state *s, const float *x)
 {
     size_t r = s->m->rank;
     double *moved = s->scratch;
     memcpy(s->predicted, s->kappa, r * sizeof *s->kappa);
     for (size_t pass = 0; pass < s->m->iterations; pass++) {
-        observe(s);
+        counts_expect(s);
         information_form(s, x);
         memcpy(s->posterior, s->p, r * r * sizeof *s->p);
-        if (riccati_update(s->posterior, s->information, r, s->scratch)) return;
-        matrix_multiply(moved, s->posterior, s->push, r, r, 1);
+        if (riccati_update(s->posterior, s->information, r, s->scratch)) return; /* (P^-1 + G)^-1 */
+        matrix_multiply(moved, s->posterior, s->push, r, r, 1);                  /* [R] */
         for (size_t i = 0; i < r; i++) s->kappa[i] = s->predicted[i] + moved[i];
     }
     memcpy(s->p, s->posterior, r * r * sizeof *s->p);
@@ -348,11 +352,11 @@ static void correct(struct lowrank_state *s, const float *x)
 
 /* ---- one bin ---- */
 
-static void publish(struct lowrank_state *s, struct model_out *out)
+static void outputs_write(struct lowrank_state *s, struct model_out *out)
 {
     const struct lowrank *m = s->m;
     if (m->n_spikes) {
-        observe(s);
+        counts_expect(s);
         memcpy(out->rates, s->eta, m->n_spikes * sizeof *s->eta);
         kernels_get()->exp(out->rates, m->n_spikes);
     }
@@ -370,16 +374,16 @@ static void publish(struct lowrank_state *s, struct model_out *out)
 static void lowrank_step(void *state, const float *counts, struct model_out *out)
 {
     struct lowrank_state *s = state;
-    advance(s, counts + s->m->n_spikes);
-    if (s->m->form == FORM_FILTERED) correct(s, counts);
-    publish(s, out);
+    latents_advance(s, counts + s->m->n_spikes);
+    if (s->m->form == FORM_FILTERED) latents_correct(s, counts);
+    outputs_write(s, out);
 }
 
 static void lowrank_predict(void *state, struct model_out *out)
 {
     struct lowrank_state *s = state;
-    advance(s, NULL);
-    publish(s, out);
+    latents_advance(s, NULL);
+    outputs_write(s, out);
 }
 
 const struct model_ops lowrank_ops = {

@@ -20,7 +20,6 @@
 #include "base/error.h"
 #include "layers/flow.h"
 #include "layers/layers.h"
-#include "layers/shapes.h"
 #include "models/model.h"
 
 #define MAX_STAGES 8
@@ -57,21 +56,21 @@ struct marble_state {
 
 /* ---- load ---- */
 
-static void hyper_read(struct marble *m, struct config *c, bool *gauges)
+static void hyper_read(struct marble *m, struct fields *c, bool *gauges)
 {
     static const char *const frames[] = {"axes", "gauges", NULL};
-    m->rho = config_number(c, "rho", 0.0, 0.999999);
-    m->n_stages = (size_t)config_int(c, "stages", 1, MAX_STAGES);
-    m->warmup_bins = (uint64_t)config_int(c, "warmup_bins", 0, 100000);
-    m->cloud.k = (size_t)config_int(c, "k", 2, 1024);
-    m->cloud.delta = config_number(c, "delta", 1e-6, 1e6);
-    m->cloud.order = (size_t)config_int(c, "order", 1, 2);
-    m->cloud.diffusion_time = config_number(c, "diffusion_time", 0.0, 1000.0);
-    m->cloud.scale = config_number(c, "scale", 1e-9, 1e9);
-    m->cloud.same = config_number(c, "same_point", 1e-12, 1e9);
-    *gauges = config_choice(c, "frame", frames) == 1;
-    m->inner_products = config_bool(c, "inner_products");
-    m->emb_norm = config_bool(c, "emb_norm");
+    m->rho = fields_number(c, "rho", 0.0, 0.999999);
+    m->n_stages = (size_t)fields_int(c, "stages", 1, MAX_STAGES);
+    m->warmup_bins = (uint64_t)fields_int(c, "warmup_bins", 0, 100000);
+    m->cloud.k = (size_t)fields_int(c, "k", 2, 1024);
+    m->cloud.delta = fields_number(c, "delta", 1e-6, 1e6);
+    m->cloud.order = (size_t)fields_int(c, "order", 1, 2);
+    m->cloud.diffusion_time = fields_number(c, "diffusion_time", 0.0, 1000.0);
+    m->cloud.scale = fields_number(c, "scale", 1e-9, 1e9);
+    m->cloud.same = fields_number(c, "same_point", 1e-12, 1e9);
+    *gauges = fields_choice(c, "frame", frames) == 1;
+    m->inner_products = fields_bool(c, "inner_products");
+    m->emb_norm = fields_bool(c, "emb_norm");
 }
 
 static void projection_load(struct marble *m, struct weights *w)
@@ -140,30 +139,30 @@ static void first_load(struct marble *m, struct weights *w)
 static void network_load(struct marble *m, struct weights *w)
 {
     m->n_features = m->inner_products ? m->n_vectors : flow_n_features(&m->cloud);
-    m->n_hidden = shapes_axis(w, "enc.lins.0.weight", 0, 65536);
-    m->n_latents = shapes_axis(w, "enc.lins.1.weight", 0, 4096);
+    m->n_hidden = weights_axis(w, "enc.lins.0.weight", 0, 65536);
+    m->n_latents = weights_axis(w, "enc.lins.1.weight", 0, 4096);
     if (m->inner_products) inner_load(m, w);
     first_load(m, w);
     linear_load(&m->last, w, m->n_latents, m->n_hidden, "enc.lins.1");
     if (!weights_has(w, "readout.weight")) return;
-    m->n_readout = shapes_axis(w, "readout.weight", 0, 4096);
+    m->n_readout = weights_axis(w, "readout.weight", 0, 4096);
     linear_load(&m->readout, w, m->n_readout, m->n_latents, "readout");
 }
 
-static void *marble_load(struct weights *w, struct config *c, struct model_dims *dims)
+static void *marble_load(struct weights *w, struct fields *c, struct model_dims *dims)
 {
     struct marble m = {.n_channels = dims->n_channels};
     struct flow_cloud *cloud = &m.cloud;
     bool gauges = false;
     hyper_read(&m, c, &gauges);
-    cloud->n_points = shapes_axis(w, "cloud.position", 0, MAX_POINTS);
-    cloud->n_dims = shapes_axis(w, "cloud.position", 1, FLOW_MAX_DIMS);
-    cloud->n_directions = gauges ? shapes_axis(w, "cloud.frame", 2, cloud->n_dims) : cloud->n_dims;
+    cloud->n_points = weights_axis(w, "cloud.position", 0, MAX_POINTS);
+    cloud->n_dims = weights_axis(w, "cloud.position", 1, FLOW_MAX_DIMS);
+    cloud->n_directions = gauges ? weights_axis(w, "cloud.frame", 2, cloud->n_dims) : cloud->n_dims;
     if (c->status) return NULL;
     m.n_vectors = flow_n_features(cloud) / cloud->n_directions;
     flow_cloud_load(cloud, w, gauges);
     if (!w->status && cloud->n_points <= cloud->k)
-        config_refuse(c, LATENT_E_CONFIG, "k",
+        fields_refuse(c, LATENT_E_CONFIG, "k",
                       "expected fewer neighbours than the cloud has points (%zu), found %zu",
                       cloud->n_points, cloud->k);
     projection_load(&m, w);
@@ -205,7 +204,7 @@ static void marble_reset(void *state)
 /* ---- one bin ---- */
 
 /* The smoothed state moves; before and v tell from where and how far. counts NULL: the mean. */
-static void smooth(struct marble_state *s, const float *counts)
+static void state_smooth(struct marble_state *s, const float *counts)
 {
     const struct marble *m = s->m;
     size_t d = m->cloud.n_dims, n = m->n_channels;
@@ -223,7 +222,7 @@ static void smooth(struct marble_state *s, const float *counts)
 }
 
 /* in [n_vectors] = tanh(w_i' sum_j O_j w_j) */
-static void inner_products(struct marble_state *s)
+static void inner_products_form(struct marble_state *s)
 {
     const struct marble *m = s->m;
     size_t width = m->cloud.n_directions;
@@ -239,7 +238,7 @@ static void inner_products(struct marble_state *s)
     }
 }
 
-static void network(struct marble_state *s, float *embedding)
+static void network_forward(struct marble_state *s, float *embedding)
 {
     const struct marble *m = s->m;
     kernels_get()->matvec(s->hidden, &m->first, s->in);
@@ -255,13 +254,13 @@ static void network(struct marble_state *s, float *embedding)
 static void marble_bin(struct marble_state *s, const float *counts, struct model_out *out)
 {
     const struct marble *m = s->m;
-    smooth(s, counts);
+    state_smooth(s, counts);
     flow_features(&m->cloud, &s->work, s->features, s->before, s->v);
     if (m->inner_products)
-        inner_products(s);
+        inner_products_form(s);
     else
         for (size_t i = 0; i < m->n_features; i++) s->in[i] = (float)s->features[i];
-    network(s, out->latents);
+    network_forward(s, out->latents);
     if (m->n_readout) linear_forward(&m->readout, out->readout, out->latents);
     if (++*s->n_bins <= m->warmup_bins) out->flags |= LATENT_WARMUP;
 }

@@ -1,4 +1,5 @@
-/* What an architecture is: one const struct model_ops, one line in registry.c. */
+/* What an architecture is: one const struct model_ops, one row in registry.c. wiener.c is the
+ * shortest: a newcomer starts from a copy of it. */
 #ifndef LATENT_MODELS_MODEL_H
 #define LATENT_MODELS_MODEL_H
 
@@ -7,7 +8,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
-#include "base/config.h"
+#include "base/fields.h"
 #include "base/weights.h"
 #include "latent.h"
 
@@ -40,7 +41,7 @@ struct model_ops {
     bool narrow; /* load packs its matrices in w->precision: offers bf16 and int8 */
     /* Bind weights, check hyper-parameters, fill dims. Returns the bound weights (in
      * w->arena), or NULL: in the counting run, or with w->status or hyper->status set. */
-    void *(*load)(struct weights *w, struct config *hyper, struct model_dims *dims);
+    void *(*load)(struct weights *w, struct fields *hyper, struct model_dims *dims);
     /* Carve a state; runs once over counting arenas (then returns NULL) and once for
      * real. mode: index into modes. The memory is zeroed; reset is called after. */
     void *(*init)(const void *model, int mode, struct model_memory *mem);
@@ -56,6 +57,6 @@ struct model_ops {
 };
 
 const struct model_ops *model_find(const char *name); /* NULL when unknown */
-const char *model_names(void);                        /* "gru, kalman, ndt, wiener" */
+const char *model_names(void);                        /* "dlds, gru, ..., wiener" */
 
 #endif

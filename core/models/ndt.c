@@ -38,12 +38,12 @@
 enum ndt_mode { MODE_A, MODE_B, MODE_B_LAG, MODE_C, MODE_D, MODE_TRIAL };
 
 static const struct latent_mode ndt_modes[] = {
-    {.name = "A", .aligned = 1, .whole = "trial"},
-    {.name = "B", .aligned = 1},
-    {.name = "B-lag", .aligned = 1},
-    {.name = "C"},
-    {.name = "D"},
-    {.name = "trial", .offline = 1},
+    [MODE_A] = {.name = "A", .aligned = 1, .whole = "trial"},
+    [MODE_B] = {.name = "B", .aligned = 1},
+    [MODE_B_LAG] = {.name = "B-lag", .aligned = 1},
+    [MODE_C] = {.name = "C"},
+    [MODE_D] = {.name = "D"},
+    [MODE_TRIAL] = {.name = "trial", .offline = 1},
     {0},
 };
 
@@ -150,7 +150,7 @@ static void *ndt_init(const void *model, int mode, struct model_memory *mem)
 /* ---- forward ---- */
 
 /* Counts as the model saw them in training; returns LATENT_INPUT_CLIPPED if any was changed. */
-static uint32_t clip(const struct ndt *m, float *clipped, const float *counts)
+static uint32_t counts_clip(const struct ndt *m, float *clipped, const float *counts)
 {
     uint32_t flags = 0;
     for (size_t i = 0; i < m->n_channels; i++) {
@@ -164,11 +164,11 @@ static uint32_t clip(const struct ndt *m, float *clipped, const float *counts)
 }
 
 /* e [D] = sqrt(D) * embedding of counts [C]; held-out columns stay zero. */
-static uint32_t embed(struct ndt_state *s, float *e, const float *counts)
+static uint32_t counts_embed(struct ndt_state *s, float *e, const float *counts)
 {
     const struct ndt *m = s->m;
     const float scale = sqrtf((float)m->width);
-    uint32_t flags = clip(m, s->clipped, counts);
+    uint32_t flags = counts_clip(m, s->clipped, counts);
     if (m->embed == EMBED_IDENTITY) memcpy(e, s->clipped, m->width * sizeof *e);
     if (m->embed == EMBED_LINEAR)
         kernels_get()->matvec_sparse(e, &m->embedder.packed, s->clipped, s->index,
@@ -185,10 +185,10 @@ static void ndt_reset(void *state)
 {
     struct ndt_state *s = state;
     *s->n_bins = 0;
-    embed(s, s->silence, s->zeros);
+    counts_embed(s, s->silence, s->zeros);
 }
 
-static void add_position(struct ndt_state *s, float *h, uint64_t t)
+static void position_add(struct ndt_state *s, float *h, uint64_t t)
 {
     const struct ndt *m = s->m;
     if (t < m->trial_bins) {
@@ -200,7 +200,7 @@ static void add_position(struct ndt_state *s, float *h, uint64_t t)
 }
 
 /* Final norm and decoder head of one row: latents [D], rates [N] in counts per bin. */
-static void head(const struct ndt *m, const float *h, float *latents, float *rates)
+static void head_forward(const struct ndt *m, const float *h, float *latents, float *rates)
 {
     float hidden[16];
     if (m->final == FINAL_LAYER)
@@ -231,7 +231,7 @@ static void tokens_step(struct ndt_state *s, const size_t *which, const uint64_t
     size_t d = s->m->width;
     for (size_t i = 0; i < n; i++) {
         memcpy(s->h + i * d, s->embedded, d * sizeof *s->h);
-        add_position(s, s->h + i * d, t[i]);
+        position_add(s, s->h + i * d, t[i]);
     }
     for (size_t l = 0; l < s->m->n_layers; l++) {
         struct attention_token tokens[ATTENTION_MAX_TOKENS];
@@ -242,91 +242,95 @@ static void tokens_step(struct ndt_state *s, const size_t *which, const uint64_t
 }
 
 /* A: one cache since trial_start. */
-static void step_cached(struct ndt_state *s, struct model_out *out, uint64_t t)
+static void cached_step(struct ndt_state *s, struct model_out *out, uint64_t t)
 {
     tokens_step(s, (const size_t[]){0}, &t, 1);
-    head(s->m, s->h, out->latents, out->rates);
+    head_forward(s->m, s->h, out->latents, out->rates);
 }
 
 /* D: anchors at multiples of half a trial; the younger cache takes the bin, the older
  * one is published. */
-static void step_anchored(struct ndt_state *s, struct model_out *out, uint64_t t)
+static void anchored_step(struct ndt_state *s, struct model_out *out, uint64_t t)
 {
-    uint64_t half = s->m->trial_bins / 2, anchor = t / half;
-    size_t n = anchor ? 2 : 1;
-    uint64_t young = t - anchor * half;
+    uint64_t half = s->m->trial_bins / 2, anchor = t / half; /* number of the younger cache */
+    size_t n = anchor ? 2 : 1;                               /* the first half has one cache */
+    uint64_t young = t - anchor * half; /* position there; half more in the older */
     tokens_step(s, (const size_t[]){anchor % 2, (anchor + 1) % 2},
                 (const uint64_t[]){young, young + half}, n);
     if (!anchor) out->flags |= LATENT_WARMUP;
-    head(s->m, s->h + (n - 1) * s->m->width, out->latents, out->rates);
+    head_forward(s->m, s->h + (n - 1) * s->m->width, out->latents, out->rates);
 }
 
-static size_t minus(size_t a, size_t b)
+static size_t subtract_to_zero(size_t a, size_t b)
 {
     return a > b ? a - b : 0;
 }
 
 /* The rows behind the newest bin, n of them filled, in a pass of at most n_max: h
  * [n_max, D]. Returns the rows of the pass. */
-static size_t append_silence(struct ndt_state *s, float *h, size_t n, size_t n_max)
+static size_t silence_append(struct ndt_state *s, float *h, size_t n, size_t n_max)
 {
     const struct ndt *m = s->m;
     size_t d = m->width, end = n + m->future_zeros;
     if (end > n_max) end = n_max;
     for (size_t i = n; i < end; i++) {
         memcpy(h + i * d, s->silence, d * sizeof *h);
-        add_position(s, h + i * d, i);
+        position_add(s, h + i * d, i);
     }
     return end;
 }
 
 /* B: row i of layer l changes when i >= t - l f; its input when i >= t - (l - 1) f. */
-static void step_look_ahead(struct ndt_state *s, struct model_out *out, size_t t)
+static void look_ahead_step(struct ndt_state *s, struct model_out *out, size_t t)
 {
     const struct ndt *m = s->m;
-    size_t d = m->width, row = m->trial_bins * d, f = (size_t)m->band.forward,
-           lag = m->n_layers * f, qkv = attention_rows_qkv(&m->layers[0].attention, m->trial_bins);
-    float *h = s->rows;
+    size_t d = m->width, f = (size_t)m->band.forward, lag = m->n_layers * f; /* D, f, L f */
+    size_t layer = m->trial_bins * d; /* floats of a layer's rows [T, D] */
+    size_t qkv = attention_rows_qkv(&m->layers[0].attention, m->trial_bins); /* of its [T, 3D] */
+    float *h = s->rows; /* rows [T, D] that layer l reads; those it makes lie behind them */
     memcpy(h + t * d, s->embedded, d * sizeof *h);
-    add_position(s, h + t * d, t);
-    size_t n = append_silence(s, h, t + 1, m->trial_bins);
+    position_add(s, h + t * d, t);
+    size_t n = silence_append(s, h, t + 1, m->trial_bins);
     for (size_t l = 0; l < m->n_layers; l++) {
-        size_t q_first = minus(t, (l + 1) * f);
-        struct attention_span span = {.n = n, .q_first = q_first, .kv_first = minus(t, l * f)};
-        if (m->band.back > 0) span.key_first = minus(q_first, (size_t)m->band.back);
-        encoder_layer_rows(&m->layers[l], h + row, h, s->qkv + l * qkv, span, m->band, s->scratch);
-        h += row;
+        size_t q_first = subtract_to_zero(t, (l + 1) * f); /* first row that changes */
+        size_t kv_first = subtract_to_zero(t, l * f);      /* first row of h that did */
+        struct attention_span span = {.n = n, .q_first = q_first, .kv_first = kv_first};
+        if (m->band.back > 0) span.key_first = subtract_to_zero(q_first, (size_t)m->band.back);
+        encoder_layer_rows(&m->layers[l], h + layer, h, s->qkv + l * qkv, span, m->band,
+                           s->scratch);
+        h += layer;
     }
     if (s->mode == MODE_B_LAG && t < lag) out->flags |= LATENT_WARMUP;
-    size_t shown = s->mode == MODE_B ? t : minus(t, lag);
-    head(m, h + shown * d, out->latents, out->rates);
+    size_t shown = s->mode == MODE_B ? t : subtract_to_zero(t, lag); /* the newest, or the final */
+    head_forward(m, h + shown * d, out->latents, out->rates);
 }
 
 /* One layer over the window h, in place. */
-static void layer_rows(struct ndt_state *s, size_t l, struct attention_span span)
+static void layer_run(struct ndt_state *s, size_t l, struct attention_span span)
 {
     encoder_layer_rows(&s->m->layers[l], s->h, s->h, s->qkv, span, s->m->band, s->scratch);
 }
 
 /* C: the newest W - P bins, all rows anew; of the last layer only those from the newest bin on. */
-static void step_window(struct ndt_state *s, struct model_out *out, uint64_t t)
+static void window_step(struct ndt_state *s, struct model_out *out, uint64_t t)
 {
     const struct ndt *m = s->m;
-    size_t d = m->width, size = m->window_bins - m->future_zeros, last = m->n_layers - 1,
-           n = t + 1 < size ? (size_t)t + 1 : size;
+    size_t d = m->width, size = m->window_bins - m->future_zeros; /* D, W - P */
+    size_t n = t + 1 < size ? (size_t)t + 1 : size;               /* bins seen of the window */
+    size_t last = m->n_layers - 1;
 
     memcpy(s->window + t % size * d, s->embedded, d * sizeof *s->embedded);
     if (n < size) out->flags |= LATENT_WARMUP;
     for (size_t i = 0; i < n; i++) {
-        const float *e = s->window + (t + 1 - n + i) % size * d;
+        const float *e = s->window + (t + 1 - n + i) % size * d; /* bin t + 1 - n + i, in row i */
         memcpy(s->h + i * d, e, d * sizeof *e);
         add(s->h + i * d, m->positions + i * d, d);
     }
-    struct attention_span all = {.n = append_silence(s, s->h, n, m->window_bins)},
+    struct attention_span all = {.n = silence_append(s, s->h, n, m->window_bins)},
                           newest = {.n = all.n, .q_first = n - 1};
-    for (size_t l = 0; l < last; l++) layer_rows(s, l, all);
-    layer_rows(s, last, newest);
-    head(m, s->h + (n - 1) * d, out->latents, out->rates);
+    for (size_t l = 0; l < last; l++) layer_run(s, l, all);
+    layer_run(s, last, newest);
+    head_forward(m, s->h + (n - 1) * d, out->latents, out->rates);
 }
 
 static void ndt_step(void *state, const float *counts, struct model_out *out)
@@ -337,20 +341,20 @@ static void ndt_step(void *state, const float *counts, struct model_out *out)
         out->flags |= LATENT_OUTSIDE;
         return;
     }
-    out->flags |= embed(s, s->embedded, counts);
+    out->flags |= counts_embed(s, s->embedded, counts);
     switch (s->mode) {
     case MODE_A:
-        step_cached(s, out, t);
+        cached_step(s, out, t);
         break;
     case MODE_B:
     case MODE_B_LAG:
-        step_look_ahead(s, out, t);
+        look_ahead_step(s, out, t);
         break;
     case MODE_C:
-        step_window(s, out, t);
+        window_step(s, out, t);
         break;
     case MODE_D:
-        step_anchored(s, out, t);
+        anchored_step(s, out, t);
         break;
     case MODE_TRIAL:
         break;
@@ -370,13 +374,13 @@ static void ndt_trial(void *state, const float *counts, size_t n_bins, struct mo
     const struct ndt *m = s->m;
     size_t d = m->width;
     for (size_t t = 0; t < n_bins; t++) {
-        out->flags |= embed(s, s->h + t * d, counts + t * m->n_channels);
-        add_position(s, s->h + t * d, t);
+        out->flags |= counts_embed(s, s->h + t * d, counts + t * m->n_channels);
+        position_add(s, s->h + t * d, t);
     }
-    struct attention_span all = {.n = append_silence(s, s->h, n_bins, m->trial_bins)};
-    for (size_t l = 0; l < m->n_layers; l++) layer_rows(s, l, all);
+    struct attention_span all = {.n = silence_append(s, s->h, n_bins, m->trial_bins)};
+    for (size_t l = 0; l < m->n_layers; l++) layer_run(s, l, all);
     for (size_t t = 0; t < n_bins; t++)
-        head(m, s->h + t * d, out->latents + t * d, out->rates + t * m->n_rates);
+        head_forward(m, s->h + t * d, out->latents + t * d, out->rates + t * m->n_rates);
 }
 
 const struct model_ops ndt_ops = {

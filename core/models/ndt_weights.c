@@ -54,44 +54,46 @@ static void head_load(struct ndt *m, struct weights *w, size_t n_rates)
 }
 
 /* 0 where the file does not say. */
-static size_t optional_int(struct config *c, const char *key, long long max)
+static size_t optional_int(struct fields *c, const char *key, long long max)
 {
-    return config_has(c, key) ? (size_t)config_int(c, key, 0, max) : 0;
+    return fields_has(c, key) ? (size_t)fields_int(c, key, 0, max) : 0;
 }
 
-static void hyper_read(struct ndt *m, struct config *c, size_t *heads)
+static void hyper_read(struct ndt *m, struct fields *c, size_t *heads)
 {
-    static const char *const embeds[] = {"identity", "table", "linear", NULL};
-    static const char *const finals[] = {"layer", "scale", NULL};
-    static const char *const positions[] = {"learnt", "sinusoidal", NULL};
-    m->n_layers = (size_t)config_int(c, "layers", 1, NDT_MAX_LAYERS);
-    *heads = (size_t)config_int(c, "heads", 1, 64);
-    m->width = (size_t)config_int(c, "width", 1, 65536);
-    m->hidden = (size_t)config_int(c, "hidden", 1, 65536);
-    m->embed = config_choice(c, "embed", embeds);
-    m->embed_dim = (size_t)config_int(c, "embed_dim", 0, 64);
-    m->max_count = (size_t)config_int(c, "max_count", m->embed == EMBED_TABLE, 65535);
-    m->pre_norm = config_bool(c, "pre_norm");
-    m->final = config_choice(c, "final_norm", finals);
-    m->position = config_choice(c, "position", positions);
-    m->position_offset = config_bool(c, "position_offset");
-    m->trial_bins = (size_t)config_int(c, "trial_bins", 1, 65536);
-    m->window_bins = (size_t)config_int(c, "window_bins", 1, (long long)m->trial_bins);
-    m->band.forward = (long)config_int(c, "context_forward", -1, 65536);
-    m->band.back = (long)config_int(c, "context_backward", -1, 65536);
-    m->head_layers = (int)config_int(c, "head_layers", 1, 2);
-    m->lograte = config_bool(c, "lograte");
+    static const char *const embeds[] = {
+        [EMBED_IDENTITY] = "identity", [EMBED_TABLE] = "table", [EMBED_LINEAR] = "linear", NULL};
+    static const char *const finals[] = {[FINAL_LAYER] = "layer", [FINAL_SCALE] = "scale", NULL};
+    static const char *const positions[] = {
+        [POSITION_LEARNT] = "learnt", [POSITION_SINUSOIDAL] = "sinusoidal", NULL};
+    m->n_layers = (size_t)fields_int(c, "layers", 1, NDT_MAX_LAYERS);
+    *heads = (size_t)fields_int(c, "heads", 1, 64);
+    m->width = (size_t)fields_int(c, "width", 1, 65536);
+    m->hidden = (size_t)fields_int(c, "hidden", 1, 65536);
+    m->embed = fields_choice(c, "embed", embeds);
+    m->embed_dim = (size_t)fields_int(c, "embed_dim", 0, 64);
+    m->max_count = (size_t)fields_int(c, "max_count", m->embed == EMBED_TABLE, 65535);
+    m->pre_norm = fields_bool(c, "pre_norm");
+    m->final = fields_choice(c, "final_norm", finals);
+    m->position = fields_choice(c, "position", positions);
+    m->position_offset = fields_bool(c, "position_offset");
+    m->trial_bins = (size_t)fields_int(c, "trial_bins", 1, 65536);
+    m->window_bins = (size_t)fields_int(c, "window_bins", 1, (long long)m->trial_bins);
+    m->band.forward = (long)fields_int(c, "context_forward", -1, 65536);
+    m->band.back = (long)fields_int(c, "context_backward", -1, 65536);
+    m->head_layers = (int)fields_int(c, "head_layers", 1, 2);
+    m->lograte = fields_bool(c, "lograte");
     m->n_rates = m->n_channels + optional_int(c, "held_out", 65536);
     m->future_zeros = optional_int(c, "future_zeros", (long long)m->trial_bins - 1);
 }
 
-static int hyper_refuse(struct config *c, const char *text)
+static int hyper_refuse(struct fields *c, const char *text)
 {
     return c->status = error_set(c->err, LATENT_E_CONFIG, "%s: %s", c->where, text);
 }
 
 /* Hyper-parameters that contradict each other or the channel count. */
-static int hyper_check(const struct ndt *m, struct config *c, size_t heads)
+static int hyper_check(const struct ndt *m, struct fields *c, size_t heads)
 {
     size_t expected = m->embed == EMBED_IDENTITY ? m->n_rates
                       : m->embed == EMBED_TABLE  ? m->n_rates * m->embed_dim
@@ -110,7 +112,7 @@ static int hyper_check(const struct ndt *m, struct config *c, size_t heads)
     return 0;
 }
 
-void *ndt_load(struct weights *w, struct config *c, struct model_dims *dims)
+void *ndt_load(struct weights *w, struct fields *c, struct model_dims *dims)
 {
     struct ndt m = {.n_channels = dims->n_channels};
     size_t heads = 1;

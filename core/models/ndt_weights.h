@@ -29,7 +29,7 @@ struct ndt {
 };
 
 /* The load of struct model_ops. */
-void *ndt_load(struct weights *w, struct config *c, struct model_dims *dims);
+void *ndt_load(struct weights *w, struct fields *c, struct model_dims *dims);
 /* Position of token t, row [D]: as the sines and cosines of "sinusoidal" have it. */
 void ndt_position_row(const struct ndt *m, float *row, uint64_t t);
 

@@ -16,7 +16,6 @@
 #include "base/error.h"
 #include "layers/matrix.h"
 #include "layers/riccati.h"
-#include "layers/shapes.h"
 #include "models/model.h"
 
 #define MAX_DIMS 16
@@ -138,10 +137,10 @@ static void workspace_load(struct refit *m, struct weights *w)
                                   m->low[i], m->high[i], m->start[i], i);
 }
 
-static void *refit_load(struct weights *w, struct config *c, struct model_dims *dims)
+static void *refit_load(struct weights *w, struct fields *c, struct model_dims *dims)
 {
     struct refit m = {.n_channels = dims->n_channels, .bin_s = dims->bin_s};
-    size_t channels = m.n_channels, n = m.n_dims = shapes_axis(w, "A", 0, MAX_DIMS);
+    size_t channels = m.n_channels, n = m.n_dims = weights_axis(w, "A", 0, MAX_DIMS);
     (void)c;
     m.transition = weights_doubles(w, SHAPE(n, n), "A");
     struct observation o = {
@@ -180,7 +179,7 @@ static void refit_reset(void *state)
 /* ---- one bin ---- */
 
 /* The cursor moves with the new velocity `next`; what was decoded is shown. */
-static void move(struct refit_state *s, struct model_out *out)
+static void cursor_move(struct refit_state *s, struct model_out *out)
 {
     const struct refit *m = s->m;
     size_t n = m->n_dims;
@@ -198,16 +197,17 @@ static void refit_step(void *state, const float *counts, struct model_out *out)
     struct refit_state *s = state;
     const struct refit *m = s->m;
     size_t n = m->n_dims;
-    matrix_multiply(s->next, m->decay, s->v, n, n, 1);
+    matrix_multiply(s->next, m->decay, s->v, n, n, 1); /* (A - K C_v A) v */
     for (size_t i = 0; i < n; i++) {
-        s->next[i] += m->constant[i];
-        for (size_t j = 0; j < n; j++) s->next[i] -= m->place[i * n + j] * s->p[j];
+        s->next[i] += m->constant[i];                                               /* - K offset */
+        for (size_t j = 0; j < n; j++) s->next[i] -= m->place[i * n + j] * s->p[j]; /* - K C_p p */
     }
     for (size_t k = 0; k < m->n_channels; k++) {
         if (counts[k] == 0.0f) continue;
-        for (size_t i = 0; i < n; i++) s->next[i] += m->gain[k * n + i] * (double)counts[k];
+        for (size_t i = 0; i < n; i++)
+            s->next[i] += m->gain[k * n + i] * (double)counts[k]; /* K x */
     }
-    move(s, out);
+    cursor_move(s, out);
 }
 
 static void refit_predict(void *state, struct model_out *out)
@@ -215,7 +215,7 @@ static void refit_predict(void *state, struct model_out *out)
     struct refit_state *s = state;
     size_t n = s->m->n_dims;
     matrix_multiply(s->next, s->m->transition, s->v, n, n, 1);
-    move(s, out);
+    cursor_move(s, out);
 }
 
 const struct model_ops refit_ops = {

@@ -33,9 +33,9 @@ enum sae_decoder { DECODER_NODE, DECODER_GRU, DECODER_MLP };
 enum sae_first { FIRST_Z0, FIRST_STEP };
 
 static const struct latent_mode sae_modes[] = {
-    {.name = "window"},
-    {.name = "protocol", .aligned = 1},
-    {.name = "trial", .offline = 1},
+    [MODE_WINDOW] = {.name = "window"},
+    [MODE_PROTOCOL] = {.name = "protocol", .aligned = 1},
+    [MODE_TRIAL] = {.name = "trial", .offline = 1},
     {0},
 };
 
@@ -57,13 +57,13 @@ struct sae {
 
 /* ---- load ---- */
 
-static void node_load(struct sae *m, struct weights *w, struct config *c)
+static void node_load(struct sae *m, struct weights *w, struct fields *c)
 {
-    static const char *const solvers[] = {"tsit5", "rk4", NULL};
-    size_t hidden = (size_t)config_int(c, "hidden", 1, 65536);
-    double step = config_number(c, "step", 1e-9, 1e9);
-    m->solver = config_choice(c, "solver", solvers);
-    m->substeps = (size_t)config_int(c, "substeps", 1, 1000);
+    static const char *const solvers[] = {[ODE_TSIT5] = "tsit5", [ODE_RK4] = "rk4", NULL};
+    size_t hidden = (size_t)fields_int(c, "hidden", 1, 65536);
+    double step = fields_number(c, "step", 1e-9, 1e9);
+    m->solver = fields_choice(c, "solver", solvers);
+    m->substeps = (size_t)fields_int(c, "substeps", 1, 1000);
     m->step = (float)(step / (double)m->substeps);
     m->perceptron.activation = PERCEPTRON_TANH;
     perceptron_load(&m->perceptron, w, 0, m->n_latents, hidden, "decoder.vf.vf.vf");
@@ -74,14 +74,15 @@ static void cell_load(struct sae *m, struct weights *w)
     gru_cell_load(&m->cell, w, 1, m->n_latents, "decoder.cell", "");
 }
 
-static void mlp_load(struct sae *m, struct weights *w, struct config *c)
+static void mlp_load(struct sae *m, struct weights *w, struct fields *c)
 {
-    static const char *const activations[] = {"tanh", "relu", NULL};
-    size_t hidden = (size_t)config_int(c, "hidden", 1, 65536);
+    static const char *const activations[] = {
+        [PERCEPTRON_TANH] = "tanh", [PERCEPTRON_RELU] = "relu", NULL};
+    size_t hidden = (size_t)fields_int(c, "hidden", 1, 65536);
     m->perceptron.activation =
-        (enum perceptron_activation)config_choice(c, "activation", activations);
-    m->replaces = json_is_null(config_value(c, "dt"));
-    if (!m->replaces) m->step = (float)config_number(c, "dt", 1e-9, 1e9);
+        (enum perceptron_activation)fields_choice(c, "activation", activations);
+    m->replaces = json_is_null(fields_value(c, "dt"));
+    if (!m->replaces) m->step = (float)fields_number(c, "dt", 1e-9, 1e9);
     perceptron_load(&m->perceptron, w, 1, m->n_latents, hidden, "decoder.cell.mlp");
 }
 
@@ -92,16 +93,17 @@ static size_t rates_of(const struct weights *w)
     return t && t->n_dims && t->shape[0] ? t->shape[0] : 1;
 }
 
-static void *sae_load(struct weights *w, struct config *c, struct model_dims *dims)
+static void *sae_load(struct weights *w, struct fields *c, struct model_dims *dims)
 {
-    static const char *const decoders[] = {"node", "gru", "mlp", NULL};
-    static const char *const firsts[] = {"z0", "step", NULL};
+    static const char *const decoders[] = {
+        [DECODER_NODE] = "node", [DECODER_GRU] = "gru", [DECODER_MLP] = "mlp", NULL};
+    static const char *const firsts[] = {[FIRST_Z0] = "z0", [FIRST_STEP] = "step", NULL};
     struct sae m = {.n_channels = dims->n_channels, .channel_mean = dims->channel_mean};
-    m.window_bins = (size_t)config_int(c, "window_bins", 1, 65536);
-    m.encoder_size = (size_t)config_int(c, "encoder_size", 1, 16384);
-    m.n_latents = (size_t)config_int(c, "latent_dim", 1, 16384);
-    m.decoder = config_choice(c, "decoder", decoders);
-    m.first = config_choice(c, "first_output", firsts);
+    m.window_bins = (size_t)fields_int(c, "window_bins", 1, 65536);
+    m.encoder_size = (size_t)fields_int(c, "encoder_size", 1, 16384);
+    m.n_latents = (size_t)fields_int(c, "latent_dim", 1, 16384);
+    m.decoder = fields_choice(c, "decoder", decoders);
+    m.first = fields_choice(c, "first_output", firsts);
     if (c->status) return NULL;
 
     size_t size = m.encoder_size;
@@ -178,7 +180,7 @@ static void sae_reset(void *state)
 /* ---- forward ---- */
 
 /* Bin t enters the window: its products with both directions' input weights. */
-static void remember(struct sae_state *s, uint64_t t, const float *counts)
+static void window_push(struct sae_state *s, uint64_t t, const float *counts)
 {
     const struct kernels *k = kernels_get();
     const struct sae *m = s->m;
@@ -188,22 +190,22 @@ static void remember(struct sae_state *s, uint64_t t, const float *counts)
 }
 
 /* z at the first of the n bins from `first` on, from all of them. */
-static void encode(struct sae_state *s, uint64_t first, size_t n)
+static void window_encode(struct sae_state *s, uint64_t first, size_t n)
 {
     const struct sae *m = s->m;
     size_t n_bytes = m->encoder_size * sizeof *s->h;
-    float *ahead = s->h, *back = s->h + m->forward.size;
+    float *ahead = s->h, *back = s->h + m->forward.size; /* states from zero, [size] each */
     memset(s->h, 0, (m->forward.size + m->backward.size) * sizeof *s->h);
     for (size_t i = 0; i < n; i++)
         gru_cell_follow(&m->forward, i, ahead, window_row(&s->forward, first + i), s->scratch);
     for (size_t i = n; i-- > 0;)
         gru_cell_follow(&m->backward, i, back, window_row(&s->backward, first + i), s->scratch);
-    memcpy(s->ends, ahead, n_bytes);
+    memcpy(s->ends, ahead, n_bytes); /* [2 E]: forward at the last bin, backward at the first */
     memcpy(s->ends + m->encoder_size, back, n_bytes);
-    linear_forward(&m->start, s->z, s->ends);
+    linear_forward(&m->start, s->z, s->ends); /* z [D] = W ends + b */
 }
 
-static void step_node(struct sae_state *s)
+static void node_step(struct sae_state *s)
 {
     const struct sae *m = s->m;
     for (size_t i = 0; i < m->substeps; i++)
@@ -211,12 +213,12 @@ static void step_node(struct sae_state *s)
 }
 
 /* The cell's input is a constant zero: what is left of its product is the bias. */
-static void step_cell(struct sae_state *s)
+static void cell_step(struct sae_state *s)
 {
     gru_cell_forward(&s->m->cell, s->z, s->m->cell.input.bias, s->scratch);
 }
 
-static void step_mlp(struct sae_state *s)
+static void mlp_step(struct sae_state *s)
 {
     const struct sae *m = s->m;
     float *update = s->scratch; /* [D, rounded up to 16] */
@@ -226,17 +228,17 @@ static void step_mlp(struct sae_state *s)
 }
 
 /* z one bin further. */
-static void advance(struct sae_state *s)
+static void decoder_step(struct sae_state *s)
 {
     static void (*const steps[])(struct sae_state *) = {
-        [DECODER_NODE] = step_node,
-        [DECODER_GRU] = step_cell,
-        [DECODER_MLP] = step_mlp,
+        [DECODER_NODE] = node_step,
+        [DECODER_GRU] = cell_step,
+        [DECODER_MLP] = mlp_step,
     };
     steps[s->m->decoder](s);
 }
 
-static void publish(const struct sae_state *s, float *latents, float *rates)
+static void outputs_write(const struct sae_state *s, float *latents, float *rates)
 {
     const struct sae *m = s->m;
     memcpy(latents, s->z, m->n_latents * sizeof *latents);
@@ -262,12 +264,12 @@ static void sae_step(void *state, const float *counts, struct model_out *out)
     size_t n_steps = 1;
     if (is_collecting(s, t)) {
         size_t n = t + 1 < m->window_bins ? (size_t)t + 1 : m->window_bins;
-        remember(s, t, counts);
-        encode(s, t + 1 - n, n);
-        n_steps = m->first == FIRST_Z0 ? n - 1 : n;
+        window_push(s, t, counts);
+        window_encode(s, t + 1 - n, n);             /* z at bin t + 1 - n */
+        n_steps = m->first == FIRST_Z0 ? n - 1 : n; /* from there to t */
     }
-    for (size_t i = 0; i < n_steps; i++) advance(s);
-    publish(s, out->latents, out->rates);
+    for (size_t i = 0; i < n_steps; i++) decoder_step(s);
+    outputs_write(s, out->latents, out->rates);
     out->flags |= warmup_flag(s, t);
 }
 
@@ -280,10 +282,10 @@ static void sae_predict(void *state, struct model_out *out)
         sae_step(s, m->channel_mean ? m->channel_mean : s->zeros, out);
         return;
     }
-    advance(s);
-    publish(s, out->latents, out->rates);
+    decoder_step(s);
+    outputs_write(s, out->latents, out->rates);
     if (is_collecting(s, t))
-        remember(s, t, m->n_rates >= m->n_channels ? out->rates : m->channel_mean);
+        window_push(s, t, m->n_rates >= m->n_channels ? out->rates : m->channel_mean);
     out->flags |= warmup_flag(s, t);
     *s->n_bins = t + 1;
 }
@@ -293,11 +295,11 @@ static void sae_trial(void *state, const float *counts, size_t n_bins, struct mo
     struct sae_state *s = state;
     const struct sae *m = s->m;
     size_t n = n_bins < m->window_bins ? n_bins : m->window_bins;
-    for (size_t t = 0; t < n; t++) remember(s, t, counts + t * m->n_channels);
-    encode(s, 0, n);
+    for (size_t t = 0; t < n; t++) window_push(s, t, counts + t * m->n_channels);
+    window_encode(s, 0, n);
     for (size_t t = 0; t < n_bins; t++) {
-        if (t || m->first == FIRST_STEP) advance(s);
-        publish(s, out->latents + t * m->n_latents, out->rates + t * m->n_rates);
+        if (t || m->first == FIRST_STEP) decoder_step(s);
+        outputs_write(s, out->latents + t * m->n_latents, out->rates + t * m->n_rates);
     }
 }
 

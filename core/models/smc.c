@@ -19,7 +19,6 @@
 #include <string.h>
 
 #include "layers/draws.h"
-#include "layers/shapes.h"
 #include "models/model.h"
 
 #define SMC_MAX_SEED (1ll << 53) /* what JSON holds exactly */
@@ -39,36 +38,40 @@ struct smc_state {
 
 /* ---- load ---- */
 
-static void filter_load(struct smc *m, struct weights *w, struct config *c)
+static void filter_load(struct smc *m, struct weights *w, struct fields *c)
 {
-    static const char *const activations[] = {"relu", "clipped_relu", "tanh", NULL};
-    static const char *const rates[] = {"softplus", "exp", NULL};
+    static const char *const activations[] = {[ACTIVATION_RELU] = "relu",
+                                              [ACTIVATION_CLIPPED_RELU] = "clipped_relu",
+                                              [ACTIVATION_TANH] = "tanh",
+                                              NULL};
+    static const char *const rates[] = {[RATE_SOFTPLUS] = "softplus", [RATE_EXP] = "exp", NULL};
     struct particle_filter *f = &m->filter;
-    f->n_particles = (size_t)config_int(c, "particles", 1, SMC_MAX_PARTICLES);
-    f->activation = (enum particles_activation)config_choice(c, "activation", activations);
-    f->rate = (enum particles_rate)config_choice(c, "rate", rates);
-    f->n_latents = shapes_axis(w, "transition.m", 1, 1024);
-    f->n_units = shapes_axis(w, "transition.m", 0, 65536);
-    f->n_rates = shapes_axis(w, "observation.B", 1, 65536);
+    f->n_particles = (size_t)fields_int(c, "particles", 1, SMC_MAX_PARTICLES);
+    f->activation = (enum particles_activation)fields_choice(c, "activation", activations);
+    f->rate = (enum particles_rate)fields_choice(c, "rate", rates);
+    f->n_latents = weights_axis(w, "transition.m", 1, 1024);
+    f->n_units = weights_axis(w, "transition.m", 0, 65536);
+    f->n_rates = weights_axis(w, "observation.B", 1, 65536);
     f->n_seen = m->n_channels;
     if (f->n_rates < f->n_seen)
-        config_refuse(c, LATENT_E_CONFIG, NULL,
+        fields_refuse(c, LATENT_E_CONFIG, NULL,
                       "expected a rate for each channel, found %zu rates for %zu channels",
                       f->n_rates, f->n_seen);
     particle_filter_load(f, w);
 }
 
-static void *smc_load(struct weights *w, struct config *c, struct model_dims *dims)
+static void *smc_load(struct weights *w, struct fields *c, struct model_dims *dims)
 {
-    static const char *const proposals[] = {"variational", "bootstrap", NULL};
+    static const char *const proposals[] = {
+        [SMC_VARIATIONAL] = "variational", [SMC_BOOTSTRAP] = "bootstrap", NULL};
     struct smc m = {.n_channels = dims->n_channels};
-    m.proposal = (enum smc_proposal)config_choice(c, "proposal", proposals);
-    m.seed = (uint64_t)config_int(c, "seed", 0, SMC_MAX_SEED);
+    m.proposal = (enum smc_proposal)fields_choice(c, "proposal", proposals);
+    m.seed = (uint64_t)fields_int(c, "seed", 0, SMC_MAX_SEED);
     filter_load(&m, w, c);
     if (m.proposal == SMC_VARIATIONAL)
         conv_encoder_load(&m.encoder, w, m.n_channels, m.filter.n_latents);
     if (weights_has(w, "readout.weight")) {
-        m.n_readout = shapes_axis(w, "readout.weight", 0, 4096);
+        m.n_readout = weights_axis(w, "readout.weight", 0, 4096);
         linear_load(&m.readout, w, m.n_readout, m.filter.n_latents, "readout");
     }
     dims->n_latents = m.filter.n_latents;
@@ -107,7 +110,7 @@ static void smc_reset(void *state)
 /* ---- one bin ---- */
 
 /* What the encoder says of this bin of counts [C]. */
-static struct gaussian encode(struct smc_state *s, const float *counts)
+static struct gaussian encoder_run(struct smc_state *s, const float *counts)
 {
     conv_encoder_forward(&s->m->encoder, &s->encoder, counts);
     for (size_t i = 0; i < s->m->filter.n_latents; i++)
@@ -115,7 +118,7 @@ static struct gaussian encode(struct smc_state *s, const float *counts)
     return (struct gaussian){.mean = s->encoder.mean, .variance = s->encoded_variance};
 }
 
-static void publish(struct smc_state *s, struct model_out *out)
+static void outputs_write(struct smc_state *s, struct model_out *out)
 {
     const struct smc *m = s->m;
     memcpy(out->latents, s->work.latents, m->filter.n_latents * sizeof *out->latents);
@@ -132,11 +135,11 @@ static void smc_step(void *state, const float *counts, struct model_out *out)
     const struct smc *m = s->m;
     uint64_t t = *s->n_bins;
     struct gaussian encoded = {0};
-    if (m->proposal == SMC_VARIATIONAL) encoded = encode(s, counts);
+    if (m->proposal == SMC_VARIATIONAL) encoded = encoder_run(s, counts);
     draws_normals(s->eps, m->filter.n_particles * m->filter.n_latents, m->seed, t);
     particle_filter_step(&m->filter, &s->work, s->particles, t == 0, encoded.mean ? &encoded : NULL,
                          counts, s->eps, draws_uniform(m->seed, t));
-    publish(s, out);
+    outputs_write(s, out);
 }
 
 static void smc_predict(void *state, struct model_out *out)
@@ -146,8 +149,8 @@ static void smc_predict(void *state, struct model_out *out)
     uint64_t t = *s->n_bins;
     draws_normals(s->eps, m->filter.n_particles * m->filter.n_latents, m->seed, t);
     particle_filter_forecast(&m->filter, &s->work, s->particles, t == 0, s->eps);
-    if (m->proposal == SMC_VARIATIONAL) encode(s, s->work.rates);
-    publish(s, out);
+    if (m->proposal == SMC_VARIATIONAL) encoder_run(s, s->work.rates);
+    outputs_write(s, out);
 }
 
 const struct model_ops smc_ops = {

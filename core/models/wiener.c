@@ -15,8 +15,8 @@
 static const struct latent_mode wiener_modes[] = {{.name = "causal"}, {0}};
 
 struct wiener {
-    size_t n_channels, n_lags, n_readout; /* C, H, O */
-    const float *weight;                  /* [O, H, C], lag 0 = newest bin */
+    size_t n_channels, n_lags, n_readout; /* C, lags, O */
+    const float *weight;                  /* [O, lags, C], lag 0 = newest bin */
     const float *bias;                    /* [O] */
     const float *channel_mean;            /* [C] or NULL */
 };
@@ -24,14 +24,14 @@ struct wiener {
 struct wiener_state {
     const struct wiener *m;
     uint64_t *n_bins;
-    float *history; /* [H, C] ring */
+    float *history; /* [lags, C] ring */
 };
 
-static void *wiener_load(struct weights *w, struct config *c, struct model_dims *dims)
+static void *wiener_load(struct weights *w, struct fields *c, struct model_dims *dims)
 {
     struct wiener m = {.n_channels = dims->n_channels, .channel_mean = dims->channel_mean};
     const struct tensor *bias = weights_peek(w, "bias");
-    m.n_lags = (size_t)config_int(c, "lags", 1, 1000);
+    m.n_lags = (size_t)fields_int(c, "lags", 1, 1000);
     m.n_readout = bias && bias->n_dims ? bias->shape[0] : 1;
     m.weight = weights_floats(w, SHAPE(m.n_readout, m.n_lags, m.n_channels), "weight");
     m.bias = weights_floats(w, SHAPE(m.n_readout), "bias");
@@ -74,9 +74,10 @@ static void wiener_step(void *state, const float *counts, struct model_out *out)
     for (size_t o = 0; o < m->n_readout; o++) {
         float sum = m->bias[o];
         for (size_t k = 0; k < m->n_lags; k++) {
-            const float *past = s->history + (newest + m->n_lags - k) % m->n_lags * n;
+            const float *past = s->history + (newest + m->n_lags - k) % m->n_lags * n; /* x_t-k */
+            const float *weight = m->weight + (o * m->n_lags + k) * n; /* row o of W_k [O, C] */
             float part;
-            kernels_get()->dots(&part, m->weight + (o * m->n_lags + k) * n, n, past, n, 1);
+            kernels_get()->dots(&part, weight, n, past, n, 1);
             sum += part;
         }
         out->readout[o] = sum;

@@ -97,8 +97,8 @@ static const struct field chaotic_fields[] = {
     {0},
 };
 
-/* By enum recipe_system. */
-static const char *const systems[] = {"arneodo", "rossler", "lorenz"};
+static const char *const systems[] = {
+    [SYSTEM_ARNEODO] = "arneodo", [SYSTEM_ROSSLER] = "rossler", [SYSTEM_LORENZ] = "lorenz"};
 #define N_SYSTEMS (sizeof systems / sizeof systems[0])
 
 static const struct {

@@ -11,10 +11,11 @@
 
 #define MAX_CPU 1023 /* cpu_set_t holds no more */
 
-static const char *const words_yes_no[] = {"no", "yes", NULL};
-static const char *const words_plaintext[] = {"loopback", "anywhere", NULL};
-static const char *const words_socket[] = {"sub", "pull", NULL};
-static const char *const words_attach[] = {"bind", "connect", NULL};
+static const char *const words_yes_no[] = {[false] = "no", [true] = "yes", NULL};
+static const char *const words_plaintext[] = {
+    [CONF_PLAINTEXT_LOOPBACK] = "loopback", [CONF_PLAINTEXT_ANYWHERE] = "anywhere", NULL};
+static const char *const words_socket[] = {[CONF_SUB] = "sub", [CONF_PULL] = "pull", NULL};
+static const char *const words_attach[] = {[CONF_BIND] = "bind", [CONF_CONNECT] = "connect", NULL};
 _Static_assert(LATENT_GROUP_LATENTS == 1 && LATENT_GROUP_RATES == 2 && LATENT_GROUP_READOUT == 4,
                "words_outputs stand in the order of enum latent_group");
 static const char *const words_outputs[] = {"latents", "rates", "readout", NULL};
@@ -34,7 +35,8 @@ static const char *const words_on_missing[] = {[ON_MISSING_HOLD_FRAME] = "hold-f
                                                [ON_MISSING_SAFE] = "safe",
                                                [ON_MISSING_SKIP] = "skip",
                                                NULL};
-static const char *const words_admission[] = {"warn", "refuse", NULL};
+static const char *const words_admission[] = {
+    [CONF_ADMISSION_WARN] = "warn", [CONF_ADMISSION_REFUSE] = "refuse", NULL};
 
 static const struct conf_key daemon_keys[] = {
     {.name = "control",

@@ -57,9 +57,11 @@ static int file_open(struct h5in *in, const char *path, struct latent_error *err
 
 static int type_check(const struct h5in *in, struct latent_error *err)
 {
-    static const char *const names[] = {"integers",     "floats",         "times",   "texts",
-                                        "bit fields",   "opaque",         "records", "references",
-                                        "enumerations", "texts or lists", "arrays"};
+    static const char *const names[] = {
+        [H5T_INTEGER] = "integers",    [H5T_FLOAT] = "floats",         [H5T_TIME] = "times",
+        [H5T_STRING] = "texts",        [H5T_BITFIELD] = "bit fields",  [H5T_OPAQUE] = "opaque",
+        [H5T_COMPOUND] = "records",    [H5T_REFERENCE] = "references", [H5T_ENUM] = "enumerations",
+        [H5T_VLEN] = "texts or lists", [H5T_ARRAY] = "arrays"};
     hid_t type = H5Dget_type(in->dataset);
     H5T_class_t class = H5Tget_class(type);
     H5Tclose(type);

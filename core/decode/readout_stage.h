@@ -11,16 +11,16 @@
  * All in float64, since smoothed lags are nearly collinear and their weights large and of both
  * signs. Order of summation: the bias, then lag by lag, newest first, inputs ascending.
  * State: (K + 1) D + 2 numbers. Multiply-adds per bin: O K D. */
-#ifndef LATENT_STAGE_H
-#define LATENT_STAGE_H
+#ifndef LATENT_READOUT_STAGE_H
+#define LATENT_READOUT_STAGE_H
 
 #include <stdbool.h>
 
-#include "base/config.h"
+#include "base/fields.h"
 #include "base/weights.h"
 #include "models/model.h"
 
-struct stage {
+struct readout_stage {
     size_t n_inputs, n_lags, n_readout; /* D, K, O; K 0: the file has no stage */
     bool from_rates;                    /* x: expected counts per bin, else latents */
     double decay;                       /* a */
@@ -30,7 +30,7 @@ struct stage {
 };
 
 /* Carried from bin to bin: lies in the state arena, so snapshots hold it. */
-struct stage_state {
+struct readout_stage_state {
     uint64_t *n_bins; /* since the reset */
     double *n_eff;    /* sum over k of a^k */
     double *sum;      /* [D] sum over k of a^k x_{t-k} */
@@ -40,13 +40,14 @@ struct stage_state {
 /* Bind latent.config.stage and the tensors stage.*. n_readout: what outputs.readout
  * describes. dims as the architecture gave them; on success dims->n_readout is the
  * stage's. Errors go to c or w; runs over a counting arena first, as every load. */
-void stage_load(struct stage *s, struct weights *w, struct config *c, size_t n_readout,
-                struct model_dims *dims);
+void readout_stage_load(struct readout_stage *s, struct weights *w, struct fields *c,
+                        size_t n_readout, struct model_dims *dims);
 /* Of a file without a stage nothing is carved, and nothing below may be called. */
-void stage_init(struct stage_state *state, const struct stage *s, struct arena *memory);
-void stage_reset(const struct stage *s, struct stage_state *state);
+void readout_stage_init(struct readout_stage_state *state, const struct readout_stage *s,
+                        struct arena *memory);
+void readout_stage_reset(const struct readout_stage *s, struct readout_stage_state *state);
 /* One bin: readout [O] from x [D]. Returns LATENT_WARMUP until the lags are filled. */
-uint32_t stage_step(const struct stage *s, struct stage_state *state, float *readout,
-                    const float *x);
+uint32_t readout_stage_step(const struct readout_stage *s, struct readout_stage_state *state,
+                            float *readout, const float *x);
 
 #endif

@@ -1,5 +1,5 @@
 /* Typed access to the JSON of a model file; every error names object, key, expected and found. */
-#include "base/config.h"
+#include "base/fields.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -11,9 +11,9 @@
 #define FOUND_TEXT 64 /* bytes of a value shown in an error */
 #define NEAR_KEY 48   /* longest key compared for nearness */
 
-void config_init(struct config *c, json_t *object, const char *where, struct latent_error *err)
+void fields_init(struct fields *c, json_t *object, const char *where, struct latent_error *err)
 {
-    *c = (struct config){.object = object, .where = where, .err = err};
+    *c = (struct fields){.object = object, .where = where, .err = err};
 }
 
 /* Differing characters between two short words: insert, delete, replace (Levenshtein). */
@@ -44,7 +44,7 @@ static bool word_is_near(const char *a, const char *b, size_t *nearest)
     return true;
 }
 
-static bool config_was_read(const struct config *c, const char *key)
+static bool fields_was_read(const struct fields *c, const char *key)
 {
     size_t n = strlen(key);
     for (const char *s = c->seen; *s; s = strchr(s, '\n') + 1)
@@ -52,16 +52,16 @@ static bool config_was_read(const struct config *c, const char *key)
     return false;
 }
 
-static void config_mark_read(struct config *c, const char *key)
+static void fields_mark_read(struct fields *c, const char *key)
 {
-    if (config_was_read(c, key)) return;
+    if (fields_was_read(c, key)) return;
     size_t used = strlen(c->seen), n = strlen(key);
     assert(used + n + 1 < sizeof c->seen);
     memcpy(c->seen + used, key, n);
     memcpy(c->seen + used + n, "\n", 2);
 }
 
-int config_refuse(struct config *c, int status, const char *key, const char *format, ...)
+int fields_refuse(struct fields *c, int status, const char *key, const char *format, ...)
 {
     if (c->status) return c->status;
     char text[LATENT_ERROR_TEXT];
@@ -75,146 +75,146 @@ int config_refuse(struct config *c, int status, const char *key, const char *for
 }
 
 /* `"layers" expected an integer from 1 to 64, found "six"`. */
-static void config_refuse_value(struct config *c, const char *key, const json_t *value,
+static void fields_refuse_value(struct fields *c, const char *key, const json_t *value,
                                 const char *expected)
 {
     char found[FOUND_TEXT + 1];
     size_t n = json_dumpb(value, found, FOUND_TEXT,
                           JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
     found[n < FOUND_TEXT ? n : FOUND_TEXT] = '\0';
-    config_refuse(c, LATENT_E_CONFIG, key, "expected %s, found %s%s", expected, found,
+    fields_refuse(c, LATENT_E_CONFIG, key, "expected %s, found %s%s", expected, found,
                   n > FOUND_TEXT ? "..." : "");
 }
 
 /* A missing key is often a misspelt one: name the unread key that is nearest. */
-static void config_refuse_missing(struct config *c, const char *key, const char *expected)
+static void fields_refuse_missing(struct fields *c, const char *key, const char *expected)
 {
     const char *near = NULL, *other;
     size_t nearest = NEAR_KEY;
     json_t *value;
     json_object_foreach(c->object, other, value)
     {
-        if (!config_was_read(c, other) && word_is_near(key, other, &nearest)) near = other;
+        if (!fields_was_read(c, other) && word_is_near(key, other, &nearest)) near = other;
     }
-    config_refuse(c, LATENT_E_CONFIG, key, "is missing: expected %s%s%s%s", expected,
+    fields_refuse(c, LATENT_E_CONFIG, key, "is missing: expected %s%s%s%s", expected,
                   near ? ", found \"" : "", near ? near : "", near ? "\" (misspelt?)" : "");
 }
 
-json_t *config_value(struct config *c, const char *key)
+json_t *fields_value(struct fields *c, const char *key)
 {
-    config_mark_read(c, key);
+    fields_mark_read(c, key);
     return json_object_get(c->object, key);
 }
 
-bool config_has(const struct config *c, const char *key)
+bool fields_has(const struct fields *c, const char *key)
 {
     return json_object_get(c->object, key) != NULL;
 }
 
 /* The value of a required key; NULL, and refused, when absent. */
-static json_t *config_required(struct config *c, const char *key, const char *expected)
+static json_t *fields_required(struct fields *c, const char *key, const char *expected)
 {
-    json_t *value = config_value(c, key);
-    if (!value) config_refuse_missing(c, key, expected);
+    json_t *value = fields_value(c, key);
+    if (!value) fields_refuse_missing(c, key, expected);
     return value;
 }
 
-long long config_int(struct config *c, const char *key, long long min, long long max)
+long long fields_int(struct fields *c, const char *key, long long min, long long max)
 {
     char expected[96];
     if (min == max)
         snprintf(expected, sizeof expected, "%lld", min);
     else
         snprintf(expected, sizeof expected, "an integer from %lld to %lld", min, max);
-    json_t *value = config_required(c, key, expected);
+    json_t *value = fields_required(c, key, expected);
     if (!value) return min;
     long long found = json_integer_value(value);
     if (json_is_integer(value) && found >= min && found <= max) return found;
-    config_refuse_value(c, key, value, expected);
+    fields_refuse_value(c, key, value, expected);
     return min;
 }
 
-bool config_bool(struct config *c, const char *key)
+bool fields_bool(struct fields *c, const char *key)
 {
-    json_t *value = config_required(c, key, "true or false");
-    if (value && !json_is_boolean(value)) config_refuse_value(c, key, value, "true or false");
+    json_t *value = fields_required(c, key, "true or false");
+    if (value && !json_is_boolean(value)) fields_refuse_value(c, key, value, "true or false");
     return json_is_true(value);
 }
 
-double config_number(struct config *c, const char *key, double min, double max)
+double fields_number(struct fields *c, const char *key, double min, double max)
 {
     char expected[96];
     snprintf(expected, sizeof expected, "a number from %g to %g", min, max);
-    json_t *value = config_required(c, key, expected);
+    json_t *value = fields_required(c, key, expected);
     if (!value) return min;
     double found = json_number_value(value);
     if (json_is_number(value) && found >= min && found <= max) return found;
-    config_refuse_value(c, key, value, expected);
+    fields_refuse_value(c, key, value, expected);
     return min;
 }
 
-const char *config_string(struct config *c, const char *key)
+const char *fields_string(struct fields *c, const char *key)
 {
-    json_t *value = config_required(c, key, "a string");
+    json_t *value = fields_required(c, key, "a string");
     if (!value) return "";
-    if (!json_is_string(value)) config_refuse_value(c, key, value, "a string");
+    if (!json_is_string(value)) fields_refuse_value(c, key, value, "a string");
     return json_is_string(value) ? json_string_value(value) : "";
 }
 
-const char *config_text(struct config *c, const char *key, size_t max_bytes)
+const char *fields_text(struct fields *c, const char *key, size_t max_bytes)
 {
     char expected[96];
     snprintf(expected, sizeof expected, "a string of 1 to %zu bytes without control characters",
              max_bytes);
-    json_t *value = config_required(c, key, expected);
+    json_t *value = fields_required(c, key, expected);
     if (!value) return "";
     size_t n = json_string_length(value);
     if (n >= 1 && n <= max_bytes && text_is_clean(json_string_value(value)))
         return json_string_value(value);
-    config_refuse_value(c, key, value, expected);
+    fields_refuse_value(c, key, value, expected);
     return "";
 }
 
-json_t *config_array(struct config *c, const char *key, size_t min_items, size_t max_items)
+json_t *fields_array(struct fields *c, const char *key, size_t min_items, size_t max_items)
 {
     char expected[96];
     snprintf(expected, sizeof expected, "a list of %zu to %zu items", min_items, max_items);
     if (min_items == max_items)
         snprintf(expected, sizeof expected, "a list of %zu items", min_items);
-    json_t *value = config_required(c, key, expected);
+    json_t *value = fields_required(c, key, expected);
     size_t n = json_array_size(value);
     if (json_is_array(value) && n >= min_items && n <= max_items) return value;
     if (json_is_array(value))
-        config_refuse(c, LATENT_E_CONFIG, key, "expected %s, found %zu", expected, n);
+        fields_refuse(c, LATENT_E_CONFIG, key, "expected %s, found %zu", expected, n);
     else if (value)
-        config_refuse_value(c, key, value, expected);
+        fields_refuse_value(c, key, value, expected);
     return NULL;
 }
 
-json_t *config_object(struct config *c, const char *key)
+json_t *fields_object(struct fields *c, const char *key)
 {
-    json_t *value = config_required(c, key, "an object");
+    json_t *value = fields_required(c, key, "an object");
     if (json_is_object(value)) return value;
-    if (value) config_refuse_value(c, key, value, "an object");
+    if (value) fields_refuse_value(c, key, value, "an object");
     return NULL;
 }
 
-int config_choice(struct config *c, const char *key, const char *const *words)
+int fields_choice(struct fields *c, const char *key, const char *const *words)
 {
     char expected[256] = "one of";
     for (size_t i = 0; words[i]; i++) {
         size_t used = strlen(expected);
         snprintf(expected + used, sizeof expected - used, "%s \"%s\"", i ? "," : "", words[i]);
     }
-    json_t *value = config_required(c, key, expected);
+    json_t *value = fields_required(c, key, expected);
     for (int i = 0; json_is_string(value) && words[i]; i++)
         if (strcmp(json_string_value(value), words[i]) == 0) return i;
-    if (value) config_refuse_value(c, key, value, expected);
+    if (value) fields_refuse_value(c, key, value, expected);
     return 0;
 }
 
 /* The key read that is nearest to an unknown one; NULL when none is near. */
-static const char *config_nearest(const struct config *c, const char *unknown, char *near,
+static const char *fields_nearest(const struct fields *c, const char *unknown, char *near,
                                   size_t size)
 {
     size_t nearest = NEAR_KEY;
@@ -232,16 +232,16 @@ static const char *config_nearest(const struct config *c, const char *unknown, c
     return found ? near : NULL;
 }
 
-int config_finish(struct config *c)
+int fields_finish(struct fields *c)
 {
     const char *key;
     json_t *value;
     json_object_foreach(c->object, key, value)
     {
-        if (c->status || config_was_read(c, key)) continue;
+        if (c->status || fields_was_read(c, key)) continue;
         char near[NEAR_KEY + 1];
-        const char *known = config_nearest(c, key, near, sizeof near);
-        config_refuse(c, LATENT_E_CONFIG, NULL, "unknown key \"%.80s\": %s%s%s", key,
+        const char *known = fields_nearest(c, key, near, sizeof near);
+        fields_refuse(c, LATENT_E_CONFIG, NULL, "unknown key \"%.80s\": %s%s%s", key,
                       known ? "nearest known key \"" : "expected no such key", known ? known : "",
                       known ? "\"" : "");
     }

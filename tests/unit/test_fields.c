@@ -7,13 +7,13 @@
 
 #include <cmocka.h>
 
-#include "base/config.h"
+#include "base/fields.h"
 #include "tensor_file.h"
 
 struct fixture {
     json_t *object;
     struct latent_error err;
-    struct config c;
+    struct fields c;
 };
 
 static void open_config(struct fixture *f, const char *text)
@@ -22,7 +22,7 @@ static void open_config(struct fixture *f, const char *text)
     *f = (struct fixture){0};
     f->object = json_loads(text, 0, &why);
     assert_non_null(f->object);
-    config_init(&f->c, f->object, "latent.config.hyper", &f->err);
+    fields_init(&f->c, f->object, "latent.config.hyper", &f->err);
 }
 
 /* End of a test that expects an error: status, and a text with all the words. */
@@ -42,20 +42,20 @@ static void test_values(void **unused)
     open_config(&f, "{\"i\":-3,\"b\":true,\"n\":2.5,\"m\":4,\"s\":\"\",\"t\":\"text\","
                     "\"k\":\"scale\","
                     "\"a\":[1,2],\"o\":{},\"v\":null}");
-    assert_int_equal(config_int(&f.c, "i", -3, 3), -3);
-    assert_true(config_bool(&f.c, "b"));
-    assert_true(config_number(&f.c, "n", 0.0, 2.5) == 2.5);
-    assert_true(config_number(&f.c, "m", 0.0, 5.0) == 4.0);
-    assert_string_equal(config_string(&f.c, "s"), "");
-    assert_string_equal(config_text(&f.c, "t", 4), "text");
-    assert_int_equal(config_choice(&f.c, "k", kinds), 1);
-    assert_int_equal(json_array_size(config_array(&f.c, "a", 1, 2)), 2);
-    assert_true(json_is_object(config_object(&f.c, "o")));
-    assert_true(json_is_null(config_value(&f.c, "v")));
-    assert_null(config_value(&f.c, "absent"));
-    assert_true(config_has(&f.c, "v"));
-    assert_false(config_has(&f.c, "absent"));
-    assert_int_equal(config_finish(&f.c), 0);
+    assert_int_equal(fields_int(&f.c, "i", -3, 3), -3);
+    assert_true(fields_bool(&f.c, "b"));
+    assert_true(fields_number(&f.c, "n", 0.0, 2.5) == 2.5);
+    assert_true(fields_number(&f.c, "m", 0.0, 5.0) == 4.0);
+    assert_string_equal(fields_string(&f.c, "s"), "");
+    assert_string_equal(fields_text(&f.c, "t", 4), "text");
+    assert_int_equal(fields_choice(&f.c, "k", kinds), 1);
+    assert_int_equal(json_array_size(fields_array(&f.c, "a", 1, 2)), 2);
+    assert_true(json_is_object(fields_object(&f.c, "o")));
+    assert_true(json_is_null(fields_value(&f.c, "v")));
+    assert_null(fields_value(&f.c, "absent"));
+    assert_true(fields_has(&f.c, "v"));
+    assert_false(fields_has(&f.c, "absent"));
+    assert_int_equal(fields_finish(&f.c), 0);
     json_decref(f.object);
 }
 
@@ -64,7 +64,7 @@ static void test_integer_of_another_kind(void **unused)
     (void)unused;
     struct fixture f;
     open_config(&f, "{\"layers\":\"six\"}");
-    assert_int_equal(config_int(&f.c, "layers", 1, 64), 1);
+    assert_int_equal(fields_int(&f.c, "layers", 1, 64), 1);
     close_refused(&f, LATENT_E_CONFIG,
                   WORDS("latent.config.hyper: \"layers\" expected an integer from "
                         "1 to 64, found \"six\""));
@@ -81,7 +81,7 @@ static void test_integer_out_of_bounds(void **unused)
         snprintf(text, sizeof text, "{\"layers\":%s}", wrong[i]);
         snprintf(found, sizeof found, "found %s", wrong[i]);
         open_config(&f, text);
-        assert_int_equal(config_int(&f.c, "layers", 1, 64), 1);
+        assert_int_equal(fields_int(&f.c, "layers", 1, 64), 1);
         close_refused(&f, LATENT_E_CONFIG, WORDS("\"layers\"", "from 1 to 64", found));
     }
 }
@@ -91,38 +91,38 @@ static void test_one_allowed_integer(void **unused)
     (void)unused;
     struct fixture f;
     open_config(&f, "{\"format\":2}");
-    config_int(&f.c, "format", 1, 1);
+    fields_int(&f.c, "format", 1, 1);
     close_refused(&f, LATENT_E_CONFIG, WORDS("\"format\" expected 1, found 2"));
 }
 
 /* Each reader on a value of the wrong kind, and on an absent key. */
-static void read_as(struct config *c, int kind)
+static void read_as(struct fields *c, int kind)
 {
     static const char *const words[] = {"yes", "no", NULL};
     switch (kind) {
     case 0:
-        config_bool(c, "key");
+        fields_bool(c, "key");
         break;
     case 1:
-        config_number(c, "key", -1.0, 1.0);
+        fields_number(c, "key", -1.0, 1.0);
         break;
     case 2:
-        assert_string_equal(config_string(c, "key"), "");
+        assert_string_equal(fields_string(c, "key"), "");
         break;
     case 3:
-        assert_string_equal(config_text(c, "key", 3), "");
+        assert_string_equal(fields_text(c, "key", 3), "");
         break;
     case 4:
-        assert_int_equal(config_choice(c, "key", words), 0);
+        assert_int_equal(fields_choice(c, "key", words), 0);
         break;
     case 5:
-        assert_null(config_array(c, "key", 2, 2));
+        assert_null(fields_array(c, "key", 2, 2));
         break;
     case 6:
-        assert_null(config_object(c, "key"));
+        assert_null(fields_object(c, "key"));
         break;
     default:
-        config_int(c, "key", 0, 9);
+        fields_int(c, "key", 0, 9);
     }
 }
 
@@ -168,7 +168,7 @@ static void test_long_values_are_cut(void **unused)
     struct fixture f;
     open_config(&f, "{\"layers\":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,"
                     "0,0,0,0,0,0,0,0]}");
-    config_int(&f.c, "layers", 1, 64);
+    fields_int(&f.c, "layers", 1, 64);
     close_refused(&f, LATENT_E_CONFIG, WORDS("found [0,0,", "..."));
 }
 
@@ -177,8 +177,8 @@ static void test_missing_key_names_a_misspelt_one(void **unused)
     (void)unused;
     struct fixture f;
     open_config(&f, "{\"heads\":2,\"layerz\":6}");
-    config_int(&f.c, "heads", 1, 64);
-    config_int(&f.c, "layers", 1, 64);
+    fields_int(&f.c, "heads", 1, 64);
+    fields_int(&f.c, "layers", 1, 64);
     close_refused(&f, LATENT_E_CONFIG,
                   WORDS("\"layers\" is missing: expected an integer from 1 to 64, "
                         "found \"layerz\""));
@@ -189,9 +189,9 @@ static void test_unknown_key_names_the_nearest(void **unused)
     (void)unused;
     struct fixture f;
     open_config(&f, "{\"heads\":2,\"layers\":6,\"headz\":3}");
-    config_int(&f.c, "heads", 1, 64);
-    config_int(&f.c, "layers", 1, 64);
-    config_finish(&f.c);
+    fields_int(&f.c, "heads", 1, 64);
+    fields_int(&f.c, "layers", 1, 64);
+    fields_finish(&f.c);
     close_refused(&f, LATENT_E_CONFIG,
                   WORDS("unknown key \"headz\"", "nearest known key \"heads\""));
 }
@@ -201,8 +201,8 @@ static void test_unknown_key_like_no_other(void **unused)
     (void)unused;
     struct fixture f;
     open_config(&f, "{\"heads\":2,\"dropout\":0.5}");
-    config_int(&f.c, "heads", 1, 64);
-    config_finish(&f.c);
+    fields_int(&f.c, "heads", 1, 64);
+    fields_finish(&f.c);
     close_refused(&f, LATENT_E_CONFIG, WORDS("unknown key \"dropout\"", "expected no such key"));
     assert_null(strstr(f.err.text, "nearest"));
 }
@@ -213,9 +213,9 @@ static void test_part_of_a_key_is_another_key(void **unused)
     (void)unused;
     struct fixture f;
     open_config(&f, "{\"embed_dim\":2,\"embed\":1,\"dim\":3}");
-    config_int(&f.c, "embed_dim", 0, 9);
-    config_int(&f.c, "dim", 0, 9);
-    config_finish(&f.c);
+    fields_int(&f.c, "embed_dim", 0, 9);
+    fields_int(&f.c, "dim", 0, 9);
+    fields_finish(&f.c);
     close_refused(&f, LATENT_E_CONFIG, WORDS("unknown key \"embed\""));
 }
 
@@ -224,10 +224,10 @@ static void test_first_error_wins(void **unused)
     (void)unused;
     struct fixture f;
     open_config(&f, "{\"a\":1,\"b\":2,\"c\":3}");
-    config_bool(&f.c, "a");
-    config_string(&f.c, "b");
-    assert_int_equal(config_refuse(&f.c, LATENT_E_NOMEM, "b", "anything"), LATENT_E_CONFIG);
-    assert_int_equal(config_finish(&f.c), LATENT_E_CONFIG);
+    fields_bool(&f.c, "a");
+    fields_string(&f.c, "b");
+    assert_int_equal(fields_refuse(&f.c, LATENT_E_NOMEM, "b", "anything"), LATENT_E_CONFIG);
+    assert_int_equal(fields_finish(&f.c), LATENT_E_CONFIG);
     close_refused(&f, LATENT_E_CONFIG, WORDS("\"a\"", "found 1"));
 }
 
@@ -236,7 +236,7 @@ static void test_refusal_by_the_caller(void **unused)
     (void)unused;
     struct fixture f;
     open_config(&f, "{}");
-    int status = config_refuse(&f.c, LATENT_E_UNSUPPORTED, NULL, "expected %d, found %d", 1, 2);
+    int status = fields_refuse(&f.c, LATENT_E_UNSUPPORTED, NULL, "expected %d, found %d", 1, 2);
     assert_int_equal(status, LATENT_E_UNSUPPORTED);
     close_refused(&f, LATENT_E_UNSUPPORTED, WORDS("latent.config.hyper: expected 1, found 2"));
 }
