@@ -45,7 +45,7 @@ const char *tensor_shape_text(char text[TENSOR_SHAPE_TEXT], size_t n_dims, const
 }
 
 /* "type": one of the known names. */
-static int read_type(struct tensor *t, const json_t *value, struct latent_error *err)
+static int type_read(struct tensor *t, const json_t *value, struct latent_error *err)
 {
     const char *found = json_string_value(value);
     if (!found)
@@ -69,7 +69,7 @@ static bool size_from_json(size_t *out, const json_t *value)
     return true;
 }
 
-static int read_shape(struct tensor *t, const json_t *value, struct latent_error *err)
+static int shape_read(struct tensor *t, const json_t *value, struct latent_error *err)
 {
     if (!json_is_array(value))
         return error_set(err, LATENT_E_FORMAT,
@@ -101,7 +101,7 @@ static int read_shape(struct tensor *t, const json_t *value, struct latent_error
 }
 
 /* [begin, end) must lie inside the data and hold exactly the tensor. */
-static int read_offsets(struct tensor *t, const json_t *value, const unsigned char *data,
+static int offsets_read(struct tensor *t, const json_t *value, const unsigned char *data,
                         size_t n_data, struct latent_error *err)
 {
     size_t begin, end;
@@ -126,7 +126,7 @@ static int read_offsets(struct tensor *t, const json_t *value, const unsigned ch
     return 0;
 }
 
-static int read_tensor(struct tensor *t, const json_t *object, const unsigned char *data,
+static int tensor_read(struct tensor *t, const json_t *object, const unsigned char *data,
                        size_t n_data, struct latent_error *err)
 {
     const json_t *type = json_object_get(object, "dtype");
@@ -137,14 +137,14 @@ static int read_tensor(struct tensor *t, const json_t *object, const unsigned ch
                          "tensor \"%s\": expected an object of dtype, shape, "
                          "data_offsets and no other key",
                          t->name);
-    int status = read_type(t, type, err);
-    if (!status) status = read_shape(t, shape, err);
-    if (!status) status = read_offsets(t, offsets, data, n_data, err);
+    int status = type_read(t, type, err);
+    if (!status) status = shape_read(t, shape, err);
+    if (!status) status = offsets_read(t, offsets, data, n_data, err);
     return status;
 }
 
 /* "__metadata__": strings only; latent.config is kept. */
-static int read_metadata(struct safetensors *st, json_t *object, struct latent_error *err)
+static int metadata_read(struct safetensors *st, json_t *object, struct latent_error *err)
 {
     if (!json_is_object(object))
         return error_set(err, LATENT_E_FORMAT, "__metadata__: expected an object of strings");
@@ -163,7 +163,7 @@ static int read_metadata(struct safetensors *st, json_t *object, struct latent_e
     return st->config ? 0 : error_set(err, LATENT_E_NOMEM, "latent.config: out of memory");
 }
 
-static int check_name(const char *name, struct latent_error *err)
+static int name_check(const char *name, struct latent_error *err)
 {
     if (name[0] && strlen(name) <= SAFETENSORS_MAX_NAME && text_is_clean(name)) return 0;
     return error_set(
@@ -173,7 +173,7 @@ static int check_name(const char *name, struct latent_error *err)
 }
 
 /* One block holds the tensors and, behind them, their names. */
-static int allocate_tensors(struct safetensors *st, json_t *root, struct latent_error *err)
+static int tensors_allocate(struct safetensors *st, json_t *root, struct latent_error *err)
 {
     size_t n_tensors = 0, n_name_bytes = 0;
     const char *key;
@@ -181,7 +181,7 @@ static int allocate_tensors(struct safetensors *st, json_t *root, struct latent_
     json_object_foreach(root, key, value)
     {
         if (strcmp(key, "__metadata__") == 0) continue;
-        int status = check_name(key, err);
+        int status = name_check(key, err);
         if (status) return status;
         n_tensors++;
         n_name_bytes += strlen(key) + 1;
@@ -193,10 +193,10 @@ static int allocate_tensors(struct safetensors *st, json_t *root, struct latent_
     return 0;
 }
 
-static int read_header(struct safetensors *st, json_t *root, const unsigned char *data,
+static int header_read(struct safetensors *st, json_t *root, const unsigned char *data,
                        size_t n_data, struct latent_error *err)
 {
-    int status = allocate_tensors(st, root, err);
+    int status = tensors_allocate(st, root, err);
     if (status) return status;
     char *name = (char *)(st->tensors + st->n_tensors);
     struct tensor *t = st->tensors;
@@ -205,12 +205,12 @@ static int read_header(struct safetensors *st, json_t *root, const unsigned char
     json_object_foreach(root, key, value)
     {
         if (strcmp(key, "__metadata__") == 0) {
-            status = read_metadata(st, value, err);
+            status = metadata_read(st, value, err);
         } else {
             size_t n_bytes = strlen(key) + 1;
             t->name = memcpy(name, key, n_bytes);
             name += n_bytes;
-            status = read_tensor(t++, value, data, n_data, err);
+            status = tensor_read(t++, value, data, n_data, err);
         }
         if (status) return status;
     }
@@ -232,7 +232,7 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* Laid end to end the tensors must be the data: no gap, no overlap, nothing behind the last. */
-static int check_tiling(struct safetensors *st, const unsigned char *data, size_t n_data,
+static int tiling_check(struct safetensors *st, const unsigned char *data, size_t n_data,
                         struct latent_error *err)
 {
     qsort(st->tensors, st->n_tensors, sizeof *st->tensors, compare_places);
@@ -259,7 +259,7 @@ static int check_tiling(struct safetensors *st, const unsigned char *data, size_
 }
 
 /* Length of the header: bounded by the format and by the file, and a JSON object follows. */
-static int check_length(const struct safetensors *st, size_t *n_header, struct latent_error *err)
+static int length_check(const struct safetensors *st, size_t *n_header, struct latent_error *err)
 {
     if (st->n_bytes < LENGTH_BYTES + 2)
         return error_set(err, LATENT_E_FORMAT,
@@ -283,11 +283,11 @@ static int check_length(const struct safetensors *st, size_t *n_header, struct l
     return 0;
 }
 
-static int check_bytes(struct safetensors *st, struct latent_error *err)
+static int bytes_check(struct safetensors *st, struct latent_error *err)
 {
     crypto_hash_sha256(st->sha256, st->bytes, st->n_bytes);
     size_t n_header = 0;
-    int status = check_length(st, &n_header, err);
+    int status = length_check(st, &n_header, err);
     if (status) return status;
     const char *header = (const char *)st->bytes + LENGTH_BYTES;
     json_error_t why;
@@ -297,13 +297,13 @@ static int check_bytes(struct safetensors *st, struct latent_error *err)
                          LENGTH_BYTES + why.position, why.text);
     const unsigned char *data = st->bytes + LENGTH_BYTES + n_header;
     size_t n_data = st->n_bytes - LENGTH_BYTES - n_header;
-    status = read_header(st, root, data, n_data, err);
-    if (!status) status = check_tiling(st, data, n_data, err);
+    status = header_read(st, root, data, n_data, err);
+    if (!status) status = tiling_check(st, data, n_data, err);
     json_decref(root);
     return status;
 }
 
-static int allocate_bytes(struct safetensors *st, size_t n, struct latent_error *err)
+static int bytes_allocate(struct safetensors *st, size_t n, struct latent_error *err)
 {
     *st = (struct safetensors){.n_bytes = n};
     size_t size = (n / ALIGN + 1) * ALIGN;
@@ -316,15 +316,15 @@ static int allocate_bytes(struct safetensors *st, size_t n, struct latent_error 
 
 int safetensors_parse(struct safetensors *st, const void *bytes, size_t n, struct latent_error *err)
 {
-    int status = allocate_bytes(st, n, err);
+    int status = bytes_allocate(st, n, err);
     if (!status && n) memcpy(st->bytes, bytes, n);
-    if (!status) status = check_bytes(st, err);
+    if (!status) status = bytes_check(st, err);
     if (status) safetensors_close(st);
     return status;
 }
 
 /* Exactly st->n_bytes must come, and then the end: the file may not change under the reader. */
-static int read_whole(struct safetensors *st, int fd, struct latent_error *err)
+static int bytes_read(struct safetensors *st, int fd, struct latent_error *err)
 {
     size_t got = 0;
     while (got < st->n_bytes) {
@@ -343,15 +343,15 @@ static int read_whole(struct safetensors *st, int fd, struct latent_error *err)
     return 0;
 }
 
-static int read_file(struct safetensors *st, int fd, struct latent_error *err)
+static int file_read(struct safetensors *st, int fd, struct latent_error *err)
 {
     struct stat s;
     if (fstat(fd, &s) < 0)
         return error_set(err, LATENT_E_IO, "cannot be examined: %s", strerror(errno));
     if (!S_ISREG(s.st_mode))
         return error_set(err, LATENT_E_IO, "expected a regular file, found another kind");
-    int status = allocate_bytes(st, (size_t)s.st_size, err);
-    if (!status) status = read_whole(st, fd, err);
+    int status = bytes_allocate(st, (size_t)s.st_size, err);
+    if (!status) status = bytes_read(st, fd, err);
     return status;
 }
 
@@ -361,9 +361,9 @@ int safetensors_open(struct safetensors *st, const char *path, struct latent_err
     /* Without O_NONBLOCK opening a pipe would wait for its writer. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return error_set(err, LATENT_E_IO, "cannot be opened: %s", strerror(errno));
-    int status = read_file(st, fd, err);
+    int status = file_read(st, fd, err);
     close(fd);
-    if (!status) status = check_bytes(st, err);
+    if (!status) status = bytes_check(st, err);
     if (status) safetensors_close(st);
     return status;
 }

@@ -29,7 +29,7 @@ static float fields_float_or(struct fields *c, const char *key, float none)
 }
 
 /* Strings of a list into out: clean, bounded, each once. */
-static void read_names(struct fields *c, const char *key, const json_t *list, const char **out)
+static void names_read(struct fields *c, const char *key, const json_t *list, const char **out)
 {
     json_t *seen = json_object();
     size_t i;
@@ -55,7 +55,7 @@ static void read_names(struct fields *c, const char *key, const json_t *list, co
 }
 
 /* Finite numbers of a list into out, none below min. */
-static void read_numbers(struct fields *c, const char *key, const json_t *list, double min,
+static void numbers_read(struct fields *c, const char *key, const json_t *list, double min,
                          float *out)
 {
     size_t i;
@@ -70,7 +70,7 @@ static void read_numbers(struct fields *c, const char *key, const json_t *list, 
     }
 }
 
-static void read_arch(struct model_config *mc, struct fields *c, struct latent_info *info)
+static void arch_read(struct model_config *mc, struct fields *c, struct latent_info *info)
 {
     info->arch = fields_text(c, "arch", MAX_NAME_BYTES);
     if (c->status) return;
@@ -97,12 +97,12 @@ static const struct latent_mode *mode_find(const struct latent_mode *modes, cons
     return NULL;
 }
 
-static void read_modes(struct model_config *mc, struct fields *c, struct latent_info *info)
+static void modes_read(struct model_config *mc, struct fields *c, struct latent_info *info)
 {
     const char *names[MAX_WORDS];
     json_t *list = fields_array(c, "modes", 1, MAX_WORDS);
     if (!list) return;
-    read_names(c, "modes", list, names);
+    names_read(c, "modes", list, names);
     struct latent_mode *modes = arena_take(&mc->arrays, json_array_size(list) * sizeof *modes);
     for (size_t i = 0; !c->status && i < json_array_size(list); i++) {
         const struct latent_mode *mode = mode_find(mc->ops->modes, names[i]);
@@ -119,7 +119,7 @@ static void read_modes(struct model_config *mc, struct fields *c, struct latent_
     info->n_modes = (uint32_t)json_array_size(list);
 }
 
-static void check_precision(struct model_config *mc, struct fields *c, const char *name)
+static void precision_check(struct model_config *mc, struct fields *c, const char *name)
 {
     int precision = precision_find(name);
     if (precision < 0)
@@ -131,20 +131,20 @@ static void check_precision(struct model_config *mc, struct fields *c, const cha
                       mc->ops->name, name);
 }
 
-static void read_precisions(struct model_config *mc, struct fields *c, struct latent_info *info)
+static void precisions_read(struct model_config *mc, struct fields *c, struct latent_info *info)
 {
     json_t *list = fields_array(c, "precisions", 1, MAX_WORDS);
     if (!list) return;
     size_t n = json_array_size(list);
     const char **names = arena_take(&mc->arrays, n * sizeof *names);
-    read_names(c, "precisions", list, names);
-    for (size_t i = 0; !c->status && i < n; i++) check_precision(mc, c, names[i]);
+    names_read(c, "precisions", list, names);
+    for (size_t i = 0; !c->status && i < n; i++) precision_check(mc, c, names[i]);
     info->precisions = names;
     info->n_precisions = (uint32_t)n;
 }
 
 /* One dimension: neutral within min and max, null = none. */
-static int read_dimension(struct latent_readout *r, json_t *object, size_t i,
+static int dimension_read(struct latent_readout *r, json_t *object, size_t i,
                           struct latent_error *err)
 {
     char where[64];
@@ -171,7 +171,7 @@ static int read_dimension(struct latent_readout *r, json_t *object, size_t i,
     return fields_finish(&c);
 }
 
-static void check_readout_names(struct fields *c, const struct latent_readout *readout, size_t n)
+static void readout_names_check(struct fields *c, const struct latent_readout *readout, size_t n)
 {
     json_t *seen = json_object();
     for (size_t i = 0; i < n && !c->status; i++) {
@@ -184,7 +184,7 @@ static void check_readout_names(struct fields *c, const struct latent_readout *r
     json_decref(seen);
 }
 
-static int read_outputs(struct model_config *mc, json_t *object, struct latent_info *info,
+static int outputs_read(struct model_config *mc, json_t *object, struct latent_info *info,
                         struct latent_error *err)
 {
     struct fields c;
@@ -195,8 +195,8 @@ static int read_outputs(struct model_config *mc, json_t *object, struct latent_i
     size_t n = json_array_size(list);
     struct latent_readout *readout = arena_take(&mc->arrays, n * sizeof *readout);
     for (size_t i = 0; !c.status && i < n; i++)
-        c.status = read_dimension(&readout[i], json_array_get(list, i), i, err);
-    check_readout_names(&c, readout, n);
+        c.status = dimension_read(&readout[i], json_array_get(list, i), i, err);
+    readout_names_check(&c, readout, n);
     if (info->n_latents + info->n_rates + n == 0)
         fields_refuse(&c, LATENT_E_CONFIG, NULL, "expected latents, rates or readout, found none");
     info->readout = readout;
@@ -205,7 +205,7 @@ static int read_outputs(struct model_config *mc, json_t *object, struct latent_i
 }
 
 /* Statistics of the training set; each of the three may be absent. */
-static int read_channels(struct model_config *mc, json_t *object, struct latent_info *info,
+static int channels_read(struct model_config *mc, json_t *object, struct latent_info *info,
                          struct latent_error *err)
 {
     size_t n = info->n_channels;
@@ -213,22 +213,22 @@ static int read_channels(struct model_config *mc, json_t *object, struct latent_
     fields_init(&c, object, "latent.config.channels", err);
     if (fields_has(&c, "names")) {
         const char **names = arena_take(&mc->arrays, n * sizeof *names);
-        read_names(&c, "names", fields_array(&c, "names", n, n), names);
+        names_read(&c, "names", fields_array(&c, "names", n, n), names);
         info->channel_names = names;
     }
     if (fields_has(&c, "mean")) {
         float *mean = arena_floats(&mc->arrays, n);
-        read_numbers(&c, "mean", fields_array(&c, "mean", n, n), 0.0, mean);
+        numbers_read(&c, "mean", fields_array(&c, "mean", n, n), 0.0, mean);
         info->channel_mean = mean;
     }
     if (fields_has(&c, "variance")) {
         float *variance = arena_floats(&mc->arrays, n);
-        read_numbers(&c, "variance", fields_array(&c, "variance", n, n), 0.0, variance);
+        numbers_read(&c, "variance", fields_array(&c, "variance", n, n), 0.0, variance);
     }
     return fields_finish(&c);
 }
 
-static void check_sha256(struct fields *c, const char *key)
+static void sha256_check(struct fields *c, const char *key)
 {
     const char *text = fields_string(c, key);
     size_t n = strspn(text, "0123456789abcdefABCDEF");
@@ -238,7 +238,7 @@ static void check_sha256(struct fields *c, const char *key)
 }
 
 /* Memory for every array of info, from the counts the file claims. */
-static int allocate_arrays(struct model_config *mc, size_t n_channels, struct latent_error *err)
+static int arrays_allocate(struct model_config *mc, size_t n_channels, struct latent_error *err)
 {
     const json_t *outputs = json_object_get(mc->root, "outputs");
     size_t n_readout = json_array_size(json_object_get(outputs, "readout"));
@@ -252,29 +252,29 @@ static int allocate_arrays(struct model_config *mc, size_t n_channels, struct la
 }
 
 /* Keys in the order in which a mistake is most usefully reported. */
-static int read_root(struct model_config *mc, struct latent_info *info, struct latent_error *err)
+static int root_read(struct model_config *mc, struct latent_info *info, struct latent_error *err)
 {
     struct fields c;
     fields_init(&c, mc->root, "latent.config", err);
     fields_int(&c, "format", 1, 1);
-    read_arch(mc, &c, info);
+    arch_read(mc, &c, info);
     info->n_channels = (uint32_t)fields_int(&c, "n_channels", 1, MAX_CHANNELS);
     info->bin_width_us =
         (uint32_t)fields_int(&c, "bin_width_us", BIN_WIDTH_MIN_US, BIN_WIDTH_MAX_US);
-    if (!c.status) c.status = allocate_arrays(mc, info->n_channels, err);
+    if (!c.status) c.status = arrays_allocate(mc, info->n_channels, err);
     if (c.status) return c.status;
-    read_modes(mc, &c, info);
-    read_precisions(mc, &c, info);
+    modes_read(mc, &c, info);
+    precisions_read(mc, &c, info);
     mc->hyper = fields_object(&c, "hyper");
     json_t *outputs = fields_object(&c, "outputs");
     info->licence = fields_text(&c, "licence", MAX_PROSE_BYTES);
     info->source = fields_text(&c, "source", MAX_PROSE_BYTES);
-    check_sha256(&c, "checkpoint_sha256");
+    sha256_check(&c, "checkpoint_sha256");
     if (fields_has(&c, "stage")) mc->stage = fields_object(&c, "stage");
     json_t *channels = fields_has(&c, "channels") ? fields_object(&c, "channels") : NULL;
     int status = fields_finish(&c);
-    if (!status) status = read_outputs(mc, outputs, info, err);
-    if (!status && channels) status = read_channels(mc, channels, info, err);
+    if (!status) status = outputs_read(mc, outputs, info, err);
+    if (!status && channels) status = channels_read(mc, channels, info, err);
     return status;
 }
 
@@ -292,7 +292,7 @@ int model_config_read(struct model_config *mc, const char *text, struct latent_i
         return error_set(err, LATENT_E_CONFIG,
                          "latent.config: expected a JSON object, found at byte %d: %s",
                          why.position, mc->root ? "a list" : why.text);
-    return read_root(mc, info, err);
+    return root_read(mc, info, err);
 }
 
 void model_config_free(struct model_config *mc)

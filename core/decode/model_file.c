@@ -41,8 +41,8 @@ struct room {
 
 /* One run of the loads over arenas, counting or real. A wrong
  * hyper-parameter makes tensors look wrong too, so its text is the one to report. */
-static int load_once(struct latent_model *m, const struct safetensors *file, bool *taken,
-                     struct room *room, struct latent_error *err)
+static int weights_load_once(struct latent_model *m, const struct safetensors *file, bool *taken,
+                             struct room *room, struct latent_error *err)
 {
     struct latent_error hyper_error = {0}, weights_error = {0};
     struct weights w = {.file = file,
@@ -79,35 +79,35 @@ static int room_new(struct room *room, size_t n_memory, size_t n_raw, struct lat
 }
 
 /* Load twice: to learn the size, then into memory of that size. */
-static int load_precision(struct latent_model *m, const struct safetensors *file, bool *taken,
-                          enum precision precision, struct latent_error *err)
+static int weights_load_precision(struct latent_model *m, const struct safetensors *file,
+                                  bool *taken, enum precision precision, struct latent_error *err)
 {
     struct arena counting = {0};
     struct room count = {.precision = precision, .memory = &counting};
     struct room real = {.precision = precision, .memory = &m->memory[precision]};
-    int status = load_once(m, file, taken, &count, err);
+    int status = weights_load_once(m, file, taken, &count, err);
     if (!status) status = room_new(&real, counting.used, count.raw.used, err);
-    if (!status) status = load_once(m, file, taken, &real, err);
+    if (!status) status = weights_load_once(m, file, taken, &real, err);
     arena_free(&real.raw);
     return status;
 }
 
 /* The weights in every precision that the file lists. */
-static int load_weights(struct latent_model *m, const struct safetensors *file,
+static int weights_load(struct latent_model *m, const struct safetensors *file,
                         struct latent_error *err)
 {
     bool *taken = calloc(file->n_tensors + 1, sizeof *taken);
     if (!taken) return error_set(err, LATENT_E_NOMEM, "out of memory");
     int status = 0;
     for (uint32_t i = 0; !status && i < m->info.n_precisions; i++)
-        status = load_precision(m, file, taken,
-                                (enum precision)precision_find(m->info.precisions[i]), err);
+        status = weights_load_precision(m, file, taken,
+                                        (enum precision)precision_find(m->info.precisions[i]), err);
     free(taken);
     return status;
 }
 
 /* The sizes that the file claims must be those that its weights give. */
-static int check_outputs(const struct latent_model *m, struct latent_error *err)
+static int outputs_check(const struct latent_model *m, struct latent_error *err)
 {
     const struct {
         const char *key;
@@ -127,7 +127,7 @@ static int check_outputs(const struct latent_model *m, struct latent_error *err)
 }
 
 /* A mode the build knows may still be one that this file's hyper-parameters rule out. */
-static int check_modes(const struct latent_model *m, struct latent_error *err)
+static int modes_check(const struct latent_model *m, struct latent_error *err)
 {
     for (uint32_t i = 0; i < m->info.n_modes && m->ops->mode_check; i++) {
         const char *name = m->info.modes[i].name;
@@ -142,7 +142,7 @@ static int check_modes(const struct latent_model *m, struct latent_error *err)
 }
 
 /* What info tells of the tensors; the known answer is not counted as weights. */
-static void count_weights(struct latent_info *info, const struct safetensors *file)
+static void weights_count(struct latent_info *info, const struct safetensors *file)
 {
     for (size_t i = 0; i < file->n_tensors; i++) {
         const struct tensor *t = &file->tensors[i];
@@ -158,13 +158,13 @@ static int model_bind(struct latent_model *m, struct safetensors *file, struct l
     if (status) return status;
     m->ops = m->config.ops;
     assert(m->ops && m->info.n_modes);
-    status = load_weights(m, file, err);
-    if (!status) status = check_outputs(m, err);
-    if (!status) status = check_modes(m, err);
+    status = weights_load(m, file, err);
+    if (!status) status = outputs_check(m, err);
+    if (!status) status = modes_check(m, err);
     if (!status) status = selftest_run(m, file, err);
     if (status) return status;
     m->info.trial_bins = (uint32_t)m->dims.trial_bins;
-    count_weights(&m->info, file);
+    weights_count(&m->info, file);
     memcpy(m->info.sha256, file->sha256, sizeof m->info.sha256);
     m->info.config = m->config_text = file->config;
     file->config = NULL;

@@ -26,9 +26,9 @@ static void readout_stage_check(const struct readout_stage *s, struct fields *c,
 void readout_stage_load(struct readout_stage *s, struct weights *w, struct fields *c,
                         size_t n_readout, struct model_dims *dims)
 {
-    static const char *const inputs[] = {"latents", "rates", NULL};
+    static const char *const inputs[] = {[false] = "latents", [true] = "rates", NULL};
     *s = (struct readout_stage){.n_readout = n_readout};
-    s->from_rates = fields_choice(c, "input", inputs) == 1;
+    s->from_rates = fields_choice(c, "input", inputs);
     s->n_inputs = s->from_rates ? dims->n_rates : dims->n_latents;
     s->n_lags = (size_t)fields_int(c, "lags", 1, STAGE_MAX_LAGS);
     double tau_ms = fields_number(c, "tau_ms", 0.0, STAGE_MAX_TAU_MS);

@@ -15,7 +15,7 @@ static const float *taps_first(struct weights *w, const struct conv *l, const fl
     if (!taps || !weight) return NULL;
     for (size_t o = 0; o < l->n_out; o++)
         for (size_t i = 0; i < l->n_in; i++)
-            for (size_t k = 0; k < l->n_taps; k++)
+            for (size_t k = 0; k < l->n_taps; k++) /* [o, k, i] = [o, i, k] */
                 taps[(o * l->n_taps + k) * l->n_in + i] = weight[(o * l->n_in + i) * l->n_taps + k];
     return taps;
 }
@@ -32,7 +32,7 @@ void conv_load(struct conv *l, struct weights *w, size_t n_out, size_t n_in, siz
 
 void conv_push(const struct conv *l, float *history, const float *x)
 {
-    size_t kept = (l->n_taps - 1) * l->n_in;
+    size_t kept = (l->n_taps - 1) * l->n_in; /* floats of the bins that stay: all but the oldest */
     memmove(history, history + l->n_in, kept * sizeof *history);
     memcpy(history + kept, x, l->n_in * sizeof *x);
 }
@@ -95,15 +95,15 @@ void conv_encoder_reset(struct conv_encoder_state *s, const struct conv_encoder 
 void conv_encoder_forward(const struct conv_encoder *e, struct conv_encoder_state *s,
                           const float *x)
 {
-    conv_push(&e->layers[0], s->windows[0], x);
-    conv_forward(&e->layers[0], s->hidden[0], s->windows[0], s->index);
+    conv_push(&e->layers[0], s->windows[0], x);                         /* [taps, C] */
+    conv_forward(&e->layers[0], s->hidden[0], s->windows[0], s->index); /* [E1] */
     gelu(s->hidden[0], e->layers[0].n_out);
-    conv_push(&e->layers[1], s->windows[1], s->hidden[0]);
-    conv_forward(&e->layers[1], s->hidden[1], s->windows[1], NULL);
+    conv_push(&e->layers[1], s->windows[1], s->hidden[0]);          /* [taps, E1] */
+    conv_forward(&e->layers[1], s->hidden[1], s->windows[1], NULL); /* [E2] */
     gelu(s->hidden[1], e->layers[1].n_out);
-    conv_push(&e->mean, s->windows[2], s->hidden[1]);
-    conv_forward(&e->mean, s->mean, s->windows[2], NULL);
-    conv_forward(&e->logvar, s->logvar, s->windows[2], NULL);
+    conv_push(&e->mean, s->windows[2], s->hidden[1]);         /* [taps, E2] */
+    conv_forward(&e->mean, s->mean, s->windows[2], NULL);     /* [S] */
+    conv_forward(&e->logvar, s->logvar, s->windows[2], NULL); /* [S] */
 }
 
 size_t conv_encoder_bins(const struct conv_encoder *e)

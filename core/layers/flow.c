@@ -152,7 +152,8 @@ static void transport_form(const struct flow_cloud *f, struct flow_work *work, c
         memset(r, 0, s * s * sizeof *r);
         for (size_t i = 0; i < d; i++)
             for (size_t p = 0; p < s; p++)
-                for (size_t q = 0; q < s; q++) r[p * s + q] += frame[i * s + p] * other[i * s + q];
+                for (size_t q = 0; q < s; q++)
+                    r[p * s + q] += frame[i * s + p] * other[i * s + q]; /* T_x' T_j [S, S] */
         polar_factor(r, s);
     }
 }
@@ -191,7 +192,7 @@ static void kernel_form(const struct flow_cloud *f, struct flow_work *work, cons
     double sums[FLOW_MAX_DIMS] = {0}, away[FLOW_MAX_DIMS] = {0};
     for (size_t a = 0; a < count; a++) {
         const double *p = f->position + work->neighbours[a] * d;
-        for (size_t i = 0; i < d; i++) away[i] = p[i] - x[i];
+        for (size_t i = 0; i < d; i++) away[i] = p[i] - x[i]; /* x_j - x */
         frame_project(f, work->kernel + a * s, frame, away);
         for (size_t q = 0; q < s; q++) sums[q] += fabs(work->kernel[a * s + q]);
     }
@@ -210,7 +211,7 @@ static void vector_diffuse(const struct flow_cloud *f, struct flow_work *work, d
     for (size_t q = 0; q < s; q++) own += y[q] * y[q];
     length = sqrt(own);
     for (size_t a = 0; a < count; a++) {
-        size_t j = work->neighbours[a];
+        size_t j = work->neighbours[a]; /* y [S] = v + sum over j of P_j g_j */
         const double *g = neighbour_vector(f, work, a, f->series + j * s, 1);
         for (size_t q = 0; q < s; q++) y[q] += work->walk[a] * g[q];
         if (f->frame) length += work->walk[a] * f->length_series[j];
@@ -232,7 +233,7 @@ static void field_differentiate(const struct flow_cloud *f, struct flow_work *wo
         for (size_t inner = 0; inner < n_inner; inner++) {
             const double *vector = neighbour_vector(f, work, a, row + inner, n_inner);
             for (size_t c = 0; c < s; c++) {
-                size_t at = c * n_inner + inner;
+                size_t at = c * n_inner + inner; /* channel by channel, directions within */
                 double rise = vector[c] - own[at];
                 for (size_t q = 0; q < s; q++) y[at * s + q] += work->kernel[a * s + q] * rise;
             }
@@ -251,7 +252,7 @@ void flow_features(const struct flow_cloud *f, struct flow_work *work, double *f
     walk_form(work, count);
     kernel_form(f, work, x, frame, count);
     frame_project(f, work->local, frame, v);
-    double *first = features + s, *second = first + s * s;
+    double *first = features + s, *second = first + s * s; /* o_1 [S * S], o_2 [S * S * S] */
     vector_diffuse(f, work, features, count);
     field_differentiate(f, work, first, f->vector, features, 1, count);
     if (f->order > 1) field_differentiate(f, work, second, f->gradient, first, s, count);

@@ -62,12 +62,12 @@ void perceptron_forward(const struct perceptron *l, float *y, const float *x, fl
         k->field(y, &l->field, x, scratch);
         return;
     }
-    k->matvec(scratch, &l->first, x);
+    k->matvec(scratch, &l->first, x); /* [hidden] = W1 x + b1 */
     if (l->activation == PERCEPTRON_TANH)
         k->tanh(scratch, l->hidden);
     else
         relu(scratch, l->hidden);
-    k->matvec(y, &l->second, scratch);
+    k->matvec(y, &l->second, scratch); /* [n] = W2 f(.) + b2 */
     memset(y + l->n, 0, (panels_padded(l->n) - l->n) * sizeof *y);
 }
 
@@ -119,7 +119,7 @@ void ode_step(enum ode_solver solver, const struct perceptron *field, float *z, 
 
     for (int s = 0; s < t->n_stages; s++) {
         slopes_follow(point, z, dt, slopes, t->a[s], s, size);
-        perceptron_forward(field, slopes + (size_t)s * size, point, hidden);
+        perceptron_forward(field, slopes + (size_t)s * size, point, hidden); /* slope s at point */
     }
     slopes_follow(z, z, dt, slopes, t->b, t->n_stages, size);
 }

@@ -213,7 +213,7 @@ static void x_solve(struct dlds_state *s)
     size_t n = m->n_states;
     operators_mix(s, s->target, s->c);
     for (size_t i = 0; i < n; i++) s->target[i] = s->observed[i] + m->lambda * s->target[i];
-    matrix_multiply(s->x, m->inverse, s->target, n, n, 1);
+    matrix_multiply(s->x, m->inverse, s->target, n, n, 1); /* [S] */
 }
 
 static double soft_threshold(double x, double limit)
@@ -227,9 +227,9 @@ static void c_step(struct dlds_state *s, double step)
     const struct dlds *m = s->m;
     size_t n = m->n_states;
     operators_mix(s, s->residual, s->c_ahead);
-    for (size_t i = 0; i < n; i++) s->residual[i] -= s->x[i];
+    for (size_t i = 0; i < n; i++) s->residual[i] -= s->x[i]; /* A c - x [S] */
     for (size_t j = 0; j < m->n_operators; j++) {
-        double slope = m->kappa * (s->c_ahead[j] - s->c_before[j]);
+        double slope = m->kappa * (s->c_ahead[j] - s->c_before[j]); /* + lambda (A' residual)_j */
         for (size_t i = 0; i < n; i++) slope += m->lambda * s->moved[j * n + i] * s->residual[i];
         s->c[j] = soft_threshold(s->c_ahead[j] - step * slope, step * m->gamma);
     }

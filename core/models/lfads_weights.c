@@ -5,9 +5,12 @@
 
 #define CELL "decoder.rnn.cell."
 
+enum kind { KIND_POISSON, KIND_GAUSSIAN };
+
 static void hyper_read(struct lfads *m, struct fields *c)
 {
-    static const char *const kinds[] = {"poisson", "gaussian", NULL};
+    static const char *const kinds[] = {
+        [KIND_POISSON] = "poisson", [KIND_GAUSSIAN] = "gaussian", NULL};
     static const char *const latents[] = {[LATENTS_FACTORS] = "factors",
                                           [LATENTS_GENERATOR] = "generator",
                                           [LATENTS_CONTROLLER] = "controller",
@@ -29,7 +32,7 @@ static void hyper_read(struct lfads *m, struct fields *c)
     m->n_external = (size_t)fields_int(c, "ext_input_dim", 0, (long long)m->n_channels);
     m->ci.n_directions = fields_bool(c, "ci_bidirectional") ? 2 : 1;
     m->clip = (float)fields_number(c, "cell_clip", 1e-6, 1e30);
-    m->poisson = fields_choice(c, "reconstruction", kinds) == 0;
+    m->poisson = fields_choice(c, "reconstruction", kinds) == KIND_POISSON;
     m->latents = fields_choice(c, "latents", latents);
     fields_int(c, "samples", 0, 0);
 }

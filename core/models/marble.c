@@ -58,7 +58,7 @@ struct marble_state {
 
 static void hyper_read(struct marble *m, struct fields *c, bool *gauges)
 {
-    static const char *const frames[] = {"axes", "gauges", NULL};
+    static const char *const frames[] = {[false] = "axes", [true] = "gauges", NULL};
     m->rho = fields_number(c, "rho", 0.0, 0.999999);
     m->n_stages = (size_t)fields_int(c, "stages", 1, MAX_STAGES);
     m->warmup_bins = (uint64_t)fields_int(c, "warmup_bins", 0, 100000);
@@ -68,7 +68,7 @@ static void hyper_read(struct marble *m, struct fields *c, bool *gauges)
     m->cloud.diffusion_time = fields_number(c, "diffusion_time", 0.0, 1000.0);
     m->cloud.scale = fields_number(c, "scale", 1e-9, 1e9);
     m->cloud.same = fields_number(c, "same_point", 1e-12, 1e9);
-    *gauges = fields_choice(c, "frame", frames) == 1;
+    *gauges = fields_choice(c, "frame", frames);
     m->inner_products = fields_bool(c, "inner_products");
     m->emb_norm = fields_bool(c, "emb_norm");
 }
@@ -214,7 +214,7 @@ static void state_smooth(struct marble_state *s, const float *counts)
         double y = counts ? m->origin[i] : 0.0;
         for (size_t k = 0; counts && k < n; k++) y += m->projection[i * n + k] * (double)counts[k];
         for (size_t stage = 0; stage < m->n_stages; stage++) {
-            double *z = s->stages + stage * d + i;
+            double *z = s->stages + stage * d + i; /* number i of this stage [D] */
             y = *z = m->rho * *z + (1.0 - m->rho) * y;
         }
         s->v[i] = y - s->before[i];
@@ -229,7 +229,7 @@ static void inner_products_form(struct marble_state *s)
     memset(s->mixed, 0, width * sizeof *s->mixed);
     for (size_t j = 0; j < m->n_vectors; j++)
         for (size_t p = 0; p < width; p++)
-            for (size_t q = 0; q < width; q++)
+            for (size_t q = 0; q < width; q++) /* [S] = sum over j of O_j [S, S] w_j [S] */
                 s->mixed[p] += m->inner[(j * width + p) * width + q] * s->features[j * width + q];
     for (size_t j = 0; j < m->n_vectors; j++) {
         double sum = 0.0;
@@ -241,9 +241,9 @@ static void inner_products_form(struct marble_state *s)
 static void network_forward(struct marble_state *s, float *embedding)
 {
     const struct marble *m = s->m;
-    kernels_get()->matvec(s->hidden, &m->first, s->in);
+    kernels_get()->matvec(s->hidden, &m->first, s->in); /* batch norm is folded in */
     relu(s->hidden, m->n_hidden);
-    linear_forward(&m->last, embedding, s->hidden);
+    linear_forward(&m->last, embedding, s->hidden); /* [L] = W1 hidden + b1 */
     if (!m->emb_norm) return;
     double size = 0.0;
     for (size_t i = 0; i < m->n_latents; i++) size += (double)embedding[i] * (double)embedding[i];
