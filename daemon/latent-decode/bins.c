@@ -4,15 +4,16 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/text.h"
 #include "command/stop.h"
 #include "data/npzout.h"
+#include "latent-decode/extras.h"
 
 #define SLAB_VALUES (1u << 18) /* counts read at once */
 
 struct bins {
+    const struct bins_options *options;
     struct reader *reader;
     const struct reader_shape *shape;
     struct npzout *out;
@@ -58,43 +59,76 @@ static int counts_put(const struct bins *b)
     return status;
 }
 
-/* Every bin is fitted and scored. */
-static int use_put(const struct bins *b)
+static void behaviour_put(const struct bins *b, const struct behaviour *behaviour)
 {
-    size_t shape[3], n = b->shape->n_trials * b->shape->n_bins;
+    size_t shape[3];
     int rank = leading_axes(b->shape, shape);
-    uint8_t *use = malloc(n);
-    if (!use) return error_text(b->err, LATENT_E_NOMEM, "out of memory");
-    memset(use, 1, n);
-    npzout_array(b->out, "use", NPZ_BOOL, rank, shape, use);
-    free(use);
+    npzout_array(b->out, "use", NPZ_BOOL, rank, shape, behaviour->use);
+    if (!behaviour->values) return;
+    shape[rank++] = behaviour->n_dims;
+    npzout_array(b->out, "behaviour", NPZ_FLOAT64, rank, shape, behaviour->values);
+}
+
+static int facts_put(const struct bins *b)
+{
+    const struct reader_shape *s = b->shape;
+    const char *input = s->real ? "real" : "counts";
+    int64_t width_us = s->bin_width_us;
+    int64_t *channels = calloc(s->n_channels, sizeof *channels);
+    if (!channels) return error_text(b->err, LATENT_E_NOMEM, "out of memory");
+    for (size_t i = 0; i < s->n_channels; i++) channels[i] = reader_channels(b->reader)[i];
+    npzout_array(b->out, "channels", NPZ_INT64, 1, &s->n_channels, channels);
+    npzout_array(b->out, "bin_width_us", NPZ_INT64, 0, NULL, &width_us);
+    npzout_array(b->out, "start_s", NPZ_FLOAT64, 0, NULL, &s->start_s);
+    npzout_texts(b->out, "input", 0, &input);
+    free(channels);
     return 0;
 }
 
-static int arrays_put(const struct bins *b)
+static void say(const struct bins *b, const struct behaviour *behaviour)
 {
-    int64_t width_us = b->shape->bin_width_us;
+    const struct reader_shape *s = b->shape;
+    if (behaviour->n_outside || behaviour->n_in_gaps)
+        printf("latent-decode: behaviour: of %zu bins %zu are before its first or after its last "
+               "sample, %zu in gaps longer than %g ms: not used\n",
+               s->n_bins, behaviour->n_outside, behaviour->n_in_gaps,
+               behaviour->max_gap_s * 1000.0);
+    printf("latent-decode: %zu x %zu bins of %zu channels, %g ms -> %s\n", s->n_trials, s->n_bins,
+           s->n_channels, s->bin_width_us / 1000.0, b->options->out);
+}
+
+/* Everything is read and checked before the file is begun. */
+static int file_write(struct bins *b, const struct behaviour *behaviour,
+                      const struct extras *extras)
+{
+    b->out = npzout_create(b->options->out, b->err);
+    if (!b->out) return b->err->status;
     int status = counts_put(b);
-    if (!status) status = use_put(b);
-    npzout_array(b->out, "bin_width_us", NPZ_INT64, 0, NULL, &width_us);
+    if (!status) status = facts_put(b);
+    if (status) {
+        npzout_abort(b->out);
+        return status;
+    }
+    behaviour_put(b, behaviour);
+    extras_put(extras, b->out);
+    status = npzout_commit(b->out);
+    if (!status) say(b, behaviour);
     return status;
 }
 
-int bins_write(const struct reader_options *options, const char *out, struct latent_error *err)
+int bins_write(const struct bins_options *options, struct latent_error *err)
 {
-    struct bins b = {.err = err};
-    int status = reader_open(&b.reader, options, err);
+    struct bins b = {.options = options, .err = err};
+    struct behaviour behaviour = {0};
+    struct extras extras = {0};
+    int status = reader_open(&b.reader, &options->input, err);
     if (status) return status;
     b.shape = reader_shape(b.reader);
-    b.out = npzout_create(out, err);
-    status = b.out ? arrays_put(&b) : err->status;
-    if (!status)
-        status = npzout_commit(b.out);
-    else
-        npzout_abort(b.out);
-    if (!status)
-        printf("latent-decode: %zu x %zu bins of %zu channels, %g ms -> %s\n", b.shape->n_trials,
-               b.shape->n_bins, b.shape->n_channels, b.shape->bin_width_us / 1000.0, out);
+    status = behaviour_read(&behaviour, &options->behaviour, &options->input, b.shape, err);
+    if (!status) status = extras_read(&extras, options, b.shape, err);
+    if (!status) status = file_write(&b, &behaviour, &extras);
+    behaviour_free(&behaviour);
+    extras_free(&extras);
     reader_close(b.reader);
     return status;
 }

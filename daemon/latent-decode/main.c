@@ -25,6 +25,7 @@ struct settings {
     uint64_t n_threads; /* 0: as many as there are processors */
     bool fast, bins_only;
     struct reader_options input;
+    struct bins_options bins; /* without its input, which is the one above */
 };
 
 struct decoding {
@@ -43,6 +44,9 @@ struct decoding {
 static int settings_check(const struct option_table *table, const struct settings *s,
                           struct latent_error *err)
 {
+    const struct behaviour_options *b = &s->bins.behaviour;
+    bool of_bins = b->values || b->use || b->times || b->hz > 0.0 || s->bins.split ||
+                   s->bins.rates || s->bins.conditions;
     bool of_model = s->model || s->mode || s->precision || s->compare || s->fast;
     const struct {
         bool is_broken;
@@ -50,10 +54,11 @@ static int settings_check(const struct option_table *table, const struct setting
     } rules[] = {
         {s->bins_only && of_model,
          "--bins-only goes without --model, --mode, --precision, --compare and --fast"},
+        {!s->bins_only && of_bins,
+         "--behaviour, --use, --split, --rates and --conditions go with --bins-only"},
         {!s->model && !s->bins_only, "--model is missing"},
         {!s->out, "--out is missing"},
         {s->max_loss > 0.0 && !s->compare, "--max-loss goes with --compare"},
-        {s->input.in && s->input.seconds > 0.0, "--seconds goes with --ticks"},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
         if (rules[i].is_broken) return options_refuse(table, err, "%s", rules[i].text);
@@ -64,6 +69,7 @@ static int settings_check(const struct option_table *table, const struct setting
 static int settings_read(struct settings *s, int argc, char **argv, struct latent_error *err)
 {
     struct reader_options *in = &s->input;
+    struct behaviour_options *behaviour = &s->bins.behaviour;
     const struct option_row rows[] = {
         OPTION_TEXT("model", "FILE", &s->model, "the model (safetensors)"),
         OPTION_TEXT("out", "FILE", &s->out, "where the results go (HDF5; with --bins-only: npz)"),
@@ -82,7 +88,14 @@ static int settings_read(struct settings *s, int argc, char **argv, struct laten
                       "rounding, without flags"),
         READER_ROWS(in),
         OPTION_NUMBER("seconds", "N", &in->seconds, 0, OPTION_ANY_NUMBER,
-                      "with --ticks: length of the part to decode\n(default: to the end)"),
+                      "without trials: length of the part to read\n(default: to the end)"),
+        BEHAVIOUR_ROWS(behaviour),
+        OPTION_TEXT("split", "FILE:/GROUP", &s->bins.split,
+                    "with --bins-only: train, valid and test, indices of\ntrials"),
+        OPTION_TEXT("rates", "FILE:/DATASET", &s->bins.rates,
+                    "with --bins-only: true rates in Hz, of the trials or of\ntheir conditions"),
+        OPTION_TEXT("conditions", "FILE:/DATASET", &s->bins.conditions,
+                    "with --rates: the condition of each trial"),
         {0},
     };
     const struct option_table table = {
@@ -156,8 +169,11 @@ static bool is_same_file(const char *out, const char *argument)
 /* A recording must not be lost by a slip of the hand. */
 static int output_check(const struct settings *s, struct latent_error *err)
 {
-    const char *const kept[] = {s->model, s->input.in, s->input.ticks, s->input.units,
-                                s->input.good};
+    const struct bins_options *b = &s->bins;
+    const char *const kept[] = {s->model,         s->input.in,        s->input.ticks,
+                                s->input.units,   s->input.good,      b->behaviour.values,
+                                b->behaviour.use, b->behaviour.times, b->split,
+                                b->rates,         b->conditions};
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (is_same_file(s->out, kept[i]))
             return error_text(err, LATENT_E_CONFIG,
@@ -287,9 +303,12 @@ static int decode_run(const struct settings *settings, struct latent_error *err)
 
 static int bins_run(const struct settings *s, struct latent_error *err)
 {
+    struct bins_options bins = s->bins;
+    bins.input = s->input;
+    bins.out = s->out;
     stop_install();
     int status = output_check(s, err);
-    return status ? status : bins_write(&s->input, s->out, err);
+    return status ? status : bins_write(&bins, err);
 }
 
 int main(int argc, char **argv)

@@ -24,7 +24,10 @@ class Bins(Case):
         """Longer than what is read at once."""
         counts = random_counts(1, 40000, 7)
         arrays = self.bins("--in", self.recording(counts))
-        self.assertEqual(sorted(arrays), ["bin_width_us", "counts", "use"])
+        self.assertEqual(sorted(arrays),
+                         ["bin_width_us", "channels", "counts", "input", "start_s", "use"])
+        self.assertEqual((arrays["channels"].tolist(), str(arrays["input"])),
+                         (list(range(7)), "counts"))
         self.assertEqual((arrays["counts"].dtype, arrays["use"].dtype), (np.float32, np.bool_))
         np.testing.assert_array_equal(arrays["counts"], counts)
         self.assertEqual((arrays["use"].shape, arrays["use"].all()), ((40000,), True))

@@ -124,8 +124,10 @@ MISTAKES = {
         (["--max-loss", "inf"], '--max-loss: expected a number, 0 or more, found "inf"'),
         (["--model", "m", "--out", "o", "--in", "i:/d", "--max-loss", "1"],
          "--max-loss goes with --compare"),
-        (["--model", "m", "--out", "o", "--in", "i:/d", "--seconds", "1"],
-         "--seconds goes with --ticks"),
+        (["--model", "m", "--out", "o", "--in", "i:/d", "--split", "s:/t"],
+         "--behaviour, --use, --split, --rates and --conditions go with --bins-only"),
+        (["--model", "m", "--out", "o", "--in", "i:/d", "--input", "some"],
+         "--input: expected counts or real"),
     ],
 }
 

@@ -160,7 +160,8 @@ class Decode(Case):
     def test_ticks(self):
         """Spike times and the counts they make give the same bits."""
         generator, model = np.random.default_rng(6), self.gru()
-        tick, unit = generator.integers(0, 60000, 900), generator.integers(0, self.N_CHANNELS, 900)
+        tick = np.sort(generator.integers(0, 60000, 900))
+        unit = generator.integers(0, self.N_CHANNELS, 900)
         path = self.folder / "ticks.h5"
         with h5py.File(path, "w") as f:
             f["tick"], f["unit"] = tick, unit
@@ -197,6 +198,7 @@ class Decode(Case):
             ("has 5 channels, the model", (*model, "--in", narrow)),
             ("bins of 10 ms, the model", (*model, "--in", slow)),
             ("/none.safetensors", ("--model", "/none.safetensors", "--in", fine)),
+            ("nothing from 0 s on for 3 s", (*model, "--in", fine, "--seconds", "3")),
         ])
         self.refused("latent-decode", *model, "--in", fine, "--out",
                      self.folder / "none" / "x.h5", text="No such file")

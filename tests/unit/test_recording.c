@@ -169,10 +169,12 @@ static void test_floats(void **state)
     const float expected[] = {0.25f, 1.5f, 0.0f, 3.0f};
     (void)state;
     counts_file(2, (hsize_t[]){2, 2}, H5T_NATIVE_DOUBLE, data);
-    struct reader_options options = {.in = in_file("counts")};
+    struct reader_options options = {.in = in_file("counts"), .input = "real"};
     struct reader *reader = open_ok(&options);
+    assert_true(reader_shape(reader)->real);
     check_rows(reader, 0, 0, 2, expected);
     reader_close(reader);
+    check_refused_in("counts", LATENT_E_VALUE, "bin 0, channel 0: expected a count");
 }
 
 static void check_width(const char *object, const char *name, double value, const char *text,
@@ -259,35 +261,47 @@ static void test_value_refusals(void **state)
 {
     const int16_t negative[2][2] = {{0, 1}, {2, -3}};
     const float nan[1][2][2] = {{{0.0f, 1.0f}, {NAN, 2.0f}}};
+    const uint32_t large[2][1] = {{16777215}, {16777216}};
     (void)state;
     counts_file(2, (hsize_t[]){2, 2}, H5T_NATIVE_INT16, negative);
     check_refused_in("counts", LATENT_E_VALUE,
-                     "bin 1, channel 1: expected a count, 0 or more, found -3");
+                     "bin 1, channel 1: expected a count, whole and from 0 to 16777215, found -3");
     counts_file(3, (hsize_t[]){1, 2, 2}, H5T_NATIVE_FLOAT, nan);
-    check_refused_in("counts", LATENT_E_VALUE, "trial 0, bin 1, channel 0");
+    check_refused_in("counts", LATENT_E_VALUE, "trial 0, bin 1, channel 0: expected a count");
+    struct reader_options real = {.in = in_file("counts"), .input = "real"};
+    check_refused(&real, LATENT_E_VALUE, "channel 0: expected a finite value, found NaN");
+    counts_file(2, (hsize_t[]){2, 1}, H5T_NATIVE_UINT32, large);
+    check_refused_in("counts", LATENT_E_VALUE, "bin 1, channel 0: expected a count");
 }
 
 static void test_option_refusals(void **state)
 {
     struct reader_options none = {0}, both = {.in = "a:/b", .ticks = "a:/c"};
     struct reader_options no_units = {.ticks = "a:/c", .bin_ms = 10.0};
+    struct reader_options other_kind = {.in = "a:/b", .input = "spikes"};
+    struct reader_options real_ticks = {
+        .ticks = "a:/c", .units = "a:/d", .bin_ms = 10.0, .input = "real"};
+    struct reader_options both_axes = {.in = "a:/b", .transpose = 1, .as_stored = 1};
     struct reader_options no_width = {.ticks = "a:/c", .units = "a:/d"};
-    struct reader_options stray = {.in = "a:/b", .start_s = 3.0};
+    struct reader_options stray = {.in = "a:/b", .clock_hz = 3.0};
     (void)state;
     check_refused(&none, LATENT_E_CONFIG, "--in or --ticks is missing");
     check_refused(&both, LATENT_E_CONFIG, "--in and --ticks do not go together");
     check_refused(&no_units, LATENT_E_CONFIG, "--ticks needs --units");
     check_refused(&no_width, LATENT_E_CONFIG, "--ticks needs --bin-ms");
-    check_refused(&stray, LATENT_E_CONFIG, "belong to --ticks");
+    check_refused(&stray, LATENT_E_CONFIG, "go with --ticks");
+    check_refused(&other_kind, LATENT_E_CONFIG, "expected counts or real");
+    check_refused(&real_ticks, LATENT_E_CONFIG, "without --input real");
+    check_refused(&both_axes, LATENT_E_CONFIG, "do not go together");
 }
 
 /* ---- ticks -------------------------------------------------------------------------- */
 
-/* A clock of 1000 Hz, unsorted spikes of units 0, 2 and 3; 10 ms bins from 0.1 s on:
+/* A clock of 1000 Hz, spikes of units 0, 2 and 3, each unit's in order; 10 ms bins from 0.1 s on:
  * the edges 100, 110, 120 belong to the bin they open. */
 static void ticks_file(void)
 {
-    const double ticks[] = {120, 100, 109, 110, 119.9, 99, 500, 105, 105};
+    const double ticks[] = {99, 100, 109, 110, 119, 105, 500, 105, 120};
     const double units[] = {0, 0, 3, 2, 2, 0, 3, 0, 0};
     const double good[] = {1, 1, 0, 2};
     hid_t file = file_new();

@@ -2,11 +2,14 @@
 #include "data/binned.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "command/progress.h"
 #include "command/stop.h"
+#include "data/h5attr.h"
 #include "data/h5in.h"
 
 #define CHECK_VALUES (1u << 20) /* values read at once */
@@ -16,18 +19,20 @@ struct binned {
     struct reader_shape shape;
 };
 
-/* The attributes say it, or --bin-ms; both must not disagree. */
 static int width_find(const struct binned *b, double option_ms, uint32_t *out_us,
                       struct latent_error *err)
 {
-    double width_us = h5in_attribute(&b->in, "bin_width_us");
-    if (width_us <= 0.0) width_us = 1000.0 * h5in_attribute(&b->in, "bin_width_ms");
-    if (width_us > 0.0 && option_ms > 0.0 && fabs(width_us - 1000.0 * option_ms) > 0.5)
-        return error_text(
-            err, LATENT_E_CONFIG,
-            "input %s: its attribute says bins of %g ms, --bin-ms says %g: leave --bin-ms out",
-            b->in.name, width_us / 1000.0, option_ms);
-    if (width_us <= 0.0) width_us = 1000.0 * option_ms;
+    static const struct h5fact width = {
+        .option = "--bin-ms",
+        .what = "bins of",
+        .unit = "ms",
+        .attributes = {{"bin_width_us", 0.001}, {"bin_width_ms", 1.0}},
+    };
+    double width_ms;
+    int status =
+        h5fact_find(b->in.dataset, b->in.file, b->in.name, &width, option_ms, &width_ms, err);
+    double width_us = width_ms * 1000.0;
+    if (status) return status;
     if (width_us <= 0.0)
         return error_text(err, LATENT_E_CONFIG,
                           "input %s: no attribute bin_width_ms or bin_width_us: give --bin-ms",
@@ -44,14 +49,16 @@ static int counts_check(const struct binned *b, size_t trial, size_t first, size
                         const float *counts, struct latent_error *err)
 {
     const struct reader_shape *s = &b->shape;
-    for (size_t i = 0; i < n * s->n_channels; i++)
-        if (!isfinite(counts[i]) || counts[i] < 0.0f)
-            return error_text(err, LATENT_E_VALUE,
-                              "input %s: trial %zu, bin %zu, channel %zu: expected a "
-                              "count, 0 or more, found %g",
-                              b->in.name, trial, first + i / s->n_channels, i % s->n_channels,
-                              (double)counts[i]);
-    return 0;
+    size_t i = reader_find_bad(s->real, counts, n * s->n_channels);
+    if (i == n * s->n_channels) return 0;
+    char found[32];
+    snprintf(found, sizeof found, "%g", (double)counts[i]);
+    return error_text(
+        err, LATENT_E_VALUE, "input %s: trial %zu, bin %zu, channel %zu: expected %s, found %s%s",
+        b->in.name, trial, first + s->first_bin + i / s->n_channels, i % s->n_channels,
+        s->real ? "a finite value" : "a count, whole and from 0 to 16777215",
+        isnan(counts[i]) ? "NaN" : found,
+        s->real || !isfinite(counts[i]) ? "" : "; --input real takes other values");
 }
 
 /* Reads all once: a wrong value is told before anything is sent or decoded. */
@@ -80,6 +87,33 @@ static int values_check(struct binned *b, struct latent_error *err)
     return status;
 }
 
+/* --start and --seconds, in whole bins of a recording without trials. */
+static int window_find(struct binned *b, const struct reader_options *o, struct latent_error *err)
+{
+    struct reader_shape *s = &b->shape;
+    double width_s = s->bin_width_us * 1e-6, first = o->start_s / width_s;
+    if (o->start_s <= 0.0 && o->seconds <= 0.0) return 0;
+    if (s->has_trials)
+        return error_text(err, LATENT_E_CONFIG,
+                          "input %s: --start and --seconds belong to recordings without trials",
+                          b->in.name);
+    if (fabs(first - round(first)) > 1e-6)
+        return error_text(err, LATENT_E_CONFIG,
+                          "option --start: expected whole bins of %g ms, found %g s",
+                          s->bin_width_us / 1000.0, o->start_s);
+    double last =
+        o->seconds > 0.0 ? round(first) + floor(o->seconds / width_s + 1e-6) : (double)s->n_bins;
+    if (round(first) >= last || last > (double)s->n_bins)
+        return error_text(err, LATENT_E_CONFIG,
+                          "input %s: nothing from %g s on for %g s: it has %zu bins of %g ms, %g s",
+                          b->in.name, o->start_s, o->seconds, s->n_bins, s->bin_width_us / 1000.0,
+                          (double)s->n_bins * width_s);
+    s->first_bin = (size_t)round(first);
+    s->n_bins = (size_t)last - s->first_bin;
+    s->start_s = o->start_s;
+    return 0;
+}
+
 static int binned_prepare(struct binned *b, const struct reader_options *options,
                           struct latent_error *err)
 {
@@ -88,8 +122,11 @@ static int binned_prepare(struct binned *b, const struct reader_options *options
     b->shape = (struct reader_shape){.has_trials = has_trials,
                                      .n_trials = has_trials ? dims[0] : 1,
                                      .n_bins = dims[has_trials],
-                                     .n_channels = dims[has_trials + 1]};
+                                     .n_all_bins = dims[has_trials],
+                                     .n_channels = dims[has_trials + 1],
+                                     .real = options->input && strcmp(options->input, "real") == 0};
     int status = width_find(b, options->bin_ms, &b->shape.bin_width_us, err);
+    if (!status) status = window_find(b, options, err);
     return status ? status : values_check(b, err);
 }
 
@@ -99,7 +136,7 @@ int binned_open(struct binned **out, const struct reader_options *options,
     struct binned *b = calloc(1, sizeof *b);
     *out = NULL;
     if (!b) return error_text(err, LATENT_E_NOMEM, "out of memory");
-    int status = h5in_open(&b->in, options->in, 2, 3, err);
+    int status = h5in_open(&b->in, options->in, reader_axes(options), 2, 3, err);
     if (!status) status = binned_prepare(b, options, err);
     if (status) {
         binned_close(b);
@@ -113,9 +150,9 @@ int binned_open(struct binned **out, const struct reader_options *options,
 int binned_rows(struct binned *b, size_t trial, size_t first, size_t n, float *counts,
                 struct latent_error *err)
 {
-    size_t start[3] = {trial, first, 0}, box[3] = {1, n, b->shape.n_channels};
+    size_t start[3] = {trial, first + b->shape.first_bin, 0}, box[3] = {1, n, b->shape.n_channels};
     int skip = b->shape.has_trials ? 0 : 1;
-    return h5in_read(&b->in, start + skip, box + skip, H5T_NATIVE_FLOAT, counts, err);
+    return h5in_read_floats(&b->in, start + skip, box + skip, counts, err);
 }
 
 void binned_close(struct binned *b)

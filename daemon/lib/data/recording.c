@@ -2,33 +2,71 @@
 #include "data/recording.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "data/binned.h"
 #include "data/ticks.h"
 
+#define COUNTS_END 16777216.0f
+
 struct reader {
     struct reader_shape shape;
+    uint32_t *channels;
     struct binned *binned; /* one of the two */
     struct ticks *ticks;
 };
 
+enum h5in_axes reader_axes(const struct reader_options *options)
+{
+    return options->transpose   ? H5IN_AXES_REVERSED
+           : options->as_stored ? H5IN_AXES_STORED
+                                : H5IN_AXES_ASK;
+}
+
+size_t reader_find_bad(bool real, const float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float x = values[i];
+        bool good = real ? isfinite(x) : x >= 0.0f && x < COUNTS_END && x == floorf(x);
+        if (!good) return i;
+    }
+    return n;
+}
+
 int reader_check(const struct reader_options *o, struct latent_error *err)
 {
-    int of_ticks = o->units || o->good || o->clock_hz > 0.0 || o->start_s > 0.0;
+    const char *kind = o->input;
     const struct {
         int broken;
         const char *text;
     } rules[] = {
         {!o->in && !o->ticks, "--in or --ticks is missing"},
         {o->in && o->ticks, "--in and --ticks do not go together"},
-        {o->ticks && !o->units, "--ticks needs --units"},
+        {o->ticks && !o->units && !h5in_is_group(o->ticks), "--ticks needs --units"},
         {o->ticks && o->bin_ms <= 0.0, "--ticks needs --bin-ms"},
-        {o->in && of_ticks, "--units, --good, --clock-hz and --start belong to --ticks"},
+        {o->in && (o->units || o->good || o->clock_hz > 0.0),
+         "--units, --good and --clock-hz go with --ticks"},
+        {kind && strcmp(kind, "counts") != 0 && strcmp(kind, "real") != 0,
+         "--input: expected counts or real"},
+        {o->ticks && kind && strcmp(kind, "real") == 0,
+         "--ticks gives counts: without --input real"},
+        {o->transpose && o->as_stored, "--transpose and --as-stored do not go together"},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
         if (rules[i].broken) return error_text(err, LATENT_E_CONFIG, "%s", rules[i].text);
+    return 0;
+}
+
+static int channels_fill(struct reader *reader, struct latent_error *err)
+{
+    size_t n = reader->shape.n_channels;
+    reader->channels = calloc(n, sizeof *reader->channels);
+    if (!reader->channels) return error_text(err, LATENT_E_NOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++)
+        reader->channels[i] = reader->ticks ? ticks_unit(reader->ticks, i) : (uint32_t)i;
     return 0;
 }
 
@@ -43,6 +81,7 @@ int reader_open(struct reader **out, const struct reader_options *options, struc
         status = ticks_open(&reader->ticks, options, &reader->shape, err);
     else
         status = binned_open(&reader->binned, options, &reader->shape, err);
+    if (!status) status = channels_fill(reader, err);
     if (status) {
         reader_close(reader);
         return status;
@@ -54,6 +93,11 @@ int reader_open(struct reader **out, const struct reader_options *options, struc
 const struct reader_shape *reader_shape(const struct reader *reader)
 {
     return &reader->shape;
+}
+
+const uint32_t *reader_channels(const struct reader *reader)
+{
+    return reader->channels;
 }
 
 int reader_rows(struct reader *reader, size_t trial, size_t first, size_t n, float *counts,
@@ -70,5 +114,6 @@ void reader_close(struct reader *reader)
     if (!reader) return;
     binned_close(reader->binned);
     ticks_close(reader->ticks);
+    free(reader->channels);
     free(reader);
 }
