@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "record/store.h"
 
 #define MOST_NUMBERS 10000
 
@@ -39,7 +40,9 @@ int record_path(const char *pattern, time_t now, char *path, size_t n_path,
 {
     struct tm utc;
     size_t n = 0;
+    int status = store_possible(err);
 
+    if (status) return status;
     gmtime_r(&now, &utc);
     for (const char *c = pattern; *c && n < n_path; c++) {
         int number = *c == '%' ? number_of(c[1], &utc) : 0;

@@ -332,6 +332,12 @@ static int take_memory(struct store *s, const struct latent_info *info)
     return s->arena.bytes ? 0 : -1;
 }
 
+int store_possible(struct latent_error *err)
+{
+    (void)err;
+    return 0;
+}
+
 int store_create(struct store **out, const char *path, const struct store_about *about,
                  struct latent_error *err)
 {

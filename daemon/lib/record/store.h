@@ -27,6 +27,8 @@ enum store_result {
 
 struct store;
 
+/* Can this build write records? 0, or negative and a text. */
+int store_possible(struct latent_error *err);
 /* A new file; one that exists is refused. 0, or negative and a text. */
 int store_create(struct store **out, const char *path, const struct store_about *about,
                  struct latent_error *err);
