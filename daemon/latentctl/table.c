@@ -103,6 +103,9 @@ void table_print(const Latent__V1__Status *status, FILE *out)
     fprintf(out, "\n");
     for (size_t i = 0; i < status->n_inputs; i++)
         fprintf(out, "%s %" PRIu64 "\n", status->inputs[i]->name, status->inputs[i]->value);
+    for (size_t i = 0; i < status->n_outputs; i++)
+        fprintf(out, "outputs %s %" PRIu64 "\n", status->outputs[i]->name,
+                status->outputs[i]->value);
     for (size_t i = 0; i < status->n_keys; i++)
         fprintf(out, "keys %s %" PRIu64 "\n", status->keys[i]->name, status->keys[i]->value);
 }

@@ -12,6 +12,7 @@
 #include "conf/read.h"
 #include "latentd/process.h"
 #include "net/accept.h"
+#include "net/peers.h"
 
 /* ---- configuration and models ---- */
 
@@ -86,12 +87,15 @@ static int open_loops(struct daemon *d, struct latent_error *err)
 
 /* ---- real-time wishes: what is refused becomes a note ---- */
 
-static void wish_for_context(struct daemon *d)
+static void wish_for_contexts(struct daemon *d)
 {
     struct thread_wish wish = {d->conf.daemon.realtime_priority, d->conf.daemon.io_cpu};
 
     thread_wish_check(&wish, "ZeroMQ's threads", &d->notes);
     socket_context_wish(d->data_context, &wish);
+    socket_context_wish(d->outputs.context, &wish);
+    peers_limit(d->outputs.context);
+    d->outputs.wish = wish;
 }
 
 static void wish_for_loops(struct daemon *d)
@@ -107,21 +111,29 @@ static void wish_for_loops(struct daemon *d)
 
 /* ---- start ---- */
 
+static int open_zaps(struct daemon *d, struct latent_error *err)
+{
+    if (!d->access.encrypts) return 0;
+    if (zap_open(&d->zap, d->data_context, &d->access, err)) return err->status;
+    return zap_open(&d->output_zap, d->outputs.context, &d->access, err);
+}
+
 int daemon_open(struct daemon *d, struct latent_error *err)
 {
     d->loops = memory_need(calloc(d->n_streams, sizeof *d->loops));
     d->by_loop = memory_need(calloc(d->n_streams, sizeof *d->by_loop));
     d->data_context = memory_need(zmq_ctx_new());
+    d->outputs.context = memory_need(zmq_ctx_new());
     process_raise_files(&d->notes);
     accept_keep_reserve();
-    wish_for_context(d);
+    wish_for_contexts(d);
     for (size_t i = 0; i < d->n_streams; i++) {
         d->by_loop[i] = &d->streams[i];
+        d->streams[i].outputs = &d->outputs;
         if (stream_admit(&d->streams[i], &d->notes, err)) return err->status;
     }
     /* Before the sockets that it guards. */
-    if (d->access.encrypts && zap_open(&d->zap, d->data_context, &d->access, err))
-        return err->status;
+    if (open_zaps(d, err)) return err->status;
     if (open_loops(d, err)) return err->status;
     wish_for_loops(d);
     return 0;
@@ -163,7 +175,9 @@ void daemon_close(struct daemon *d)
 {
     for (size_t i = 0; i < d->n_loops; i++) data_loop_close(&d->loops[i]);
     zap_close(&d->zap);
+    zap_close(&d->output_zap);
     if (d->data_context) zmq_ctx_term(d->data_context);
+    if (d->outputs.context) zmq_ctx_term(d->outputs.context);
     for (size_t i = 0; i < d->n_streams; i++) stream_close(&d->streams[i]);
     free(d->streams);
     free(d->by_loop);

@@ -18,8 +18,10 @@ struct daemon {
     struct stream **by_loop; /* [n_streams], grouped by data loop */
     struct data_loop *loops; /* [n_loops] */
     size_t n_loops;
-    void *data_context; /* ZeroMQ */
+    void *data_context; /* ZeroMQ, of the inputs */
     struct zap zap;     /* of that context */
+    struct outputs outputs;
+    struct zap output_zap; /* of their context */
     struct notes notes;
     uint64_t t_start_ns;
 };

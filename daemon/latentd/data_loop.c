@@ -232,15 +232,14 @@ static struct input *find_input(struct data_loop *l, const char *endpoint)
     return NULL;
 }
 
-static int give_output(struct data_loop *l, struct stream *s, void *context,
-                       struct latent_error *err)
+static int give_output(struct data_loop *l, struct stream *s, struct latent_error *err)
 {
     struct output *o = find_output(l, s->conf->values.output);
     int status;
 
     if (!o) {
         o = &l->outputs[l->n_outputs++];
-        status = output_open(o, context, s, err);
+        status = output_open(o, s, err);
         if (status) return status;
     }
     if (stream_attach(s, o, output_sink(o)) == 0) return 0;
@@ -328,7 +327,7 @@ int data_loop_open(struct data_loop *l, const char *name, struct stream **stream
     l->outputs = calloc(n_streams, sizeof *l->outputs);
     if (!l->inputs || !l->outputs) return error_text(err, LATENT_E_NOMEM, "out of memory");
     for (size_t i = 0; i < n_streams; i++) {
-        if (give_output(l, streams[i], context, err)) return say_whose(err, streams[i], "output");
+        if (give_output(l, streams[i], err)) return say_whose(err, streams[i], "output");
         if (give_input(l, streams[i], context, err)) return say_whose(err, streams[i], "input");
     }
     if (open_loop(l)) return error_text(err, LATENT_E_IO, "%s: no event loop", l->name);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "latentd/info.h"
 #include "latentd/record_status.h"
+#include "net/peers.h"
 
 struct stream_box {
     Latent__V1__StreamStatus status;
@@ -163,6 +164,27 @@ static int fill_inputs(struct status *st, struct daemon *d)
     return 0;
 }
 
+static void fill_outputs(struct status *st)
+{
+    const struct peers_counts peers = peers_counts();
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counters[STATUS_N_OUTPUTS] = {
+        {"peers", peers.n_open}, {"topics.bytes", peers.n_topic_bytes}, {"peers.cut", peers.n_cut}};
+
+    for (size_t i = 0; i < STATUS_N_OUTPUTS; i++) {
+        Latent__V1__Counter *c = &st->output_counter[i];
+
+        latent__v1__counter__init(c);
+        c->name = text(counters[i].name);
+        c->value = counters[i].value;
+        st->outputs[i] = c;
+    }
+    st->message.n_outputs = STATUS_N_OUTPUTS;
+    st->message.outputs = st->outputs;
+}
+
 /* ---- keys ---- */
 
 static void fill_key(struct status *st, size_t i, enum access_door door, const char *what,
@@ -204,6 +226,7 @@ int status_build(struct status *st, struct daemon *d, struct stream *only)
     st->message.n_notes = d->notes.n;
     st->message.notes = st->notes;
     fill_keys(st, &d->access);
+    fill_outputs(st);
     if (fill_streams(st, d, only)) return -1;
     return fill_inputs(st, d);
 }

@@ -9,6 +9,7 @@ struct stream_box;
 struct input_box;
 
 #define STATUS_N_KEYS (2 * ACCESS_N_DOORS) /* accepted and refused, each door */
+#define STATUS_N_OUTPUTS 3                 /* of their peers */
 
 /* A message with the memory that it points to; strings stay the daemon's. */
 struct status {
@@ -21,6 +22,8 @@ struct status {
     Latent__V1__Counter key_counter[STATUS_N_KEYS];
     Latent__V1__Counter *keys[STATUS_N_KEYS];
     char key_name[STATUS_N_KEYS][32];
+    Latent__V1__Counter output_counter[STATUS_N_OUTPUTS];
+    Latent__V1__Counter *outputs[STATUS_N_OUTPUTS];
     size_t n_boxes;
 };
 

@@ -15,6 +15,7 @@
 
 struct input;
 struct output;
+struct outputs;
 
 struct stream {
     const struct conf *whole_conf;
@@ -32,6 +33,7 @@ struct stream {
     struct recording recording;
     struct input *input; /* the sockets it shares */
     struct output *output;
+    const struct outputs *outputs; /* what that needs; set before data_loop_open */
     char topic_bins[WIRE_TOPIC_BYTES], topic_info[WIRE_TOPIC_BYTES];
     uint64_t recv_ns;   /* of its last message; 0: none; the data loop's own */
     uint64_t warmed_ns; /* recv_ns of the message after which it was warmed */

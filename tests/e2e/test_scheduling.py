@@ -71,14 +71,15 @@ class SchedulingTest(unittest.TestCase):
 
     @unittest.skipUnless(may_raise(), "no real-time priority here")
     def test_priority(self):
-        """The data loop and the ZeroMQ threads of its context; not the main thread, not those of
-        the control context."""
+        """The data loop, the sink and the ZeroMQ threads of their contexts; not the main thread,
+        not those of the control context."""
         self.start(realtime_priority=PRIORITY)
         threads = [(name, policy, priority) for name, policy, priority, _ in self.threads()]
         self.assertIn(("data-0", SCHED_FIFO, PRIORITY), threads)
+        self.assertIn(("sink", SCHED_FIFO, PRIORITY), threads)
         self.assertIn(("latentd", SCHED_OTHER, 0), threads)
         everywhere = os.sched_getaffinity(0)
-        self.io_threads([[SCHED_OTHER, 0, everywhere], [SCHED_FIFO, PRIORITY, everywhere]])
+        self.io_threads([[SCHED_OTHER, 0, everywhere]] + 2 * [[SCHED_FIFO, PRIORITY, everywhere]])
         self.assertEqual(self.notes("priority"), [])
         self.decodes()
 
@@ -87,9 +88,10 @@ class SchedulingTest(unittest.TestCase):
         self.start(stream={"cpu": cpu}, io_cpu=cpu)
         threads = [(name, cpus) for name, _, _, cpus in self.threads()]
         self.assertIn(("data-0", {cpu}), threads)
+        self.assertIn(("sink", {cpu}), threads)
         everywhere = os.sched_getaffinity(0)
         self.assertIn(("latentd", everywhere), threads)
-        self.io_threads([[SCHED_OTHER, 0, {cpu}], [SCHED_OTHER, 0, everywhere]])
+        self.io_threads(2 * [[SCHED_OTHER, 0, {cpu}]] + [[SCHED_OTHER, 0, everywhere]])
         self.assertEqual(self.notes("CPU"), [])
         self.decodes()
 

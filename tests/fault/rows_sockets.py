@@ -1,4 +1,5 @@
 """Faults at the sockets: whoever can reach them sends anything."""
+import os
 import random
 import socket
 
@@ -146,6 +147,87 @@ def subscribe_to_anything(c, rng, n):
     subscriber = peer(c, zmq.XSUB, c.out)
     for _ in range(n):
         subscriber.send(rng.choice([b"\1", b"\0", b"\7", b""]) + rng.randbytes(rng.randint(0, 99)))
+
+
+SUB_READY = b"\4\x19\5READY\x0bSocket-Type\0\0\0\3SUB"
+GREEDY_KIB = 8192  # a hundred connections, not what they sent
+
+
+def raw_subscriber(endpoint):
+    """A connection that has shaken hands and may subscribe."""
+    found = raw_peer(endpoint)
+    found.settimeout(rig.WAIT_S)
+    found.sendall(GREETING_NULL + SUB_READY)
+    n = len(GREETING_NULL) + len(SUB_READY)
+    while n:
+        n -= len(found.recv(n))
+    return found
+
+
+def topic(rng, size):
+    """A subscription on the wire."""
+    body = b"\1" + rng.randbytes(size)
+    head = b"\0" + bytes([len(body)]) if len(body) < 256 else b"\2" + len(body).to_bytes(8, "big")
+    return head + body
+
+
+def send_topics(c, rng, size, n):
+    """Up to n topics over a new connection, until the daemon hangs up."""
+    greedy = raw_subscriber(c.rig.endpoints["arm.output"])
+    try:
+        for _ in range(n):
+            greedy.sendall(topic(rng, size))
+        while greedy.recv(65536):
+            pass
+    except ConnectionError:
+        pass
+    greedy.close()
+
+
+def n_cut(c):
+    return c.rig.status()["outputs"]["peers.cut"]
+
+
+@row("greedy subscribers", "topics without end: many short ones, long ones, beyond the limit, from "
+     "one peer and from a hundred that come and leave, in an address space of 600 MB",
+     "who sends too much is cut off and counted; every other consumer has each frame; the memory "
+     "stays")
+def greedy_subscribers(run):
+    rng = random.Random(run.seed)
+    limit = () if os.environ.get("LATENT_SANITIZE") else ("prlimit", "--as=600000000")
+    everywhere = {"input": "tcp://127.0.0.1:*", "output": "tcp://127.0.0.1:*"}
+    with chain.Chain(run.seed, stream=everywhere) as c:
+        open_chain(c, *limit)
+        frames = c.feed(plan.SLOT_BINS)
+        before, cut = c.memory(), 0
+        for size, n in ((20, run.pick(50000, 1000000)), (2000, 1000), (4094, 1000)):
+            send_topics(c, rng, size, n)
+            cut += 1
+            frames += c.feed(plan.SLOT_BINS)
+            chain.wait_until(lambda: n_cut(c) == cut, f"{cut} are cut off")  # noqa: B023
+        for size, n in ((4096, 10), (1000000, 40)):  # libzmq itself hangs up, if it comes to that
+            send_topics(c, rng, size, n)
+            frames += c.feed(plan.SLOT_BINS)
+        for _ in range(run.pick(2, 100)):
+            come_and_leave(c, rng)
+            frames += c.feed(plan.SLOT_BINS)
+        check_untouched(c, frames, len(frames))
+        grown = c.check_memory(before, GREEDY_KIB)
+        outputs = c.rig.status()["outputs"]
+        if outputs["peers"] != 1 or not cut <= outputs["peers.cut"] <= cut + 2:
+            raise AssertionError(f"left over: {outputs}, {cut} cut off")
+    return f"{outputs['peers.cut']} cut off, {len(frames)} frames, {grown} KiB"
+
+
+def come_and_leave(c, rng):
+    """A hundred modest ones at once."""
+    there = [raw_subscriber(c.rig.endpoints["arm.output"]) for _ in range(100)]
+    for one in there:
+        one.sendall(b"".join(topic(rng, 20) for _ in range(4)))
+    chain.wait_until(lambda: c.rig.status()["outputs"]["peers"] == 101, "all are there")
+    for one in there:
+        one.close()
+    chain.wait_until(lambda: c.rig.status()["outputs"]["peers"] == 1, "all have left")
 
 
 @row("beyond libzmq", "messages above 1 MiB, which libzmq itself refuses",

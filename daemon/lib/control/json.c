@@ -139,6 +139,7 @@ void json_print(const Latent__V1__Status *status, FILE *out)
     json_object_set_new(root, "uptime_ns", whole(status->uptime_ns));
     json_object_set_new(root, "streams", streams);
     json_object_set_new(root, "inputs", counters(status->inputs, status->n_inputs));
+    json_object_set_new(root, "outputs", counters(status->outputs, status->n_outputs));
     json_object_set_new(root, "keys", counters(status->keys, status->n_keys));
     json_object_set_new(root, "notes", notes);
     json_dumpf(root, out, JSON_INDENT(1));
