@@ -8,8 +8,11 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "base/thread.h"
 #include "command/progress.h"
 #include "command/stop.h"
+
+#define STACK_BYTES (8u << 20) /* for whatever BLAS puts there */
 
 struct crew {
     const struct crew_job *job;
@@ -203,8 +206,10 @@ static void worker_clear(struct worker *w)
  * without. */
 static void workers_run(struct worker *workers, size_t n)
 {
+    const struct thread_wish wish = {.cpu = THREAD_ANY_CPU, .stack_bytes = STACK_BYTES};
     for (size_t i = 1; i < n; i++)
-        workers[i].started = pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]) == 0;
+        workers[i].started =
+            thread_start(&workers[i].thread, "decode", &wish, worker_run, &workers[i]) == 0;
     worker_run(&workers[0]);
     for (size_t i = 1; i < n; i++)
         if (workers[i].started) pthread_join(workers[i].thread, NULL);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 static const struct {
     const char *name;
     uint32_t roles; /* each of them opens it */
@@ -111,8 +113,7 @@ int access_open(struct access *a, struct conf *c)
 {
     int status;
 
-    *a = (struct access){.clients = calloc(c->n_clients + 1, sizeof *a->clients)};
-    assert(a->clients);
+    *a = (struct access){.clients = memory_need(calloc(c->n_clients + 1, sizeof *a->clients))};
     status = read_own(a, c);
     for (size_t i = 0; i < c->n_clients; i++)
         if (read_client(a, c, &c->clients[i])) status = -1;

@@ -11,50 +11,24 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "net/message.h"
 
 #define WATCH_PERIOD_MS 1000
 #define LOOK_PERIOD_MS 1
 #define END_NS 5000000000u /* that the end of the daemon waits for the disk */
 #define MAX_PARTS 3        /* identity, empty delimiter of a REQ socket, request */
 
-/* ---- one exchange ---- */
-
-struct exchange {
-    zmq_msg_t part[MAX_PARTS];
-    size_t n_parts; /* kept; more are read over, and make the request unreadable */
-    bool too_many;
-};
-
-static void exchange_receive(struct exchange *x, void *socket)
-{
-    zmq_msg_t *part;
-    zmq_msg_t spare;
-
-    *x = (struct exchange){0};
-    zmq_msg_init(&spare);
-    do {
-        x->too_many = x->n_parts == MAX_PARTS;
-        part = x->too_many ? &spare : &x->part[x->n_parts];
-        if (!x->too_many) zmq_msg_init(&x->part[x->n_parts++]);
-        if (zmq_msg_recv(part, socket, ZMQ_DONTWAIT) < 0) break;
-    } while (zmq_msg_more(part));
-    zmq_msg_close(&spare);
-}
+/* ---- one reply ---- */
 
 /* Everything before the request goes back before the reply: it is the way. A peer that
  * is gone, or does not read, gets none. */
-static void exchange_reply(struct exchange *x, void *socket, const void *bytes, size_t n)
+static void reply_send(struct message *m, void *socket, const void *bytes, size_t n)
 {
-    size_t n_way = x->n_parts > 2 && zmq_msg_size(&x->part[1]) == 0 ? 2 : 1;
+    size_t n_way = m->n_parts > 2 && zmq_msg_size(&m->part[1]) == 0 ? 2 : 1;
 
     for (size_t i = 0; i < n_way; i++)
-        if (zmq_msg_send(&x->part[i], socket, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) return;
+        if (zmq_msg_send(&m->part[i], socket, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) return;
     zmq_send(socket, bytes, n, ZMQ_DONTWAIT);
-}
-
-static void exchange_close(struct exchange *x)
-{
-    for (size_t i = 0; i < x->n_parts; i++) zmq_msg_close(&x->part[i]);
 }
 
 /* Whoever reaches a socket of the file system, or of loopback in plaintext, has been
@@ -74,34 +48,34 @@ static bool may_change(const struct control *c, zmq_msg_t *part)
 /* ---- answers, at once or owed ---- */
 
 struct owed {
-    struct exchange exchange;
+    struct message message; /* the request, with the way back */
     struct request *request;
     struct owed *next;
 };
 
-static void answer(struct control *c, struct exchange *x, struct request *r)
+static void answer(struct control *c, struct message *m, struct request *r)
 {
     size_t n;
     void *reply = request_reply(r, &n);
 
-    if (reply) exchange_reply(x, c->socket, reply, n);
+    if (reply) reply_send(m, c->socket, reply, n);
     free(reply);
     request_free(r);
-    exchange_close(x);
+    message_close(m);
 }
 
 static void on_owed(uv_timer_t *timer);
 
-static void owe(struct control *c, struct exchange *x, struct request *r)
+static void owe(struct control *c, struct message *m, struct request *r)
 {
     struct owed *o = malloc(sizeof *o);
 
     if (!o) {
         request_give_up(r, "out of memory to wait for it");
-        answer(c, x, r);
+        answer(c, m, r);
         return;
     }
-    *o = (struct owed){*x, r, c->owed};
+    *o = (struct owed){*m, r, c->owed};
     if (!c->owed) uv_timer_start(&c->look, on_owed, LOOK_PERIOD_MS, LOOK_PERIOD_MS);
     c->owed = o;
 }
@@ -118,7 +92,7 @@ static void answer_owed(struct control *c, bool all)
             continue;
         }
         *at = o->next;
-        answer(c, &o->exchange, o->request);
+        answer(c, &o->message, o->request);
         free(o);
     }
     if (!c->owed) uv_timer_stop(&c->look);
@@ -132,21 +106,22 @@ static void on_owed(uv_timer_t *timer)
 static void serve_one(struct control *c)
 {
     struct request *r = NULL;
-    struct exchange x;
+    struct message m;
     zmq_msg_t *last;
 
-    exchange_receive(&x, c->socket);
-    if (x.n_parts >= 2) {
-        last = &x.part[x.n_parts - 1];
-        r = request_take(&c->ground, may_change(c, last), x.too_many ? NULL : zmq_msg_data(last),
-                         x.too_many ? 0 : zmq_msg_size(last));
+    if (message_receive(&m, c->socket, MAX_PARTS, ZMQ_DONTWAIT)) return;
+    if (m.n_parts >= 2) {
+        last = &m.part[m.n_parts - 1];
+        /* With a surplus it is unreadable, and told so. */
+        r = request_take(&c->ground, may_change(c, last), m.n_surplus ? NULL : zmq_msg_data(last),
+                         m.n_surplus ? 0 : zmq_msg_size(last));
     }
     if (!r)
-        exchange_close(&x);
+        message_close(&m);
     else if (request_is_answered(r))
-        answer(c, &x, r);
+        answer(c, &m, r);
     else
-        owe(c, &x, r);
+        owe(c, &m, r);
 }
 
 /* ---- events ---- */

@@ -89,7 +89,8 @@ static int open_loops(struct daemon *d, struct latent_error *err)
 
 static void wish_for_contexts(struct daemon *d)
 {
-    struct thread_wish wish = {d->conf.daemon.realtime_priority, d->conf.daemon.io_cpu};
+    struct thread_wish wish = {.priority = d->conf.daemon.realtime_priority,
+                               .cpu = d->conf.daemon.io_cpu};
 
     thread_wish_check(&wish, "ZeroMQ's threads", &d->notes);
     socket_context_wish(d->data_context, &wish);
@@ -103,8 +104,8 @@ static void wish_for_loops(struct daemon *d)
     for (size_t i = 0; i < d->n_loops; i++) {
         struct data_loop *l = &d->loops[i];
 
-        l->wish =
-            (struct thread_wish){d->conf.daemon.realtime_priority, l->streams[0]->conf->values.cpu};
+        l->wish = (struct thread_wish){.priority = d->conf.daemon.realtime_priority,
+                                       .cpu = l->streams[0]->conf->values.cpu};
         thread_wish_check(&l->wish, l->name, &d->notes);
     }
 }

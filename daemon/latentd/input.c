@@ -8,70 +8,22 @@
 
 #include "base/clock.h"
 #include "latentd/stream.h"
+#include "net/message.h"
 
 /* All that can have been waiting at one wake shares its stamp. What comes after as many messages
  * without a pause is stamped anew. */
 #define DRAIN_MESSAGES 1000
 
-/* Topic and payload; more parts are counted and dropped. */
-struct message {
-    zmq_msg_t topic, payload;
-    unsigned n_parts;
-};
-
-/* ---- one message ---- */
-
-static void message_init(struct message *m)
-{
-    zmq_msg_init(&m->topic);
-    zmq_msg_init(&m->payload);
-    m->n_parts = 0;
-}
-
-static void message_close(struct message *m)
-{
-    zmq_msg_close(&m->topic);
-    zmq_msg_close(&m->payload);
-}
-
-/* Parts after the second are read over, into nothing. */
-static void read_over_rest(void *socket, struct message *m)
-{
-    zmq_msg_t part;
-    bool more = true;
-
-    zmq_msg_init(&part);
-    while (more && zmq_msg_recv(&part, socket, ZMQ_DONTWAIT) >= 0) {
-        m->n_parts++;
-        more = zmq_msg_more(&part);
-    }
-    zmq_msg_close(&part);
-}
-
-/* false: nothing is waiting. All parts of a message arrive together. */
-static bool message_receive(void *socket, struct message *m)
-{
-    m->n_parts = 0;
-    if (zmq_msg_recv(&m->topic, socket, ZMQ_DONTWAIT) < 0) return false;
-    m->n_parts = 1;
-    if (!zmq_msg_more(&m->topic)) return true;
-    if (zmq_msg_recv(&m->payload, socket, ZMQ_DONTWAIT) < 0) return true;
-    m->n_parts = 2;
-    if (zmq_msg_more(&m->payload)) read_over_rest(socket, m);
-    return true;
-}
+enum { TOPIC, PAYLOAD, N_PARTS };
 
 /* ---- dispatch ---- */
 
-static struct stream *stream_of(const struct input *in, zmq_msg_t *topic)
+static struct stream *stream_of(const struct input *in, struct message *m)
 {
-    const char *text = zmq_msg_data(topic);
-    size_t n = zmq_msg_size(topic);
-
     for (size_t i = 0; i < in->n_streams; i++) {
         struct stream *s = in->streams[i];
 
-        if (strlen(s->topic_bins) == n && memcmp(s->topic_bins, text, n) == 0) return s;
+        if (message_part_is(m, TOPIC, s->topic_bins, strlen(s->topic_bins))) return s;
     }
     return NULL;
 }
@@ -84,14 +36,16 @@ static void count_unknown(struct input *in)
 
 static void dispatch(struct input *in, struct message *m)
 {
-    struct stream *s = stream_of(in, &m->topic);
+    struct stream *s = stream_of(in, m);
 
     if (!s)
         count_unknown(in);
-    else if (m->n_parts != 2)
+    else if (m->n_parts != N_PARTS || m->n_surplus)
         line_refuse_parts(s->line);
     else {
-        line_on_frame(s->line, zmq_msg_data(&m->payload), zmq_msg_size(&m->payload), in->t_wake_ns);
+        zmq_msg_t *payload = &m->part[PAYLOAD];
+
+        line_on_frame(s->line, zmq_msg_data(payload), zmq_msg_size(payload), in->t_wake_ns);
         s->recv_ns = in->t_wake_ns;
         in->current = s;
     }
@@ -104,10 +58,11 @@ static bool take_message(struct input *in)
     bool is_there;
 
     if (in->n_drained == 0) in->t_wake_ns = clock_now_ns();
-    message_init(&m);
-    is_there = message_receive(in->socket, &m);
-    if (is_there) dispatch(in, &m);
-    message_close(&m);
+    is_there = message_receive(&m, in->socket, N_PARTS, ZMQ_DONTWAIT) == 0;
+    if (is_there) {
+        dispatch(in, &m);
+        message_close(&m);
+    }
     in->n_drained = is_there ? (in->n_drained + 1) % DRAIN_MESSAGES : 0;
     return is_there;
 }

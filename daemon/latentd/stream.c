@@ -133,9 +133,8 @@ static void write_back(struct stream *s)
 {
     struct conf_stream *v = &s->conf->values;
 
-    if (!v->mode) v->mode = strdup(s->mode);
-    if (!v->precision) v->precision = strdup(s->precision);
-    assert(v->mode && v->precision);
+    if (!v->mode) v->mode = memory_need(strdup(s->mode));
+    if (!v->precision) v->precision = memory_need(strdup(s->precision));
     s->mode = v->mode;
     s->precision = v->precision;
     v->outputs = s->groups;

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "base/thread.h"
+#include "net/message.h"
 
 #define ENDPOINT "inproc://zeromq.zap.01"
 #define VERSION "1.0"
@@ -32,62 +33,26 @@ enum part {
     N_PARTS
 };
 
-/* Parts that are too many, or too long, leave n_parts 0. */
-struct request {
-    uint8_t bytes[N_PARTS][MAX_PART];
-    size_t n[N_PARTS], n_parts;
-};
-
 enum verdict { ACCEPTED, UNREADABLE, UNKNOWN_KEY, WRONG_ROLE };
-
-/* ---- receiving ---- */
-
-static bool has_more(void *socket)
-{
-    size_t n = sizeof(int);
-    int more = 0;
-
-    return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &n) == 0 && more;
-}
-
-/* All parts, so that the next request starts with its first. 0, or -1 and errno. */
-static int request_receive(struct request *r, void *socket)
-{
-    bool good = true;
-    size_t i = 0;
-
-    *r = (struct request){0};
-    do {
-        uint8_t spare[MAX_PART], *bytes = i < N_PARTS ? r->bytes[i] : spare;
-        int n = zmq_recv(socket, bytes, MAX_PART, ZMQ_DONTWAIT);
-
-        if (n < 0) return -1;
-        good = good && n <= MAX_PART && i < N_PARTS;
-        if (good) r->n[i] = (size_t)n;
-        i++;
-    } while (has_more(socket));
-    r->n_parts = good ? i : 0;
-    return 0;
-}
-
-static bool part_is(const struct request *r, enum part part, const char *text)
-{
-    return r->n[part] == strlen(text) && memcmp(r->bytes[part], text, r->n[part]) == 0;
-}
 
 /* ---- judging ---- */
 
-static enum verdict judge(const struct access *a, const struct request *r, enum access_door *door,
+static enum verdict judge(const struct access *a, struct message *m, enum access_door *door,
                           const struct access_client **client)
 {
     *client = NULL;
     *door = ACCESS_N_DOORS;
-    if (r->n_parts != N_PARTS || !part_is(r, PART_VERSION, VERSION) ||
-        !part_is(r, PART_MECHANISM, "CURVE") || r->n[PART_KEY] != KEY_BYTES)
+    if (m->n_parts != N_PARTS || m->n_surplus) return UNREADABLE;
+    for (size_t i = 0; i < N_PARTS; i++)
+        if (zmq_msg_size(&m->part[i]) > MAX_PART) return UNREADABLE;
+    if (!message_part_is(m, PART_VERSION, VERSION, strlen(VERSION)) ||
+        !message_part_is(m, PART_MECHANISM, "CURVE", strlen("CURVE")) ||
+        zmq_msg_size(&m->part[PART_KEY]) != KEY_BYTES)
         return UNREADABLE;
-    *door = access_door_named((const char *)r->bytes[PART_DOMAIN], r->n[PART_DOMAIN]);
+    *door =
+        access_door_named(zmq_msg_data(&m->part[PART_DOMAIN]), zmq_msg_size(&m->part[PART_DOMAIN]));
     if (*door == ACCESS_N_DOORS) return UNREADABLE;
-    *client = access_find_key(a, r->bytes[PART_KEY]);
+    *client = access_find_key(a, zmq_msg_data(&m->part[PART_KEY]));
     if (!*client) return UNKNOWN_KEY;
     return access_admits(*client, *door) ? ACCEPTED : WRONG_ROLE;
 }
@@ -101,8 +66,21 @@ static void count(struct access *a, enum access_door door, enum verdict verdict)
 
 /* ---- telling ---- */
 
-static void tell(struct zap *z, const struct request *r, enum access_door door,
-                 enum verdict verdict, const struct access_client *client)
+/* The key and the address of a request that may be anything. */
+static void strangers_name(struct message *m, char key[KEY_TEXT], char address[MAX_PART + 1])
+{
+    static const uint8_t no_key[KEY_BYTES];
+    bool has_key = m->n_parts > PART_KEY && zmq_msg_size(&m->part[PART_KEY]) == KEY_BYTES;
+    size_t n = m->n_parts > PART_ADDRESS ? zmq_msg_size(&m->part[PART_ADDRESS]) : 0;
+
+    key_text(has_key ? zmq_msg_data(&m->part[PART_KEY]) : no_key, key);
+    if (n > MAX_PART) n = MAX_PART;
+    if (n > 0) memcpy(address, zmq_msg_data(&m->part[PART_ADDRESS]), n);
+    address[n] = '\0';
+}
+
+static void tell(struct zap *z, struct message *m, enum access_door door, enum verdict verdict,
+                 const struct access_client *client)
 {
     static const char *const reasons[] = {[UNREADABLE] = "the request for it cannot be read",
                                           [UNKNOWN_KEY] = "no [client NAME] has it",
@@ -112,9 +90,7 @@ static void tell(struct zap *z, const struct request *r, enum access_door door,
 
     z->n_silent++;
     if (z->t_logged_ns && now_ns - z->t_logged_ns < LOG_PERIOD_NS) return;
-    key_text(r->bytes[PART_KEY], key);
-    snprintf(address, sizeof address, "%.*s", (int)r->n[PART_ADDRESS],
-             (const char *)r->bytes[PART_ADDRESS]);
+    strangers_name(m, key, address);
     fprintf(stderr,
             "latentd: %s: refused key %s%s%s from %s: %s (%" PRIu64
             " refused since the last such line)\n",
@@ -128,15 +104,20 @@ static void tell(struct zap *z, const struct request *r, enum access_door door,
 /* ---- answering ---- */
 
 /* The name of the client goes with each of its messages, as their "User-Id". */
-static int reply(void *socket, const struct request *r, const struct access_client *client)
+static int reply(void *socket, struct message *m, const struct access_client *client)
 {
     const char *name = client ? client->name : "";
+    bool has_id = m->n_parts > PART_ID && zmq_msg_size(&m->part[PART_ID]) <= MAX_PART;
     const struct {
         const void *bytes;
         size_t n;
-    } parts[] = {{VERSION, strlen(VERSION)},  {r->bytes[PART_ID], r->n[PART_ID]},
-                 {client ? "200" : "400", 3}, {client ? "OK" : "no access", client ? 2 : 9},
-                 {name, strlen(name)},        {"", 0}};
+    } parts[] = {{VERSION, strlen(VERSION)},
+                 {has_id ? zmq_msg_data(&m->part[PART_ID]) : NULL,
+                  has_id ? zmq_msg_size(&m->part[PART_ID]) : 0},
+                 {client ? "200" : "400", 3},
+                 {client ? "OK" : "no access", client ? 2 : 9},
+                 {name, strlen(name)},
+                 {"", 0}};
     const size_t n_parts = sizeof parts / sizeof parts[0];
 
     for (size_t i = 0; i < n_parts; i++)
@@ -152,13 +133,16 @@ static int serve_one(struct zap *z)
     const struct access_client *client;
     enum access_door door;
     enum verdict verdict;
-    struct request r;
+    struct message m;
+    int status;
 
-    if (request_receive(&r, z->socket)) return -1;
-    verdict = judge(z->access, &r, &door, &client);
+    if (message_receive(&m, z->socket, N_PARTS, ZMQ_DONTWAIT)) return -1;
+    verdict = judge(z->access, &m, &door, &client);
     count(z->access, door, verdict);
-    if (verdict != ACCEPTED) tell(z, &r, door, verdict, client);
-    return reply(z->socket, &r, verdict == ACCEPTED ? client : NULL);
+    if (verdict != ACCEPTED) tell(z, &m, door, verdict, client);
+    status = reply(z->socket, &m, verdict == ACCEPTED ? client : NULL);
+    message_close(&m);
+    return status;
 }
 
 /* ---- the thread ---- */

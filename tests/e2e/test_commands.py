@@ -9,6 +9,8 @@ import resource
 import subprocess
 import unittest
 
+from latentd import encoding
+
 BIN = pathlib.Path(os.environ["LATENT_BIN"])
 SOURCE = pathlib.Path(os.environ["LATENT_SOURCE"])
 PROGRAMS = ("latentd", "latentctl", "latent-sim", "latent-replay", "latent-decode")
@@ -135,6 +137,17 @@ MISTAKES = {
 def run(program, *arguments, **options):
     return subprocess.run([BIN / program, *arguments], capture_output=True, text=True, timeout=60,
                           check=False, **options)
+
+
+class Wire(unittest.TestCase):
+    def test_bounds(self):
+        """The Python client's bounds are those of proto/wire.h."""
+        header = (SOURCE / "proto" / "wire.h").read_text()
+        for name in ("MAX_BYTES", "MAX_BINS", "MAX_CHANNELS", "MAX_STREAM"):
+            value = re.search(rf"^#define WIRE_{name} ([^/\n]*)", header, re.MULTILINE)[1]
+            value = value.strip().strip("()").split(" << ")  # (1u << 20), or a plain number
+            number = int(value[0].rstrip("u")) << int((value + ["0"])[1])
+            self.assertEqual(getattr(encoding, name), number, name)
 
 
 class Commands(unittest.TestCase):

@@ -69,8 +69,9 @@ void thread_wish_check(struct thread_wish *wish, const char *who, struct notes *
 static void set_attributes(pthread_attr_t *attributes, const struct thread_wish *wish)
 {
     const struct sched_param fifo = {.sched_priority = (int)wish->priority};
+    size_t stack_bytes = wish->stack_bytes > STACK_BYTES ? wish->stack_bytes : STACK_BYTES;
 
-    pthread_attr_setstacksize(attributes, STACK_BYTES);
+    pthread_attr_setstacksize(attributes, stack_bytes);
     if (wish->priority) {
         pthread_attr_setinheritsched(attributes, PTHREAD_EXPLICIT_SCHED);
         pthread_attr_setschedpolicy(attributes, SCHED_FIFO);

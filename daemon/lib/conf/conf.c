@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/text.h"
 
 /* ---- problems ---- */
@@ -19,8 +20,7 @@ static void add_problem(struct conf *c, char *text)
         free(text);
         return;
     }
-    c->problems = realloc(c->problems, (c->n_problems + 1) * sizeof *c->problems);
-    assert(c->problems);
+    c->problems = memory_need(realloc(c->problems, (c->n_problems + 1) * sizeof *c->problems));
     c->problems[c->n_problems++] = text;
 }
 
@@ -33,8 +33,7 @@ problem(struct conf *c, unsigned line, const char *key, const char *format, va_l
     if (line) snprintf(where, sizeof where, ":%u", line);
     if (asprintf(&text, "%s%s: %s%s%s", c->path, where, key ? key : "", key ? ": " : "", what) < 0)
         text = NULL;
-    assert(text);
-    add_problem(c, printable(text));
+    add_problem(c, printable(memory_need(text)));
 }
 
 void conf_problem(struct conf *c, unsigned line, const char *key, const char *format, ...)
@@ -68,11 +67,10 @@ void conf_stream_problem(struct conf *c, const struct conf_stream_section *s, co
 
 void conf_init(struct conf *c, const char *path)
 {
-    char *copy = strdup(path);
+    char *copy = memory_need(strdup(path));
 
-    *c = (struct conf){.path = strdup(path)};
-    assert(copy && c->path);
-    c->folder = strdup(dirname(copy));
+    *c = (struct conf){.path = memory_need(strdup(path))};
+    c->folder = memory_need(strdup(dirname(copy)));
     free(copy);
     conf_set_defaults(CONF_DAEMON, &c->daemon);
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/words.h"
 #include "conf/types.h"
 
@@ -85,8 +86,7 @@ static void open_stream(struct reader *r, const char *name)
             refuse_twice(r, "stream", name, c->streams[i].lines.section);
             return;
         }
-    c->streams = realloc(c->streams, (c->n_streams + 1) * sizeof *c->streams);
-    assert(c->streams);
+    c->streams = memory_need(realloc(c->streams, (c->n_streams + 1) * sizeof *c->streams));
     s = &c->streams[c->n_streams++];
     *s = (struct conf_stream_section){.lines.section = r->line};
     snprintf(s->name, sizeof s->name, "%s", name);
@@ -107,8 +107,7 @@ static void open_client(struct reader *r, const char *name)
             refuse_twice(r, "client", name, c->clients[i].lines.section);
             return;
         }
-    c->clients = realloc(c->clients, (c->n_clients + 1) * sizeof *c->clients);
-    assert(c->clients);
+    c->clients = memory_need(realloc(c->clients, (c->n_clients + 1) * sizeof *c->clients));
     s = &c->clients[c->n_clients++];
     *s = (struct conf_client_section){.lines.section = r->line};
     snprintf(s->name, sizeof s->name, "%s", name);

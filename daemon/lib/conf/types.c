@@ -2,12 +2,12 @@
  * what is allowed. */
 #include "conf/types.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/words.h"
 
 #define MAX_IPC_PATH 107 /* sun_path of a Unix socket */
@@ -23,9 +23,8 @@ static bool is_unset(const struct conf_key *key, const char *value)
 static bool replace_text(void *at, const char *value)
 {
     char **text = at;
-    char *copy = value ? strdup(value) : NULL;
+    char *copy = value ? memory_need(strdup(value)) : NULL;
 
-    assert(copy || !value);
     free(*text);
     *text = copy;
     return true;

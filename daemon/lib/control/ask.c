@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <zmq.h>
 
+#include "base/memory.h"
 #include "base/text.h"
 #include "net/curve.h"
+#include "net/message.h"
 
 static int attach(void *socket, const struct client_server *server, struct latent_error *err)
 {
@@ -39,10 +41,9 @@ static void *open_socket(void *context, const struct client_server *server, int 
 static int send_request(void *socket, const Latent__V1__Request *request)
 {
     size_t n = latent__v1__request__get_packed_size(request);
-    uint8_t *bytes = malloc(n + 1);
+    uint8_t *bytes = memory_need(malloc(n + 1));
     int status = -1;
 
-    if (!bytes) return -1;
     latent__v1__request__pack(request, bytes);
     if (zmq_send(socket, bytes, n, 0) >= 0) status = 0;
     free(bytes);
@@ -52,12 +53,10 @@ static int send_request(void *socket, const Latent__V1__Request *request)
 static Latent__V1__Reply *receive_reply(void *socket, const struct client_server *server,
                                         struct latent_error *err)
 {
-    Latent__V1__Reply *reply;
-    zmq_msg_t message;
+    Latent__V1__Reply *reply = NULL;
+    struct message m;
 
-    zmq_msg_init(&message);
-    if (zmq_msg_recv(&message, socket, 0) < 0) {
-        zmq_msg_close(&message);
+    if (message_receive(&m, socket, 1, 0)) {
         error_text(err, LATENT_E_IO,
                    "no answer at %s; is latentd running, and does its [latentd] control "
                    "name this endpoint? (latentctl --control ENDPOINT)%s",
@@ -67,8 +66,9 @@ static Latent__V1__Reply *receive_reply(void *socket, const struct client_server
                                         : "");
         return NULL;
     }
-    reply = latent__v1__reply__unpack(NULL, zmq_msg_size(&message), zmq_msg_data(&message));
-    zmq_msg_close(&message);
+    if (!m.n_surplus)
+        reply = latent__v1__reply__unpack(NULL, zmq_msg_size(&m.part[0]), zmq_msg_data(&m.part[0]));
+    message_close(&m);
     if (!reply)
         error_text(err, LATENT_E_FORMAT, "the answer at %s is not latentd's", server->endpoint);
     return reply;
@@ -78,7 +78,7 @@ Latent__V1__Reply *client_ask(const struct client_server *server,
                               const Latent__V1__Request *request, int timeout_ms,
                               struct latent_error *err)
 {
-    void *context = zmq_ctx_new();
+    void *context = memory_need(zmq_ctx_new());
     void *socket = open_socket(context, server, timeout_ms, err);
     Latent__V1__Reply *reply = NULL;
 

@@ -5,7 +5,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +12,14 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "feed/feed.h"
 #include "feed/ring.h"
 #include "feed/trace.h"
 #include "record/drain.h"
 
 #define THREAD_NAME "recorder"
+#define STACK_BYTES (2u << 20) /* SQLite takes more than a data thread */
 #define DETACH_POLL_NS 10000000u
 
 struct recorder {
@@ -317,20 +318,6 @@ static void init_waiting(struct recorder *r)
     pthread_condattr_destroy(&monotonic);
 }
 
-/* Signals are for the main thread. */
-static int start_thread(struct recorder *r)
-{
-    sigset_t all, before;
-    int status;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    status = pthread_create(&r->thread, NULL, run, r);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (status == 0) pthread_setname_np(r->thread, THREAD_NAME);
-    return status;
-}
-
 static struct recorder *new_recorder(const struct recorder_options *options,
                                      const struct store_about *about, const struct line *line)
 {
@@ -356,11 +343,12 @@ int recorder_open(struct recorder **out, const struct recorder_options *options,
                   struct latent_error *err)
 {
     struct recorder *r = new_recorder(options, about, line);
+    const struct thread_wish wish = {.cpu = THREAD_ANY_CPU, .stack_bytes = STACK_BYTES};
     int status;
 
     *out = NULL;
     if (!r) return error_text(err, LATENT_E_NOMEM, "record %s: out of memory", options->path);
-    status = start_thread(r);
+    status = thread_start(&r->thread, THREAD_NAME, &wish, run, r);
     if (status) {
         free_recorder(r);
         return error_text(err, LATENT_E_IO, "record %s: no thread: %s", options->path,
