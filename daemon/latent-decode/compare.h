@@ -8,8 +8,7 @@
 
 struct comparison;
 
-/* The outputs of n bins: rates [n, N] in Hz and readout [n, O], as results_rows have
- * them. */
+/* The outputs of n bins: rates [n, N] in Hz and readout [n, O], as results_rows have them. */
 struct compared {
     const float *rates, *readout;
 };
@@ -20,8 +19,8 @@ void comparison_free(struct comparison *c); /* NULL is allowed */
 /* n bins more: counts [n, C], found in the precision in question, against the other. */
 void comparison_add(struct comparison *c, size_t n, const float *counts, struct compared found,
                     struct compared against);
-/* Bits per spike lost; rates are scored on the channels they belong to, in order. NAN
- * without rates or without spikes. */
+/* Bits per spike lost; rates are scored on the channels they belong to, in order. NAN without rates
+ * or without spikes. */
 double comparison_loss(const struct comparison *c);
 /* A few lines on standard output. */
 void comparison_print(const struct comparison *c, const char *precision, const char *against);

@@ -10,8 +10,8 @@
 #include "command/stop.h"
 #include "data/recording.h"
 #include "latent-decode/bins.h"
-#include "latent-decode/crew.h"
 #include "latent-decode/results.h"
+#include "latent-decode/workers.h"
 #include "latent.h"
 
 #define PROGRAM "latent-decode"
@@ -189,8 +189,8 @@ static const struct latent_mode *mode_find(const struct latent_info *info, const
     return NULL;
 }
 
-/* The mode asked for, or with --fast the one that takes its trials whole. An unknown
- * name is left to latent_decoder_new, which tells it. */
+/* The mode asked for, or with --fast the one that takes its trials whole. An unknown name is left
+ * to latent_decoder_new, which tells it. */
 static const char *mode_choose(const struct decoding *d)
 {
     const struct settings *s = d->settings;
@@ -254,15 +254,15 @@ static void decoding_close(struct decoding *d)
 static int recording_decode(const struct decoding *d)
 {
     size_t n_threads = d->settings->n_threads;
-    const struct crew_job job = {.model = d->model,
-                                 .options = d->options,
-                                 .against = d->settings->compare,
-                                 .comparison = d->comparison,
-                                 .reader = d->reader,
-                                 .results = d->results,
-                                 .n_slab_bins = slab_bins(d),
-                                 .n_threads = n_threads ? n_threads : crew_default_threads()};
-    return crew_run(&job, d->err);
+    const struct workers_job job = {.model = d->model,
+                                    .options = d->options,
+                                    .against = d->settings->compare,
+                                    .comparison = d->comparison,
+                                    .reader = d->reader,
+                                    .results = d->results,
+                                    .n_slab_bins = slab_bins(d),
+                                    .n_threads = n_threads ? n_threads : workers_default()};
+    return workers_run(&job, d->err);
 }
 
 static const char *precision_in_use(const struct decoding *d)

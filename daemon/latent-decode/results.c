@@ -1,4 +1,4 @@
-/* Writing decoded rows, a slab at a time. */
+/* Writing decoded rows, some bins at a time. */
 #include "latent-decode/results.h"
 
 #include <math.h>

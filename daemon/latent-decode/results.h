@@ -29,8 +29,7 @@ void results_row_set(struct results_rows *rows, size_t i, const struct latent_fr
 float *results_latents(struct results_rows *rows);
 float *results_rates(struct results_rows *rows);
 float *results_readout(struct results_rows *rows);
-/* Writes the first n rows as bins first .. first + n - 1 of a trial. One thread at a
- * time. */
+/* Writes the first n rows as bins first .. first + n - 1 of a trial. One thread at a time. */
 int results_rows_write(struct results *results, const struct results_rows *rows, size_t trial,
                        size_t first, size_t n, struct latent_error *err);
 

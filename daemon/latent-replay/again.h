@@ -15,8 +15,8 @@ struct again {
     struct line *line;
 };
 
-/* model_path NULL: where the record says. The model must be the recorded one, by its
- * hash. 0, or negative and a text; again_close is due in both cases. */
+/* model_path NULL: where the record says. The model must be the recorded one, by its hash. 0, or
+ * negative and a text; again_close is due in both cases. */
 int again_open(struct again *a, struct reading *r, const char *model_path, struct line_clock clock,
                struct line_sink sink, struct latent_error *err);
 void again_close(struct again *a);

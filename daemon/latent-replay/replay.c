@@ -1,6 +1,5 @@
-/* A recording as a stream. Every trial opens with trial_start; a recording without
- * trials counts as one, and its later rounds under --loop go on without a mark unless
- * asked. */
+/* A recording as a stream. Every trial opens with trial_start; a recording without trials counts as
+ * one, and its later rounds under --loop go on without a mark unless asked. */
 #include "latent-replay/replay.h"
 
 #include <math.h>

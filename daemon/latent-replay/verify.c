@@ -1,5 +1,5 @@
-/* The recorded entries go through the code that runs live, with a clock and a sink that
- * answer as they did; what it does is compared, event by event, with what it did. */
+/* The recorded entries go through the code that runs live, with a clock and a sink that answer as
+ * they did; what it does is compared, event by event, with what it did. */
 #include "latent-replay/verify.h"
 
 #include <inttypes.h>

@@ -1,5 +1,8 @@
-/* The chaotic network of the LFADS and NDT papers: tau y' = -y + W tanh(y), W normal
- * with sd gain / sqrt(N), Euler's method; rate = peak (1 + tanh(y)) / 2 for each unit.
+/* The chaotic network of the LFADS and NDT papers, by Euler's method:
+ *
+ *   tau y' = -y + W tanh(y)         W normal with sd gain / sqrt(N)
+ *   rate = peak (1 + tanh(y)) / 2   of each unit
+ *
  * A condition is a random initial state, and recurs from trial to trial. */
 #include "latent-sim/chaotic.h"
 

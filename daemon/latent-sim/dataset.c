@@ -1,8 +1,7 @@
 /* Data sets: every trial of the recipe in order, then the split.
  *
- * A recipe with conditions has all trials of condition 0 first, then of condition 1
- * ...; within a condition, or in all without them, train comes first, then valid, then
- * test. */
+ * A recipe with conditions has all trials of condition 0 first, then of condition 1 ...; within a
+ * condition, or in all without them, train comes first, then valid, then test. */
 #include "latent-sim/dataset.h"
 
 #include <hdf5.h>

@@ -1,6 +1,6 @@
-/* Live simulation. Every trial of the recipe's length opens with trial_start and closes
- * with trial_end, as a decoder trained on the recipe's data set expects. The next trial
- * is computed before the wait for its first bin. */
+/* Live simulation. Every trial of the recipe's length opens with trial_start and closes with
+ * trial_end, as a decoder trained on the recipe's data set expects. The next trial is computed
+ * before the wait for its first bin. */
 #include "latent-sim/live.h"
 
 #include <errno.h>

@@ -57,8 +57,8 @@ static double dot3(const double a[3], const double b[3])
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 }
 
-/* A random direction of fixed length for each neuron, so that all are about equally
- * informative, and the bias that gives it the recipe's mean. */
+/* A random direction of fixed length for each neuron, so that all are about equally informative,
+ * and the bias that gives it the recipe's mean. */
 static void neuron_make(struct lorenz *self, struct rng *rng, size_t n_rows, uint32_t i)
 {
     const struct recipe_lorenz *r = &self->recipe->lorenz;

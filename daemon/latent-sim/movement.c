@@ -64,8 +64,8 @@ void movement_plan_draw(const struct recipe_reach *r, double trial_s, struct rng
     }
 }
 
-/* Minimum jerk: u = 10 s^3 - 15 s^4 + 6 s^5 along the line; sideways a smooth bow
- * 64 s^3 (1 - s)^3 that is 1 at half time and leaves from and arrives at rest. */
+/* Minimum jerk: u = 10 s^3 - 15 s^4 + 6 s^5 along the line; sideways a smooth bow 64 s^3 (1 - s)^3
+ * that is 1 at half time and leaves from and arrives at rest. */
 static void movement_at(const struct movement *m, double t_s, struct movement_state *out)
 {
     double s = (t_s - m->start_s) / m->duration_s;

@@ -23,8 +23,8 @@ struct movement_plan {
     struct movement movements[MOVEMENT_MAX];
 };
 
-/* Draws a plan. The hand starts and ends the trial at rest at the centre, so that
- * trials follow each other without a jump. */
+/* Draws a plan. The hand starts and ends the trial at rest at the centre, so that trials follow
+ * each other without a jump. */
 void movement_plan_draw(const struct recipe_reach *r, double trial_s, struct rng *rng,
                         struct movement_plan *plan);
 

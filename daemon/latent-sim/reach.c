@@ -94,8 +94,8 @@ static void population_draw(struct reach *self, struct rng *rng)
 
 /* ---- one trial ---------------------------------------------------------------------- */
 
-/* How strongly the plan drives the rotations at t_s: a half sine of unit area that ends
- * when the movement begins. direction: of that movement, scaled by its length. */
+/* How strongly the plan drives the rotations at t_s: a half sine of unit area that ends when the
+ * movement begins. direction: of that movement, scaled by its length. */
 static double drive_at(const struct recipe_reach *r, const struct movement_plan *plan, double t_s,
                        double direction[2])
 {
@@ -164,8 +164,8 @@ static void truth_store(const struct reach *self, const struct movement_plan *pl
     for (uint32_t j = 0; j < 2 * r->n_planes; j++) latents[N_KINEMATIC + j] = (float)rotations[j];
 }
 
-/* Multiplies every neuron's counts by its own slow log-normal gain (an
- * Ornstein-Uhlenbeck process in the log, mean of the gain 1). */
+/* Multiplies every neuron's counts by its own slow log-normal gain (an Ornstein-Uhlenbeck process
+ * in the log, mean of the gain 1). */
 static void gains_apply(const struct reach *self, struct rng *rng, struct trial *trial)
 {
     const struct recipe *recipe = self->recipe;

@@ -109,8 +109,8 @@ static uint32_t poisson_by_inversion(struct rng *rng, double mean)
     return k;
 }
 
-/* PTRS of Hoermann (1993), "The transformed rejection method for generating Poisson
- * random variables". */
+/* PTRS of Hoermann (1993), "The transformed rejection method for generating Poisson random
+ * variables". */
 static uint32_t poisson_by_rejection(struct rng *rng, double mean)
 {
     double b = 0.931 + 2.53 * sqrt(mean);

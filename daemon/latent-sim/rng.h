@@ -1,7 +1,7 @@
 /* Random numbers that are the same on every machine: xoshiro256++ seeded by splitmix64.
  *
- * One seed has many streams, 2^128 numbers apart: the loadings, the movements and the
- * spikes each draw from their own, so that changing one leaves the others as they were. */
+ * One seed has many streams, 2^128 numbers apart: the loadings, the movements and the spikes each
+ * draw from their own, so that changing one leaves the others as they were. */
 #ifndef SIM_RNG_H
 #define SIM_RNG_H
 

@@ -1,6 +1,8 @@
 /* One long orbit, cut into as many segments as the recipe has trials, in random order.
- * log(expected count) = standardised random projection of the state. After the data
- * sets of Sedler, Versteeg & Pandarinath 2023. */
+ *
+ *   log(expected count) = a random projection of the state, standardised
+ *
+ * After the data sets of Sedler, Versteeg & Pandarinath 2023. */
 #include "latent-sim/segments.h"
 
 #include <math.h>
@@ -60,8 +62,8 @@ static double projection(const double *loading, const double *state)
     return loading[0] * state[0] + loading[1] * state[1] + loading[2] * state[2];
 }
 
-/* A uniformly drawn projection of the state itself (not of the standardised one),
- * scaled so that the log-rate has the recipe's sd over the whole orbit. */
+/* A uniformly drawn projection of the state itself (not of the standardised one), scaled so that
+ * the log-rate has the recipe's sd over the whole orbit. */
 static void neuron_make(struct segments *self, struct rng *rng, uint32_t i)
 {
     double *loading = self->loadings + (size_t)i * FLOW_STATES;

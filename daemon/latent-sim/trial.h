@@ -42,8 +42,8 @@ struct trial {
 int trial_new(struct trial *trial, const struct trial_shape *shape);
 void trial_free(struct trial *trial);
 
-/* Gives each column of states [n_rows][n_states] mean 0 and variance 1; mean and sd are
- * what was taken out. */
+/* Gives each column of states [n_rows][n_states] mean 0 and variance 1; mean and sd are what was
+ * taken out. */
 void states_standardise(double *states, size_t n_rows, int n_states, double *mean, double *sd);
 
 #endif

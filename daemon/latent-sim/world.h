@@ -1,7 +1,7 @@
 /* A simulated brain: whole trials of rates from known latents, one recipe kind behind each.
  *
- * A world is fixed by its recipe; what varies from trial to trial is drawn from the
- * caller's generator, so that the same world serves a data set and a live stream. */
+ * A world is fixed by its recipe; what varies from trial to trial is drawn from the caller's
+ * generator, so that the same world serves a data set and a live stream. */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 

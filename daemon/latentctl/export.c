@@ -1,5 +1,5 @@
-/* Two walks through the record: the first counts, since a data set is made whole; the
- * second writes. */
+/* Two walks through the record: the first counts, since a data set is made whole; the second
+ * writes. */
 #include "latentctl/export.h"
 
 #include <inttypes.h>
@@ -25,16 +25,15 @@ struct export
     uint32_t n_channels;
     float *counts; /* [n_channels] */
     size_t n_bins, n_frames, n_events[2];
-    size_t n_latents, n_rates, n_readout; /* largest of any frame */
-    struct slab bins, frames, events[2];  /* outcomes, actions */
+    size_t n_latents, n_rates, n_readout;   /* largest of any frame */
+    struct h5table bins, frames, events[2]; /* outcomes, actions */
 };
 
 enum { OUTCOMES, ACTIONS };
 
 /* ---- counting ---- */
 
-/* The bins of a message that the stream could have taken; refused ones stand in the
- * outcomes. */
+/* The bins of a message that the stream could have taken; refused ones stand in the outcomes. */
 static size_t unpack_bins(struct export *x, const struct line_event *e, struct wire_bins *bins)
 {
     if (e->kind != LINE_MESSAGE || e->n_bytes > WIRE_MAX_BYTES) return 0;
@@ -92,9 +91,10 @@ static void open_bins(struct export *x)
     static const char *const names[] = {"entry",     "epoch", "seq",     "t_source_ns",
                                         "t_recv_ns", "marks", "event_id"};
 
-    slab_open(&x->bins, &x->out, "bins", x->n_bins);
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) slab_add_whole(&x->bins, names[i]);
-    slab_add_floats(&x->bins, "counts", x->n_channels);
+    h5table_open(&x->bins, &x->out, "bins", x->n_bins);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        h5table_add_whole(&x->bins, names[i]);
+    h5table_add_floats(&x->bins, "counts", x->n_channels);
 }
 
 static void put_bins(struct export *x, const struct reading_entry *e)
@@ -103,20 +103,20 @@ static void put_bins(struct export *x, const struct reading_entry *e)
     size_t n = unpack_bins(x, &e->event, &bins);
 
     for (size_t i = 0; i < n; i++) {
-        struct slab *s = &x->bins;
+        struct h5table *s = &x->bins;
         struct wire_bin bin;
         bool is_good = wire_bin_counts(&bins, i, x->counts) == WIRE_OK;
 
         wire_bin_at(&bins, i, &bin);
-        slab_set_whole(s, BIN_ENTRY, (uint64_t)e->entry);
-        slab_set_whole(s, BIN_EPOCH, bins.epoch);
-        slab_set_whole(s, BIN_SEQ, bins.seq + i);
-        slab_set_whole(s, BIN_T_SOURCE, bins.t_source_ns + i * bins.bin_width_us * 1000ull);
-        slab_set_whole(s, BIN_T_RECV, e->event.t_ns);
-        slab_set_whole(s, BIN_MARKS, bin.marks);
-        slab_set_whole(s, BIN_EVENT_ID, bin.event_id);
-        slab_set_floats(s, BIN_COUNTS, is_good ? x->counts : NULL);
-        slab_end_row(s);
+        h5table_set_whole(s, BIN_ENTRY, (uint64_t)e->entry);
+        h5table_set_whole(s, BIN_EPOCH, bins.epoch);
+        h5table_set_whole(s, BIN_SEQ, bins.seq + i);
+        h5table_set_whole(s, BIN_T_SOURCE, bins.t_source_ns + i * bins.bin_width_us * 1000ull);
+        h5table_set_whole(s, BIN_T_RECV, e->event.t_ns);
+        h5table_set_whole(s, BIN_MARKS, bin.marks);
+        h5table_set_whole(s, BIN_EVENT_ID, bin.event_id);
+        h5table_set_floats(s, BIN_COUNTS, is_good ? x->counts : NULL);
+        h5table_end_row(s);
     }
 }
 
@@ -143,12 +143,12 @@ static void open_frames(struct export *x)
                                         "sent",         "pub_seq", "t_source_ns", "t_recv_ns",
                                         "t_publish_ns", "marks",   "event_id"};
 
-    slab_open(&x->frames, &x->out, "frames", x->n_frames);
+    h5table_open(&x->frames, &x->out, "frames", x->n_frames);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        slab_add_whole(&x->frames, names[i]);
-    slab_add_floats(&x->frames, "latents", x->n_latents);
-    slab_add_floats(&x->frames, "rates", x->n_rates);
-    slab_add_floats(&x->frames, "readout", x->n_readout);
+        h5table_add_whole(&x->frames, names[i]);
+    h5table_add_floats(&x->frames, "latents", x->n_latents);
+    h5table_add_floats(&x->frames, "rates", x->n_rates);
+    h5table_add_floats(&x->frames, "readout", x->n_readout);
 }
 
 static const float *if_whole(const float *values, size_t n, size_t width)
@@ -159,49 +159,49 @@ static const float *if_whole(const float *values, size_t n, size_t width)
 /* What a thinned frame had can be computed again, but is not here: zeros and NaN. */
 static void put_frame(struct export *x, int64_t entry, const struct reading_frame *f)
 {
-    struct slab *s = &x->frames;
+    struct h5table *s = &x->frames;
     struct wire_frame frame = {0};
     const struct latent_frame *v = &frame.values;
 
     if (f->bytes && wire_unpack_frame(&x->arena, f->bytes, f->n_bytes, &frame))
         frame = (struct wire_frame){0};
-    slab_set_whole(s, FRAME_ENTRY, (uint64_t)entry);
-    slab_set_whole(s, FRAME_EPOCH, f->epoch);
-    slab_set_whole(s, FRAME_SEQ, f->seq);
-    slab_set_whole(s, FRAME_FLAGS, f->flags);
-    slab_set_whole(s, FRAME_SENT, f->sent);
-    slab_set_whole(s, FRAME_PUB_SEQ, frame.pub_seq);
-    slab_set_whole(s, FRAME_T_SOURCE, frame.t_source_ns);
-    slab_set_whole(s, FRAME_T_RECV, frame.t_recv_ns);
-    slab_set_whole(s, FRAME_T_PUBLISH, frame.t_publish_ns);
-    slab_set_whole(s, FRAME_MARKS, frame.marks);
-    slab_set_whole(s, FRAME_EVENT_ID, frame.event_id);
-    slab_set_floats(s, FRAME_LATENTS, if_whole(v->latents, v->n_latents, x->n_latents));
-    slab_set_floats(s, FRAME_RATES, if_whole(v->rates, v->n_rates, x->n_rates));
-    slab_set_floats(s, FRAME_READOUT, if_whole(v->readout, v->n_readout, x->n_readout));
-    slab_end_row(s);
+    h5table_set_whole(s, FRAME_ENTRY, (uint64_t)entry);
+    h5table_set_whole(s, FRAME_EPOCH, f->epoch);
+    h5table_set_whole(s, FRAME_SEQ, f->seq);
+    h5table_set_whole(s, FRAME_FLAGS, f->flags);
+    h5table_set_whole(s, FRAME_SENT, f->sent);
+    h5table_set_whole(s, FRAME_PUB_SEQ, frame.pub_seq);
+    h5table_set_whole(s, FRAME_T_SOURCE, frame.t_source_ns);
+    h5table_set_whole(s, FRAME_T_RECV, frame.t_recv_ns);
+    h5table_set_whole(s, FRAME_T_PUBLISH, frame.t_publish_ns);
+    h5table_set_whole(s, FRAME_MARKS, frame.marks);
+    h5table_set_whole(s, FRAME_EVENT_ID, frame.event_id);
+    h5table_set_floats(s, FRAME_LATENTS, if_whole(v->latents, v->n_latents, x->n_latents));
+    h5table_set_floats(s, FRAME_RATES, if_whole(v->rates, v->n_rates, x->n_rates));
+    h5table_set_floats(s, FRAME_READOUT, if_whole(v->readout, v->n_readout, x->n_readout));
+    h5table_end_row(s);
 }
 
 static void open_events(struct export *x, int which, const char *group)
 {
-    struct slab *s = &x->events[which];
+    struct h5table *s = &x->events[which];
 
-    slab_open(s, &x->out, group, x->n_events[which]);
-    slab_add_whole(s, "entry");
-    slab_add_whole(s, "epoch");
-    slab_add_whole(s, "seq");
-    slab_add_whole(s, "code");
+    h5table_open(s, &x->out, group, x->n_events[which]);
+    h5table_add_whole(s, "entry");
+    h5table_add_whole(s, "epoch");
+    h5table_add_whole(s, "seq");
+    h5table_add_whole(s, "code");
 }
 
 static void put_event(struct export *x, int which, int64_t entry, const struct reading_event *e)
 {
-    struct slab *s = &x->events[which];
+    struct h5table *s = &x->events[which];
 
-    slab_set_whole(s, 0, (uint64_t)entry);
-    slab_set_whole(s, 1, e->epoch);
-    slab_set_whole(s, 2, e->seq);
-    slab_set_whole(s, 3, e->code);
-    slab_end_row(s);
+    h5table_set_whole(s, 0, (uint64_t)entry);
+    h5table_set_whole(s, 1, e->epoch);
+    h5table_set_whole(s, 2, e->seq);
+    h5table_set_whole(s, 3, e->code);
+    h5table_end_row(s);
 }
 
 /* ---- what the numbers mean ---- */
@@ -300,10 +300,10 @@ static void write_all(struct export *x)
     describe_codes(x, "outcomes", meta_outcome_name);
     describe_codes(x, "actions", meta_action_name);
     describe_file(x);
-    slab_close(&x->bins);
-    slab_close(&x->frames);
-    slab_close(&x->events[OUTCOMES]);
-    slab_close(&x->events[ACTIONS]);
+    h5table_close(&x->bins);
+    h5table_close(&x->frames);
+    h5table_close(&x->events[OUTCOMES]);
+    h5table_close(&x->events[ACTIONS]);
 }
 
 static int take_memory(struct export *x, struct latent_error *err)

@@ -1,5 +1,5 @@
-/* What went less than well at start but does not keep the daemon from running; shown in
- * the status. */
+/* What went less than well at start but does not keep the daemon from running; shown in the
+ * status. */
 #ifndef BASE_NOTES_H
 #define BASE_NOTES_H
 

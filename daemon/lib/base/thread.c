@@ -17,8 +17,8 @@
 
 /* ---- scheduling ---- */
 
-/* The wish is tried on this thread and taken back: who may do it here may do it for the
- * threads to come, which must not find out by an abort. */
+/* The wish is tried on this thread and taken back: who may do it here may do it for the threads to
+ * come, which must not find out by an abort. */
 static int try_priority(uint32_t priority)
 {
     const struct sched_param fifo = {.sched_priority = (int)priority};

@@ -1,5 +1,5 @@
-/* What a real-time thread asks of the system. Nothing here is fatal: what the system
- * refuses becomes a note. */
+/* What a real-time thread asks of the system. Nothing here is fatal: what the system refuses
+ * becomes a note. */
 #ifndef BASE_THREAD_H
 #define BASE_THREAD_H
 
@@ -17,8 +17,8 @@ struct thread_wish {
     size_t stack_bytes; /* 0: the small one of a data thread */
 };
 
-/* What the system refuses is taken out of the wish and noted; the rest can be had. Call
- * in the main thread, before there are others. who: for the note, "stream arm". */
+/* What the system refuses is taken out of the wish and noted; the rest can be had. Call in the main
+ * thread, before there are others. who: for the note, "stream arm". */
 void thread_wish_check(struct thread_wish *wish, const char *who, struct notes *notes);
 /* Start a thread: no signals, named, as the checked wish says. 0 or an errno. */
 int thread_start(pthread_t *thread, const char *name, const struct thread_wish *wish,

@@ -14,8 +14,7 @@ static size_t least(size_t a, size_t b, size_t c)
 size_t word_distance(const char *a, const char *b)
 {
     size_t n = strnlen(b, MAX_LETTERS - 1);
-    size_t row[MAX_LETTERS]; /* distance of the letters of a so far to each beginning of
-                                b */
+    size_t row[MAX_LETTERS]; /* distance of the letters of a so far to each beginning of b */
 
     for (size_t j = 0; j <= n; j++) row[j] = j;
     for (size_t i = 1; *a != '\0' && i < MAX_LETTERS; i++, a++) {

@@ -33,8 +33,8 @@ static void check_plaintext(struct conf *c, unsigned line, const char *key, cons
                  endpoint, encrypting);
 }
 
-/* One socket of a stream: what is bound is encrypted by our own key, what connects by
- * that of the peer. */
+/* One socket of a stream: what is bound is encrypted by our own key, what connects by that of the
+ * peer. */
 struct end {
     const char *key, *endpoint, *server_key_key, *server_key;
     uint32_t attach; /* enum conf_attach */
@@ -163,8 +163,7 @@ static void check_pair(struct conf *c, const struct conf_stream_section *s,
     if (same_input || same_output) check_shared(c, s, other, "loop", same_loop);
 }
 
-/* Each stream against the first that shares a socket with it: one disagreement, one
- * text. */
+/* Each stream against the first that shares a socket with it: one disagreement, one text. */
 static void check_sharing(struct conf *c, size_t i)
 {
     const struct conf_stream_section *s = &c->streams[i];

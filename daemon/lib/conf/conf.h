@@ -1,5 +1,5 @@
-/* The configuration file, read: every value with the line it came from, every mistake
- * with a text. */
+/* The configuration file, read: every value with the line it came from, every mistake with a
+ * text. */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
 
@@ -57,8 +57,8 @@ void conf_stream_problem(struct conf *c, const struct conf_stream_section *s, co
 void conf_resolve(struct conf_stream *s, uint32_t bin_width_us);
 /* A time in whole bins: floor, at least 1. */
 uint64_t conf_bins(uint64_t time_ns, uint32_t bin_width_us);
-/* A path of the configuration as it is meant, from the root or from the working folder;
- * to be freed. */
+/* A path of the configuration as it is meant, from the root or from the working folder; to be
+ * freed. */
 char *conf_path_of(const struct conf *c, const char *path);
 
 #endif

@@ -1,6 +1,6 @@
-/* libinih splits keys from values; the line numbers, the headings and all refusals are
- * ours: it tells its handler no line, cuts long lines in two and long headings short,
- * and reports one mistake only. */
+/* libinih splits keys from values; the line numbers, the headings and all refusals are ours: it
+ * tells its handler no line, cuts long lines in two and long headings short, and reports one
+ * mistake only. */
 #include "conf/lines.h"
 
 #include <assert.h>
@@ -19,8 +19,8 @@ struct reader {
     FILE *file;
     struct conf *conf;
     unsigned line;
-    /* The section of the lines to come; values NULL: its heading was refused, its keys
-     * are passed over. */
+    /* The section of the lines to come; values NULL: its heading was refused, its keys are passed
+     * over. */
     bool in_section;
     enum conf_section section;
     void *values;
@@ -197,8 +197,7 @@ static void set_key(struct reader *r, const struct conf_key *key, const char *va
         conf_problem(r->conf, r->line, key->name, "%s", text);
 }
 
-/* Called by libinih right after it was given the line, so r->line is the line of this
- * key. */
+/* Called by libinih right after it was given the line, so r->line is the line of this key. */
 static int on_key(void *user, const char *section, const char *name, const char *value)
 {
     struct reader *r = user;
@@ -220,8 +219,8 @@ static int on_key(void *user, const char *section, const char *name, const char 
 
 /* ---- lines ---- */
 
-/* One line without its end into text; false at the end of the file. Too long or binary:
- * a problem, and empty. */
+/* One line without its end into text; false at the end of the file. Too long or binary: a problem,
+ * and empty. */
 static bool next_line(struct reader *r, char *text, size_t n_text)
 {
     size_t n = 0;
@@ -258,8 +257,8 @@ static bool is_assignment(const char *line)
     return true;
 }
 
-/* Headings are taken here; a line that is none, no comment and no assignment is
- * refused. Both come back empty, so that libinih sees assignments only. */
+/* Headings are taken here; a line that is none, no comment and no assignment is refused. Both come
+ * back empty, so that libinih sees assignments only. */
 static void judge_line(struct reader *r, char *line)
 {
     const char *bom = "\xEF\xBB\xBF";

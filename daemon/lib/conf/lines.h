@@ -8,8 +8,8 @@
 
 #define CONF_MAX_LINE 1000 /* bytes; longer lines are refused */
 
-/* Read a file, opened and closed by the caller, into c. Mistakes become problems and
- * reading goes on. false: the file could not be read. */
+/* Read a file, opened and closed by the caller, into c. Mistakes become problems and reading goes
+ * on. false: the file could not be read. */
 bool conf_lines_read(struct conf *c, FILE *file);
 
 #endif

@@ -4,11 +4,9 @@
 
 #include "conf/conf.h"
 
-/* Read and check a file. 0, or -1 when there are problems. conf_free is due in both
- * cases. */
+/* Read and check a file. 0, or -1 when there are problems. conf_free is due in both cases. */
 int conf_read(struct conf *c, const char *path);
-/* The same from a text; path names it in problems, and its folder is where relative
- * paths start. */
+/* The same from a text; path names it in problems, and its folder is where relative paths start. */
 int conf_read_text(struct conf *c, const char *path, const char *text);
 
 #endif

@@ -1,5 +1,4 @@
-/* Every key: what it is called, what it may be, what it is when not given, what it
- * does. */
+/* Every key: what it is called, what it may be, what it is when not given, what it does. */
 #include "conf/table.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-/* The keys of the configuration, one row each: the table that parsing, checking,
- * printing and the manual page all read. */
+/* The keys of the configuration, one row each: the table that parsing, checking, printing and the
+ * manual page all read. */
 #ifndef CONF_TABLE_H
 #define CONF_TABLE_H
 
@@ -41,8 +41,8 @@ struct conf_daemon {
     uint32_t io_cpu;            /* or CONF_ANY_CPU */
 };
 
-/* [stream NAME]. Times in ns; 0 = auto, NULL = the model's default, until resolved
- * against the model. */
+/* [stream NAME]. Times in ns; 0 = auto, NULL = the model's default, until resolved against the
+ * model. */
 struct conf_stream {
     char *model, *mode, *precision;
     char *input, *output;
@@ -76,8 +76,8 @@ enum conf_section { CONF_DAEMON, CONF_STREAM, CONF_CLIENT, CONF_N_SECTIONS };
 
 struct conf_key;
 
-/* How values of one type are read and written. set: false and a text for what is wrong
- * with the value. */
+/* How values of one type are read and written. set: false and a text for what is wrong with the
+ * value. */
 struct conf_type {
     bool (*set)(const struct conf_key *key, void *at, const char *value, char *text, size_t n_text);
     void (*print)(const struct conf_key *key, const void *at, char *text, size_t n_text);

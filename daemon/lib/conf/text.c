@@ -106,8 +106,7 @@ void conf_print_help(FILE *out)
 
 /* ---- manual page ---- */
 
-/* Without this a hyphen becomes a dash that cannot be searched for, and a leading dot a
- * request. */
+/* Without this a hyphen becomes a dash that cannot be searched for, and a leading dot a request. */
 static void print_troff(const char *text, FILE *out)
 {
     if (*text == '.' || *text == '\'') fprintf(out, "\\&");

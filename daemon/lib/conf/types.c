@@ -1,5 +1,5 @@
-/* Values from text and back. A text that is not a value is explained: what was found,
- * what is allowed. */
+/* Values from text and back. A text that is not a value is explained: what was found, what is
+ * allowed. */
 #include "conf/types.h"
 
 #include <math.h>

@@ -11,8 +11,8 @@ struct client_server {
     const char *own_key_path, *server_key_path;
 };
 
-/* Ask and wait. The reply is to be freed with latent__v1__reply__free_unpacked. NULL
- * and a text when none came, or one that cannot be read. */
+/* Ask and wait. The reply is to be freed with latent__v1__reply__free_unpacked. NULL and a text
+ * when none came, or one that cannot be read. */
 Latent__V1__Reply *client_ask(const struct client_server *server,
                               const Latent__V1__Request *request, int timeout_ms,
                               struct latent_error *err);

@@ -8,8 +8,8 @@ void h5_start(void)
     static int started;
     if (started) return;
     started = 1;
-    /* At exit the library would flush once more, and crashes where the disk is full.
-     * Every file is closed by then. */
+    /* At exit the library would flush once more, and crashes where the disk is full. Every file is
+     * closed by then. */
     H5dont_atexit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* failures are told once, by us */
 }

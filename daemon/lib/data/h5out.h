@@ -1,7 +1,7 @@
 /* HDF5 files written whole or not at all (whole_file).
  *
- * The first failure is kept and all later calls do nothing, so that a writer may check
- * once, at h5out_commit. Files hold no times: same input, same bytes. */
+ * The first failure is kept and all later calls do nothing, so that a writer may check once, at
+ * h5out_commit. Files hold no times: same input, same bytes. */
 #ifndef DATA_H5OUT_H
 #define DATA_H5OUT_H
 
@@ -23,8 +23,8 @@ int h5out_create(struct h5out *out, const char *path, struct latent_error *err);
 /* A dataset of rank 1 to 3; close it with h5out_close. stored: its type in the file. */
 hid_t h5out_dataset(struct h5out *out, const char *name, hid_t stored, int rank,
                     const size_t *shape);
-/* Writes the box of n[i] from start[i] on of the first n_axes axes, all of the others;
- * data in memory is of type `type`. */
+/* Writes the box of n[i] from start[i] on of the first n_axes axes, all of the others; data in
+ * memory is of type `type`. */
 void h5out_box(struct h5out *out, hid_t dataset, hid_t type, int n_axes, const size_t *start,
                const size_t *n, const void *data);
 /* A box of one axis. */

@@ -80,8 +80,8 @@ static uint32_t crc_add(const struct npzout *out, uint32_t crc, const void *data
 
 /* ---- members of the archive ---- */
 
-/* Version, flags, method (stored), time, date, CRC, both sizes (in the extra field), length of
- * the name: the same in the local header and in the directory. */
+/* Version, flags, method (stored), time, date, CRC, both sizes (in the extra field), length of the
+ * name: the same in the local header and in the directory. */
 static unsigned char *common_pack(unsigned char *p, const struct member *m)
 {
     p = number_pack(p, ZIP64, 2);

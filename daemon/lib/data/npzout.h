@@ -18,8 +18,8 @@ enum npz_type { NPZ_BOOL, NPZ_INT64, NPZ_FLOAT32, NPZ_FLOAT64 };
 /* err must outlive it. NULL: see err. */
 struct npzout *npzout_create(const char *path, struct latent_error *err);
 
-/* An array "NAME.npy" of rank 0 to 3, in C order: begin, as many elements as its shape says in
- * any number of pieces, end. bool: one byte, 0 or 1. */
+/* An array "NAME.npy" of rank 0 to 3, in C order: begin, as many elements as its shape says in any
+ * number of pieces, end. bool: one byte, 0 or 1. */
 void npzout_begin(struct npzout *out, const char *name, enum npz_type type, int rank,
                   const size_t *shape);
 void npzout_write(struct npzout *out, const void *data, size_t n_bytes);

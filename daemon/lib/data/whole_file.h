@@ -11,8 +11,8 @@ struct whole_file {
     char path[WHOLE_FILE_PATH], temporary[WHOLE_FILE_PATH];
 };
 
-/* The two names of a file that will stand at `path`: a new name, or that of a regular file,
- * which it will replace. */
+/* The two names of a file that will stand at `path`: a new name, or that of a regular file, which
+ * it will replace. */
 int whole_file_name(struct whole_file *file, const char *path, struct latent_error *err);
 /* Brings the closed temporary file to the disk and to its path. On failure it is removed. */
 int whole_file_commit(struct whole_file *file, struct latent_error *err);

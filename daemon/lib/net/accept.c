@@ -1,7 +1,7 @@
-/* libzmq 4.3.4 aborts when it cannot accept a peer on an ipc endpoint for want of a
- * descriptor (ipc_listener.cpp), and on tcp it tries again without pause. Its accept4
- * is therefore this one: the peer that is too many is taken by the descriptor in
- * reserve and turned away, which libzmq takes for a peer that left early. */
+/* libzmq 4.3.4 aborts when it cannot accept a peer on an ipc endpoint for want of a descriptor
+ * (ipc_listener.cpp), and on tcp it tries again without pause. Its accept4 is therefore this one:
+ * the peer that is too many is taken by the descriptor in reserve and turned away, which libzmq
+ * takes for a peer that left early. */
 #include "net/accept.h"
 
 #include <errno.h>

@@ -6,9 +6,9 @@
 
 #include "base/text.h"
 
-/* A draft option, so without a name in Debian's header: a socket with a domain lets
- * nobody in while there is no handler, instead of everybody. Where libzmq lacks it, the
- * order in which handler and sockets open and close must do. */
+/* A draft option, so without a name in Debian's header: a socket with a domain lets nobody in while
+ * there is no handler, instead of everybody. Where libzmq lacks it, the order in which handler and
+ * sockets open and close must do. */
 #define ZAP_ENFORCE_DOMAIN 93
 
 static int set_key(void *socket, int option, const uint8_t key[KEY_BYTES])

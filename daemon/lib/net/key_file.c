@@ -1,5 +1,5 @@
-/* Reading and writing certificates: a few lines of ZPL, name = "value" under a heading.
- * Texts never quote what stands in a file: it may be a secret. */
+/* Reading and writing certificates: a few lines of ZPL, name = "value" under a heading. Texts never
+ * quote what stands in a file: it may be a secret. */
 #include "net/key_file.h"
 
 #include <errno.h>
@@ -71,8 +71,8 @@ static int read_text(const char *path, mode_t forbidden, char text[MAX_FILE_BYTE
 
 /* ---- the lines ---- */
 
-/* Value of name = "value" in a line, without quotes; NULL: the line says another thing.
- * The line is changed. */
+/* Value of name = "value" in a line, without quotes; NULL: the line says another thing. The line is
+ * changed. */
 static char *value_of(char *line, const char *name)
 {
     char *at = line + strspn(line, " \t"), *end;

@@ -15,11 +15,11 @@
 #include "net/curve.h"
 #include "wire.h"
 
-/* High-water marks count messages per peer. 1,000 bins are a second at 1 ms and 20 s at
- * 20 ms: a source that bursts after a stall of that length loses nothing, and what
- * waited longer is of no use to a closed loop. A consumer may stall as long before its
- * frames are dropped. Input lingers not at all, output long enough for the SAFE frame
- * to leave. No heartbeats: on a receiving socket at its mark libzmq 4.3.4 would abort. */
+/* High-water marks count messages per peer. 1,000 bins are a second at 1 ms and 20 s at 20 ms: a
+ * source that bursts after a stall of that length loses nothing, and what waited longer is of no
+ * use to a closed loop. A consumer may stall as long before its frames are dropped. Input lingers
+ * not at all, output long enough for the SAFE frame to leave. No heartbeats: on a receiving socket
+ * at its mark libzmq 4.3.4 would abort. */
 #define QUEUE_MESSAGES 1000
 #define CONTROL_QUEUE_MESSAGES 16
 #define CONTROL_MAX_BYTES 65536
@@ -80,8 +80,8 @@ static void set_options(void *socket, enum socket_kind kind)
     set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
 }
 
-/* Binding an ipc endpoint removes the file that is there, be it of a running daemon:
- * ask first whether somebody answers. */
+/* Binding an ipc endpoint removes the file that is there, be it of a running daemon: ask first
+ * whether somebody answers. */
 static bool somebody_listens(const char *endpoint)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -175,8 +175,8 @@ static bool asks_for_keys(void *socket)
     return zmq_getsockopt(socket, ZMQ_CURVE_SERVER, &is_server, &n) == 0 && is_server;
 }
 
-/* Tells when libzmq has taken the socket apart, which it does in its own threads after
- * zmq_close. NULL: cannot be told. */
+/* Tells when libzmq has taken the socket apart, which it does in its own threads after zmq_close.
+ * NULL: cannot be told. */
 static void *watch_end(void *context, void *socket)
 {
     void *watch = zmq_socket(context, ZMQ_PAIR);

@@ -24,15 +24,15 @@ struct socket_end {
     const char *zap_domain;    /* what the handler of keys is told, if it binds */
 };
 
-/* All threads that the ZeroMQ context will make. Call before its first socket, with a checked
- * wish: libzmq aborts when it is refused. */
+/* All threads that the ZeroMQ context will make. Call before its first socket, with a checked wish:
+ * libzmq aborts when it is refused. */
 void socket_context_wish(void *context, const struct thread_wish *wish);
-/* Open and attach. bound gets the endpoint in use, with the port that the system chose.
- * NULL and a text when the endpoint is taken or cannot be used. */
+/* Open and attach. bound gets the endpoint in use, with the port that the system chose. NULL and a
+ * text when the endpoint is taken or cannot be used. */
 void *socket_open(void *context, enum socket_kind kind, const struct socket_end *end,
                   char bound[SOCKET_MAX_ENDPOINT], struct latent_error *err);
-/* Close it. One that asks a handler of keys is gone when this returns, with all who
- * were still knocking: until then the handler must stay. */
+/* Close it. One that asks a handler of keys is gone when this returns, with all who were still
+ * knocking: until then the handler must stay. */
 void socket_close(void *context, void *socket);
 /* Descriptor that becomes readable when something happened. It is edge-triggered: ask
  * socket_is_readable until it says no, and again after any other call on the socket. */

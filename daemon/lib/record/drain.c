@@ -1,6 +1,6 @@
-/* What is in the ring at a turn is in the open transaction after it; the transaction is
- * committed when a quarter of the interval has passed since it began. Turns come often
- * enough that more than half of the interval is left for the commit itself. */
+/* What is in the ring at a turn is in the open transaction after it; the transaction is committed
+ * when a quarter of the interval has passed since it began. Turns come often enough that more than
+ * half of the interval is left for the commit itself. */
 #include "record/drain.h"
 
 #include "feed/trace.h"

@@ -1,5 +1,5 @@
-/* From the ring into the file, a transaction every quarter of the sync interval. Time
- * is an argument: tests run it on a virtual clock. */
+/* From the ring into the file, a transaction every quarter of the sync interval. Time is an
+ * argument: tests run it on a virtual clock. */
 #ifndef RECORD_DRAIN_H
 #define RECORD_DRAIN_H
 
@@ -21,9 +21,8 @@ struct drain {
 void drain_init(struct drain *d, struct ring *ring, struct store *store, uint64_t sync_ns);
 /* How long to wait between two turns. */
 uint64_t drain_period_ns(const struct drain *d);
-/* Take what there is, and commit if it is time. BUSY is counted, not returned: the next
- * turn tries again. FULL and FAILED: the open transaction is gone, and no further turn
- * may follow. */
+/* Take what there is, and commit if it is time. BUSY is counted, not returned: the next turn tries
+ * again. FULL and FAILED: the open transaction is gone, and no further turn may follow. */
 enum store_result drain_turn(struct drain *d, uint64_t now_ns);
 /* The last turn: everything is taken and committed. Also BUSY: call again. */
 enum store_result drain_end(struct drain *d, uint64_t now_ns);

@@ -10,11 +10,10 @@
 /* %Y, %m, ... of pattern become the time in UTC (strftime). 0, or negative and a text. */
 int record_path(const char *pattern, time_t now, char *path, size_t n_path,
                 struct latent_error *err);
-/* Make path one from the root on. Negative and a text if there is no folder that a file
- * of this name can be made in. */
+/* Make path one from the root on. Negative and a text if there is no folder that a file of this
+ * name can be made in. */
 int record_path_resolve(char *path, size_t n_path, struct latent_error *err);
-/* If a file of this name exists, add the first free number before its suffix:
- * arm-2.record. */
+/* If a file of this name exists, add the first free number before its suffix: arm-2.record. */
 int record_path_number(char *path, size_t n_path, struct latent_error *err);
 
 #endif

@@ -1,5 +1,4 @@
-/* One ordered walk per table; those of what came of an entry follow the walk of the
- * entries. */
+/* One ordered walk per table; those of what came of an entry follow the walk of the entries. */
 #include "record/reading.h"
 
 #include <assert.h>

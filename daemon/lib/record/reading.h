@@ -1,5 +1,5 @@
-/* A record, read in the order in which it came about. For programs that look at it
- * afterwards; it may still be being written. */
+/* A record, read in the order in which it came about. For programs that look at it afterwards; it
+ * may still be being written. */
 #ifndef RECORD_READING_H
 #define RECORD_READING_H
 
@@ -23,8 +23,7 @@ struct reading_entry {
     uint64_t lost_entries, lost_frames; /* before it */
 };
 
-/* What came of an entry. An event of a kind that this version does not know is
- * UINT32_MAX. */
+/* What came of an entry. An event of a kind that this version does not know is UINT32_MAX. */
 struct reading_event {
     uint32_t code;
     uint64_t epoch, seq;
@@ -38,8 +37,7 @@ struct reading_frame {
     size_t n_bytes;
 };
 
-/* 0, or negative and a text: not a record, of a version that this one cannot read, or
- * damaged. */
+/* 0, or negative and a text: not a record, of a version that this one cannot read, or damaged. */
 int reading_open(struct reading **out, const char *path, struct latent_error *err);
 void reading_close(struct reading *r); /* NULL is allowed */
 
@@ -53,8 +51,8 @@ uint64_t reading_ask(struct reading *r, const char *sql);
  * worked so hold each message with all its steps as one entry, for line_enter_whole. */
 bool reading_has_turns(const struct reading *r);
 
-/* true: there is one. At the end, or when the file cannot be read, false: reading_check
- * tells which. */
+/* true: there is one. At the end, or when the file cannot be read, false: reading_check tells
+ * which. */
 bool reading_next_entry(struct reading *r, struct reading_entry *out);
 /* Of the entry that was read last, in order. */
 bool reading_next_frame(struct reading *r, struct reading_frame *out);

@@ -1,5 +1,5 @@
-/* The thread: open, turn after turn, close. Its state is under a mutex that the data
- * thread never touches; with that one only atomics and the ring are shared. */
+/* The thread: open, turn after turn, close. Its state is under a mutex that the data thread never
+ * touches; with that one only atomics and the ring are shared. */
 #include "record/recorder.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
-/* The record of one stream: a tap in the data thread, a ring, and a thread that writes
- * the file. The control thread owns it; nothing it does waits for the disk, but for
- * recorder_wait and recorder_close, which wait as long as they are told. */
+/* The record of one stream: a tap in the data thread, a ring, and a thread that writes the file.
+ * The control thread owns it; nothing it does waits for the disk, but for recorder_wait and
+ * recorder_close, which wait as long as they are told. */
 #ifndef RECORD_RECORDER_H
 #define RECORD_RECORDER_H
 
@@ -41,8 +41,8 @@ struct recorder_status {
 
 struct recorder;
 
-/* Take the memory and start the thread. What about points to must outlive the recorder.
- * 0, or negative and a text. */
+/* Take the memory and start the thread. What about points to must outlive the recorder. 0, or
+ * negative and a text. */
 int recorder_open(struct recorder **out, const struct recorder_options *options,
                   const struct store_about *about, const struct line *line,
                   struct latent_error *err);
@@ -54,14 +54,14 @@ void recorder_detached(struct recorder *r);
 void recorder_finish(struct recorder *r);
 /* Does the file still take what comes? */
 bool recorder_is_on(struct recorder *r);
-/* Until the state is not OPENING, or until the file is closed and the tap detached.
- * false: the time is over. */
+/* Until the state is not OPENING, or until the file is closed and the tap detached. false: the time
+ * is over. */
 bool recorder_wait_open(struct recorder *r, uint64_t timeout_ns);
 bool recorder_wait_end(struct recorder *r, uint64_t timeout_ns);
 bool recorder_has_ended(struct recorder *r);
 void recorder_read(struct recorder *r, struct recorder_status *out);
-/* After recorder_wait_end said true, or to leave a thread behind that the disk holds:
- * false is returned then, and the memory is not freed. NULL is allowed. */
+/* After recorder_wait_end said true, or to leave a thread behind that the disk holds: false is
+ * returned then, and the memory is not freed. NULL is allowed. */
 bool recorder_close(struct recorder *r, uint64_t timeout_ns);
 
 #endif

@@ -1,5 +1,5 @@
-/* Tables of a record. What is added later gets a new column or table; what changes its
- * meaning, a new version. */
+/* Tables of a record. What is added later gets a new column or table; what changes its meaning, a
+ * new version. */
 #include "record/schema.h"
 
 #define TEXT_OF(x) #x

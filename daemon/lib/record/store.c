@@ -1,5 +1,5 @@
-/* Prepared statements, one per table; an entry is kept until all that belongs into its
- * row has come. */
+/* Prepared statements, one per table; an entry is kept until all that belongs into its row has
+ * come. */
 #include "record/store.h"
 
 #include <assert.h>
@@ -248,9 +248,8 @@ enum store_result store_begin(struct store *s)
     return run(s, BEGIN);
 }
 
-/* In WAL mode only FULL waits for the disk at a commit; what was written before it is
- * then on the disk, too. Without it a transaction survives the end of the process, but
- * not of the machine. */
+/* In WAL mode only FULL waits for the disk at a commit; what was written before it is then on the
+ * disk, too. Without it a transaction survives the end of the process, but not of the machine. */
 enum store_result store_commit(struct store *s, bool to_disk)
 {
     enum store_result result = close_entry(s);

@@ -1,8 +1,8 @@
 /* A source of bins: what an acquisition system is to latentd.
  *
- * Bins leave at true pace (bin n when its end has come, counted from the first, so that
- * nothing drifts) or as fast as they are taken. PUSH loses nothing: it waits for a
- * receiver. PUB drops what nobody takes. */
+ * Bins leave at true pace (bin n when its end has come, counted from the first, so that nothing
+ * drifts) or as fast as they are taken. PUSH loses nothing: it waits for a receiver. PUB drops what
+ * nobody takes. */
 #ifndef SOURCE_SOURCE_H
 #define SOURCE_SOURCE_H
 
@@ -65,8 +65,8 @@ int source_open(struct source **out, const struct source_options *options,
  * negative. */
 int source_put(struct source *source, const float *counts, uint32_t marks,
                struct latent_error *err);
-/* Sends a message that somebody else has packed, when its time on the monotonic clock
- * has come; not to be mixed with source_put. Likewise. */
+/* Sends a message that somebody else has packed, when its time on the monotonic clock has come; not
+ * to be mixed with source_put. Likewise. */
 int source_send(struct source *source, const void *payload, size_t n, uint64_t due_ns,
                 struct latent_error *err);
 /* Sends what is left of the batch. */

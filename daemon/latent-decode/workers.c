@@ -1,6 +1,6 @@
-/* One decoder for each thread. Files are touched by one thread at a time, because the
- * HDF5 library may be built without locks of its own. */
-#include "latent-decode/crew.h"
+/* One decoder for each thread. Files are touched by one thread at a time, because the HDF5 library
+ * may be built without locks of its own. */
+#include "latent-decode/workers.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -14,8 +14,8 @@
 
 #define STACK_BYTES (8u << 20) /* for whatever BLAS puts there */
 
-struct crew {
-    const struct crew_job *job;
+struct workers {
+    const struct workers_job *job;
     const struct reader_shape *shape;
     struct latent_info info;
     pthread_mutex_t lock; /* of all that follows, the reader and the results */
@@ -26,7 +26,7 @@ struct crew {
 };
 
 struct worker {
-    struct crew *crew;
+    struct workers *shared;
     latent_decoder *decoder, *other; /* other: NULL, or in the precision against */
     struct results_rows *rows, *other_rows;
     float *counts; /* [n_slab_bins][n_channels] */
@@ -35,7 +35,7 @@ struct worker {
     bool started;
 };
 
-size_t crew_default_threads(void)
+size_t workers_default(void)
 {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set)) return 1;
@@ -54,7 +54,7 @@ static int core_fail(struct worker *w, int status, size_t trial, size_t bin)
 static int slab_step(struct worker *w, latent_decoder *decoder, struct results_rows *rows,
                      size_t trial, size_t first, size_t n)
 {
-    const struct reader_shape *s = w->crew->shape;
+    const struct reader_shape *s = w->shared->shape;
     struct latent_frame frame;
     for (size_t i = 0; i < n; i++) {
         uint64_t seq = trial * s->n_bins + first + i;
@@ -77,14 +77,14 @@ static int trial_step(struct worker *w, latent_decoder *decoder, struct results_
                       size_t trial)
 {
     int status =
-        latent_decoder_trial(decoder, w->counts, w->crew->shape->n_bins, results_latents(rows),
+        latent_decoder_trial(decoder, w->counts, w->shared->shape->n_bins, results_latents(rows),
                              results_rates(rows), results_readout(rows));
     return status ? core_fail(w, status, trial, 0) : 0;
 }
 
 static int slab_read(struct worker *w, size_t trial, size_t first, size_t n)
 {
-    struct crew *c = w->crew;
+    struct workers *c = w->shared;
     pthread_mutex_lock(&c->lock);
     int status = reader_rows(c->job->reader, trial, first, n, w->counts, &w->err);
     pthread_mutex_unlock(&c->lock);
@@ -93,7 +93,7 @@ static int slab_read(struct worker *w, size_t trial, size_t first, size_t n)
 
 static int slab_write(struct worker *w, size_t trial, size_t first, size_t n)
 {
-    struct crew *c = w->crew;
+    struct workers *c = w->shared;
     pthread_mutex_lock(&c->lock);
     int status = results_rows_write(c->job->results, w->rows, trial, first, n, &w->err);
     c->n_bins_done += n;
@@ -111,7 +111,7 @@ static int slab_run(struct worker *w, latent_decoder *decoder, struct results_ro
 
 static void slab_compare(struct worker *w, size_t n)
 {
-    struct crew *c = w->crew;
+    struct workers *c = w->shared;
     struct compared found = {results_rates(w->rows), results_readout(w->rows)};
     struct compared against = {results_rates(w->other_rows), results_readout(w->other_rows)};
     pthread_mutex_lock(&c->lock);
@@ -136,7 +136,7 @@ static int slab_decode(struct worker *w, size_t trial, size_t first, size_t n)
 
 static int trial_decode(struct worker *w, size_t trial)
 {
-    size_t n_bins = w->crew->shape->n_bins, n_slab = w->crew->job->n_slab_bins;
+    size_t n_bins = w->shared->shape->n_bins, n_slab = w->shared->job->n_slab_bins;
     int status = 0;
     for (size_t first = 0; !status && first < n_bins; first += n_slab)
         status = slab_decode(w, trial, first, n_bins - first < n_slab ? n_bins - first : n_slab);
@@ -145,9 +145,9 @@ static int trial_decode(struct worker *w, size_t trial)
 
 /* ---- many trials ---- */
 
-/* The next trial, unless there is none left or one has failed: those before it are
- * under way already, so the failure that is told is the first. */
-static bool trial_take(struct crew *c, size_t *trial)
+/* The next trial, unless there is none left or one has failed: those before it are under way
+ * already, so the failure that is told is the first. */
+static bool trial_take(struct workers *c, size_t *trial)
 {
     pthread_mutex_lock(&c->lock);
     bool found = c->next_trial < c->shape->n_trials && c->failed_trial == SIZE_MAX;
@@ -156,7 +156,7 @@ static bool trial_take(struct crew *c, size_t *trial)
     return found;
 }
 
-static void trial_fail(struct crew *c, size_t trial, const struct latent_error *err)
+static void trial_fail(struct workers *c, size_t trial, const struct latent_error *err)
 {
     pthread_mutex_lock(&c->lock);
     if (trial < c->failed_trial) {
@@ -170,14 +170,14 @@ static void *worker_run(void *argument)
 {
     struct worker *w = argument;
     size_t trial = 0;
-    while (trial_take(w->crew, &trial))
-        if (trial_decode(w, trial)) trial_fail(w->crew, trial, &w->err);
+    while (trial_take(w->shared, &trial))
+        if (trial_decode(w, trial)) trial_fail(w->shared, trial, &w->err);
     return NULL;
 }
 
-static int worker_init(struct worker *w, struct crew *c)
+static int worker_init(struct worker *w, struct workers *c)
 {
-    w->crew = c;
+    w->shared = c;
     int status = latent_decoder_new(&w->decoder, c->job->model, &c->job->options, &w->err);
     if (status) return status;
     if (c->job->against) {
@@ -202,9 +202,8 @@ static void worker_clear(struct worker *w)
     free(w->counts);
 }
 
-/* The caller's thread is the first worker; a thread that cannot be had is done
- * without. */
-static void workers_run(struct worker *workers, size_t n)
+/* The caller's thread is the first worker; a thread that cannot be had is done without. */
+static void threads_run(struct worker *workers, size_t n)
 {
     const struct thread_wish wish = {.cpu = THREAD_ANY_CPU, .stack_bytes = STACK_BYTES};
     for (size_t i = 1; i < n; i++)
@@ -215,7 +214,7 @@ static void workers_run(struct worker *workers, size_t n)
         if (workers[i].started) pthread_join(workers[i].thread, NULL);
 }
 
-static int crew_work(struct crew *c, struct worker *workers, size_t n)
+static int trials_decode(struct workers *c, struct worker *workers, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         int status = worker_init(&workers[i], c);
@@ -224,21 +223,21 @@ static int crew_work(struct crew *c, struct worker *workers, size_t n)
         return status;
     }
     progress_start(&c->progress, "decoding", c->shape->n_trials * c->shape->n_bins);
-    workers_run(workers, n);
+    threads_run(workers, n);
     progress_end(&c->progress);
     return c->failed_trial == SIZE_MAX ? 0 : c->err.status;
 }
 
-int crew_run(const struct crew_job *job, struct latent_error *err)
+int workers_run(const struct workers_job *job, struct latent_error *err)
 {
-    struct crew c = {.job = job,
-                     .shape = reader_shape(job->reader),
-                     .lock = PTHREAD_MUTEX_INITIALIZER,
-                     .failed_trial = SIZE_MAX};
+    struct workers c = {.job = job,
+                        .shape = reader_shape(job->reader),
+                        .lock = PTHREAD_MUTEX_INITIALIZER,
+                        .failed_trial = SIZE_MAX};
     size_t n = job->n_threads < c.shape->n_trials ? job->n_threads : c.shape->n_trials;
     struct worker *workers = calloc(n, sizeof *workers);
     if (!workers) return error_text(err, LATENT_E_NOMEM, "out of memory");
-    int status = crew_work(&c, workers, n);
+    int status = trials_decode(&c, workers, n);
     if (status) *err = c.err;
     for (size_t i = 0; i < n; i++) worker_clear(&workers[i]);
     free(workers);
