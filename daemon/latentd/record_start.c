@@ -70,16 +70,17 @@ static void on_prepared(uv_work_t *work, int status)
 
 enum recording_answer record_start_new(struct record_start **out, struct recording *r,
                                        uv_loop_t *loop, const char *path, bool dry_run,
-                                       struct latent_error *err)
+                                       struct recording_told *told)
 {
     struct record_start *s = calloc(1, sizeof *s);
+    struct latent_error err = {0};
 
     *out = NULL;
-    if (!s) error_text(err, LATENT_E_NOMEM, "out of memory");
-    if (!s || recording_may_start(r, err) ||
-        record_path(path, time(NULL), s->path, sizeof s->path, err)) {
+    if (!s) return recording_tell(told, RECORDING_REFUSED, "out of memory");
+    if (recording_may_start(r, &err) ||
+        record_path(path, time(NULL), s->path, sizeof s->path, &err)) {
         free(s);
-        return RECORDING_REFUSED;
+        return recording_tell(told, RECORDING_REFUSED, "%s", err.text);
     }
     s->recording = r;
     s->dry_run = dry_run;
@@ -98,56 +99,52 @@ void record_start_give_up(struct record_start *s)
 }
 
 static enum recording_answer look_prepared(struct record_start *s, uint64_t now_ns,
-                                           struct latent_error *err)
+                                           struct recording_told *told)
 {
     if (s->is_prepared || now_ns - s->t_ns < RECORDING_MOMENT_NS) return RECORDING_OWED;
-    error_text(
-        err, LATENT_E_IO,
+    return recording_tell(
+        told, RECORDING_NOT_DONE,
         "NOT DONE: record %.300s: the disk has not answered within %u ms; nothing is recorded",
         s->path, RECORDING_MOMENT_NS / 1000000);
-    return RECORDING_NOT_DONE;
 }
 
 static enum recording_answer begin(struct record_start *s, uint64_t now_ns,
-                                   struct latent_error *err)
+                                   struct recording_told *told)
 {
     struct recording *r = s->recording;
 
-    if (s->err.status) {
-        *err = s->err;
-        return RECORDING_REFUSED;
-    }
-    if (s->dry_run) {
-        error_text(err, 0, "%s would be recorded into %.300s", r->of.section->name, s->path);
-        return RECORDING_DONE;
-    }
+    if (s->err.status) return recording_tell(told, RECORDING_REFUSED, "%s", s->err.text);
+    if (s->dry_run)
+        return recording_tell(told, RECORDING_DONE, "%s would be recorded into %.300s",
+                              r->of.section->name, s->path);
     s->order = recording_begin(r, s->recorder);
     s->recorder = NULL;
     s->t_ns = now_ns;
     if (s->order.number) return RECORDING_OWED;
-    error_text(err, LATENT_E_IO, "%s is busy with other orders; try again", r->of.section->name);
-    return RECORDING_REFUSED;
+    return recording_tell(told, RECORDING_REFUSED, "%s is busy with other orders; try again",
+                          r->of.section->name);
 }
 
-static enum recording_answer look(struct record_start *s, uint64_t now_ns, struct latent_error *err)
+static enum recording_answer look(struct record_start *s, uint64_t now_ns,
+                                  struct recording_told *told)
 {
     enum recording_answer answer;
     uint64_t t_done_ns;
 
-    if (!s->is_prepared) return look_prepared(s, now_ns, err);
+    if (!s->is_prepared) return look_prepared(s, now_ns, told);
     if (!s->order.number) {
-        answer = begin(s, now_ns, err);
+        answer = begin(s, now_ns, told);
         if (answer != RECORDING_OWED) return answer;
     }
     if (order_look(&s->order, &t_done_ns) == ORDER_OWED)
-        return recording_look_late(s->recording, s->t_ns, now_ns, err);
-    return recording_look_open(s->recording, s->t_ns, now_ns, err);
+        return recording_look_late(s->recording, s->t_ns, now_ns, told);
+    return recording_look_open(s->recording, s->t_ns, now_ns, told);
 }
 
 enum recording_answer record_start_look(struct record_start *s, uint64_t now_ns,
-                                        struct latent_error *err)
+                                        struct recording_told *told)
 {
-    enum recording_answer answer = look(s, now_ns, err);
+    enum recording_answer answer = look(s, now_ns, told);
 
     if (answer != RECORDING_OWED) record_start_give_up(s);
     return answer;

@@ -13,10 +13,10 @@ struct record_start;
  * thread. RECORDING_OWED and *out; or REFUSED, a text and NULL. */
 enum recording_answer record_start_new(struct record_start **out, struct recording *r,
                                        uv_loop_t *loop, const char *path, bool dry_run,
-                                       struct latent_error *err);
+                                       struct recording_told *told);
 /* To be called until the answer is not OWED; the text says how it went. It is gone then. */
 enum recording_answer record_start_look(struct record_start *s, uint64_t now_ns,
-                                        struct latent_error *err);
+                                        struct recording_told *told);
 /* Nobody looks any more: it ends by itself. */
 void record_start_give_up(struct record_start *s);
 

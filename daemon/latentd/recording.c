@@ -3,6 +3,7 @@
  * until the next, and that one's predecessor until its file is closed. */
 #include "latentd/recording.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -80,6 +81,7 @@ static int start_configured(struct recording *r, struct latent_error *err)
 {
     const struct recording_of *of = &r->of;
     char path[RECORDING_MAX_PATH];
+    struct recording_told told;
     struct recorder *recorder;
     int status = configured_path(of->conf, of->section, path, err);
 
@@ -89,7 +91,8 @@ static int start_configured(struct recording *r, struct latent_error *err)
     if (recording_begin(r, recorder).number == 0)
         return error_text(err, LATENT_E_IO, "too many orders wait");
     recorder_wait_open(recorder, RECORDING_MOMENT_NS);
-    return recording_look_open(r, 0, 0, err) == RECORDING_REFUSED ? err->status : 0;
+    if (recording_look_open(r, 0, 0, &told) != RECORDING_REFUSED) return 0;
+    return error_text(err, LATENT_E_IO, "%s", told.text);
 }
 
 void recording_start_configured(struct recording *r, struct notes *notes)
@@ -164,70 +167,73 @@ struct order recording_begin(struct recording *r, struct recorder *recorder)
     return order;
 }
 
+enum recording_answer recording_tell(struct recording_told *told, enum recording_answer answer,
+                                     const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(told->text, sizeof told->text, format, args);
+    va_end(args);
+    printable(told->text);
+    return answer;
+}
+
 enum recording_answer recording_look_open(const struct recording *r, uint64_t t_ns, uint64_t now_ns,
-                                          struct latent_error *err)
+                                          struct recording_told *told)
 {
     struct recorder_status status;
 
     recorder_read(r->recorder, &status);
-    if (status.state >= RECORDER_STOPPED) {
-        error_text(err, LATENT_E_IO, "%.400s", status.text);
-        return RECORDING_REFUSED;
-    }
+    if (status.state >= RECORDER_STOPPED)
+        return recording_tell(told, RECORDING_REFUSED, "%.400s", status.text);
     if (status.state == RECORDER_OPENING && now_ns - t_ns < RECORDING_MOMENT_NS)
         return RECORDING_OWED;
-    error_text(err, 0, "%s is recorded into %.300s%s", r->of.section->name, status.path,
-               status.state == RECORDER_OPENING ? "; the disk is slow" : "");
-    return RECORDING_DONE;
+    return recording_tell(told, RECORDING_DONE, "%s is recorded into %.300s%s", r->of.section->name,
+                          status.path,
+                          status.state == RECORDER_OPENING ? "; the disk is slow" : "");
 }
 
 enum recording_answer recording_look_late(const struct recording *r, uint64_t t_ns, uint64_t now_ns,
-                                          struct latent_error *err)
+                                          struct recording_told *told)
 {
     uint64_t lease_ns = r->of.section->values.lease_ns;
 
     if (now_ns - t_ns < lease_ns) return RECORDING_OWED;
-    error_text(err, LATENT_E_IO,
-               "NOT DONE: the data thread of %s has not taken the order within its lease of %.12g "
-               "ms; it stays ordered",
-               r->of.section->name, (double)lease_ns / 1e6);
-    return RECORDING_NOT_DONE;
+    return recording_tell(
+        told, RECORDING_NOT_DONE,
+        "NOT DONE: the data thread of %s has not taken the order within its lease of %.12g "
+        "ms; it stays ordered",
+        r->of.section->name, (double)lease_ns / 1e6);
 }
 
 /* ---- the end ---- */
 
-enum recording_answer recording_stop(struct recording *r, bool dry_run, struct latent_error *err)
+enum recording_answer recording_stop(struct recording *r, bool dry_run, struct recording_told *told)
 {
     const char *name = r->of.section->name;
 
-    if (!r->recorder || !recorder_is_on(r->recorder)) {
-        error_text(err, LATENT_E_CONFIG, "%s is not being recorded", name);
-        return RECORDING_REFUSED;
-    }
-    if (dry_run) {
-        error_text(err, 0, "the record of %s would end", name);
-        return RECORDING_DONE;
-    }
+    if (!r->recorder || !recorder_is_on(r->recorder))
+        return recording_tell(told, RECORDING_REFUSED, "%s is not being recorded", name);
+    if (dry_run) return recording_tell(told, RECORDING_DONE, "the record of %s would end", name);
     if (end_newest(r)) return RECORDING_OWED;
-    error_text(err, LATENT_E_IO, "%s is busy with other orders; try again", name);
-    return RECORDING_REFUSED;
+    return recording_tell(told, RECORDING_REFUSED, "%s is busy with other orders; try again", name);
 }
 
 enum recording_answer recording_look_end(const struct recording *r, uint64_t t_ns, uint64_t now_ns,
-                                         struct latent_error *err)
+                                         struct recording_told *told)
 {
     struct recorder_status status;
     uint64_t t_done_ns;
     bool has_ended = recorder_has_ended(r->recorder);
 
     if (order_look(&r->removal, &t_done_ns) == ORDER_OWED)
-        return recording_look_late(r, t_ns, now_ns, err);
+        return recording_look_late(r, t_ns, now_ns, told);
     if (!has_ended && now_ns - t_ns < RECORDING_MOMENT_NS) return RECORDING_OWED;
     recorder_read(r->recorder, &status);
-    error_text(err, 0, "the record of %s %s: %.300s, %llu frames", r->of.section->name,
-               has_ended ? "is complete" : "is being closed", status.path,
-               (unsigned long long)status.n_frames);
-    return RECORDING_DONE;
+    return recording_tell(told, RECORDING_DONE, "the record of %s %s: %.300s, %llu frames",
+                          r->of.section->name, has_ended ? "is complete" : "is being closed",
+                          status.path, (unsigned long long)status.n_frames);
 }
 
 /* ---- telling ---- */

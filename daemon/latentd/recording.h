@@ -41,6 +41,15 @@ enum recording_answer {
     RECORDING_NOT_DONE, /* in time */
 };
 
+/* What is told about a request, whichever way it went. */
+struct recording_told {
+    char text[LATENT_ERROR_TEXT];
+};
+
+/* Fills told and returns answer. */
+enum recording_answer recording_tell(struct recording_told *told, enum recording_answer answer,
+                                     const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 /* Is there a folder for the record that the configuration asks for? Else a problem of
  * c, and false. */
 bool recording_check(struct conf *c, const struct conf_stream_section *section);
@@ -62,16 +71,17 @@ struct order recording_begin(struct recording *r, struct recorder *recorder);
 void recording_drop(struct recording *r, struct recorder *recorder);
 /* How has the opening of the newest file gone? t_ns: when it began. */
 enum recording_answer recording_look_open(const struct recording *r, uint64_t t_ns, uint64_t now_ns,
-                                          struct latent_error *err);
+                                          struct recording_told *told);
 
 /* By the operator: end the newest record; dry_run: only look. Then look until it is not OWED; t_ns:
  * when it was asked for. The text says how it went. */
-enum recording_answer recording_stop(struct recording *r, bool dry_run, struct latent_error *err);
+enum recording_answer recording_stop(struct recording *r, bool dry_run,
+                                     struct recording_told *told);
 enum recording_answer recording_look_end(const struct recording *r, uint64_t t_ns, uint64_t now_ns,
-                                         struct latent_error *err);
+                                         struct recording_told *told);
 /* NOT_DONE and a text about an order that is owed for longer than the lease; else OWED. */
 enum recording_answer recording_look_late(const struct recording *r, uint64_t t_ns, uint64_t now_ns,
-                                          struct latent_error *err);
+                                          struct recording_told *told);
 
 /* false: there is no record to tell of. */
 bool recording_read(const struct recording *r, struct recorder_status *out);

@@ -76,7 +76,7 @@ static void on_model(struct request_ground *g, const Latent__V1__Request *reques
 static bool look_order(struct request *r, uint64_t now_ns)
 {
     const char *name = r->stream->conf->name;
-    struct latent_error err = {0};
+    struct recording_told told;
 
     switch (order_look(&r->order, &r->reply.t_done_ns)) {
     case ORDER_REFUSED:
@@ -91,9 +91,9 @@ static bool look_order(struct request *r, uint64_t now_ns)
     case ORDER_OWED:
         break;
     }
-    if (recording_look_late(&r->stream->recording, r->t_taken_ns, now_ns, &err) == RECORDING_OWED)
+    if (recording_look_late(&r->stream->recording, r->t_taken_ns, now_ns, &told) == RECORDING_OWED)
         return false;
-    say(r, CONTROL_NOT_DONE, "%s", err.text);
+    say(r, CONTROL_NOT_DONE, "%s", told.text);
     return true;
 }
 
@@ -135,21 +135,21 @@ static void on_safe_off(struct request_ground *g, const Latent__V1__Request *req
 
 /* true: it is said. */
 static bool say_recording(struct request *r, enum recording_answer answer,
-                          const struct latent_error *err)
+                          const struct recording_told *told)
 {
     static const enum control_code codes[] = {[RECORDING_DONE] = CONTROL_DONE,
                                               [RECORDING_REFUSED] = CONTROL_REFUSED,
                                               [RECORDING_NOT_DONE] = CONTROL_NOT_DONE};
 
     if (answer == RECORDING_OWED) return false;
-    say(r, codes[answer], "%s", err->text);
+    say(r, codes[answer], "%s", told->text);
     return true;
 }
 
 static bool look_record_start(struct request *r, uint64_t now_ns)
 {
-    struct latent_error err = {0};
-    bool is_said = say_recording(r, record_start_look(r->start, now_ns, &err), &err);
+    struct recording_told told;
+    bool is_said = say_recording(r, record_start_look(r->start, now_ns, &told), &told);
 
     if (is_said) r->start = NULL;
     return is_said;
@@ -158,30 +158,30 @@ static bool look_record_start(struct request *r, uint64_t now_ns)
 static void on_record_start(struct request_ground *g, const Latent__V1__Request *request,
                             struct stream *s, struct request *r)
 {
-    struct latent_error err = {0};
+    struct recording_told told;
     enum recording_answer answer =
-        record_start_new(&r->start, &s->recording, g->loop, request->path, request->dry_run, &err);
+        record_start_new(&r->start, &s->recording, g->loop, request->path, request->dry_run, &told);
 
-    if (!say_recording(r, answer, &err)) r->look = look_record_start;
+    if (!say_recording(r, answer, &told)) r->look = look_record_start;
 }
 
 static bool look_record_stop(struct request *r, uint64_t now_ns)
 {
-    struct latent_error err = {0};
+    struct recording_told told;
 
-    return say_recording(r, recording_look_end(&r->stream->recording, r->t_taken_ns, now_ns, &err),
-                         &err);
+    return say_recording(r, recording_look_end(&r->stream->recording, r->t_taken_ns, now_ns, &told),
+                         &told);
 }
 
 static void on_record_stop(struct request_ground *g, const Latent__V1__Request *request,
                            struct stream *s, struct request *r)
 {
-    struct latent_error err = {0};
-    enum recording_answer answer = recording_stop(&s->recording, request->dry_run, &err);
+    struct recording_told told;
+    enum recording_answer answer = recording_stop(&s->recording, request->dry_run, &told);
 
     (void)g;
     r->stream = s;
-    if (!say_recording(r, answer, &err)) r->look = look_record_stop;
+    if (!say_recording(r, answer, &told)) r->look = look_record_stop;
 }
 
 /* only_tells: for monitors too. What is not marked so is for operators. */
