@@ -159,8 +159,10 @@ class ProgramTest(InstallCase):
             self.assertRegex(page, rf'(?m)\A\.TH {name.upper()} {section} "" "{name} \d+\.\d+')
             self.assertIn(f"\n.SH NAME\n{name} - {help_text.split(': ', 1)[1].splitlines()[0]}\n",
                           page)
-            for line in help_text.splitlines()[2:]:
-                self.assertIn(re.sub(r"(?i)^usage: |^ {7}(?=\S)", "", line) + "\n", page)
+            _, usage, rest = help_text.split("\n\n", 2)
+            usage = re.sub(r"(?im)^usage: |^ {7}", "", usage)
+            self.assertIn(f"\n.SH SYNOPSIS\n.nf\n{usage}\n.fi\n", page)
+            self.assertIn(f"\n.SH DESCRIPTION\n.nf\n{rest}.fi\n", page)
         self.assertEqual((self.prefix / "share/man/man5/latentd.5").read_text(),
                          run(self.prefix / "bin/latentd", "--man"))
 

@@ -9,8 +9,8 @@ import unittest
 SOURCE = pathlib.Path(os.environ.get("LATENT_SOURCE", pathlib.Path(__file__).parents[2]))
 WITHOUT_A_BUILD = ["etc/latentd/latentd.conf", "lib/systemd/system/latentd.service",
                    "share/latentd/latent.proto"]
-PARTS = ("liblatent (", "liblatent-client (", "the Python client (", "latentd", "latentctl",
-         "latent-sim", "latent-replay", "latent-decode")
+PARTS = ["latent-decode", "latent-replay", "latent-sim", "latentctl", "latentd", "liblatent (",
+         "liblatent-client (", "the Python client ("]
 
 
 class PartTest(unittest.TestCase):
@@ -32,8 +32,8 @@ class PartTest(unittest.TestCase):
         told = self.run_here("cmake", "--install", self.build, "--prefix", self.prefix)
         files = sorted(str(path.relative_to(self.prefix)) for path in self.prefix.rglob("*")
                        if path.is_file())
-        return files, [line.split(": ", 1)[1] for line in told.splitlines()
-                       if line.startswith("-- Not built, so not installed: ")]
+        return files, sorted(line.split(": ", 1)[1] for line in told.splitlines()
+                             if line.startswith("-- Not built, so not installed: "))
 
     def test_what_is_there(self):
         files, absent = self.install()
