@@ -182,9 +182,11 @@ def run(rig, seconds):
     views = [
         View(name, settings, statuses[name], rig.truth_endpoint(name))
         for name, settings in STREAMS.items()]
+    table = Table()
     try:
-        return decode(rig, views, Table(), seconds)
+        return decode(rig, views, table, seconds)
     finally:
+        table.close()
         for view in views:
             view.close()
 
