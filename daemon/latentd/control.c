@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "net/message.h"
 
-#define WATCH_PERIOD_MS 1000
+#define WATCH_PERIOD_MS (DATA_LOOP_TICK_NS / 1000000)
 #define LOOK_PERIOD_MS 1
 #define END_NS 5000000000u /* that the end of the daemon waits for the disk */
 #define MAX_PARTS 3        /* identity, empty delimiter of a REQ socket, request */
@@ -150,6 +150,7 @@ static void on_watch(uv_timer_t *timer)
     for (size_t i = 0; i < c->daemon->n_loops; i++)
         for (size_t j = 0; j < c->daemon->loops[i].n_inputs; j++)
             input_watch(&c->daemon->loops[i].inputs[j]);
+    watchdog_feed(&c->watchdog);
 }
 
 /* ---- life ---- */
@@ -177,15 +178,37 @@ static int open_socket(struct control *c, struct latent_error *err)
     return error_text(err, err->status, "control: %.*s", LATENT_ERROR_TEXT - 32, text);
 }
 
+/* Whose default is to end the process, whatever they were meant for; not those that tell of a
+ * crash (what comes after one can be anything) and those that are ignored from the start. */
+static bool ends_process(int number)
+{
+    static const int numbers[] = {SIGHUP,  SIGINT,    SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,  SIGALRM,
+                                  SIGPROF, SIGVTALRM, SIGIO,   SIGPWR,  SIGXCPU, SIGSTKFLT};
+
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (numbers[i] == number) return true;
+    return number >= SIGRTMIN && number <= SIGRTMAX;
+}
+
+/* For good: a second signal must not end the process before its SAFE frames left. */
+static int start_signals(struct control *c)
+{
+    int status = 0;
+
+    for (int i = 1; i < CONTROL_N_SIGNALS && !status; i++) {
+        if (!ends_process(i)) continue;
+        uv_signal_init(&c->loop, &c->signals[i]);
+        status = uv_signal_start(&c->signals[i], on_signal, i);
+    }
+    return status;
+}
+
 static int open_handles(struct control *c)
 {
     int status = uv_loop_init(&c->loop);
 
     if (status) return status;
     c->loop_is_open = true;
-    uv_signal_init(&c->loop, &c->sighup);
-    uv_signal_init(&c->loop, &c->sigint);
-    uv_signal_init(&c->loop, &c->sigterm);
     uv_timer_init(&c->loop, &c->watch);
     uv_timer_init(&c->loop, &c->look);
     c->readable.data = c;
@@ -193,10 +216,8 @@ static int open_handles(struct control *c)
     c->look.data = c;
     status = uv_poll_init(&c->loop, &c->readable, socket_descriptor(c->socket));
     if (status) return status;
-    /* For good: a second signal must not end the process before its SAFE frames left. */
-    uv_signal_start(&c->sighup, on_signal, SIGHUP);
-    uv_signal_start(&c->sigint, on_signal, SIGINT);
-    uv_signal_start(&c->sigterm, on_signal, SIGTERM);
+    status = start_signals(c);
+    if (status) return status;
     uv_timer_start(&c->watch, on_watch, WATCH_PERIOD_MS, WATCH_PERIOD_MS);
     return uv_poll_start(&c->readable, UV_READABLE, on_readable);
 }
@@ -208,6 +229,8 @@ int control_open(struct control *c, struct daemon *d, struct latent_error *err)
     *c = (struct control){.daemon = d, .ground = {d, &c->loop}};
     status = open_socket(c, err);
     if (status) return status;
+    if (watchdog_open(&c->watchdog, d->loops, d->n_loops, &d->notes))
+        return error_text(err, LATENT_E_NOMEM, "control: out of memory");
     status = open_handles(c);
     if (status == 0) return 0;
     return error_text(err, LATENT_E_IO, "control: %s", uv_strerror(status));
@@ -253,6 +276,7 @@ void control_close(struct control *c)
         uv_run(&c->loop, UV_RUN_DEFAULT);
         uv_loop_close(&c->loop);
     }
+    watchdog_close(&c->watchdog);
     if (c->socket) socket_close(c->context, c->socket);
     zap_close(&c->zap);
     if (c->context) zmq_ctx_term(c->context);

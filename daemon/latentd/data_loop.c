@@ -15,7 +15,7 @@
 #include "latentd/stream.h"
 #include "latentd/warm.h"
 
-#define INFO_PERIOD_MS 1000
+#define INFO_PERIOD_MS (DATA_LOOP_TICK_NS / 1000000)
 #define STEPS_IN_A_ROW 16
 
 /* ---- in the thread ---- */
@@ -183,7 +183,9 @@ static void close_if_at_rest(struct data_loop *l)
 static void on_sleep(uv_prepare_t *prepare)
 {
     struct data_loop *l = prepare->data;
+    uint64_t n = atomic_load_explicit(&l->n_turns, memory_order_relaxed);
 
+    atomic_store_explicit(&l->n_turns, n + 1, memory_order_relaxed);
     if (orders_are_stopped(l->orders))
         close_if_at_rest(l);
     else if (!uv_is_active((uv_handle_t *)&l->more))
@@ -377,6 +379,11 @@ int data_loop_start(struct data_loop *l, struct latent_error *err)
     l->thread_is_started = true;
     while (sem_wait(&l->is_running) && errno == EINTR) continue;
     return 0;
+}
+
+uint64_t data_loop_turns(const struct data_loop *l)
+{
+    return atomic_load_explicit(&l->n_turns, memory_order_relaxed);
 }
 
 void data_loop_stop(struct data_loop *l)

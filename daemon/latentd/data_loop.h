@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <uv.h>
 
 #include "base/thread.h"
@@ -14,6 +15,7 @@
 #include "latentd/input.h"
 #include "latentd/output.h"
 
+#define DATA_LOOP_TICK_NS UINT64_C(1000000000) /* it turns at least as often: NAME/info is due */
 #define DATA_LOOP_MAX_NAME 16 /* with the zero: what the system keeps of a thread's name */
 
 struct data_loop {
@@ -35,6 +37,7 @@ struct data_loop {
     pthread_t thread;
     sem_t is_running;
     struct orders *orders;
+    _Atomic uint64_t n_turns; /* of the loop, by its thread */
     bool loop_is_open, thread_is_started;
 };
 
@@ -44,6 +47,8 @@ int data_loop_open(struct data_loop *l, const char *name, struct stream **stream
                    void *context, struct latent_error *err);
 /* Start the thread as its wish says and wait until it listens. */
 int data_loop_start(struct data_loop *l, struct latent_error *err);
+/* How often it has turned; from any thread. One that hangs in a step does not. */
+uint64_t data_loop_turns(const struct data_loop *l);
 /* Lead each stream to SAFE, which takes as long as its ramp, end the thread, wait for
  * its end. */
 void data_loop_stop(struct data_loop *l);

@@ -58,9 +58,9 @@ static int arguments_read(struct arguments *a, int argc, char **argv, struct lat
                  "       " PROGRAM " --check CONFIG",
         .rows = rows,
         .commands = commands,
-        .notes = "Prints one line that starts with READY when it decodes. SIGINT, SIGTERM and\n"
-                 "SIGHUP end it: the last frame of each stream carries the flag SAFE and the\n"
-                 "neutral readout.\n"
+        .notes = "Prints one line that starts with READY when it decodes. Every signal that\n"
+                 "can be caught, but those of a crash, ends it in order: the last frame of each\n"
+                 "stream carries the flag SAFE and the neutral readout.\n"
                  "Exit: 0 ended as asked; 1 a model, port or other resource cannot be had; 2 a\n"
                  "mistake in the command line or in the configuration.\n"};
     int status = options_read(&table, argc, argv, NULL, err);
@@ -132,6 +132,7 @@ static enum program_exit daemon_run(const char *path)
 
     process_keep_heap();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a record beyond the limit is a write that fails */
     status = daemon_configure(&d, path);
     if (status == PROGRAM_DONE) status = daemon_serve(&d, &control);
     daemon_close(&d); /* lingers for the SAFE frames, while control still takes signals */

@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-void notify_manager(const char *state)
+static void send_state(const char *state, int flags)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const char *path = getenv("NOTIFY_SOCKET");
@@ -21,7 +21,25 @@ void notify_manager(const char *state)
     if (path[0] == '@') address.sun_path[0] = '\0';
     fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return;
-    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+    sendto(fd, state, strlen(state), MSG_NOSIGNAL | flags, (const struct sockaddr *)&address,
            (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
     close(fd);
+}
+
+void notify_manager(const char *state)
+{
+    send_state(state, 0);
+}
+
+void notify_alive(void)
+{
+    send_state("WATCHDOG=1", MSG_DONTWAIT);
+}
+
+uint64_t notify_watchdog_ns(void)
+{
+    const char *period = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+
+    if (!period || (pid && strtol(pid, NULL, 10) != (long)getpid())) return 0;
+    return strtoull(period, NULL, 10) * 1000;
 }

@@ -172,14 +172,27 @@ def killed(run):
     return f"{rounds} kills, {looks} looks of both clients"
 
 
-@row("SIGTERM", "the daemon is asked to end (SIGTERM) while bins come",
+SIGNALS = ("SIGTERM", "SIGUSR1", "SIGQUIT", "SIGALRM", "SIGRTMIN")
+MORE_SIGNALS = ("SIGINT", "SIGHUP", "SIGUSR2", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGXCPU",
+                "SIGRTMAX")
+
+
+@row("signals", "every signal that ends a process and can be caught, while bins come",
      "exit 0; the last frame is SAFE with the neutral readout, ledgers balanced in its last words")
-def terminated(run):
+def signalled(run):
+    numbers = [getattr(signal, name) for name in SIGNALS + run.pick((), MORE_SIGNALS)]
+    numbers += [signal.SIGRTMIN + 3]
+    for number in numbers:
+        end_by(run, number)
+    return f"{len(numbers)} signals"
+
+
+def end_by(run, number):
     with chain.Chain(run.seed) as c:
         c.start()
         frames = c.feed(plan.SLOT_BINS)
         c.source.feed(plan.SLOT_BINS)
-        if c.rig.stop(signal.SIGTERM) != 0:
+        if c.rig.stop(number) != 0:
             raise AssertionError("exit code is not 0")
         frames += read_all(c.consumer.socket)
         flags = [f.flags & rig.SAFE for f in frames]
@@ -192,4 +205,3 @@ def terminated(run):
             raise AssertionError("frames are missing")
         if "ledgers balanced" not in c.rig.log.read_text():
             raise AssertionError(f"its last words: {c.rig.log.read_text()}")
-    return f"{len(frames)} frames, the last {flags.count(rig.SAFE)} SAFE"
