@@ -26,23 +26,40 @@ static size_t size_multiply(size_t a, size_t b)
     return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
 }
 
-void *arena_take(struct arena *a, size_t n)
+static void *take(struct arena *a, enum arena_kind kind, size_t n, size_t width)
 {
     size_t start = a->used;
-    size_t bytes = size_round_up(n);
+    size_t bytes = size_round_up(size_multiply(n, width));
     assert(!a->base || bytes <= a->size - start);
+    if (a->pieces) a->pieces[a->n_pieces] = (struct arena_piece){kind, start, n};
+    a->n_pieces++;
     a->used = size_add(start, bytes);
     return a->base ? a->base + start : NULL;
 }
 
+void *arena_take(struct arena *a, size_t n)
+{
+    return take(a, ARENA_BYTES, n, 1);
+}
+
+uint32_t *arena_flags(struct arena *a, size_t n)
+{
+    return take(a, ARENA_FLAGS, n, sizeof(uint32_t));
+}
+
+uint64_t *arena_counts(struct arena *a, size_t n)
+{
+    return take(a, ARENA_COUNTS, n, sizeof(uint64_t));
+}
+
 float *arena_floats(struct arena *a, size_t n)
 {
-    return arena_take(a, size_multiply(n, sizeof(float)));
+    return take(a, ARENA_FLOATS, n, sizeof(float));
 }
 
 double *arena_doubles(struct arena *a, size_t n)
 {
-    return arena_take(a, size_multiply(n, sizeof(double)));
+    return take(a, ARENA_DOUBLES, n, sizeof(double));
 }
 
 void *arena_copy(struct arena *a, const void *src, size_t n)

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "decode/forward.h"
 #include "decode/readout.h"
+#include "decode/snapshot.h"
 #include "kernels/denormals.h"
 #include "kernels/kernels.h"
 
@@ -29,15 +30,11 @@ struct latent_decoder {
     bool predicts;
     uint64_t id;
     struct arena state, work;
+    struct arena_piece *pieces; /* of state */
     struct decoder_state *own;
     float *last_readout;              /* [O], in the state arena */
     float *latents, *rates, *readout; /* [L], [N], [O] */
     struct forward forward;
-};
-
-struct snapshot_header {
-    uint64_t decoder_id, n_bytes;
-    uint8_t hash[32]; /* SHA-256 of the state that follows */
 };
 
 /* ---- making ---- */
@@ -63,7 +60,7 @@ static void decoder_carve(latent_decoder *d, int mode)
 {
     const struct model_dims *dims = &d->m->dims;
     struct model_memory memory = {.state = &d->state, .work = &d->work};
-    d->own = arena_take(&d->state, sizeof *d->own);
+    d->own = (struct decoder_state *)arena_flags(&d->state, sizeof *d->own / sizeof(uint32_t));
     d->last_readout = arena_floats(&d->state, dims->n_readout);
     d->latents = arena_floats(&d->work, dims->n_latents);
     d->rates = arena_floats(&d->work, dims->n_rates);
@@ -74,14 +71,16 @@ static void decoder_carve(latent_decoder *d, int mode)
 static int decoder_memory(latent_decoder *d, int mode, struct latent_error *err)
 {
     decoder_carve(d, mode);
-    size_t state = d->state.used, work = d->work.used;
+    size_t state = d->state.used, work = d->work.used, n_pieces = d->state.n_pieces;
     if (state > MODEL_MAX_BYTES || work > MODEL_MAX_BYTES)
         return error_set(err, LATENT_E_NOMEM,
                          "%s: a decoder would need %zu bytes; at most %llu are allowed",
                          d->m->info.path, state + work, (unsigned long long)MODEL_MAX_BYTES);
-    if (arena_new(&d->state, state) || arena_new(&d->work, work))
+    d->pieces = calloc(n_pieces, sizeof *d->pieces);
+    if (!d->pieces || arena_new(&d->state, state) || arena_new(&d->work, work))
         return error_set(err, LATENT_E_NOMEM, "%s: no memory for a decoder of %zu bytes",
                          d->m->info.path, state + work);
+    d->state.pieces = d->pieces;
     decoder_carve(d, mode);
     return 0;
 }
@@ -156,6 +155,7 @@ void latent_decoder_free(latent_decoder *d)
     if (!d) return;
     arena_free(&d->state);
     arena_free(&d->work);
+    free(d->pieces);
     free(d);
 }
 
@@ -338,33 +338,29 @@ int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins, 
 
 /* ---- snapshots ---- */
 
+static struct snapshot snapshot_of(const latent_decoder *d)
+{
+    return (struct snapshot){.decoder_id = d->id, .state = &d->state};
+}
+
 size_t latent_decoder_size(const latent_decoder *d)
 {
-    return sizeof(struct snapshot_header) + d->state.used;
+    const struct snapshot s = snapshot_of(d);
+    return snapshot_size(&s);
 }
 
 int latent_decoder_save(const latent_decoder *d, void *buf, size_t n)
 {
-    struct snapshot_header head = {.decoder_id = d->id, .n_bytes = d->state.used};
-    if (n < latent_decoder_size(d)) return LATENT_E_SHAPE;
-    crypto_hash_sha256(head.hash, d->state.base, d->state.used);
-    memcpy(buf, &head, sizeof head);
-    memcpy((unsigned char *)buf + sizeof head, d->state.base, d->state.used);
+    const struct snapshot s = snapshot_of(d);
+    if (n < snapshot_size(&s)) return LATENT_E_SHAPE;
+    snapshot_write(&s, buf);
     return 0;
 }
 
 int latent_decoder_load(latent_decoder *d, const void *buf, size_t n)
 {
-    struct snapshot_header head;
-    uint8_t hash[32];
-    const unsigned char *bytes = (const unsigned char *)buf + sizeof head;
-    if (n < latent_decoder_size(d)) return LATENT_E_SNAPSHOT;
-    memcpy(&head, buf, sizeof head);
-    if (head.decoder_id != d->id || head.n_bytes != d->state.used) return LATENT_E_SNAPSHOT;
-    crypto_hash_sha256(hash, bytes, d->state.used);
-    if (memcmp(hash, head.hash, sizeof hash) != 0) return LATENT_E_SNAPSHOT;
-    memcpy(d->state.base, bytes, d->state.used);
-    return 0;
+    const struct snapshot s = snapshot_of(d);
+    return snapshot_read(&s, buf, n) ? 0 : LATENT_E_SNAPSHOT;
 }
 
 /* ---- telling ---- */

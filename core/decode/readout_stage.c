@@ -45,7 +45,7 @@ void readout_stage_load(struct readout_stage *s, struct weights *w, struct field
 void readout_stage_init(struct readout_stage_state *state, const struct readout_stage *s,
                         struct arena *memory)
 {
-    state->n_bins = arena_take(memory, sizeof *state->n_bins);
+    state->n_bins = arena_counts(memory, 1);
     state->n_eff = arena_doubles(memory, 1);
     state->sum = arena_doubles(memory, s->n_inputs);
     state->history = arena_doubles(memory, s->n_lags * s->n_inputs);

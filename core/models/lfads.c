@@ -103,7 +103,7 @@ static void *lfads_init(const void *model, int mode, struct model_memory *mem)
     const struct lfads *m = model;
     struct lfads_state s = {.m = m, .mode = (enum lfads_mode)mode};
     size_t rows = mode == MODE_PREFIX ? max_size(m->prefix_bins, 1) : m->window_bins;
-    s.n_bins = arena_take(mem->state, sizeof *s.n_bins);
+    s.n_bins = arena_counts(mem->state, 1);
     if (m->ic.hidden) encoder_window_init(&s.ic, &m->ic, rows, mem->state);
     if (m->n_controller && mode != MODE_PREFIX)
         encoder_window_init(&s.ci, &m->ci, rows, mem->state);

@@ -214,7 +214,7 @@ static void *lowrank_init(const void *model, int mode, struct model_memory *mem)
     s.kappa = arena_doubles(mem->state, m->rank);
     s.v = arena_doubles(mem->state, m->n_inputs);
     s.fade = arena_doubles(mem->state, 1);
-    s.n_bins = arena_take(mem->state, sizeof *s.n_bins);
+    s.n_bins = arena_counts(mem->state, 1);
     s.h = arena_floats(mem->work, m->n_units);
     s.unit = arena_floats(mem->work, m->n_units);
     s.span_in = arena_floats(mem->work, m->rank + m->n_inputs + 1);

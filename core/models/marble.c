@@ -180,7 +180,7 @@ static void *marble_init(const void *model, int mode, struct model_memory *mem)
     struct marble_state s = {.m = m};
     size_t d = m->cloud.n_dims;
     (void)mode;
-    s.n_bins = arena_take(mem->state, sizeof *s.n_bins);
+    s.n_bins = arena_counts(mem->state, 1);
     s.stages = arena_doubles(mem->state, m->n_stages * d);
     s.before = arena_doubles(mem->state, d);
     s.v = arena_doubles(mem->work, d);

@@ -109,7 +109,7 @@ static void state_carve(struct ndt_state *s, struct arena *state)
 {
     const struct ndt *m = s->m;
     size_t row = m->trial_bins * m->width, n_caches = s->mode == MODE_D ? 2 : 1;
-    s->n_bins = arena_take(state, sizeof *s->n_bins);
+    s->n_bins = arena_counts(state, 1);
     for (size_t c = 0; is_cached(s->mode) && c < n_caches; c++)
         for (size_t l = 0; l < m->n_layers; l++)
             attention_cache_init(&s->caches[c][l], &m->layers[l].attention, cache_rows(m), state);

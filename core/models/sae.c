@@ -159,7 +159,7 @@ static void *sae_init(const void *model, int mode, struct model_memory *mem)
 {
     const struct sae *m = model;
     struct sae_state s = {.m = m, .mode = (enum sae_mode)mode};
-    s.n_bins = arena_take(mem->state, sizeof *s.n_bins);
+    s.n_bins = arena_counts(mem->state, 1);
     window_init(&s.forward, m->window_bins, 3 * m->forward.size, mem->state);
     window_init(&s.backward, m->window_bins, 3 * m->backward.size, mem->state);
     s.z = arena_floats(mem->state, panels_padded(m->n_latents));

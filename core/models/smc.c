@@ -88,7 +88,7 @@ static void *smc_init(const void *model, int mode, struct model_memory *mem)
     struct smc_state s = {.m = m};
     size_t n = m->filter.n_particles * m->filter.n_latents;
     (void)mode;
-    s.n_bins = arena_take(mem->state, sizeof *s.n_bins);
+    s.n_bins = arena_counts(mem->state, 1);
     s.particles = arena_floats(mem->state, n);
     s.eps = arena_floats(mem->work, n);
     s.encoded_variance = arena_doubles(mem->work, m->filter.n_latents);

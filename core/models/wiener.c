@@ -52,7 +52,7 @@ static void *wiener_init(const void *model, int mode, struct model_memory *mem)
     const struct wiener *m = model;
     struct wiener_state s = {.m = m};
     (void)mode;
-    s.n_bins = arena_take(mem->state, sizeof *s.n_bins);
+    s.n_bins = arena_counts(mem->state, 1);
     s.history = arena_floats(mem->state, m->n_lags * m->n_channels);
     return arena_copy(mem->work, &s, sizeof s);
 }

@@ -148,8 +148,8 @@ static int anchor(struct verify *v, struct latent_error *err)
     if (!v->entry.snapshot) return 0;
     if (line_load(v->again.line, v->entry.snapshot, v->entry.n_snapshot))
         return error_text(err, LATENT_E_SNAPSHOT,
-                          "entry %" PRId64 ": the snapshot is not of this build of "
-                          "latentd, or damaged",
+                          "entry %" PRId64 ": the snapshot is of another model, a later version "
+                          "of latentd, or damaged",
                           v->entry.entry);
     v->is_anchored = true;
     return 0;

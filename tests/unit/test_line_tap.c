@@ -8,9 +8,12 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <sodium.h>
 
+#include "line/snapshot.h"
 #include "line_fixture.h"
 
+enum { LINE_HEAD = 32, DECODER_HEAD = 64 }; /* of a snapshot's parts */
 enum { MAX_EVENTS = 60000, MAX_BYTES = 8 << 20, N_BINS = 1000, MAX_SNAPSHOT = 1 << 20 };
 
 /* Events in order, their bytes copied. */
@@ -286,6 +289,99 @@ static void test_snapshot_refused(void **state)
     free(buf);
 }
 
+/* A head that a forger would write: the check of the line's fields, the hash of the decoder's. */
+static void mend(unsigned char *buf, size_t n_line, size_t n)
+{
+    uint64_t check = snapshot_check(buf + LINE_HEAD, n_line - LINE_HEAD);
+
+    memcpy(buf + LINE_HEAD - 8, &check, 8);
+    crypto_hash_sha256(buf + n_line + DECODER_HEAD - 32, buf + n_line + DECODER_HEAD,
+                       n - n_line - DECODER_HEAD);
+}
+
+/* Whatever the line goes on from, it goes on: bins, gaps, silence, SAFE and its end. */
+static void live_on(struct rig *l)
+{
+    uint64_t seq = 100;
+
+    l->n_frames = 0;
+    rig_send(l, 1, seq++, 2, 1.0f);
+    seq += 3;
+    rig_send(l, 1, seq++, 1, 2.0f);
+    rig_wait(l, 300 * (uint64_t)1000000);
+    line_safe_on(l->line, l->now_ns);
+    line_safe_off(l->line);
+    rig_send(l, 2, seq, 12, 1.0f);
+}
+
+/* Every byte with other bits and checks that fit: refused, or another state to go on from. What is
+ * accepted is written as it was read. */
+static void flip_every_byte(struct model_parts parts, const char *mode)
+{
+    const struct line_options options = options_of(0);
+    unsigned char *buf = malloc(MAX_SNAPSHOT), *again = malloc(MAX_SNAPSHOT);
+    size_t n, n_line, n_accepted = 0;
+    struct rig l;
+
+    rig_open(&l, parts, mode, &options);
+    rig_send(&l, 1, 5, 3, 1.0f);
+    n = line_size(l.line);
+    n_line = n - latent_decoder_size(l.decoder);
+    assert_int_equal(line_save(l.line, buf, n), 0);
+    for (size_t i = 0; i < n; i++)
+        for (unsigned bits = 1; bits < 256; bits = bits * 5 + 1) {
+            buf[i] ^= (unsigned char)bits;
+            mend(buf, n_line, n);
+            if (line_load(l.line, buf, n) == 0) {
+                n_accepted++;
+                assert_int_equal(line_save(l.line, again, n), 0);
+                assert_memory_equal(again, buf, n);
+                live_on(&l);
+            }
+            buf[i] ^= (unsigned char)bits;
+        }
+    assert_true(n_accepted > 100); /* epochs, numbers, times: any can be */
+    mend(buf, n_line, n);
+    for (size_t cut = 0; cut < n; cut++)
+        assert_int_equal(line_load(l.line, buf, cut), LATENT_E_SNAPSHOT);
+    rig_close(&l);
+    free(buf);
+    free(again);
+}
+
+static void test_every_byte(void **state)
+{
+    (void)state;
+    flip_every_byte(maker_kalman(), NULL);
+    flip_every_byte(maker_gru(), NULL);
+    flip_every_byte(maker_ndt(), "A");
+    flip_every_byte(maker_ndt(), "C");
+}
+
+/* A message that is open is in no snapshot, and one that is loaded ends it. */
+static void test_open_message(void **state)
+{
+    unsigned char *buf = malloc(MAX_SNAPSHOT);
+    uint8_t message[4096];
+    struct rig l;
+    size_t n;
+    (void)state;
+    rig_open(&l, maker_kalman(), NULL, NULL);
+    n = line_size(l.line);
+    assert_int_equal(line_save(l.line, buf, n), 0);
+    line_on_frame(l.line, message, rig_pack(&l, 1, 0, 3, 1.0f, message, sizeof message), l.now_ns);
+    assert_true(line_has_work(l.line));
+    assert_false(line_takes(l.line, LINE_MESSAGE));
+    assert_true(line_takes(l.line, LINE_CONTINUE));
+    line_continue(l.line);
+    assert_int_equal(line_save(l.line, buf, n), LATENT_E_UNSUPPORTED);
+    assert_int_equal(line_load(l.line, buf, n), 0);
+    assert_false(line_has_work(l.line));
+    assert_false(line_takes(l.line, LINE_CONTINUE));
+    rig_close(&l);
+    free(buf);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -303,6 +399,8 @@ int main(void)
         cmocka_unit_test(test_again),
         cmocka_unit_test(test_events_of_a_gap),
         cmocka_unit_test(test_snapshot_refused),
+        cmocka_unit_test(test_every_byte),
+        cmocka_unit_test(test_open_message),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

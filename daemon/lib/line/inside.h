@@ -21,8 +21,8 @@ struct shown {
     uint32_t flags, n_latents, n_rates;
 };
 
-/* All that is carried from entry to entry, beside the decoder's own state; without
- * pointers, so that a snapshot is a copy. */
+/* All that is carried from entry to entry, beside the decoder's own state. A field more is a field
+ * more in snapshot.c. */
 struct line_memory {
     struct sequence sequence;
     struct safe safe;
@@ -52,7 +52,7 @@ struct line {
     struct line_tap taps[LINE_MAX_TAPS];
     size_t n_taps;
     char topic[WIRE_TOPIC_BYTES];
-    uint32_t n_channels, bin_width_us, n_readout;
+    uint32_t n_channels, n_latents, n_rates, n_readout, bin_width_us;
     uint64_t bin_ns, decoder_id;
 
     struct line_memory state;
@@ -73,6 +73,7 @@ struct line {
     /* Part of the state: one block. */
     float *kept; /* [n_kept] */
     size_t n_kept;
+    float *read_kept; /* [n_kept] of a snapshot that is being judged */
     float *shown_latents, *shown_rates, *shown_readout; /* [L], [N], [O] */
     float *last_counts;                                 /* [C] decoded last */
 };

@@ -189,85 +189,6 @@ bool line_is_at_rest(const struct line *line)
     return line->state.safe.on && line->state.safe.arrived;
 }
 
-/* ---- snapshots ---- */
-
-struct snapshot_header {
-    uint64_t n_bytes; /* of the whole */
-    uint64_t check;   /* of the line's part, against accidents */
-};
-
-/* FNV-1a: enough to tell a damaged copy, and cheap in the data thread. */
-static uint64_t check_of(const void *bytes, size_t n)
-{
-    const unsigned char *byte = bytes;
-    uint64_t check = 14695981039346656037u;
-
-    for (size_t i = 0; i < n; i++) check = (check ^ byte[i]) * 1099511628211u;
-    return check;
-}
-
-size_t line_size(const struct line *line)
-{
-    return sizeof(struct snapshot_header) + sizeof line->state + line->n_kept * sizeof *line->kept +
-           latent_decoder_size(line->decoder);
-}
-
-/* Where the parts of a snapshot lie. */
-struct snapshot {
-    unsigned char *head, *state, *kept, *decoder;
-    size_t n_kept, n_line, n_decoder; /* bytes; line: state and kept */
-};
-
-static struct snapshot snapshot_in(const struct line *line, const void *buf, size_t n)
-{
-    struct snapshot s = {.head = (unsigned char *)(uintptr_t)buf};
-
-    s.state = s.head + sizeof(struct snapshot_header);
-    s.kept = s.state + sizeof line->state;
-    s.n_kept = line->n_kept * sizeof *line->kept;
-    s.decoder = s.kept + s.n_kept;
-    s.n_line = (size_t)(s.decoder - s.state);
-    s.n_decoder = n - (size_t)(s.decoder - s.head);
-    return s;
-}
-
-int line_save(const struct line *line, void *buf, size_t n)
-{
-    struct snapshot_header head = {.n_bytes = line_size(line)};
-    struct snapshot s;
-
-    if (arrive_is_open(line)) return LATENT_E_UNSUPPORTED;
-    if (n < head.n_bytes) return LATENT_E_SHAPE;
-    s = snapshot_in(line, buf, n);
-    memcpy(s.state, &line->state, sizeof line->state);
-    memcpy(s.kept, line->kept, s.n_kept);
-    head.check = check_of(s.state, s.n_line);
-    memcpy(s.head, &head, sizeof head);
-    return latent_decoder_save(line->decoder, s.decoder, s.n_decoder);
-}
-
-int line_load(struct line *line, const void *buf, size_t n)
-{
-    struct snapshot_header head;
-    struct line_memory state;
-    struct snapshot s;
-    int status;
-
-    if (n < line_size(line)) return LATENT_E_SNAPSHOT;
-    s = snapshot_in(line, buf, n);
-    memcpy(&head, s.head, sizeof head);
-    memcpy(&state, s.state, sizeof state);
-    if (head.n_bytes != line_size(line) || head.check != check_of(s.state, s.n_line) ||
-        !sequence_is_sound(&state.sequence, &line->options.sequence))
-        return LATENT_E_SNAPSHOT;
-    status = latent_decoder_load(line->decoder, s.decoder, s.n_decoder);
-    if (status) return status;
-    line->state = state;
-    memcpy(line->kept, s.kept, s.n_kept);
-    arrive_drop(line);
-    return 0;
-}
-
 /* ---- life ---- */
 
 static size_t payload_bound(uint32_t n_channels)
@@ -294,7 +215,8 @@ static bool take_kept(struct line *line, const struct latent_info *info)
 {
     line->n_kept = (size_t)info->n_latents + info->n_rates + info->n_readout + info->n_channels;
     line->kept = touched_memory(line->n_kept * sizeof *line->kept);
-    if (!line->kept) return false;
+    line->read_kept = touched_memory(line->n_kept * sizeof *line->read_kept);
+    if (!line->kept || !line->read_kept) return false;
     line->shown_latents = line->kept;
     line->shown_rates = line->shown_latents + info->n_latents;
     line->shown_readout = line->shown_rates + info->n_rates;
@@ -327,6 +249,8 @@ static void describe(struct line *line, const struct latent_info *info,
     snprintf(line->topic, sizeof line->topic, "%s/frame", options->name);
     line->n_channels = info->n_channels;
     line->bin_width_us = info->bin_width_us;
+    line->n_latents = info->n_latents;
+    line->n_rates = info->n_rates;
     line->n_readout = info->n_readout;
     line->bin_ns = (uint64_t)info->bin_width_us * 1000;
     line->decoder_id = latent_decoder_id(line->decoder);
@@ -374,6 +298,7 @@ void line_free(struct line *line)
     free(line->neutral);
     free(line->readout);
     free(line->kept);
+    free(line->read_kept);
     free(line);
 }
 

@@ -129,8 +129,8 @@ void line_enter_whole(struct line *line, const struct line_event *entry);
 /* ---- snapshots ---- */
 
 /* Line and decoder between two entries, while no message is open; counters and times are not in
- * it. size: bytes needed. It fits a line of the same build, model and options. 0; LATENT_E_SHAPE:
- * n is too small; LATENT_E_UNSUPPORTED: a message is open. */
+ * it. size: bytes needed. It fits a line of the same model and options, of this version or a
+ * later one. 0; LATENT_E_SHAPE: n is too small; LATENT_E_UNSUPPORTED: a message is open. */
 size_t line_size(const struct line *line);
 int line_save(const struct line *line, void *buf, size_t n);
 /* 0 or LATENT_E_SNAPSHOT: of another line, or damaged; line is then as before. */

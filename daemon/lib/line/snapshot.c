@@ -1,0 +1,195 @@
+/* A line as bytes: a head, the line's own fields, then the decoder's snapshot. Each field is
+ * checked when it is read, so that bytes from outside cannot do more than be refused. */
+#include "line/snapshot.h"
+
+#include <string.h>
+
+#include "base/serial.h"
+#include "line/arrive.h"
+
+#define MAGIC 0x32656e6974616c00u /* a zero, then "latine2": no old snapshot is that large */
+#define FORMAT 2
+
+/* ---- the fields, in order ---- */
+
+static void visit_rules(struct serial *f, struct sequence_rules *r)
+{
+    serial_u32(f, &r->window_bins);
+    serial_u64(f, &r->max_gap_bins);
+    serial_bool(f, &r->fill);
+}
+
+static void visit_sequence(struct serial *f, struct sequence *s)
+{
+    visit_rules(f, &s->rules);
+    serial_bool(f, &s->started);
+    serial_bool(f, &s->has_previous);
+    serial_u64(f, &s->epoch);
+    serial_u64(f, &s->previous_epoch);
+    serial_u64(f, &s->newest);
+    serial_u64(f, &s->n_ahead);
+    serial_u32(f, &s->n_suspect);
+    for (size_t i = 0; i < SEQUENCE_MAX_WINDOW; i++) serial_byte_to(f, &s->slot[i], SLOT_SKIPPED);
+    serial_u64(f, &s->n_lost);
+    serial_u64(f, &s->n_reordered);
+    serial_u64(f, &s->n_restarts);
+}
+
+static void visit_safe(struct serial *f, struct safe *s)
+{
+    uint32_t reason = s->reason;
+
+    serial_bool(f, &s->on);
+    serial_bool(f, &s->asked);
+    serial_bool(f, &s->locked);
+    serial_bool(f, &s->arrived);
+    serial_u32_to(f, &reason, SAFE_N_REASONS - 1);
+    s->reason = (enum safe_reason)reason;
+    serial_u32(f, &s->n_good);
+    serial_u64(f, &s->t_end_ns);
+    serial_u64(f, &s->t_last_ns);
+}
+
+static void visit_silence(struct serial *f, struct silence *s)
+{
+    serial_bool(f, &s->heard);
+    serial_u64(f, &s->t_decoded_ns);
+    serial_u64(f, &s->t_due_ns);
+}
+
+static void visit_shown(struct serial *f, struct shown *s)
+{
+    serial_u64(f, &s->t_ns);
+    serial_u32(f, &s->flags);
+    serial_u32(f, &s->n_latents);
+    serial_u32(f, &s->n_rates);
+}
+
+static void visit(struct serial *f, struct line_memory *m, float *kept, size_t n_kept)
+{
+    visit_sequence(f, &m->sequence);
+    visit_safe(f, &m->safe);
+    visit_silence(f, &m->silence);
+    visit_shown(f, &m->shown);
+    serial_u64(f, &m->pub_seq);
+    serial_bool(f, &m->easing);
+    serial_floats(f, kept, n_kept);
+}
+
+/* ---- head ---- */
+
+struct head {
+    uint64_t magic, n_bytes, check; /* n_bytes: of line and decoder; check: of the line's fields */
+    uint32_t format, n_kept;
+};
+
+static void visit_head(struct serial *f, struct head *h)
+{
+    serial_u64(f, &h->magic);
+    serial_u32(f, &h->format);
+    serial_u32(f, &h->n_kept);
+    serial_u64(f, &h->n_bytes);
+    serial_u64(f, &h->check);
+}
+
+static size_t head_size(void)
+{
+    struct serial f = {.how = SERIAL_COUNT};
+    struct head head = {0};
+
+    visit_head(&f, &head);
+    return f.at;
+}
+
+static size_t fields_size(const struct line *line)
+{
+    struct line_memory state = line->state;
+    struct serial f = {.how = SERIAL_COUNT};
+
+    visit(&f, &state, line->read_kept, line->n_kept);
+    return f.at;
+}
+
+uint64_t snapshot_check(const unsigned char *bytes, size_t n)
+{
+    uint64_t check = 14695981039346656037u;
+
+    for (size_t i = 0; i < n; i++) check = (check ^ bytes[i]) * 1099511628211u;
+    return check;
+}
+
+/* ---- saving ---- */
+
+size_t line_size(const struct line *line)
+{
+    return head_size() + fields_size(line) + latent_decoder_size(line->decoder);
+}
+
+int line_save(const struct line *line, void *buf, size_t n)
+{
+    size_t n_head = head_size(), n_fields = fields_size(line);
+    unsigned char *bytes = buf;
+    struct line_memory state = line->state;
+    struct serial body = {SERIAL_WRITE, bytes + n_head, NULL, n_fields, 0, false};
+    struct serial front = {SERIAL_WRITE, bytes, NULL, n_head, 0, false};
+    struct head head = {MAGIC, line_size(line), 0, FORMAT, (uint32_t)line->n_kept};
+
+    if (arrive_is_open(line)) return LATENT_E_UNSUPPORTED;
+    if (n < head.n_bytes) return LATENT_E_SHAPE;
+    visit(&body, &state, line->kept, line->n_kept);
+    head.check = snapshot_check(bytes + n_head, n_fields);
+    visit_head(&front, &head);
+    return latent_decoder_save(line->decoder, bytes + n_head + n_fields, n - n_head - n_fields);
+}
+
+/* ---- loading ---- */
+
+/* Values that the line could have. */
+static bool is_sound(const struct line *line, const struct line_memory *m)
+{
+    const struct shown *shown = &m->shown;
+    bool latents = shown->n_latents == 0 || shown->n_latents == line->n_latents;
+    bool rates = shown->n_rates == 0 || shown->n_rates == line->n_rates;
+
+    return latents && rates && shown->flags < 1u << LATENT_N_FLAGS &&
+           sequence_is_sound(&m->sequence, &line->options.sequence);
+}
+
+static bool read_fields(struct line *line, const unsigned char *bytes, size_t n,
+                        struct line_memory *state)
+{
+    struct serial front = {SERIAL_READ, NULL, bytes, n, 0, false}, body;
+    struct head head = {0};
+
+    visit_head(&front, &head);
+    if (front.is_bad || head.format != FORMAT || head.n_kept != line->n_kept ||
+        head.n_bytes != line_size(line) || n < head.n_bytes)
+        return false;
+    body = (struct serial){SERIAL_READ, NULL, bytes + front.at, fields_size(line), 0, false};
+    if (head.check != snapshot_check(body.from, body.n_bytes)) return false;
+    visit(&body, state, line->read_kept, line->n_kept);
+    return !body.is_bad;
+}
+
+int line_load(struct line *line, const void *buf, size_t n)
+{
+    struct line_memory state = {0};
+    struct serial f = {SERIAL_READ, NULL, buf, n, 0, false};
+    uint64_t magic = 0;
+    size_t n_line;
+    int status;
+
+    serial_u64(&f, &magic);
+    n_line = magic == MAGIC ? head_size() + fields_size(line) : snapshot_old_size(line);
+    if (n < n_line) return LATENT_E_SNAPSHOT;
+    if (!(magic == MAGIC ? read_fields(line, buf, n, &state)
+                         : snapshot_old_read(line, buf, n, &state)) ||
+        !is_sound(line, &state))
+        return LATENT_E_SNAPSHOT;
+    status = latent_decoder_load(line->decoder, (const unsigned char *)buf + n_line, n - n_line);
+    if (status) return status;
+    line->state = state;
+    memcpy(line->kept, line->read_kept, line->n_kept * sizeof *line->kept);
+    arrive_drop(line);
+    return 0;
+}

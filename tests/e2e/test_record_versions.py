@@ -1,0 +1,115 @@
+#!/usr/bin/python3
+"""Records of earlier versions, and records that somebody made: the ones verify, the others are
+refused, whatever stands in their snapshots. contract1/ holds a record as latentd wrote it when a
+message was one entry and a snapshot the struct as it lay in memory (68 messages with gaps,
+duplicates, restarts and garbage, SAFE by the operator, silence, a reset), and its model."""
+import hashlib
+import lzma
+import pathlib
+import sqlite3
+import struct
+import subprocess
+import unittest
+
+import daemon_rig as rig
+import record_rig as records
+
+KEPT = pathlib.Path(__file__).parent / "contract1"
+OLD_HEAD, OLD_STATE, N_KEPT = 16, 1216, 7  # bytes, bytes, floats: 2 latents, 2 readouts, 3 channels
+OLD_LINE = OLD_HEAD + OLD_STATE + 4 * N_KEPT
+OLD_DECODER_HEAD = 48
+
+
+def fnv(data):
+    check = 14695981039346656037
+    for byte in data:
+        check = (check ^ byte) * 1099511628211 % 2**64
+    return check
+
+
+def mended(snapshot):
+    """With the checks that a forger would compute."""
+    line = bytes(snapshot[OLD_HEAD:OLD_LINE])
+    decoder = snapshot[OLD_LINE:]
+    state = decoder[OLD_DECODER_HEAD:]
+    return (bytes(snapshot[:8]) + struct.pack("<Q", fnv(line)) + line + bytes(decoder[:16])
+            + hashlib.sha256(bytes(state)).digest() + bytes(state))
+
+
+class Contract1(unittest.TestCase):
+    def setUp(self):
+        self.rig = rig.Rig()
+        self.addCleanup(self.rig.close)
+        self.path = self.rig.folder / "arm.record"
+        self.path.write_bytes(lzma.decompress((KEPT / "arm.record.xz").read_bytes()))
+
+    def verify(self):
+        return records.verify(self.path, "--model", KEPT / "model.safetensors")
+
+    def test_verifies(self):
+        code, out, err = self.verify()
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("entries 109, frames compared 196, thinned 0", out)
+        self.assertIn("identical, bit by bit", out)
+
+    def test_opens(self):
+        out = self.rig.folder / "out.h5"
+        done = subprocess.run([rig.BIN / "latentctl", "export", self.path, out], check=False,
+                              capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertTrue(out.exists())
+
+    def forge(self, change):
+        """The verification of the record with a snapshot that change(bytearray) has changed."""
+        file = sqlite3.connect(self.path)
+        (whole,), = file.execute("SELECT bytes FROM snapshots").fetchall()
+        forged = bytearray(whole)
+        change(forged)
+        file.execute("UPDATE snapshots SET bytes = ?", (mended(forged),))
+        file.commit()
+        result = self.verify()
+        file.execute("UPDATE snapshots SET bytes = ?", (whole,))
+        file.commit()
+        file.close()
+        return result
+
+    def refuse(self, change):
+        code, _, err = self.forge(change)
+        self.assertEqual(code, 1, err)
+        self.assertIn("snapshot", err)
+
+    def test_checks_are_mended(self):
+        self.assertEqual(self.forge(lambda snapshot: None)[0], 0)
+
+    def test_forged_fields(self):
+        def set_u32(at, value):
+            return lambda s: struct.pack_into("<I", s, OLD_HEAD + at, value)
+
+        def set_byte(at, value):
+            return lambda s: s.__setitem__(OLD_HEAD + at, value)
+
+        self.refuse(set_u32(1188, 1 << 20))  # latents shown, of 2
+        self.refuse(set_u32(1192, 1 << 20))  # rates shown, of none
+        self.refuse(set_u32(1184, 1 << 31))  # flags shown
+        self.refuse(set_u32(1124, 77))       # reason of SAFE
+        self.refuse(set_byte(1120, 2))       # SAFE is on
+        self.refuse(set_byte(68, 9))         # what happened to a bin
+        self.refuse(set_byte(24, 2))         # a source has started
+        self.refuse(set_u32(0, 4096))        # reorder window
+        self.refuse(set_u32(OLD_STATE, 0x7fc00000))  # a latent that is not a number
+
+    def test_forged_decoder(self):
+        def change(s):
+            struct.pack_into("<I", s, OLD_LINE + OLD_DECODER_HEAD, 2)  # "no bin yet"
+        self.refuse(change)
+        self.refuse(lambda s: struct.pack_into("<d", s, len(s) - 64, float("inf")))
+
+    def test_every_byte(self):
+        """Any value in any place is refused or replayed; nothing crashes."""
+        for at in range(OLD_HEAD, OLD_LINE + OLD_DECODER_HEAD + 64, 13):
+            code, _, err = self.forge(lambda s, at=at: s.__setitem__(at, s[at] ^ 0xff))
+            self.assertIn(code, (0, 1), f"byte {at}: {err}")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
