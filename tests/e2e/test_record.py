@@ -224,7 +224,7 @@ class Source(Case):
             [rig.BIN / "latent-replay", "--record", self.path, "--stream", "arm", "--bins",
              "ipc:///tmp/none", "--loop"], capture_output=True, text=True, timeout=rig.WAIT_S,
             check=False)
-        self.assertEqual(refused.returncode, 1)
+        self.assertEqual(refused.returncode, 2)
         self.assertIn("without", refused.stderr)
         again = self.rig.wait_for("arm", "messages", "in", 100)
         self.assertEqual(again["bins"], first["bins"])
