@@ -84,7 +84,7 @@ def main():
     parser.add_argument("build", type=pathlib.Path, help="a build folder")
     graph = graph_of(parser.parse_args().build.resolve())
     if not graph:
-        print("SKIP build: no object files")
+        print("SKIP host: no object files")
         sys.exit(SKIPS)
     found = circles(graph)
     for circle in found:

@@ -45,6 +45,6 @@ def check(root):
 
 if __name__ == "__main__":
     if not shutil.which("clang-format"):
-        print("SKIP tools: no clang-format")
+        print("SKIP host: no clang-format")
         sys.exit(77)
     tree.run(check, __doc__)

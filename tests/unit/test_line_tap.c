@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "line/snapshot.h"
+#include "base/serial.h"
 #include "line_fixture.h"
 
 enum { LINE_HEAD = 32, DECODER_HEAD = 64 }; /* of a snapshot's parts */
@@ -292,7 +292,7 @@ static void test_snapshot_refused(void **state)
 /* A head that a forger would write: the check of the line's fields, the hash of the decoder's. */
 static void mend(unsigned char *buf, size_t n_line, size_t n)
 {
-    uint64_t check = snapshot_check(buf + LINE_HEAD, n_line - LINE_HEAD);
+    uint64_t check = serial_check(buf + LINE_HEAD, n_line - LINE_HEAD);
 
     memcpy(buf + LINE_HEAD - 8, &check, 8);
     crypto_hash_sha256(buf + n_line + DECODER_HEAD - 32, buf + n_line + DECODER_HEAD,

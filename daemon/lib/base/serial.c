@@ -79,3 +79,11 @@ void serial_floats(struct serial *f, float *values, size_t n)
         values[i] = 0.0f;
     }
 }
+
+uint64_t serial_check(const unsigned char *bytes, size_t n)
+{
+    uint64_t check = 14695981039346656037u;
+
+    for (size_t i = 0; i < n; i++) check = (check ^ bytes[i]) * 1099511628211u;
+    return check;
+}

@@ -25,4 +25,7 @@ void serial_bool(struct serial *f, bool *value);
 /* Finite. */
 void serial_floats(struct serial *f, float *values, size_t n);
 
+/* FNV-1a: enough to tell a damaged copy, and cheap in a data thread. */
+uint64_t serial_check(const unsigned char *bytes, size_t n);
+
 #endif

@@ -132,12 +132,3 @@ void arrive_drop(struct line *line)
 {
     line->open = (struct open_message){0};
 }
-
-void arrive_newest(const struct line *line, uint64_t *epoch, uint64_t *seq)
-{
-    const struct open_message *m = &line->open;
-
-    *epoch = line->state.sequence.epoch;
-    *seq = line->state.sequence.newest;
-    if (m->is_judged) *seq = m->verdict.seq - 1 - m->n_fill;
-}

@@ -12,7 +12,5 @@ bool arrive_is_open(const struct line *line);
 void arrive_step(struct line *line);
 /* Give the open message up. */
 void arrive_drop(struct line *line);
-/* The number of the newest bin that has been stepped over, or filled. */
-void arrive_newest(const struct line *line, uint64_t *epoch, uint64_t *seq);
 
 #endif

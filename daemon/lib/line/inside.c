@@ -41,3 +41,12 @@ int line_hand_over(struct line *line, const struct wire_frame *f, size_t n_bytes
     line_tell(line, &sent);
     return status;
 }
+
+void line_newest(const struct line *line, uint64_t *epoch, uint64_t *seq)
+{
+    const struct open_message *m = &line->open;
+
+    *epoch = line->state.sequence.epoch;
+    *seq = line->state.sequence.newest;
+    if (m->is_judged) *seq = m->verdict.seq - 1 - m->n_fill;
+}

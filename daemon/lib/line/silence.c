@@ -3,7 +3,6 @@
 #include "line/silence.h"
 
 #include "line/account.h"
-#include "line/arrive.h"
 #include "line/decode.h"
 #include "line/publish.h"
 
@@ -97,7 +96,7 @@ static void repeat(struct line *line)
 {
     struct bin_frame b = {.repeats = true};
 
-    arrive_newest(line, &b.frame.epoch, &b.frame.seq);
+    line_newest(line, &b.frame.epoch, &b.frame.seq);
     publish_frame(line, &b);
     account_made(line, &b, SEQUENCE_MISSING);
 }

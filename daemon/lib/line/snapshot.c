@@ -110,14 +110,6 @@ static size_t fields_size(const struct line *line)
     return f.at;
 }
 
-uint64_t snapshot_check(const unsigned char *bytes, size_t n)
-{
-    uint64_t check = 14695981039346656037u;
-
-    for (size_t i = 0; i < n; i++) check = (check ^ bytes[i]) * 1099511628211u;
-    return check;
-}
-
 /* ---- saving ---- */
 
 size_t line_size(const struct line *line)
@@ -137,7 +129,7 @@ int line_save(const struct line *line, void *buf, size_t n)
     if (arrive_is_open(line)) return LATENT_E_UNSUPPORTED;
     if (n < head.n_bytes) return LATENT_E_SHAPE;
     visit(&body, &state, line->kept, line->n_kept);
-    head.check = snapshot_check(bytes + n_head, n_fields);
+    head.check = serial_check(bytes + n_head, n_fields);
     visit_head(&front, &head);
     return latent_decoder_save(line->decoder, bytes + n_head + n_fields, n - n_head - n_fields);
 }
@@ -166,7 +158,7 @@ static bool read_fields(struct line *line, const unsigned char *bytes, size_t n,
         head.n_bytes != line_size(line) || n < head.n_bytes)
         return false;
     body = (struct serial){SERIAL_READ, NULL, bytes + front.at, fields_size(line), 0, false};
-    if (head.check != snapshot_check(body.from, body.n_bytes)) return false;
+    if (head.check != serial_check(body.from, body.n_bytes)) return false;
     visit(&body, state, line->read_kept, line->n_kept);
     return !body.is_bad;
 }

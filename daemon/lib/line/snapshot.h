@@ -4,9 +4,6 @@
 
 #include "line/inside.h"
 
-/* FNV-1a: enough to tell a damaged copy, and cheap in the data thread. */
-uint64_t snapshot_check(const unsigned char *bytes, size_t n);
-
 /* The line's part of a snapshot of format 1, the struct as it lay in memory, which records of
  * earlier versions hold. read: state, and line->read_kept; false: damaged, or with a value that
  * cannot be. n is at least the size. */

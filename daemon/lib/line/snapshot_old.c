@@ -122,7 +122,7 @@ bool snapshot_old_read(struct line *line, const unsigned char *bytes, size_t n,
 
     memcpy(&head, bytes, sizeof head);
     memcpy(&old, at, sizeof old);
-    if (head.n_bytes != n || head.check != snapshot_check(at, sizeof old + n_kept)) return false;
+    if (head.n_bytes != n || head.check != serial_check(at, sizeof old + n_kept)) return false;
     serial_floats(&floats, line->read_kept, line->n_kept);
     if (!is_sound(&old) || floats.is_bad) return false;
     *state = memory_of(&old);
