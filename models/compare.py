@@ -14,7 +14,6 @@ latent-decode publishes of the held-out bins. Files are kept under build/compare
 only scores. Nothing trained here is shipped: the trainings are short and alike, not tuned. --write
 puts the tables into README.md.
 """
-import argparse
 import dataclasses
 import hashlib
 import os
@@ -23,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from latent_models.common import dataset, registry, stream
+from latent_models.common import dataset, programs, registry, stream
 from latent_models.common.metrics import r2_per_column
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common.refusal import Parser, Refusal, run_command
 from latent_models.evaluate import write_tables
 
 MODELS = registry.MODELS
-KEPT = dataset.ROOT / "build" / "compare"
+KEPT = programs.ROOT / "build" / "compare"
 PYTHON = "/usr/bin/python3"
 
 
@@ -44,7 +43,7 @@ class Set:
     skip_bins: int
 
     def recording(self):
-        parser = argparse.ArgumentParser()
+        parser = Parser()
         dataset.add_recording_options(parser)
         return dataset.read_recording(parser.parse_args(self.counts + self.behaviour))
 
@@ -103,7 +102,7 @@ def model_file(entry, data):
     cut = ("--trial-bins", data.trial_bins) if entry.windowed else ()
     folder = MODELS / entry.arch
     checkpoint = step(f"training {entry.label}", [folder / "train.py", *data.counts, *learns, *cut,
-                                                  *entry.train, "--out", "OUT"],
+                                                  *entry.train, "--force", "--out", "OUT"],
                       kept_path(entry, data, "checkpoint", entry.readout))
     plain = step(f"exporting {entry.label}", [folder / "export.py", checkpoint, "OUT",
                                               *entry.export],
@@ -113,7 +112,7 @@ def model_file(entry, data):
     cut = ("--trial-bins", data.trial_bins, "--lags", "1") if entry.offline else ()
     return step(f"fitting behaviour to {entry.label}",
                 [MODELS / "readout" / "fit.py", plain, *data.counts, *data.behaviour, "--mode",
-                 entry.mode, *cut, "--out", "OUT"],
+                 entry.mode, *cut, "--force", "--out", "OUT"],
                 kept_path(entry, data, "staged", entry.export, entry.mode, cut))
 
 
@@ -121,7 +120,7 @@ def model_file(entry, data):
 
 def decode(entry, data, recording, path):
     """The readout of the held-out trials or blocks [K', T, O]; a stream is decoded as a whole."""
-    counts, program = recording.counts, stream.need_decoder()
+    counts = recording.counts
     if not recording.continuous:
         counts = counts[recording.split["test"]]
     readout = np.full((*counts.shape[:2], recording.behaviour.shape[-1]), np.nan)
@@ -131,7 +130,7 @@ def decode(entry, data, recording, path):
         rows = counts[:, :n_bins].reshape(-1, data.trial_bins, counts.shape[-1])
     else:  # the pieces of a continuous recording are one stream
         rows = counts.reshape(1, -1, counts.shape[-1]) if recording.continuous else counts
-    found = stream.decode_stream(program, path, rows, entry.mode, recording.bin_ms)["readout"]
+    found = stream.decode_stream(path, rows, entry.mode, recording.bin_ms)["readout"]
     readout[:, :n_bins] = found.reshape(len(counts), n_bins, -1)
     return readout[recording.split["test"]] if recording.continuous else readout
 
@@ -169,12 +168,11 @@ def table(args, name):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--set", choices=tuple(SETS), help="only this one")
     parser.add_argument("--model", metavar="NAME,NAME", help="only these architectures")
     parser.add_argument("--shared", default=os.environ.get("LATENT_SHARED",
-                                                           dataset.ROOT.parent / "shared"),
+                                                           programs.ROOT.parent / "shared"),
                         help="folder of the checking data (default: $LATENT_SHARED, or ../shared "
                              "beside the tree)")
     parser.add_argument("--write", action="store_true", help="into README.md")

@@ -7,7 +7,6 @@ trials; the largest difference is printed. Without a built latent-decode the ref
 scored, and the tables say so. --write puts the tables between the markers <!-- table:NAME --> and
 <!-- /table --> of README.md and of the cards.
 """
-import argparse
 import functools
 import re
 
@@ -18,8 +17,9 @@ from latent_models.common.cost import stream_cost
 from latent_models.common.metrics import bits_per_spike, r2_per_column, r2_summary
 from latent_models.common.model_file import read_model
 from latent_models.common.reference_command import run_trials
-from latent_models.common.refusal import run_command
-from latent_models.common.stream import decode_stream, find_decoder
+from latent_models.common.refusal import Parser, run_command
+from latent_models.common.programs import find_program
+from latent_models.common.stream import decode_stream
 
 MODELS = registry.MODELS
 N_CHECKED = 5  # trials that the reference decodes too
@@ -56,11 +56,11 @@ def decode_reference(arch, model, counts, mode):
 def decode(arch, name, counts, mode):
     """-> (outputs as published, model); the difference from the reference is printed."""
     path = MODELS / arch / f"{name}.safetensors"
-    model, program = read_model(path), find_decoder()
-    if program is None:
+    model = read_model(path)
+    if find_program("latent-decode") is None:
         return decode_reference(arch, model, counts, mode), model
     reference = decode_reference(arch, model, counts[:N_CHECKED], mode)
-    stream = decode_stream(program, path, counts, mode, model.config["bin_width_us"] / 1000)
+    stream = decode_stream(path, counts, mode, model.config["bin_width_us"] / 1000)
     for group, expected in reference.items():
         if expected is None:
             continue
@@ -181,13 +181,13 @@ def write_tables(tables):
 
 def main():
     makers = all_tables()
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--write", action="store_true", help="into README.md and the cards")
     parser.add_argument("--tables", default=",".join(makers), metavar="NAME,NAME",
                         help="default: all, %(default)s")
     args = parser.parse_args()
-    how = "latent-decode" if find_decoder() else "the references (latent-decode is not built)"
+    how = "latent-decode" if find_program("latent-decode") else \
+        "the references (latent-decode is not built)"
     print(f"scoring the output of {how} on held-out trials")
     tables = {name: make() for name, make in makers.items() if name in args.tables.split(",")}
     for name, rows in tables.items():

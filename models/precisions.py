@@ -4,17 +4,16 @@
 Known answers, hyper-parameters and weights stay; latentd checks the known answers in every listed
 precision, within the tolerance of each, when it loads the file.
 """
-import argparse
 
 from latent_models.common import model_file, precision
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common.files import output_name
+from latent_models.common.refusal import Parser, Refusal, run_command
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("input", metavar="IN.safetensors", help="a model file of latentd")
-    parser.add_argument("output", metavar="OUT.safetensors")
+    parser.add_argument("output", type=output_name, metavar="OUT.safetensors")
     precision.add_options(parser)
     args = parser.parse_args()
     model = model_file.read_model(args.input)

@@ -1,44 +1,16 @@
-"""Data for fitting and checking: HDF5 at any path, spike ticks, and the simulator's sets."""
+"""Data for fitting and checking: recordings, read by latent-decode as it decodes them, and the
+simulator's sets."""
 import dataclasses
 import hashlib
 import os
-import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from latent_models.common.refusal import Refusal
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def split_path(text):
-    """FILE.h5:/dataset -> (FILE.h5, /dataset)."""
-    path, colon, dataset = text.rpartition(":")
-    if not colon:
-        raise Refusal(f"{text}: expected FILE.h5:/dataset")
-    return path, dataset
-
-
-def open_dataset(f, path, dataset):
-    """The dataset of an open file, or a text that lists what there is."""
-    if dataset in f and hasattr(f[dataset], "shape"):
-        return f[dataset]
-    names = []
-    f.visititems(lambda name, item: names.append("/" + name) if hasattr(item, "shape") else None)
-    raise Refusal(f"{path}: no dataset {dataset}; it has {', '.join(names[:12])}")
-
-
-def read_dataset(text):
-    """FILE.h5:/dataset -> float64 array."""
-    import h5py
-    path, dataset = split_path(text)
-    try:
-        with h5py.File(path) as f:
-            return np.asarray(open_dataset(f, path, dataset)[()], np.float64)
-    except OSError as error:
-        raise Refusal(f"{path}: {error}") from error
+from latent_models.common.programs import ROOT, need_program
+from latent_models.common.refusal import Refusal, number, whole
 
 
 @dataclasses.dataclass
@@ -48,7 +20,7 @@ class Recording:
     trial indices.
     use [K, T] which bins to fit and score, or None for all (the others are decoded like any).
     continuous: the trials are pieces of one stream, which no reset separates. licence: of weights
-    trained on it, where that is ours to say."""
+    trained on it, where that is ours to say. kind: counts or real."""
 
     counts: np.ndarray
     bin_ms: float
@@ -63,6 +35,7 @@ class Recording:
     use: np.ndarray = None
     continuous: bool = False
     licence: str = ""
+    kind: str = "counts"
 
     def part(self, name, what="counts"):
         """One array for the trials of a split."""
@@ -106,18 +79,6 @@ def read_simulated(path):
             source=f"latent-sim, {Path(path).stem}", licence="Apache-2.0")
 
 
-def find_simulator():
-    """latent-sim from LATENT_SIM, the release build, or PATH."""
-    built = ROOT / "build" / "release" / "bin" / "latent-sim"
-    candidates = [os.environ.get("LATENT_SIM"), str(built), shutil.which("latent-sim")]
-    for candidate in filter(None, candidates):
-        if os.access(candidate, os.X_OK):
-            return candidate
-    raise Refusal("latent-sim not found: build it (cmake --preset release && "
-                  "cmake --build --preset release)"
-                  " or set LATENT_SIM to its path")
-
-
 def simulate(recipe, cache=None):
     """Path of the data set of a recipe; made by latent-sim once and kept under build/data/."""
     recipe = Path(recipe)
@@ -126,7 +87,7 @@ def simulate(recipe, cache=None):
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
-        command = [find_simulator(), "--recipe", str(recipe), "--out", str(part)]
+        command = [str(need_program("latent-sim")), "--recipe", str(recipe), "--out", str(part)]
         print("making the data set:", " ".join(command), flush=True)
         if subprocess.run(command).returncode != 0:
             raise Refusal(f"{command[0]} failed on {recipe}")
@@ -139,85 +100,194 @@ def recipe_recording(name):
     return read_simulated(simulate(ROOT / "models" / f"{name}.json"))
 
 
-# A user's own recording
+# A user's own recording: latent-decode reads it, by the rules of daemon/lib/data/README.md
+
+# Options of latent-decode --bins-only, passed on as they are: name, what argparse needs.
+READER_OPTIONS = (
+    ("--in", {"metavar": "FILE:/DATASET",
+              "help": "counts [time, channels] or [trials, time, channels]"}),
+    ("--ticks", {"metavar": "FILE:/DATASET", "nargs": "?", "const": True,
+                 "help": "instead of --in: times of spikes in clock ticks (alone: --in has them)"}),
+    ("--units", {"metavar": "/DATASET", "help": "unit of each spike"}),
+    ("--good", {"metavar": "/DATASET", "help": "per unit: not 0 = use it"}),
+    ("--bin-ms", {"type": number(above=0), "metavar": "MS",
+                  "help": "bin width (with --in: where no attribute says it)"}),
+    ("--clock-hz", {"type": number(above=0), "metavar": "HZ",
+                    "help": "ticks per second (default: attribute clock_hz; 1: seconds)"}),
+    ("--start", {"type": number(), "metavar": "SECONDS", "help": "on the recording's clock"}),
+    ("--seconds", {"type": number(above=0), "metavar": "N",
+                   "help": "how much from there (default: all)"}),
+    ("--input", {"choices": ("counts", "real"), "dest": "kind",
+                 "help": "real: any finite value, e.g. smoothed or normalised (default: counts)"}),
+    ("--transpose", {"action": "store_true", "help": "the file has its axes reversed (MATLAB)"}),
+    ("--as-stored", {"action": "store_true", "help": "it has not, whatever MATLAB's marks say"}),
+    ("--behaviour", {"metavar": "FILE:/DATASET",
+                     "help": "[time, dims] per bin, or per sample of --behaviour-times"}),
+    ("--behaviour-times", {"metavar": "/DATASET", "help": "time of each sample of behaviour"}),
+    ("--behaviour-clock-hz", {"type": number(above=0), "metavar": "HZ",
+                              "help": "of those times (default: that of the spikes)"}),
+    ("--behaviour-hz", {"type": number(above=0), "metavar": "HZ",
+                        "help": "samples at this rate from the start, instead of times"}),
+    ("--max-gap", {"type": number(above=0), "metavar": "MS",
+                   "help": "longest time between two samples to bridge"}),
+    ("--use", {"metavar": "FILE:/DATASET",
+               "help": "per bin or sample of behaviour: 0 = neither fit nor score it"}),
+    ("--split", {"metavar": "/GROUP", "help": "its train, valid and test are indices of trials\n"
+                 "(default: the last fifth is test, the tenth before it valid)"}),
+    ("--rates", {"metavar": "/DATASET",
+                 "help": "true rates in Hz, to score [trials, time, channels]"}),
+    ("--conditions", {"metavar": "/DATASET",
+                      "help": "of each trial, where --rates has one row per condition"}))
+
 
 def add_recording_options(parser):
     """Options that name a recording, binned or as spike ticks."""
-    group = parser.add_argument_group("your own recording")
-    group.add_argument("--in", dest="input", metavar="FILE.h5:/dataset",
-                       help="counts [time, channels] or [trials, time, channels]; with --ticks: "
-                            "spike ticks")
-    group.add_argument("--bin-ms", type=float,
-                       help="bin width; without --ticks: that of the counts")
-    group.add_argument("--split", metavar="/group",
-                       help="its train, valid and test are indices of trials (same file;\n"
-                       "default: the last fifth is test, the tenth before it valid)")
-    group.add_argument("--rates", metavar="/dataset",
-                       help="true rates in Hz, to score [trials, time, channels] (same file)")
-    group.add_argument("--conditions", metavar="/dataset",
-                       help="of each trial, where --rates has one row per condition (same file)")
-    group.add_argument("--behaviour", metavar="FILE.h5:/dataset",
-                       help="[time, dims] per bin (or per --behaviour-ticks sample)")
+    group = parser.add_argument_group("your own recording, as latent-decode reads it")
+    for name, settings in READER_OPTIONS:
+        if name == "--in":
+            settings = {**settings, "dest": "input"}
+        group.add_argument(name, **settings)
+    group.add_argument("--behaviour-ticks", dest="behaviour_times", metavar="/DATASET",
+                       help="the same as --behaviour-times")
     group.add_argument("--names", help="names of the behaviour's columns, e.g. vx,vy")
-    group.add_argument("--unit", default="a.u.", help="physical unit of the behaviour")
-    group.add_argument("--ticks", action="store_true", help="--in holds one tick per spike")
-    group.add_argument("--units", metavar="/dataset", help="unit of each spike (same file)")
-    group.add_argument("--good", metavar="/dataset", help="per unit: non-zero = use it (same file)")
-    group.add_argument("--behaviour-ticks", metavar="/dataset",
-                       help="tick of each behaviour sample")
-    group.add_argument("--clock-hz", type=float,
-                       help="ticks per second (default: attribute clock_hz)")
-    group.add_argument("--use", metavar="FILE.h5:/dataset",
-                       help="per bin (or behaviour sample): 0 = neither fit nor score it")
-    group.add_argument("--blocks", type=int, metavar="N",
+    group.add_argument("--unit", help="physical unit of the behaviour")
+    group.add_argument("--blocks", type=whole(10, 100000), metavar="N",
                        help="cut a continuous recording into N blocks and hold out every fifth "
                             "(default: hold out its last fifth)")
-    group.add_argument("--start", type=float, default=0.0, help="seconds on the recording's clock")
-    group.add_argument("--seconds", type=float, help="how much from there (default: all)")
+    group.add_argument("--force", action="store_true",
+                       help="write a fit that explains nothing of the held-out behaviour, too")
     return group
+
+
+def reader_words(args):
+    """The options as latent-decode spells them. `--in SPIKES --ticks` means `--ticks SPIKES`."""
+    values = {**vars(args), "in": args.input, "input": args.kind}
+    if args.ticks is True:
+        values.update({"in": None, "ticks": args.input})
+    words = []
+    for name, settings in READER_OPTIONS:
+        value = values[name[2:].replace("-", "_")]
+        if value is True and settings.get("action"):
+            words.append(name)
+        elif value not in (None, False):
+            words += [f"{name}={value}"] if str(value).startswith("-") else [name, str(value)]
+    return words
+
+
+def read_bins(words):
+    """What latent-decode --bins-only makes of these options, as a dict of arrays."""
+    with tempfile.TemporaryDirectory(prefix="latent-bins-") as folder:
+        out = Path(folder) / "bins.npz"
+        command = [str(need_program("latent-decode")), "--bins-only", *words, "--out", str(out)]
+        result = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        if result.returncode != 0:
+            raise Refusal(result.stderr.strip().removeprefix("latent-decode: ")
+                          or f"latent-decode ended with {result.returncode}")
+        for line in result.stdout.splitlines():  # what was read, and what was left out of it
+            print(line.removeprefix("latent-decode: ").removesuffix(f" -> {out}"))
+        with np.load(out, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+
+def read_counts(text, bin_ms, kind="counts"):
+    """Counts (or real values) FILE.h5:/dataset of bins of this width, float64 [..., channels]."""
+    bins = read_bins(["--in", text, "--bin-ms", f"{bin_ms:.10g}",
+                      *(["--input", kind] if kind != "counts" else [])])
+    return bins["counts"].astype(np.float64)
+
+
+def column_names(args, bins, n_dims):
+    """-> names and units of the behaviour's columns: the options, else what the dataset says."""
+    names = args.names.split(",") if args.names else \
+        text_list(bins.get("names", [f"y{i}" for i in range(n_dims)]))
+    if len(names) != n_dims:
+        raise Refusal(f"--names gives {len(names)} names, the behaviour has {n_dims} columns")
+    units = [args.unit] * n_dims if args.unit else text_list(bins.get("units", ["a.u."] * n_dims))
+    return names, units
 
 
 def read_recording(args):
     """The recording that add_recording_options described, split for fitting and testing."""
-    if args.bin_ms is None or args.bin_ms <= 0:
-        raise Refusal("--bin-ms is required with --in: the width of a bin in milliseconds")
-    counts, behaviour, use = read_ticks(args) if args.ticks else read_binned(args)
+    bins = read_bins(reader_words(args))
+    counts, use, behaviour = bins["counts"], bins["use"], bins.get("behaviour")
+    bin_ms = int(bins["bin_width_us"]) / 1000
     n_dims = 0 if behaviour is None else behaviour.shape[-1]
-    names = args.names.split(",") if args.names else [f"y{i}" for i in range(n_dims)]
-    if len(names) != n_dims:
-        raise Refusal(f"--names gives {len(names)} names, the behaviour has {n_dims} columns")
-    if behaviour is not None and not np.isfinite(behaviour).all():
-        raise Refusal(f"{args.behaviour}: holds values that are not finite")
+    names, units = column_names(args, bins, n_dims)
+    if behaviour is not None:  # where it is not to be used it may be anything, also NaN
+        behaviour = np.where(use[..., None], behaviour, 0.0)
     continuous = counts.ndim == 2
     if continuous:
         counts, behaviour, use = (None if array is None else cut(array, args.blocks or 10)
                                   for array in (counts, behaviour, use))
     split = split_spread(len(counts)) if args.blocks else split_end(len(counts))
-    split = read_split(args) if args.split else split
-    return Recording(counts, args.bin_ms, behaviour, names, [args.unit] * n_dims, split=split,
-                     rates=read_rates(args, counts), source=Path(args.input).name,
-                     continuous=continuous, use=use)
+    if args.split:
+        split = {part: bins[f"split_{part}"] for part in ("train", "valid", "test")}
+    source = args.input if isinstance(args.input, str) else args.ticks
+    recording = Recording(
+        counts, bin_ms, behaviour, names, units, split=split, use=None if use.all() else use,
+        rates=true_rates(args, bins, counts, bin_ms), source=Path(source).name,
+        continuous=continuous, kind=str(bins.get("input", "counts")))
+    check_split(recording)
+    return recording
 
 
-def read_split(args):
-    """--split of the file of --in: name -> indices of trials."""
-    path, _ = split_path(args.input)
-    return {name: read_dataset(f"{path}:{args.split}/{name}").astype(int)
-            for name in ("train", "valid", "test")}
+def is_given(args):
+    """Whether the options name a recording."""
+    return bool(args.input or args.ticks)
 
 
-def read_rates(args, counts):
-    """--rates of the file of --in as expected counts per bin, one row per trial; or None."""
-    if not args.rates:
+def chosen_recording(args):
+    """The set of --recipe, or the recording of --in or --ticks."""
+    if bool(args.recipe) == is_given(args):
+        raise Refusal("give either --recipe or --in (or --ticks)")
+    return recipe_recording(args.recipe) if args.recipe else read_recording(args)
+
+
+def own_trials(args, what):
+    """The recording of --in in trials of --trial-bins, for models that learn from counts alone."""
+    if args.behaviour:
+        raise Refusal(f"--behaviour: {what} learns from counts alone; models/readout/fit.py reads "
+                      f"behaviour from what it publishes")
+    if not is_given(args):
+        raise Refusal("give --in or --ticks, or the set of --recipe")
+    recording = read_recording(args)
+    need_counts(recording, what)
+    return cut_trials(recording, args.trial_bins)
+
+
+def check_split(recording):
+    """Every part has trials that exist and, where behaviour is fitted, bins to fit."""
+    for part in ("train", "valid", "test"):
+        index = recording.split[part]
+        if not len(index) or index.min() < 0 or index.max() >= len(recording.counts):
+            raise Refusal(f"the {part} trials are {list(index[:5])} ...: expected at least one of "
+                          f"0 to {len(recording.counts) - 1} (--split, --blocks)")
+        if recording.behaviour is not None and recording.used(index).sum() < 2:
+            raise Refusal(f"no bins of behaviour to use in the {part} trials: --use, or times of "
+                          f"behaviour that cover other bins; --blocks N spreads the parts")
+
+
+def true_rates(args, bins, counts, bin_ms):
+    """--rates as expected counts per bin, one row per trial; or None."""
+    if "rates" not in bins:
         return None
-    path, _ = split_path(args.input)
-    rates = read_dataset(f"{path}:{args.rates}") * args.bin_ms / 1000
-    if args.conditions:
-        rates = rates[read_dataset(f"{path}:{args.conditions}").astype(int)]
+    rates, conditions = bins["rates"] * bin_ms / 1000, bins.get("conditions")
+    if conditions is not None:
+        if conditions.min(initial=0) < 0 or conditions.max(initial=0) >= len(rates):
+            raise Refusal(f"--conditions {args.conditions}: goes from {conditions.min()} to "
+                          f"{conditions.max()}, but --rates has {len(rates)} rows")
+        rates = rates[conditions]
     if rates.shape != counts.shape:
-        raise Refusal(f"{path}:{args.rates}: shape {list(rates.shape)} does not go with counts "
+        raise Refusal(f"--rates {args.rates}: shape {list(rates.shape)} does not go with counts "
                       f"{list(counts.shape)}: --conditions says which row is which trial's")
     return rates
+
+
+def need_counts(recording, what):
+    """Refuse values that are no counts, for a model with a likelihood of counts."""
+    if recording.kind != "counts":
+        raise Refusal(f"--input {recording.kind}: {what} learns from counts of spikes; kalman, "
+                      f"wiener, dlds and, with --behaviour, gru take other values")
 
 
 def cut(array, n_pieces):
@@ -261,72 +331,3 @@ def cut_trials(recording, trial_bins):
             array = array[:, :per_piece * trial_bins].reshape(-1, trial_bins, array.shape[-1])
             setattr(recording, what, array)
     return recording
-
-
-def read_binned(args):
-    """-> counts [.., C], behaviour [.., O] and use [..] or None, cut to --start and --seconds."""
-    counts = read_dataset(args.input).astype(np.float32)
-    behaviour = read_dataset(args.behaviour) if args.behaviour else None
-    use = read_dataset(args.use) != 0 if args.use else None
-    if counts.ndim not in (2, 3):
-        raise Refusal(f"{args.input}: {counts.ndim} axes; expected [time, channels] "
-                      f"or [trials, time, channels]")
-    if behaviour is not None and behaviour.shape[:-1] != counts.shape[:-1]:
-        raise Refusal(f"{args.behaviour}: shape {list(behaviour.shape)} does not go with counts "
-                      f"{list(counts.shape)}")
-    if use is not None and use.shape != counts.shape[:-1]:
-        raise Refusal(f"{args.use}: shape {list(use.shape)} does not go with counts "
-                      f"{list(counts.shape)}")
-    if counts.ndim == 2:
-        first = int(args.start * 1000 / args.bin_ms)
-        last = len(counts)
-        if args.seconds is not None:
-            last = first + int(args.seconds * 1000 / args.bin_ms)
-        counts, behaviour, use = (None if array is None else array[first:last]
-                                  for array in (counts, behaviour, use))
-    return counts, behaviour, use
-
-
-def read_ticks(args):
-    """Bin k holds the spikes with start + k*bin <= t < start + (k+1)*bin; behaviour is interpolated
-    linearly at the bin's end. Units that --good marks with 0 are left out."""
-    import h5py
-    path, spikes = split_path(args.input)
-    if not args.units:
-        raise Refusal("--ticks needs --units: the dataset with the unit of each spike")
-    with h5py.File(path) as f:
-        clock_hz = args.clock_hz or float(f.attrs.get("clock_hz", 0))
-        if clock_hz <= 0:
-            raise Refusal(f"{path}: no attribute clock_hz; give --clock-hz")
-        ticks = open_dataset(f, path, spikes)[()].astype(np.int64)
-        unit = open_dataset(f, path, args.units)[()].astype(np.int64)
-        n_units = int(unit.max()) + 1
-        good = open_dataset(f, path, args.good)[()] != 0 if args.good else np.ones(n_units, bool)
-    start = int(round(args.start * clock_hz))
-    stop = ticks.max() + 1 if args.seconds is None else start + int(round(args.seconds * clock_hz))
-    bin_ticks = clock_hz * args.bin_ms / 1000
-    n_bins = int((stop - start) / bin_ticks)
-    keep = (ticks >= start) & (ticks < start + n_bins * bin_ticks) & good[unit]
-    bins = ((ticks[keep] - start) / bin_ticks).astype(int)
-    counts = np.zeros((n_bins, len(good)), np.float32)
-    np.add.at(counts, (bins, unit[keep]), 1)
-    ends = start + (np.arange(n_bins) + 1) * bin_ticks
-    return counts[:, good], *read_tick_behaviour(args, ends)
-
-
-def read_tick_behaviour(args, ends):
-    """Behaviour at the given ticks [T, O] and which to use [T] (--use of both samples around), or
-    None."""
-    if not args.behaviour:
-        return None, None
-    if not args.behaviour_ticks:
-        raise Refusal("--ticks with --behaviour needs --behaviour-ticks: the tick of each sample")
-    path, _ = split_path(args.behaviour)
-    ticks = read_dataset(f"{path}:{args.behaviour_ticks}")
-    values = read_dataset(args.behaviour)
-    use = read_dataset(args.use) != 0 if args.use else None
-    for name, array in ((args.behaviour, values), (args.use, use)):
-        if array is not None and len(array) != len(ticks):
-            raise Refusal(f"{name}: {len(array)} samples, but {len(ticks)} ticks")
-    used = None if use is None else np.interp(ends, ticks, use) == 1
-    return np.stack([np.interp(ends, ticks, column) for column in values.T], -1), used

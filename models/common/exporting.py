@@ -1,25 +1,26 @@
 """What all exporters share: options, facts of the checkpoint, self-test, writing, summary."""
-import argparse
-import json
 import math
 
-from latent_models.common import model_file, precision
+from latent_models.common import model_file, precision, statements
 from latent_models.common.checkpoint import read as read_checkpoint
-from latent_models.common.dataset import read_dataset
+from latent_models.common.dataset import read_counts
+from latent_models.common.files import output_name
 from latent_models.common.model_file import Model, build_config
-from latent_models.common.refusal import Refusal
+from latent_models.common.refusal import Parser, Refusal, number, whole
 
 SELFTEST_BINS = 60
+INPUT_KINDS = ("counts", "real")
+BIN_WIDTH_MS = (0.1, 10_000)
+READOUT_KEYS = ("name", "unit", "neutral", "min", "max", "slew")
 
 
 def exporter_parser(text, modes):
     """The options every exporter has; modes: those of the architecture."""
-    parser = argparse.ArgumentParser(description=text,
-                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(text)
     parser.add_argument("input", metavar="IN",
                         help="PyTorch checkpoint, .safetensors of tensors, or HDF5 with /weights")
-    parser.add_argument("output", metavar="OUT.safetensors")
-    parser.add_argument("--bin-width", type=float, metavar="MS",
+    parser.add_argument("output", type=output_name, metavar="OUT.safetensors")
+    parser.add_argument("--bin-width", type=number(*BIN_WIDTH_MS), metavar="MS",
                         help="bin width in milliseconds, where the checkpoint does not say")
     parser.add_argument("--modes",
                         help=f"comma-separated, the first is the default; of {', '.join(modes)}")
@@ -27,9 +28,13 @@ def exporter_parser(text, modes):
                         help="licence of the weights (default: as the checkpoint says)")
     parser.add_argument("--source",
                         help="where the weights come from (default: as the checkpoint says)")
+    parser.add_argument("--input", dest="kind", choices=INPUT_KINDS,
+                        help="real: the channels take any finite value, e.g. smoothed or "
+                             "normalised\n(default: as the checkpoint says, else counts)")
     parser.add_argument("--statistics", metavar="FILE.h5:/dataset",
-                        help="training counts [..., channels]: their mean and variance go into the "
-                             "file\n(for masking; for predict by wiener and kalman --form given)")
+                        help="training counts, as latent-decode --in reads them: their mean and "
+                             "variance go into\nthe file (for masking; for predict by wiener and "
+                             "kalman --form given)")
     precision.add_options(parser)
     return parser
 
@@ -48,10 +53,12 @@ def add_readout_options(parser):
 
 
 def readout_column(option, text, n, convert, default):
-    """One comma-separated option as a list of n values."""
+    """One comma-separated option as a list of n values; a single unit or number is that of all."""
     if text is None:
         return [default(i) for i in range(n)]
-    values = text.split(",")
+    values = [word.strip() for word in text.split(",")]
+    if len(values) == 1 and convert is not str:
+        values = values * n
     if len(values) != n:
         raise Refusal(f"{option} {text}: {len(values)} values for a readout of {n}")
     try:
@@ -62,7 +69,10 @@ def readout_column(option, text, n, convert, default):
 
 def readout_entries(args, checkpoint, n):
     """outputs.readout: what the checkpoint says, options laid over it."""
-    said = own_facts(checkpoint).get("readout") or []
+    said = statements.own_facts(checkpoint).get("readout") or []
+    if not all(isinstance(entry, dict) and set(READOUT_KEYS) <= set(entry) for entry in said):
+        raise Refusal(f"{args.input}: its notes (latent) describe a readout without "
+                      f"{', '.join(READOUT_KEYS)} of each dimension")
     if said and len(said) != n:
         raise Refusal(f"{args.input}: describes a readout of {len(said)}, but its tensors give {n}")
 
@@ -72,31 +82,27 @@ def readout_entries(args, checkpoint, n):
         return readout_column(option, text, n, convert,
                               lambda i: said[i][key] if said else default(i))
 
-    columns = [column("name", str, "y{}".format), column("unit", str, lambda i: "a.u."),
+    columns = [column("name", str, "y{}".format), column("unit", "{}".format, lambda i: "a.u."),
                column("neutral", float, lambda i: 0.0), *(column(key, float, lambda i: None)
                                                           for key in ("min", "max", "slew"))]
     keys = ("name", "unit", "neutral", "low", "high", "slew")
     return [model_file.readout_entry(**dict(zip(keys, values))) for values in zip(*columns)]
 
 
-def own_facts(checkpoint):
-    """What the trainers of this project note beside their tensors, as a dict ({} for others)."""
-    text = checkpoint.facts.get("latent")
-    return json.loads(text) if isinstance(text, str) else {}
-
-
 def bin_width_us(args, checkpoint):
     """From --bin-width, or from the checkpoint; they may not disagree."""
-    facts, stated = checkpoint.facts, own_facts(checkpoint).get("bin_width_us")
+    facts, said = checkpoint.facts, statements.own_facts(checkpoint).get("bin_width_us")
+    said_ms = None if said is None else statements.stated(args.input, "bin_width_us", said,
+                                               whole(100, 10_000_000)) / 1000
     for key in ("bin_width_ms", "bin_ms"):
         value = facts.get(key, checkpoint.architecture.get(key))
-        stated = stated if value is None else round(float(value) * 1000)
-    if args.bin_width is None and stated is None:
+        if value is not None:
+            said_ms = statements.stated(args.input, key, value, number(*BIN_WIDTH_MS))
+    if args.bin_width is None and said_ms is None:
         raise Refusal(f"{args.input}: does not say its bin width; give --bin-width MS")
-    width = stated if args.bin_width is None else round(args.bin_width * 1000)
-    if width <= 0 or (stated is not None and width != stated):
-        raise Refusal(f"--bin-width {args.bin_width} ms, but {args.input} says "
-                      f"{(stated or 0) / 1000} ms")
+    width = round(1000 * (said_ms if args.bin_width is None else args.bin_width))
+    if said_ms is not None and width != round(1000 * said_ms):
+        raise Refusal(f"--bin-width {args.bin_width} ms, but {args.input} says {said_ms} ms")
     return width
 
 
@@ -116,29 +122,45 @@ def as_float32(tensors):
     return {name: array.astype("float32") for name, array in tensors.items()}
 
 
-def channel_statistics(args, checkpoint, n_channels):
+def input_kind(args, checkpoint):
+    """counts or real, from --input or from the checkpoint; they may not disagree."""
+    said = statements.own_facts(checkpoint).get("input")
+    if said is not None and said not in INPUT_KINDS:
+        raise Refusal(f"{args.input}: says input {said!r:.40}, expected counts or real")
+    if args.kind and said and args.kind != said:
+        raise Refusal(f"--input {args.kind}, but {args.input} was trained on {said}")
+    return args.kind or said or "counts"
+
+
+def channel_statistics(args, checkpoint, n_channels, kind):
     """The channels entry from --statistics or from the checkpoint; None where neither says."""
-    channels, where = own_facts(checkpoint).get("channels"), args.input
+    channels, where = statements.own_facts(checkpoint).get("channels"), args.input
     if args.statistics:
-        counts, where = read_dataset(args.statistics), args.statistics
+        where = args.statistics
+        counts = read_counts(where, bin_width_us(args, checkpoint) / 1000, kind)
         flat = counts.reshape(-1, counts.shape[-1])
         channels = model_file.channel_table(flat.mean(0), flat.var(0))
-    if channels is not None and len(channels["mean"]) != n_channels:
-        raise Refusal(f"{where}: statistics of {len(channels['mean'])} channels, "
-                      f"but the tensors have {n_channels}")
+    if channels is not None:
+        model_file.check_channels(where, channels, n_channels, kind)
     return channels
 
 
 def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, weights,
-           selftest_bins=SELFTEST_BINS, selftest_counts=None):
+           selftest_bins=SELFTEST_BINS, selftest_counts=None, takes_real=True):
     """Assemble the model, compute its known answers with the reference, write, report. The answers
-    are to selftest_bins of Poisson counts, or to selftest_counts: [T, C], or model -> [T, C]."""
-    facts, channels = own_facts(checkpoint), channel_statistics(args, checkpoint, n_channels)
+    are to selftest_bins of drawn counts, or to selftest_counts: [T, C], or model -> [T, C].
+    takes_real: the channels may hold any value, not only counts."""
+    facts, kind = statements.own_facts(checkpoint), input_kind(args, checkpoint)
+    channels = channel_statistics(args, checkpoint, n_channels, kind)
     config = build_config(
         arch, n_channels, bin_width_us(args, checkpoint), modes, hyper, outputs=outputs,
         licence=args.licence or facts.get("licence") or checkpoint.licence or "not stated",
         source=args.source or facts.get("source") or checkpoint.source or "not stated",
         checkpoint_sha256=checkpoint.sha256, channels=channels)
+    if kind == "real":
+        if not takes_real:
+            raise Refusal(f"--input real: {arch} of this kind takes counts of spikes alone")
+        config["input"] = kind
     model = Model(config, weights)
     model_file.check_finite(weights)
     counts = selftest_counts(model) if callable(selftest_counts) else selftest_counts

@@ -1,4 +1,6 @@
 """Scores of rates and readouts. Arrays are [..., N]: every leading axis is a sample."""
+import math
+
 import numpy as np
 
 
@@ -18,6 +20,8 @@ def r2_summary(truth, estimate):
     columns = r2_per_column(truth, estimate)
     residual = ((truth - estimate) ** 2).sum()
     total = ((truth - truth.mean(0)) ** 2).sum()
+    if not total > 0 or np.isnan(columns).all():
+        return {"median": math.nan, "mean": math.nan, "weighted": math.nan}
     return {"median": float(np.nanmedian(columns)), "mean": float(np.nanmean(columns)),
             "weighted": float(1 - residual / total)}
 
@@ -44,4 +48,5 @@ def bits_per_spike(counts, expected):
     expected = np.asarray(expected, np.float64).reshape(counts.shape)
     null = np.broadcast_to(counts.mean(0), counts.shape)
     gain = poisson_nll(counts, null) - poisson_nll(counts, expected)
-    return gain / (counts.sum() * np.log(2))
+    n_spikes = counts.sum()
+    return gain / (n_spikes * np.log(2)) if n_spikes > 0 else math.nan

@@ -5,8 +5,8 @@ write_model() writes it, rounded to float32 where the file stores float32 - and 
 those of the rounded weights.
 """
 import dataclasses
-import hashlib
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -19,6 +19,10 @@ FORMAT = 1
 GROUPS = ("latents", "lograte", "readout")
 UNTOLD_OPTIONS = ("--out", "--threads", "--report-every", "--stop-at")
 UNTOLD_SWITCHES = ("--resume",)
+NAME_BYTES, PROSE_BYTES = 64, 1000  # of a name or unit; of licence and source
+CHANNELS_MAX = OUTPUTS_MAX = 65536
+MEAN_MAX = 65535.0  # as counts in messages go
+FLOAT_MAX = float(np.finfo(np.float32).max)
 TRIAL_MODES = ("A", "B", "B-lag", "trial")  # known answers end with the trial
 CONFIG_KEYS = {"format", "arch", "n_channels", "bin_width_us", "modes", "precisions", "hyper",
                "outputs", "licence", "source", "checkpoint_sha256"}
@@ -42,9 +46,76 @@ def readout_entry(name, unit, neutral=0.0, low=None, high=None, *, slew=None):
     return {"name": name, "unit": unit, "neutral": neutral, "min": low, "max": high, "slew": slew}
 
 
+def check_text(what, text, n_bytes):
+    """What the loader takes as a text: 1 to n_bytes bytes, nothing that a terminal obeys."""
+    if not isinstance(text, str) or not 1 <= len(text.encode(errors="replace")) <= n_bytes or \
+            not all(c.isprintable() for c in text):
+        raise Refusal(f"{what} {text!r:.80}: expected 1 to {n_bytes} bytes without control "
+                      f"characters")
+
+
+def check_number(what, value, low=-FLOAT_MAX, high=FLOAT_MAX):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise Refusal(f"{what} {value!r:.60}: expected a finite number"
+                      f"{f' of at least {low:g}' if low > -FLOAT_MAX else ''}")
+
+
+def check_readout(entries):
+    """outputs.readout as the loader takes it."""
+    for i, entry in enumerate(entries):
+        where = f"readout {i}:"
+        check_text(f"{where} name", entry["name"], NAME_BYTES)
+        check_text(f"{where} unit", entry["unit"], NAME_BYTES)
+        for key in ("neutral", "min", "max", "slew"):
+            if key == "neutral" or entry[key] is not None:
+                check_number(f"{where} {key}", entry[key])
+        low, high = (x if x is not None else far for x, far in
+                     ((entry["min"], -math.inf), (entry["max"], math.inf)))
+        if not low < high or not low <= entry["neutral"] <= high:
+            raise Refusal(f"{where} ({entry['name']}) neutral {entry['neutral']}, from {low} to "
+                          f"{high}: expected min below max and neutral between them")
+        if entry["slew"] is not None and entry["slew"] <= 0:
+            raise Refusal(f"{where} ({entry['name']}) slew {entry['slew']}: expected more than 0")
+    names = [entry["name"] for entry in entries]
+    if len(set(names)) < len(names):
+        raise Refusal(f"readout names {', '.join(names):.200}: expected each once")
+
+
+def check_channels(where, channels, n_channels, kind="counts"):
+    """The channels entry as the loader takes it."""
+    for key in ("names", "mean", "variance"):
+        found = channels.get(key)
+        if not isinstance(found, list) or len(found) != n_channels:
+            n_found = len(found) if isinstance(found, list) else "no list"
+            raise Refusal(f"{where}: statistics of {n_found} channels ({key}), but the tensors "
+                          f"have {n_channels}")
+        for value in found:
+            if key == "names":
+                check_text(f"{where}: channel name", value, NAME_BYTES)
+            else:
+                is_free = key == "mean" and kind == "real"
+                check_number(f"{where}: channel {key}", value, -FLOAT_MAX if is_free else 0,
+                             MEAN_MAX if key == "mean" else FLOAT_MAX)
+
+
+def check_sizes(n_channels, outputs):
+    n_latents, n_rates, readout = outputs
+    if not 1 <= n_channels <= CHANNELS_MAX or max(n_latents, n_rates, len(readout)) > OUTPUTS_MAX:
+        raise Refusal(f"{n_channels} channels, {n_latents} latents, {n_rates} rates, a readout of "
+                      f"{len(readout)}: expected 1 to {CHANNELS_MAX} channels, at most "
+                      f"{OUTPUTS_MAX} of each of the others")
+    if not n_latents + n_rates + len(readout):
+        raise Refusal("neither latents nor rates nor a readout: nothing to publish")
+
+
 def build_config(arch, n_channels, bin_width_us, modes, hyper, *, outputs, licence, source,
                  checkpoint_sha256, channels=None):
     """latent.config with every required key. outputs: (n_latents, n_rates, [readout_entry])."""
+    check_sizes(n_channels, outputs)
+    check_readout(outputs[2])
+    check_text("the licence", licence, PROSE_BYTES)
+    source = source.encode(errors="replace")[:PROSE_BYTES].decode(errors="ignore")
+    check_text("the source", source, PROSE_BYTES)
     config = {"format": FORMAT, "arch": arch, "n_channels": int(n_channels),
               "bin_width_us": int(bin_width_us), "modes": list(modes), "precisions": ["f32"],
               "hyper": hyper, "licence": licence, "source": source,
@@ -89,15 +160,16 @@ def readout_limits(recording, behaviour, margin=1.5):
     return entries
 
 
-def file_sha256(path):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest()
-
-
 def selftest_counts(model, n_bins, seed=20240229):
-    """Whole Poisson counts [T, C] with the channels' training means (0.3 a bin where unknown)."""
-    mean = model.config.get("channels", {}).get("mean", [0.3] * model.config["n_channels"])
+    """Whole Poisson counts [T, C] with the channels' training means (0.3 a bin where unknown); of
+    input real, normal values with their means and variances (0 and 1)."""
+    channels, n_channels = model.config.get("channels", {}), model.config["n_channels"]
     generator = np.random.default_rng(seed)
+    if model.config.get("input") == "real":
+        mean = np.array(channels.get("mean", [0.0] * n_channels))
+        deviation = np.sqrt(channels.get("variance", [1.0] * n_channels))
+        return generator.normal(mean, deviation, (n_bins, n_channels)).astype(np.float32)
+    mean = channels.get("mean", [0.3] * n_channels)
     return generator.poisson(np.broadcast_to(mean, (n_bins, len(mean)))).astype(np.float32)
 
 
@@ -105,6 +177,15 @@ def check_finite(weights):
     for name, array in weights.items():
         if not np.isfinite(array).all():
             raise Refusal(f"tensor {name} holds values that are not finite")
+
+
+def reference_answer(run, model, counts, mode):
+    """The reference's groups for counts [T, C]; weights it cannot compute with are refused."""
+    try:
+        return stage.staged(run)(model.weights, model.config, counts.astype(np.float64), mode)
+    except (np.linalg.LinAlgError, ArithmeticError) as error:
+        raise Refusal(f"the reference cannot compute in mode {mode} ({error}): these weights "
+                      f"cannot be served") from error
 
 
 def run_selftest(model, run, n_bins, counts=None):
@@ -116,8 +197,7 @@ def run_selftest(model, run, n_bins, counts=None):
     model.selftest = {"selftest.input": counts}
     for mode in model.config["modes"]:
         limit = model.hyper.get("trial_bins") if mode in TRIAL_MODES else None
-        answer = stage.staged(run)(model.weights, model.config, counts[:limit].astype(np.float64),
-                                   mode)
+        answer = reference_answer(run, model, counts[:limit], mode)
         for group in GROUPS:
             if answer.get(group) is None:
                 continue
@@ -140,8 +220,11 @@ def read_model(path):
     tensors, metadata = safetensors.read(path)
     if "latent.config" not in metadata:
         raise Refusal(f"{path}: no latent.config: a safetensors file, but not a model file")
-    config = json.loads(metadata["latent.config"])
-    missing = CONFIG_KEYS - set(config)
+    try:
+        config = json.loads(metadata["latent.config"])
+    except (ValueError, RecursionError) as error:
+        raise Refusal(f"{path}: latent.config is no JSON: {error}") from error
+    missing = CONFIG_KEYS - set(config if isinstance(config, dict) else ())
     if missing:
         raise Refusal(f"{path}: latent.config lacks {', '.join(sorted(missing))}")
     weights = precision.widened(

@@ -5,10 +5,12 @@ its dtype, shape and data_offsets (into the data), and "__metadata__" to a table
 """
 import json
 import math
+import os
 import struct
 
 import numpy as np
 
+from latent_models.common.files import open_input, output
 from latent_models.common.refusal import Refusal
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
@@ -16,6 +18,8 @@ DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", 
 # numpy has no bfloat16: what is written from uint16 are its bits.
 NAMES = {np.dtype("<u2"): "BF16", **{np.dtype(code): name for name, code in DTYPES.items()}}
 HEADER_MAX = 100 << 20
+MAX_DIMS = 8
+ITEM_BYTES = {"BF16": 2, **{name: np.dtype(code).itemsize for name, code in DTYPES.items()}}
 
 
 def write(path, tensors, metadata):
@@ -33,53 +37,87 @@ def write(path, tensors, metadata):
         blobs.append(blob)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-(8 + len(text)) % 64)
-    with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text + b"".join(blobs))
+    with output(path) as part, open(part, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        f.writelines(blobs)
 
 
 def read(path):
     """-> (tensors, metadata). BF16 comes back as float32. Damaged files are refused."""
-    try:
-        with open(path, "rb") as f:
-            data = f.read()
-    except OSError as error:
-        raise Refusal(f"{path}: {error.strerror}") from error
-    header, body = read_header(path, data)
-    metadata = header.pop("__metadata__", {})
-    return {name: read_tensor(path, name, entry, body) for name, entry in header.items()}, metadata
+    with open_input(path) as f:
+        size = os.fstat(f.fileno()).st_size
+        header = read_header(path, f, size)
+        metadata = header.pop("__metadata__", {})
+        if not isinstance(metadata, dict) or \
+                not all(isinstance(text, str) for text in metadata.values()):
+            raise Refusal(f"{path}: __metadata__ is no table of texts: not a safetensors file")
+        n_data = size - f.tell()
+        layouts = {name: read_entry(path, name, entry) for name, entry in header.items()}
+        check_tiling(path, layouts, n_data)
+        body = memoryview(f.read(n_data))
+    return {name: read_tensor(body, *layout) for name, layout in layouts.items()}, metadata
 
 
-def read_header(path, data):
-    """-> (header as a dict, the bytes after it)."""
-    if len(data) < 8:
-        raise Refusal(f"{path}: {len(data)} bytes are no safetensors file")
-    n = struct.unpack_from("<Q", data)[0]
-    if n > min(HEADER_MAX, len(data) - 8):
-        raise Refusal(f"{path}: header of {n} bytes in a file of {len(data)}: not a safetensors "
-                      f"file")
+def read_header(path, f, size):
+    """-> the header as a dict; f stands behind it."""
+    if size < 8:
+        raise Refusal(f"{path}: {size} bytes are no safetensors file")
+    n = struct.unpack("<Q", f.read(8))[0]
+    if n > min(HEADER_MAX, size - 8):
+        raise Refusal(f"{path}: header of {n} bytes in a file of {size}: not a safetensors file")
     try:
-        header = json.loads(data[8:8 + n].decode())
-    except ValueError as error:
+        header = json.loads(f.read(n).decode(), object_pairs_hook=each_once)
+    except (ValueError, RecursionError) as error:
         raise Refusal(f"{path}: safetensors header is not JSON: {error}") from error
     if not isinstance(header, dict):
         raise Refusal(f"{path}: safetensors header is not a JSON object")
-    return header, memoryview(data)[8 + n:]
+    return header
 
 
-def read_tensor(path, name, entry, body):
-    """One tensor of the header, checked against the data, as an array of its own."""
+def each_once(pairs):
+    """A JSON object as a dict; a key that stands in it twice is an error."""
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"it names {twice} twice")
+    return table
+
+
+def read_entry(path, name, entry):
+    """An entry of the header -> (type, shape, begin, end in the data), its size checked."""
     try:
         kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        n_elements = math.prod(int(s) for s in shape)
+        sizes = [*shape, begin, end]
     except (KeyError, TypeError, ValueError) as error:
-        raise Refusal(f"{path}: tensor {name}: damaged header entry {entry!r}") from error
-    dtype = np.dtype("<u2") if kind == "BF16" else np.dtype(DTYPES.get(kind, "V1"))
-    if kind != "BF16" and kind not in DTYPES:
-        raise Refusal(f"{path}: tensor {name} has type {kind}; known: BF16 {' '.join(DTYPES)}")
-    if not 0 <= begin <= end <= len(body) or end - begin != n_elements * dtype.itemsize:
+        raise Refusal(f"{path}: tensor {name}: damaged header entry {entry!r:.200}") from error
+    if len(shape) > MAX_DIMS or any(type(n) is not int or not 0 <= n < 2 ** 63 for n in sizes):
+        raise Refusal(f"{path}: tensor {name}: damaged header entry {entry!r:.200}")
+    if not isinstance(kind, str) or kind not in ITEM_BYTES:
+        raise Refusal(f"{path}: tensor {name} has type {kind!r:.40}; known: "
+                      f"{' '.join(ITEM_BYTES)}")
+    if end - begin != math.prod(shape) * ITEM_BYTES[kind]:
         raise Refusal(f"{path}: tensor {name}: bytes {begin}..{end} do not hold "
-                      f"{kind}{list(shape)} in {len(body)} bytes of data")
-    array = np.frombuffer(body[begin:end], dtype).reshape(shape)
+                      f"{kind}{shape}")
+    return kind, shape, begin, end
+
+
+def check_tiling(path, layouts, n_data):
+    """Laid end to end the tensors must be the data: no byte of two, none of nobody."""
+    end, last = 0, "the header"
+    places = sorted((begin, after, f"tensor {name}")
+                    for name, (_, _, begin, after) in layouts.items())
+    for begin, after, name in [*places, (n_data, n_data, "the end of the file")]:
+        if begin != end:
+            how = "share bytes" if begin < end else "leave bytes between them to nobody"
+            raise Refusal(f"{path}: {last}, up to byte {end} of the data, and {name}, from byte "
+                          f"{begin} on, {how}: cut, damaged, or not made by safetensors")
+        end, last = after, name
+
+
+def read_tensor(body, kind, shape, begin, end):
+    """One tensor as an array of its own."""
     if kind == "BF16":
-        return (array.astype(np.uint32) << 16).view(np.float32)
-    return array.copy()
+        bits = np.frombuffer(body[begin:end], "<u2").astype(np.uint32)
+        return (bits << 16).view(np.float32).reshape(shape)
+    return np.frombuffer(body[begin:end], DTYPES[kind]).reshape(shape).copy()

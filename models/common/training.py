@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from latent_models.common.model_file import channel_table, command_line
-from latent_models.common.refusal import Refusal
+from latent_models.common.files import output, output_name
+from latent_models.common.refusal import Refusal, number, whole
 
 SAVE_EVERY_S = 30
 
@@ -16,18 +17,20 @@ SAVE_EVERY_S = 30
 def add_training_options(parser, *, steps, batch, lr, seed):
     """Options of the loop."""
     group = parser.add_argument_group("training")
-    group.add_argument("--out", required=True, metavar="CHECKPOINT.pt", help="what export.py reads")
-    group.add_argument("--steps", type=int, default=steps)
-    group.add_argument("--batch", type=int, default=batch, help="trials per step")
-    group.add_argument("--lr", type=float, default=lr)
-    group.add_argument("--weight-decay", type=float, default=0.01)
-    group.add_argument("--warm-up", type=int, default=200, help="steps of rising learning rate")
-    group.add_argument("--seed", type=int, default=seed)
-    group.add_argument("--threads", type=int, default=2,
+    group.add_argument("--out", required=True, type=output_name, metavar="CHECKPOINT.pt",
+                       help="what export.py reads")
+    group.add_argument("--steps", type=whole(1), default=steps)
+    group.add_argument("--batch", type=whole(1), default=batch, help="trials per step")
+    group.add_argument("--lr", type=number(above=0), default=lr)
+    group.add_argument("--weight-decay", type=number(0), default=0.01)
+    group.add_argument("--warm-up", type=whole(0), default=200,
+                       help="steps of rising learning rate")
+    group.add_argument("--seed", type=whole(0), default=seed)
+    group.add_argument("--threads", type=whole(1, 1024), default=2,
                        help="1 is often as fast, and leaves a core free")
     group.add_argument("--resume", action="store_true", help="go on from CHECKPOINT.pt.resume")
-    group.add_argument("--stop-at", type=int, help="stop after this step, to --resume later")
-    group.add_argument("--report-every", type=int, default=100, metavar="STEPS")
+    group.add_argument("--stop-at", type=whole(1), help="stop after this step, to --resume later")
+    group.add_argument("--report-every", type=whole(1), default=100, metavar="STEPS")
 
 
 def prepare(args):
@@ -75,24 +78,30 @@ def save_state(args, step, seconds, model, optimizer):
     kept = {k: v for k, v in vars(args).items() if k not in passing}
     state = {"step": step, "seconds": seconds, "args": kept, "model": model.state_dict(),
              "optimizer": optimizer.state_dict(), "random": torch.get_rng_state()}
-    torch.save(state, resume_path(args) + ".part")
-    os.replace(resume_path(args) + ".part", resume_path(args))
+    with output(resume_path(args)) as part:
+        torch.save(state, part)
 
 
 def load_state(args, model, optimizer):
     """-> (step, seconds) of the interrupted run, which must have had the same options."""
+    path = resume_path(args)
+    if not os.path.exists(path):
+        raise Refusal(f"{path}: nothing to resume; start without --resume")
     try:
-        state = torch.load(resume_path(args))
-    except FileNotFoundError as error:
-        raise Refusal(f"{resume_path(args)}: nothing to resume; start without --resume") from error
-    for key, value in state["args"].items():
-        if getattr(args, key, None) != value:
-            raise Refusal(f"{resume_path(args)} was started with {key} = {value}, "
-                          f"now {getattr(args, key, None)}: options must be the same")
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["random"])
-    return state["step"], state["seconds"]
+        state = torch.load(path, weights_only=True)
+        for key, value in state["args"].items():
+            if getattr(args, key, None) != value:
+                raise Refusal(f"{path} was started with {key} = {value}, "
+                              f"now {getattr(args, key, None)}: options must be the same")
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        return int(state["step"]), float(state["seconds"])
+    except Refusal:
+        raise
+    except Exception as error:  # a damaged file can fail in any way
+        raise Refusal(f"{path}: damaged ({type(error).__name__}); start without "
+                      f"--resume") from error
 
 
 def fit(model, args, batch_loss, report):
@@ -110,6 +119,9 @@ def fit(model, args, batch_loss, report):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         progress.add(loss.item())
+        if not math.isfinite(progress.loss):
+            raise Refusal(f"step {step + 1}: the loss is {loss.item()}: the training diverges; try "
+                          f"a smaller --lr than {args.lr:g}")
         done = step + 1
         if done % args.report_every == 0 or done == args.steps:
             progress.line(done, report())
@@ -130,7 +142,10 @@ def save_checkpoint(args, state_dict, hyper, recording, readout, *, seconds):
              "source": f"{command_line()}, data: {recording.source}"}
     if recording.licence:
         facts["licence"] = recording.licence
-    torch.save({"state_dict": state_dict, "latent": json.dumps(facts)}, args.out)
+    if recording.kind != "counts":
+        facts["input"] = recording.kind
+    with output(args.out) as part:
+        torch.save({"state_dict": state_dict, "latent": json.dumps(facts)}, part)
     if os.path.exists(resume_path(args)):
         os.unlink(resume_path(args))
     print(f"{args.out}: written after {seconds:.0f} s of training")

@@ -45,11 +45,12 @@ class StorageType(typing.NamedTuple):
     def item_bytes(self):
         return 2 if self.dtype == BFLOAT16 else np.dtype(self.dtype).itemsize
 
-    def decode(self, raw):
-        """raw little-endian bytes -> 1-D array."""
+    def decode(self, raw, order="<"):
+        """raw bytes in this byte order -> 1-D array in the machine's."""
         if self.dtype == BFLOAT16:
-            return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
-        return np.frombuffer(raw, self.dtype)
+            return (np.frombuffer(raw, order + "u2").astype(np.uint32) << 16).view(np.float32)
+        stored = np.dtype(self.dtype).newbyteorder(order)
+        return np.frombuffer(raw, stored).astype(stored.newbyteorder("="), copy=False)
 
 
 class LegacyStorage:
@@ -206,6 +207,16 @@ def no_storage(*_):
     raise Refusal("tensor data where none may be")
 
 
+def byte_order(path, archive, root):
+    """< or >, as ARCHIVE/byteorder says (torch >= 2.1, of the machine that wrote it)."""
+    if root + "byteorder" not in archive.namelist():
+        return "<"
+    word = archive.read(root + "byteorder")
+    if word not in (b"little", b"big"):
+        raise Refusal(f"{path}: its byteorder is {word[:20]!r}, expected little or big")
+    return "<" if word == b"little" else ">"
+
+
 def read_zip(path):
     """The format of torch >= 1.6: ARCHIVE/data.pkl and ARCHIVE/data/KEY."""
     with zipfile.ZipFile(path) as archive:
@@ -217,6 +228,7 @@ def read_zip(path):
         if root + "constants.pkl" in archive.namelist():
             raise Refusal(f"{path}: a TorchScript archive holds code; "
                           f"export its state dict instead")
+        order = byte_order(path, archive, root)
 
         @functools.lru_cache(maxsize=None)
         def load_storage(storage_type, key, n_elements):
@@ -227,7 +239,7 @@ def read_zip(path):
             if entry.file_size != n_elements * storage_type.item_bytes:
                 raise Refusal(f"storage {key} has {entry.file_size} bytes, "
                               f"expected {n_elements} x {storage_type.item_bytes}")
-            return storage_type.decode(archive.read(entry))
+            return storage_type.decode(archive.read(entry), order)
 
         return resolve(unpickle(path, io.BytesIO(archive.read(names[0])), load_storage))
 

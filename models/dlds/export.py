@@ -9,8 +9,8 @@ them. Nothing in IN is executed.
 
 import numpy as np
 
-from latent_models.common import exporting
-from latent_models.common.checkpoint import take
+from latent_models.common import exporting, statements
+from latent_models.common.checkpoint import rows_of, take
 from latent_models.common.refusal import Refusal, run_command
 from latent_models.dlds import reference
 
@@ -51,7 +51,7 @@ def number(path, name, value):
 def build_hyper(args, checkpoint):
     """Every number of the filter, from the options, the checkpoint, or the defaults."""
     said = {**{name: entry[1] for name, entry in NUMBERS.items()},
-            **exporting.own_facts(checkpoint).get("hyper", {})}
+            **statements.own_facts(checkpoint).get("hyper", {})}
     said.update({k: v for k, v in vars(args).items() if k in said and v is not None})
     observation = args.observation or said.get("observation")
     if observation not in OBSERVATIONS:
@@ -75,7 +75,7 @@ def complete(args, tensors):
     shapes = {"F": (m, s, s), "D": (channels, s), "R": (channels,), "offset": (channels,),
               "x0": (s,), "c0": (m,)}
     if "readout.weight" in tensors:
-        n_readout = len(tensors["readout.weight"])
+        n_readout = rows_of(tensors, args.input, "readout.weight")
         shapes.update({"readout.weight": (n_readout, s), "readout.bias": (n_readout,)})
     return filled, shapes
 

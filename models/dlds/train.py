@@ -14,7 +14,6 @@
 The true regimes of switching.json are looked at for the scores alone. Of a recording with
 --behaviour a linear readout of the states is fitted too.
 """
-import argparse
 import itertools
 import json
 import time
@@ -22,30 +21,31 @@ import time
 import numpy as np
 
 from latent_models.common import dataset, safetensors
+from latent_models.common.fitting import judge_readout
 from latent_models.common.metrics import r2_summary
+from latent_models.common.files import output_name
 from latent_models.common.model_file import channel_table, command_line, readout_limits
-from latent_models.common.refusal import run_command
+from latent_models.common.refusal import Parser, run_command, whole
 from latent_models.dlds import reference, scoring, switching
 
 START = 0.02, 0.3  # gamma and kappa over lambda, until they are chosen
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", required=True, metavar="CHECKPOINT.safetensors",
+    parser = Parser(__doc__)
+    parser.add_argument("--out", required=True, type=output_name, metavar="CHECKPOINT.safetensors",
                         help="what export.py reads")
-    parser.add_argument("--states", type=int, default=4)
-    parser.add_argument("--operators", type=int, default=3)
-    parser.add_argument("--turns", type=int, default=6, help="of step 2")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--states", type=whole(1, 256), default=4)
+    parser.add_argument("--operators", type=whole(1, 64), default=3)
+    parser.add_argument("--turns", type=whole(1), default=6, help="of step 2")
+    parser.add_argument("--seed", type=whole(0), default=1)
     dataset.add_recording_options(parser)
     return parser.parse_args()
 
 
 def read_data(args):
     """-> (recording, simulated data or None)."""
-    if args.input:
+    if dataset.is_given(args):
         return dataset.read_recording(args), None
     recipe = switching.read_recipe()
     data = switching.simulate(recipe)
@@ -156,7 +156,7 @@ def fit_readout(w, hyper, recording):
     return {"readout.weight": weight, "readout.bias": y.mean(0) - weight @ x.mean(0)}
 
 
-def print_scores(w, hyper, recording, data):
+def print_scores(args, w, hyper, recording, data):
     """On the test trials: counts foreseen, behaviour, and where the truth is known the rest."""
     test = recording.part("test")
     print(f"test trials: counts foreseen R2 {foreseen(w, hyper, test):.4f}")
@@ -164,8 +164,9 @@ def print_scores(w, hyper, recording, data):
     if "readout.weight" in w:
         found = x @ w["readout.weight"].T + w["readout.bias"]
         use = recording.used(recording.split["test"])
-        r2 = r2_summary(recording.part("test", "behaviour")[use], found[use])["mean"]
-        print(f"test trials: readout R2 {r2:.4f}")
+        truth, found = recording.part("test", "behaviour")[use], found[use]
+        print(f"test trials: readout R2 {r2_summary(truth, found)['mean']:.4f}")
+        judge_readout(args, recording, truth, found)
     if data is None:
         return
     for name, right, r2 in scoring.rows(np.concatenate([x, c], -1), x.shape[-1], data):
@@ -187,7 +188,7 @@ def main():
         w = {**w, **fit_readout(w, hyper, recording)}
         rows = recording.behaviour_rows(recording.split["train"])
         facts["readout"] = readout_limits(recording, rows)
-    print_scores(w, hyper, recording, data)
+    print_scores(args, w, hyper, recording, data)
     safetensors.write(args.out, w, {"latent": json.dumps(facts)})
     print(f"{args.out}: written")
 

@@ -8,7 +8,7 @@ is executed.
 """
 
 from latent_models.common import exporting
-from latent_models.common.checkpoint import take
+from latent_models.common.checkpoint import rows_of, take
 from latent_models.common.refusal import Refusal, run_command
 from latent_models.gru import reference
 
@@ -39,10 +39,10 @@ def expected_shapes(tensors, path):
                        f"gru.bias_hh_l{layer}": (3 * hidden,)})
     sizes = {"hidden": hidden, "n_channels": n_channels, "layers": max(n_layers, 1)}
     for name in ("rate", "readout"):
-        weight = tensors.get(f"{name}.weight")
-        sizes[name] = 0 if weight is None else len(weight)
-        if weight is not None:
-            shapes.update({f"{name}.weight": (len(weight), hidden), f"{name}.bias": (len(weight),)})
+        sizes[name] = n = rows_of(tensors, path, f"{name}.weight") \
+            if f"{name}.weight" in tensors else 0
+        if f"{name}.weight" in tensors:
+            shapes.update({f"{name}.weight": (n, hidden), f"{name}.bias": (n,)})
     if not sizes["rate"] and not sizes["readout"]:
         raise Refusal(f"{path}: neither rate.weight nor readout.weight: nothing to publish but "
                       f"the state")

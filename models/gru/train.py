@@ -10,38 +10,34 @@ Rates learn from hidden elements (single counts zeroed and predicted from the re
 models/ndt/train.py); the readout learns from the same inputs by squared error on standardised
 behaviour.
 """
-import argparse
 
 import numpy as np
 import torch
 
 from latent_models.common import dataset, training
+from latent_models.common.fitting import judge_readout
 from latent_models.common.metrics import bits_per_spike, r2_summary
 from latent_models.common.model_file import readout_limits
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common.refusal import Parser, Refusal, number, run_command, whole
 from latent_models.gru.network import GruDecoder, fold_scale
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(__doc__)
     training.add_training_options(parser, steps=2000, batch=32, lr=3e-3, seed=1)
     parser.add_argument("--recipe", choices=("lorenz", "reach"), help="train on models/RECIPE.json")
-    parser.add_argument("--hidden", type=int, default=64)
-    parser.add_argument("--layers", type=int, default=1)
-    parser.add_argument("--hide", type=float, default=0.2, metavar="RATIO",
+    parser.add_argument("--hidden", type=whole(1, 16384), default=64)
+    parser.add_argument("--layers", type=whole(1, 64), default=1)
+    parser.add_argument("--hide", type=number(0, 0.99), default=0.2, metavar="RATIO",
                         help="of elements hidden")
-    parser.add_argument("--window", type=int, default=200, metavar="BINS",
+    parser.add_argument("--window", type=whole(2), default=200, metavar="BINS",
                         help="longest training sequence")
-    parser.add_argument("--lead-in", type=int, default=20, metavar="BINS",
+    parser.add_argument("--lead-in", type=whole(0), default=20, metavar="BINS",
                         help="of a window cut out of a longer trial, not counted in the readout's "
                              "error;\nof a recording without trials: half the window")
-    parser.add_argument("--readout-weight", type=float, default=1.0)
+    parser.add_argument("--readout-weight", type=number(0), default=1.0)
     dataset.add_recording_options(parser)
-    args = parser.parse_args()
-    if bool(args.recipe) == bool(args.input):
-        raise Refusal("give either --recipe or --in")
-    return args
+    return parser.parse_args()
 
 
 class Batches:
@@ -82,50 +78,64 @@ def batch_loss(model, args, batches):
     counts, behaviour, use = batches.draw()
     seen, hidden = training.hide_elements(counts, args.hide)
     lograte, readout = model(seen)
-    loss = training.masked_poisson(lograte, counts, hidden)
+    loss = 0 if lograte is None else training.masked_poisson(lograte, counts, hidden)
     if behaviour is not None:
         error = (use * (readout - behaviour) ** 2).mean(-1).sum() / use.sum().clamp(min=1)
         loss = loss + args.readout_weight * error
     return loss
 
 
-def score(model, batches, recording):
-    """Text on the validation trials."""
-    counts = recording.part("valid")
+def validate(model, batches, recording):
+    """The validation trials -> (rates or None, behaviour and readout [rows, O] or None)."""
     model.eval()
     with torch.no_grad():
-        lograte, readout = model(torch.tensor(counts, dtype=torch.float32))
+        lograte, readout = model(torch.tensor(recording.part("valid"), dtype=torch.float32))
     model.train()
-    rates = torch.exp(lograte).numpy()
-    texts = [f"valid bits/spike {bits_per_spike(counts, rates):.3f}"]
-    if recording.rates is not None:
+    if readout is not None:
+        use = recording.used(recording.split["valid"])
+        readout = (recording.part("valid", "behaviour")[use],
+                   (readout.numpy() * batches.scale + batches.mean)[use])
+    return None if lograte is None else torch.exp(lograte).numpy(), readout
+
+
+def score(model, batches, recording):
+    """Text on the validation trials."""
+    texts, (rates, readout) = [], validate(model, batches, recording)
+    if rates is not None:
+        texts.append(f"valid bits/spike {bits_per_spike(recording.part('valid'), rates):.3f}")
+    if recording.rates is not None and rates is not None:
         r2 = r2_summary(recording.part("valid", "rates"), rates)["median"]
         texts.append(f"rate R2 (median) {r2:.4f}")
     if readout is not None:
-        truth = recording.part("valid", "behaviour")
-        use = recording.used(recording.split["valid"])
-        r2 = r2_summary(truth[use], (readout.numpy() * batches.scale + batches.mean)[use])
-        texts.append(f"readout R2 {r2['mean']:.4f}")
+        texts.append(f"readout R2 {r2_summary(*readout)['mean']:.4f}")
     return "  ".join(texts)
+
+
+def make_model(args, recording):
+    """A fresh model: rates of every channel where they are counts, a readout of the behaviour."""
+    n_channels, is_counts = recording.counts.shape[-1], recording.kind == "counts"
+    n_readout = 0 if recording.behaviour is None else recording.behaviour.shape[-1]
+    if not is_counts and not n_readout:
+        raise Refusal("--input real: without counts there are no rates to learn; give --behaviour")
+    model = GruDecoder(n_channels, args.hidden, args.layers, n_channels * is_counts, n_readout)
+    if is_counts:
+        with torch.no_grad():
+            model.rate.bias.copy_(training.log_mean(recording.part("train")))
+    return model
 
 
 def main():
     args = parse()
-    recording = dataset.recipe_recording(args.recipe) if args.recipe else \
-        dataset.read_recording(args)
+    recording = dataset.chosen_recording(args)
     training.prepare(args)
-    n_channels = recording.counts.shape[-1]
-    batches = Batches(args, recording)
-    n_readout = 0 if recording.behaviour is None else recording.behaviour.shape[-1]
-    model = GruDecoder(n_channels, args.hidden, args.layers, n_channels, n_readout)
-    with torch.no_grad():
-        model.rate.bias.copy_(training.log_mean(recording.part("train")))
+    batches, model = Batches(args, recording), make_model(args, recording)
     seconds = training.fit(model, args, lambda _step: batch_loss(model, args, batches),
                            lambda: score(model, batches, recording))
     if seconds is None:
         return
     state, readout = model.state_dict(), []
-    if n_readout:
+    if recording.behaviour is not None:
+        judge_readout(args, recording, *validate(model, batches, recording)[1])
         state = fold_scale(state, *(torch.tensor(x, dtype=torch.float32)
                                     for x in (batches.mean, batches.scale)))
         readout = readout_limits(recording, recording.behaviour_rows(recording.split["train"]))

@@ -10,7 +10,7 @@ out. Nothing in IN is executed.
 
 import numpy as np
 
-from latent_models.common import exporting
+from latent_models.common import exporting, statements
 from latent_models.common.checkpoint import take
 from latent_models.common.refusal import Refusal, run_command
 from latent_models.kalman import reference
@@ -62,7 +62,7 @@ def expected_shapes(tensors, path, form):
               if n in tensors or n in REQUIRED[form]}
     n_readout = s
     if any(name in tensors for name in READOUT):
-        n_readout = len(tensors.get(READOUT[0], ()))
+        n_readout = len(tensors[READOUT[0]]) if READOUT[0] in tensors else 0
         chosen.update({READOUT[0]: (n_readout, s), READOUT[1]: (n_readout,)})
     return {"n_states": s, "n_channels": m, "n_readout": n_readout}, chosen
 
@@ -86,8 +86,8 @@ def check_covariances(weights, path):
 def main():
     args = parse()
     checkpoint = exporting.read_input(args)
-    form = args.form or exporting.own_facts(checkpoint).get("hyper", {}).get("form")
-    if form is None:
+    form = args.form or statements.own_facts(checkpoint).get("hyper", {}).get("form")
+    if form not in tuple(REQUIRED):
         raise Refusal(f"{args.input}: does not say its form; give --form {', '.join(REQUIRED)}")
     tensors = pick_mapping(args, checkpoint.tensors)
     sizes, shapes = expected_shapes(tensors, args.input, form)

@@ -15,7 +15,7 @@ import numpy as np
 
 from latent_models.common import fitting
 from latent_models.common.metrics import r2_summary
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common.refusal import number, run_command
 from latent_models.kalman import reference
 
 
@@ -44,6 +44,8 @@ def fit(counts, behaviour, use, order, ridge):
     """counts [K, T, C], behaviour [K, T, O], use [K, T] -> tensors of the model file, float64."""
     mean, offset = behaviour[use].mean(0), counts[use].mean(0)
     states = states_of(behaviour, mean, order)
+    if order == 2:  # the change per bin needs the behaviour of the bin before, too
+        use = use & np.concatenate([use[:, :1], use[:, :-1]], 1)
     n_states, n_dims = states.shape[-1], behaviour.shape[-1]
     pairs = use[:, :-1] & use[:, 1:]
     before, after = states[:, :-1][pairs], states[:, 1:][pairs]
@@ -60,13 +62,11 @@ def fit(counts, behaviour, use, order, ridge):
 def main():
     parser = fitting.fit_parser(__doc__)
     parser.add_argument("--order", type=int, choices=(1, 2), default=2)
-    parser.add_argument("--ridge", type=float, default=0.02,
-                        help="on the observation noise's diagonal")
+    parser.add_argument("--ridge", type=number(above=0), default=0.02,
+                        help="on the observation noise's diagonal; without one silent "
+                             "channels have no noise at all")
     parser.add_argument("--form", choices=("steady", "full"), default="steady")
     args = parser.parse_args()
-    if args.ridge <= 0:
-        raise Refusal(f"--ridge {args.ridge}: must be positive, or silent channels have no noise "
-                      f"at all")
     recording, start = fitting.fit_recording(args), time.monotonic()
     index = recording.fitting
     tensors = fit(recording.counts[index].astype(np.float64),
@@ -76,9 +76,10 @@ def main():
     answers = [reference.run(tensors, config, x, "causal")["readout"]
                for x in recording.part("test")]
     use = recording.used(recording.split["test"])
-    r2 = r2_summary(recording.part("test", "behaviour")[use], np.stack(answers)[use])
+    truth, found = recording.part("test", "behaviour")[use], np.stack(answers)[use]
     print(f"fitted in {time.monotonic() - start:.1f} s; readout R2 on held-out bins "
-          f"{r2['mean']:.4f}")
+          f"{r2_summary(truth, found)['mean']:.4f}")
+    fitting.judge_readout(args, recording, truth, found)
     fitting.save_fit(args.out, tensors, {"form": args.form}, recording)
 
 

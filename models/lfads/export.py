@@ -7,9 +7,9 @@ tensors and the checkpoint do not say must come as an option. Nothing in IN is e
 """
 import re
 
-from latent_models.common import exporting, natural
-from latent_models.common.checkpoint import take
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common import exporting, natural, statements
+from latent_models.common.checkpoint import table_of, take
+from latent_models.common.refusal import Refusal, number, run_command, whole
 from latent_models.lfads import keras, reference
 
 MODES = ("window", "prefix", "trial")
@@ -23,6 +23,9 @@ STATED = {"bins": "window", "encod_seq_len": "window", "recon_seq_len": "trial_b
 SIZES = {"neurons": "n_rates", "encod_data_dim": "n_spikes", **{k: k for k in (
     "ic_enc_dim", "ci_enc_dim", "con_dim", "co_dim", "ic_dim", "gen_dim", "fac_dim",
     "ext_input_dim")}}
+# What a checkpoint says under these names is read as the options are.
+KINDS = {"window": whole(1, 65536), "trial_bins": whole(1, 65536), "prefix_bins": whole(0, 65536),
+         "lag": whole(0, 65536), "clip": number(above=0)}
 HARMLESS = re.compile(r"model|deterministic|dropout.*|fac_kernel|kernels|ic_post_var_min|"
                       r"variational|(ic|co)_prior|readin|readout|reconstruction|loss_scale|"
                       r"recon_reduce_mean|weight_decay|(train|infer)_aug_stack|(lr|l2|kl)_.*")
@@ -31,16 +34,16 @@ HARMLESS = re.compile(r"model|deterministic|dropout.*|fac_kernel|kernels|ic_post
 def parse():
     parser = exporting.exporter_parser(__doc__, MODES)
     group = parser.add_argument_group("hyper-parameters, where the checkpoint does not say")
-    group.add_argument("--window", type=int, metavar="BINS",
+    group.add_argument("--window", type=KINDS["window"], metavar="BINS",
                        help="bins encoded in training (encod_seq_len)")
-    group.add_argument("--trial-bins", type=int, metavar="BINS",
+    group.add_argument("--trial-bins", type=KINDS["trial_bins"], metavar="BINS",
                        help="longest trial, forecast included (recon_seq_len; default: --window)")
-    group.add_argument("--prefix-bins", type=int, metavar="BINS",
+    group.add_argument("--prefix-bins", type=KINDS["prefix_bins"], metavar="BINS",
                        help="bins that give the initial condition (ic_enc_seq_len); 0, the "
                        "default: all")
-    group.add_argument("--lag", type=int, metavar="BINS",
+    group.add_argument("--lag", type=KINDS["lag"], metavar="BINS",
                        help="lag of the controller's input (published: 1)")
-    group.add_argument("--clip", type=float, help="largest state of a cell (published: 5)")
+    group.add_argument("--clip", type=KINDS["clip"], help="largest state of a cell (published: 5)")
     group.add_argument("--reconstruction", choices=("poisson", "gaussian"), default="poisson",
                        help="gaussian: the read-out gives means, then as many log-variances; the "
                        "means are published as readout")
@@ -154,11 +157,13 @@ def expected_shapes(s):
 
 def stated(args, checkpoint, sizes, clip):
     """What the checkpoint says, by the names of the options; its sizes are checked."""
-    own = exporting.own_facts(checkpoint).get("hyper")
+    own = statements.own_facts(checkpoint).get("hyper")
     if own:
-        return {"window": own["window_bins"], "trial_bins": own["trial_bins"],
-                "clip": own["cell_clip"], "prefix_bins": own["prefix_bins"], "lag": own["ci_lag"]}
-    said = checkpoint.architecture or checkpoint.facts.get("hyper_parameters") or {}
+        return statements.checked(args.input, {
+            "window": own.get("window_bins"), "trial_bins": own.get("trial_bins"),
+            "clip": own.get("cell_clip"), "prefix_bins": own.get("prefix_bins"),
+            "lag": own.get("ci_lag")}, KINDS)
+    said = checkpoint.architecture or table_of(checkpoint.facts.get("hyper_parameters"))
     unknown = sorted(k for k in set(said) - set(STATED) - set(SIZES) - set(args.ignore.split(","))
                      if not HARMLESS.fullmatch(k))
     if unknown:
@@ -167,7 +172,8 @@ def stated(args, checkpoint, sizes, clip):
     for key, size in SIZES.items():
         if key in said and said[key] != sizes[size]:
             raise Refusal(f"{args.input}: says {key} {said[key]}, its tensors {sizes[size]}")
-    found = {STATED[k]: v for k, v in said.items() if k in STATED}
+    found = statements.checked(args.input, {STATED[k]: v for k, v in said.items() if k in STATED},
+                               KINDS)
     if clip is not None and found.setdefault("clip", clip) != clip:
         raise Refusal(f"{args.input}: says cell_clip {found['clip']}, its tensors {clip}")
     return found

@@ -10,38 +10,40 @@ Coordinated dropout: single elements are hidden (zeroed, the rest scaled up) and
 others. The divergence of the posteriors (initial condition, inferred inputs) from zero-mean
 Gaussians counts in full after --kl-warm-up.
 """
-import argparse
 
 import torch
 
 from latent_models.common import dataset, training
 from latent_models.common.metrics import bits_per_spike, r2_summary
-from latent_models.common.refusal import run_command
+from latent_models.common.refusal import Parser, number, run_command, whole
 from latent_models.lfads.network import CLIP, Lfads
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(__doc__)
     training.add_training_options(parser, steps=3000, batch=64, lr=3e-3, seed=1)
     parser.add_argument("--causal", action="store_true", help="no look-ahead")
-    parser.add_argument("--lag", type=int, metavar="BINS",
+    parser.add_argument("--lag", type=whole(0), metavar="BINS",
                         help="of the controller's input (default 1 as published; --causal: 0)")
-    parser.add_argument("--encoder", type=int, default=64, help="width of each encoder cell")
-    parser.add_argument("--controller", type=int, default=64)
-    parser.add_argument("--inputs", type=int, default=2, help="that the controller infers")
-    parser.add_argument("--initial", type=int, default=32, help="width of the initial condition")
-    parser.add_argument("--generator", type=int, default=100)
-    parser.add_argument("--factors", type=int, default=10)
-    parser.add_argument("--hide", type=float, default=0.25, metavar="RATIO",
+    parser.add_argument("--encoder", type=whole(1, 16384), default=64,
+                        help="width of each encoder cell")
+    parser.add_argument("--controller", type=whole(1, 16384), default=64)
+    parser.add_argument("--inputs", type=whole(1, 16384), default=2,
+                        help="that the controller infers")
+    parser.add_argument("--initial", type=whole(1, 16384), default=32,
+                        help="width of the initial condition")
+    parser.add_argument("--generator", type=whole(1, 16384), default=100)
+    parser.add_argument("--factors", type=whole(1, 16384), default=10)
+    parser.add_argument("--hide", type=number(0, 0.99), default=0.25, metavar="RATIO",
                         help="of elements hidden")
-    parser.add_argument("--truncate", type=float, default=0.25, metavar="FRACTION",
+    parser.add_argument("--truncate", type=number(0, 1), default=0.25, metavar="FRACTION",
                         help="of the steps, on a random first part of the trial, so that mode "
                              "window is fit\nfor windows that are not yet full (not --causal)")
-    parser.add_argument("--kl", type=float, default=0.1, help="weight of the divergence in the end")
-    parser.add_argument("--kl-warm-up", type=float, default=0.5, metavar="FRACTION",
+    parser.add_argument("--kl", type=number(0), default=0.1,
+                        help="weight of the divergence in the end")
+    parser.add_argument("--kl-warm-up", type=number(0, 1), default=0.5, metavar="FRACTION",
                         help="of the steps, over which the weight rises from 0")
-    parser.add_argument("--trial-bins", type=int, default=50,
+    parser.add_argument("--trial-bins", type=whole(2, 65536), default=50,
                         help="length a long recording is cut into")
     dataset.add_recording_options(parser)
     return parser.parse_args()
@@ -86,9 +88,8 @@ def score(model, recording, part="valid"):
 
 def main():
     args = parse()
-    recording = dataset.recipe_recording("lorenz")
-    if args.input:
-        recording = dataset.cut_trials(dataset.read_recording(args), args.trial_bins)
+    recording = dataset.own_trials(args, "lfads") if dataset.is_given(args) else \
+        dataset.recipe_recording("lorenz")
     training.prepare(args)
     hyper = build_hyper(args, recording.counts.shape[1])
     model = Lfads(hyper, recording.counts.shape[2])

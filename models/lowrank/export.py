@@ -11,25 +11,28 @@ Nothing in IN is executed.
 
 import numpy as np
 
-from latent_models.common import exporting
+from latent_models.common import exporting, statements
 from latent_models.common.checkpoint import take
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common.refusal import Refusal, number, run_command, whole
+from latent_models.common.statements import one_of
 from latent_models.lowrank import reference
 
 MODES = ("causal",)
 NETWORK, INPUTS, OUTPUTS = ("m", "n", "b", "h0"), ("wi", "si"), ("wo", "so")
+KINDS = {"alpha": number(1e-6, 1), "output_activation": one_of(*reference.PHI),
+         "iterations": whole(1, 8)}
 FILTER = ("filter.Q", "filter.P0", "observation.bias")
 
 
 def parse():
     parser = exporting.exporter_parser(__doc__, MODES)
-    parser.add_argument("--alpha", type=float,
+    parser.add_argument("--alpha", type=KINDS["alpha"],
                         help="bin width over time constant; where the checkpoint does not say")
     parser.add_argument("--readout", choices=("none", "linear", "units"),
                         help="what is read out (default: linear; units where wo is diagonal; none "
                              "without wo)")
     parser.add_argument("--output-activation", choices=tuple(reference.PHI), help="default tanh")
-    parser.add_argument("--iterations", type=int,
+    parser.add_argument("--iterations", type=KINDS["iterations"],
                         help="passes of the filter's correction (default 1)")
     exporting.add_readout_options(parser)
     return parser.parse_args()
@@ -52,7 +55,7 @@ def choose_output(args, tensors):
 
 
 def build_hyper(args, checkpoint, tensors):
-    said = exporting.own_facts(checkpoint).get("hyper", {})
+    said = statements.checked(args.input, statements.own_facts(checkpoint).get("hyper", {}), KINDS)
     alpha = args.alpha if args.alpha is not None else said.get("alpha")
     if alpha is None:
         raise Refusal(f"{args.input}: does not say alpha, bin width over time constant; "
@@ -138,7 +141,8 @@ def main():
     readout = exporting.readout_entries(args, checkpoint, n_readout[hyper["output"]])
     exporting.export(args, checkpoint, "lowrank", reference.run, n_channels=n_spikes + n_inputs,
                      modes=exporting.choose_modes(args, MODES), hyper=hyper,
-                     outputs=(weights["m"].shape[1] + n_inputs, n_spikes, readout), weights=weights)
+                     outputs=(weights["m"].shape[1] + n_inputs, n_spikes, readout), weights=weights,
+                     takes_real=hyper["form"] == "driven")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@
    and the size of the disturbance by the likelihood of the counts one bin ahead, on the validation
    trials.
 """
-import argparse
 import json
 import time
 from pathlib import Path
@@ -20,22 +19,21 @@ import torch
 
 from latent_models.common import safetensors
 from latent_models.common.model_file import channel_table, command_line, readout_entry
-from latent_models.common.refusal import run_command
+from latent_models.common.refusal import Parser, number, run_command, whole
 from latent_models.lowrank import reference, task
 
 NOISES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--out", required=True, metavar="FOLDER", help="gets what export.py reads")
-    parser.add_argument("--teacher-steps", type=int, default=600)
-    parser.add_argument("--student-steps", type=int, default=1200)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=0.01)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--teacher-steps", type=whole(1), default=600)
+    parser.add_argument("--student-steps", type=whole(1), default=1200)
+    parser.add_argument("--batch", type=whole(1), default=32)
+    parser.add_argument("--lr", type=number(above=0), default=0.01)
+    parser.add_argument("--seed", type=whole(0), default=1)
+    parser.add_argument("--threads", type=whole(1, 1024), default=1)
     return parser.parse_args()
 
 

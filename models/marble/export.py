@@ -14,9 +14,9 @@ not reproduced.
 
 import numpy as np
 
-from latent_models.common import exporting
-from latent_models.common.checkpoint import read, take
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common import exporting, statements
+from latent_models.common.checkpoint import read, rows_of, table_of, take
+from latent_models.common.refusal import Refusal, run_command, whole
 from latent_models.marble import geometry, reference
 
 MODES = ("causal",)
@@ -44,7 +44,8 @@ def parse():
         group.add_argument(f"--{name.replace('_', '-')}", dest=name, type=kind,
                            help=None if default is None else f"default {default}")
     group.add_argument("--frame", choices=("axes", "gauges"), help="default axes")
-    group.add_argument("--directions", type=int, help="of a gauge (default: the dimensions)")
+    group.add_argument("--directions", type=whole(1, 1024),
+                       help="of a gauge (default: the dimensions)")
     exporting.add_readout_options(parser)
     return parser.parse_args()
 
@@ -66,10 +67,10 @@ def gather(args, checkpoint):
 
 def said_by(args, checkpoint):
     """The hyper-parameters the checkpoint states, under the names of the model file."""
-    own = exporting.own_facts(checkpoint).get("hyper")
+    own = statements.own_facts(checkpoint).get("hyper")
     if own:
-        return own
-    params = checkpoint.facts.get("params") or {}
+        return dict(own)
+    params = table_of(checkpoint.facts.get("params"))
     for key, allowed in SERVED.items():
         if key in params and params[key] not in allowed:
             raise Refusal(f"{args.input}: {key} is {params[key]!r}; served: {allowed[0]!r}")
@@ -77,10 +78,19 @@ def said_by(args, checkpoint):
     return {ours: params[theirs] for theirs, ours in names.items() if theirs in params}
 
 
+def one_number(args, tensors, name):
+    """A tensor of one number, taken out."""
+    array = tensors.pop(name)
+    if array.size != 1 or array.dtype.kind != "f":
+        raise Refusal(f"{args.input}: tensor {name} has shape {list(array.shape)}, expected one "
+                      f"number")
+    return float(array.reshape(()))
+
+
 def build_hyper(args, checkpoint, tensors):
     said = said_by(args, checkpoint)
     if "diffusion.diffusion_time" in tensors:
-        said["diffusion_time"] = max(float(tensors.pop("diffusion.diffusion_time")), 1e-8)
+        said["diffusion_time"] = max(one_number(args, tensors, "diffusion.diffusion_time"), 1e-8)
     hyper = {}
     for name, (kind, default, low, high) in NUMBERS.items():
         option = getattr(args, name)
@@ -93,6 +103,8 @@ def build_hyper(args, checkpoint, tensors):
                           f"{'a whole number, ' if kind is int else ''}{low:g} to {high:g}")
         hyper[name] = kind(value)
     hyper["frame"] = args.frame or said.get("frame", "axes")
+    if hyper["frame"] not in ("axes", "gauges"):
+        raise Refusal(f"{args.input}: frame {hyper['frame']!r:.40}: expected axes or gauges")
     hyper["emb_norm"] = bool(said.get("emb_norm", False))
     hyper["inner_products"] = any(name.startswith("inner_products.") for name in tensors)
     return hyper
@@ -126,7 +138,7 @@ def freeze(args, tensors, hyper):
     return {name: field for name, field in fields.items() if field is not None}
 
 
-def network_shapes(tensors, hyper, s):
+def network_shapes(tensors, path, hyper, s):
     """name -> shape of everything but the cloud."""
     n_vectors = 1 + s + (s * s if hyper["order"] == 2 else 0)
     hidden, latents = len(tensors["enc.lins.0.weight"]), len(tensors["enc.lins.1.weight"])
@@ -140,17 +152,19 @@ def network_shapes(tensors, hyper, s):
     if hyper["inner_products"]:
         shapes.update({f"inner_products.O_mat.{j}.weight": (s, s) for j in range(n_vectors)})
     if "readout.weight" in tensors:
-        n_readout = len(tensors["readout.weight"])
+        n_readout = rows_of(tensors, path, "readout.weight")
         shapes.update({"readout.weight": (n_readout, latents), "readout.bias": (n_readout,)})
     return shapes
 
 
-def selftest_counts(weights, position, seed=20240229):
-    """Poisson counts [T, C] that lead along the cloud's own points, so that the known answer
-    depends on many of them; mean counts would stay in one place."""
+def selftest_counts(weights, position, kind, seed=20240229):
+    """Poisson counts [T, C] (of input real, values) that lead along the cloud's own points, so
+    that the known answer depends on many of them; mean counts would stay in one place."""
     steps = min(len(position), SELFTEST_BINS)
     mean = weights["projection.mean"]
     rates = mean + position[:steps] @ np.linalg.pinv(weights["projection.weight"]).T
+    if kind == "real":
+        return rates.astype(np.float32)
     generator = np.random.default_rng(seed)
     return generator.poisson(np.clip(rates, 0, 10 + 10 * mean.max())).astype(np.float32)
 
@@ -162,7 +176,7 @@ def main():
     hyper = build_hyper(args, checkpoint, tensors)
     cloud = freeze(args, tensors, hyper)
     s, d = cloud["cloud.vector"].shape[1], cloud["cloud.position"].shape[1]
-    weights = take(tensors, args.input, network_shapes(tensors, hyper, s))
+    weights = take(tensors, args.input, network_shapes(tensors, args.input, hyper, s))
     if weights["projection.weight"].shape[0] != d:
         raise Refusal(f"{args.input}: projection.weight gives {len(weights['projection.weight'])} "
                       f"dimensions, the cloud has {d}")
@@ -176,7 +190,8 @@ def main():
                      outputs=(len(weights["enc.lins.1.bias"]), 0,
                               exporting.readout_entries(args, checkpoint, n_readout)),
                      weights={**weights, **cloud},
-                     selftest_counts=selftest_counts(weights, cloud["cloud.position"]))
+                     selftest_counts=selftest_counts(weights, cloud["cloud.position"],
+                                                     exporting.input_kind(args, checkpoint)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ points and vectors alone, no behaviour); then one network serves both. A node, a
 in the graph and a random node of the same animal: loss -log s(z z+) - log s(-z z-). The readout is
 fitted on the first animal alone and goes into both files.
 """
-import argparse
 import json
 import time
 
@@ -17,8 +16,9 @@ import numpy as np
 import torch
 
 from latent_models.common import safetensors
+from latent_models.common.files import output_name
 from latent_models.common.model_file import channel_table, command_line, readout_entry
-from latent_models.common.refusal import run_command
+from latent_models.common.refusal import Parser, number, run_command, whole
 from latent_models.marble import animals, geometry, population, scoring
 
 HYPER = {"rho": 0.7, "stages": 2, "warmup_bins": 10, "k": 30, "delta": 1.5, "order": 2,
@@ -29,21 +29,21 @@ HAND = ("hand_x", "hand_y", "hand_z")
 
 def parse():
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", required=True, metavar="A.safetensors",
+    parser = Parser(__doc__)
+    parser.add_argument("--out", required=True, type=output_name, metavar="A.safetensors",
                         help="what export.py reads")
-    parser.add_argument("--out-other", required=True, metavar="B.safetensors")
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch", type=int, default=512, help="nodes per animal")
-    parser.add_argument("--hidden", type=int, default=100)
-    parser.add_argument("--embedding", type=int, default=12)
-    parser.add_argument("--sharpness", type=float, default=3.0, help="of the loss, on unit vectors")
-    parser.add_argument("--lr", type=float, default=0.01)
-    parser.add_argument("--foreign", type=int, default=3,
+    parser.add_argument("--out-other", required=True, type=output_name, metavar="B.safetensors")
+    parser.add_argument("--steps", type=whole(1), default=1500)
+    parser.add_argument("--batch", type=whole(1), default=512, help="nodes per animal")
+    parser.add_argument("--hidden", type=whole(1, 16384), default=100)
+    parser.add_argument("--embedding", type=whole(1, 16384), default=12)
+    parser.add_argument("--sharpness", type=number(above=0), default=3.0,
+                        help="of the loss, on unit vectors")
+    parser.add_argument("--lr", type=number(above=0), default=0.01)
+    parser.add_argument("--foreign", type=whole(0, 100), default=3,
                         help="further animals to score on, which training never sees")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=whole(0), default=1)
+    parser.add_argument("--threads", type=whole(1, 1024), default=1)
     return parser.parse_args()
 
 

@@ -9,9 +9,10 @@ executed.
 
 import numpy as np
 
-from latent_models.common import exporting
-from latent_models.common.checkpoint import take
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common import exporting, statements
+from latent_models.common.checkpoint import table_of, take
+from latent_models.common.refusal import Refusal, run_command, whole
+from latent_models.common.statements import one_of, truth
 from latent_models.ndt import reference
 
 DEFAULT_MODES = ("A", "C", "trial")  # of those a model can run in
@@ -24,31 +25,38 @@ USED = {"CONTEXT_FORWARD", "CONTEXT_BACKWARD", "CONTEXT_WRAP_INITIAL", "FULL_CON
         "MAX_SPIKES", "NUM_NEURONS", "TRIAL_LENGTH"}
 HARMLESS = {"NAME", "DROPOUT", "DROPOUT_RATES", "DROPOUT_EMBEDDING", "UNMASKED_LOSS_SCALE",
             "FIXUP_INIT", "SPIKE_LOG_INIT", "MAX_SPIKE_COUNT", "REQUIRES_RATES", "rate_r2"}
+# What a checkpoint says under these names is read as the options are.
+BINS = whole(1, 65536)
+CONTEXT = whole(-65536, 65536)
+KINDS = {"heads": whole(1, 1024), "norm": one_of("pre", "post"), "context_forward": CONTEXT,
+         "context_backward": CONTEXT, "max_count": whole(0, 65535),
+         "rate_head": one_of("log", "relu"), "trial_bins": BINS, "position_offset": truth}
 FIXED = {"ACTIVATION": "relu", "CONTEXT_WRAP_INITIAL": False}
 
 
 def parse():
     parser = exporting.exporter_parser(__doc__, reference.MODES)
     group = parser.add_argument_group("hyper-parameters, where the checkpoint does not say")
-    group.add_argument("--heads", type=int)
+    group.add_argument("--heads", type=KINDS["heads"])
     group.add_argument("--norm", choices=("pre", "post"), help="norm before or after each block")
-    group.add_argument("--context-forward", type=int, metavar="BINS",
+    group.add_argument("--context-forward", type=CONTEXT, metavar="BINS",
                        help="negative: no limit; 0: causal")
-    group.add_argument("--context-backward", type=int, metavar="BINS",
+    group.add_argument("--context-backward", type=CONTEXT, metavar="BINS",
                        help="0 or negative: no limit")
-    group.add_argument("--max-count", type=int, help="counts are clamped to it; 0: never")
+    group.add_argument("--max-count", type=KINDS["max_count"],
+                       help="counts are clamped to it; 0: never")
     group.add_argument("--rate-head", choices=("log", "relu"),
                        help="what the head gives (default: log)")
-    group.add_argument("--trial-bins", type=int, help="longest trial of sinusoidal positions")
-    group.add_argument("--window", type=int, metavar="BINS",
+    group.add_argument("--trial-bins", type=BINS, help="longest trial of sinusoidal positions")
+    group.add_argument("--window", type=BINS, metavar="BINS",
                        help="mode C (default: the trial's length)")
-    group.add_argument("--held-out", type=int, default=0, metavar="N",
+    group.add_argument("--held-out", type=whole(0, 65535), default=0, metavar="N",
                        help="the last N neurons have a rate but no channel: zero columns of the "
                             "input\n(the layout of NLB)")
     group.add_argument("--future", choices=("truncate", "zero"), default="truncate",
                        help="what stands behind the newest bin where the model looks ahead:\n"
                             "nothing (default), or bins of zeros (the layout of NLB)")
-    group.add_argument("--future-bins", type=int, metavar="N",
+    group.add_argument("--future-bins", type=BINS, metavar="N",
                        help="of --future zero (default: layers x look-ahead, as far as it reaches)")
     group.add_argument("--ignore", default="", metavar="KEY,KEY",
                        help="MODEL keys of the checkpoint that you know do not change an inference")
@@ -57,25 +65,26 @@ def parse():
 
 def stated(args, checkpoint):
     """The hyper-parameters the checkpoint states, by the names of this file's options."""
-    own = exporting.own_facts(checkpoint).get("hyper")
+    own = statements.own_facts(checkpoint).get("hyper")
     if own:
-        return {"heads": own["heads"], "norm": "pre" if own["pre_norm"] else "post",
-                "context_forward": own["context_forward"],
-                "context_backward": own["context_backward"], "max_count": own["max_count"],
-                "rate_head": "log" if own["lograte"] else "relu", "trial_bins": own["trial_bins"],
-                "position_offset": own["position_offset"]}
+        said = {key: own.get(key) for key in ("heads", "context_forward", "context_backward",
+                                              "max_count", "trial_bins", "position_offset")}
+        said.update(norm="pre" if own.get("pre_norm") else "post",
+                    rate_head="log" if own.get("lograte") else "relu")
+        return statements.checked(args.input, said, KINDS)
     if not checkpoint.architecture:
         return {}
     model = checkpoint.architecture
     check_model_node(args, model)
     full = model.get("FULL_CONTEXT", False)
-    return {"heads": model.get("NUM_HEADS"), "norm": "pre" if model.get("PRE_NORM") else "post",
+    said = {"heads": model.get("NUM_HEADS"), "norm": "pre" if model.get("PRE_NORM") else "post",
             "context_forward": -1 if full else model.get("CONTEXT_FORWARD"),
             "context_backward": -1 if full else model.get("CONTEXT_BACKWARD"),
             "max_count": checkpoint.facts.get("max_spikes", model.get("MAX_SPIKES")),
             "rate_head": "log" if model.get("LOGRATE", True) else "relu",
             "trial_bins": checkpoint.facts.get("trial_length", model.get("TRIAL_LENGTH")),
-            "position_offset": model.get("POSITION", {}).get("OFFSET", True)}
+            "position_offset": table_of(model.get("POSITION")).get("OFFSET", True)}
+    return statements.checked(args.input, said, KINDS)
 
 
 def check_model_node(args, model):
@@ -87,7 +96,7 @@ def check_model_node(args, model):
     for key, value in FIXED.items():
         if model.get(key, value) != value:
             raise Refusal(f"{args.input}: MODEL.{key} is {model[key]}, only {value} can be served")
-    loss = model.get("LOSS", {}).get("TYPE", "poisson")
+    loss = table_of(model.get("LOSS")).get("TYPE", "poisson")
     if loss != "poisson":
         raise Refusal(f"{args.input}: MODEL.LOSS.TYPE is {loss}: its outputs are no rates; "
                       f"only poisson can be served")
@@ -212,7 +221,7 @@ def build_hyper(args, tensors, buffer, sizes, settled):
     """latent.config.hyper, and the tensors checked against it."""
     trial_bins = settled["trial_bins"]
     if sizes["position"] == "learnt":
-        trial_bins = len(tensors[TABLE])
+        trial_bins = shape_of(tensors, args.input, TABLE, 2)[0]
     elif buffer is not None:
         trial_bins = len(buffer)
     if not trial_bins or trial_bins < 1:
@@ -260,6 +269,9 @@ def main():
     checkpoint = exporting.read_input(args)
     tensors = dict(checkpoint.tensors)
     buffer = tensors.pop(BUFFER, None)
+    if buffer is not None and (buffer.ndim < 2 or not buffer.size or buffer.dtype.kind != "f"):
+        raise Refusal(f"{args.input}: tensor {BUFFER} has shape {list(buffer.shape)} and type "
+                      f"{buffer.dtype}, expected positions of a trial's bins")
     sizes = learn_sizes(tensors, args.input)
     n_channels = sizes["n_channels"] - args.held_out
     if args.held_out < 0 or n_channels < 1:
@@ -276,7 +288,8 @@ def main():
     args.modes = args.modes or ",".join(mode for mode in modes if mode in DEFAULT_MODES)
     exporting.export(args, checkpoint, "ndt", reference.run, n_channels=n_channels,
                      modes=exporting.choose_modes(args, modes), hyper=hyper,
-                     outputs=(sizes["width"], sizes["n_channels"], []), weights=weights)
+                     outputs=(sizes["width"], sizes["n_channels"], []), weights=weights,
+                     takes_real=sizes["embed"] != "table" and not hyper["max_count"])
 
 
 if __name__ == "__main__":

@@ -8,35 +8,33 @@ Single elements are hidden (zeroed, the rest scaled up) and predicted from the o
 full-context model starts with a causal mask: with the whole trial in view from the start it settles
 on smoothing its neighbours.
 """
-import argparse
 
 import torch
 
 from latent_models.common import dataset, training
 from latent_models.common.metrics import bits_per_spike, r2_summary
-from latent_models.common.refusal import run_command
+from latent_models.common.refusal import Parser, number, run_command, whole
 from latent_models.ndt.network import Ndt
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(__doc__)
     training.add_training_options(parser, steps=3000, batch=64, lr=2e-3, seed=1)
     parser.add_argument("--causal", action="store_true", help="no look-ahead")
-    parser.add_argument("--causal-start", type=float, default=0.3, metavar="FRACTION",
+    parser.add_argument("--causal-start", type=number(0, 1), default=0.3, metavar="FRACTION",
                         help="of the steps, with a causal mask (full context only)")
-    parser.add_argument("--truncate", type=float, default=0.25, metavar="FRACTION",
+    parser.add_argument("--truncate", type=number(0, 1), default=0.25, metavar="FRACTION",
                         help="of the full-context steps, on a random first part of the trial, so "
                              "that mode C"
                         "\nis fit for windows that are not yet full (full context only)")
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--heads", type=int, default=2)
-    parser.add_argument("--hide", type=float, default=0.25, metavar="RATIO",
+    parser.add_argument("--layers", type=whole(1, 64), default=4)
+    parser.add_argument("--width", type=whole(1, 16384), default=64)
+    parser.add_argument("--hidden", type=whole(1, 16384), default=128)
+    parser.add_argument("--heads", type=whole(1, 256), default=2)
+    parser.add_argument("--hide", type=number(0, 0.99), default=0.25, metavar="RATIO",
                         help="of elements hidden")
-    parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--trial-bins", type=int, default=50,
+    parser.add_argument("--dropout", type=number(0, 0.99), default=0.0)
+    parser.add_argument("--trial-bins", type=whole(2, 65536), default=50,
                         help="length a long recording is cut into")
     dataset.add_recording_options(parser)
     return parser.parse_args()
@@ -88,9 +86,8 @@ def score(model, args, recording):
 
 def main():
     args = parse()
-    recording = dataset.recipe_recording("lorenz")
-    if args.input:
-        recording = dataset.cut_trials(dataset.read_recording(args), args.trial_bins)
+    recording = dataset.own_trials(args, "ndt") if dataset.is_given(args) else \
+        dataset.recipe_recording("lorenz")
     training.prepare(args)
     model = build_model(args, recording)
     counts = torch.tensor(recording.part("train"))

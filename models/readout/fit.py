@@ -11,19 +11,19 @@ chosen by blocked cross-validation on the bins for fitting; then the stage is fi
 written, and scored through latent-decode on the held-out blocks. NEW is MODEL with the stage; a
 stage that MODEL has is replaced.
 """
-import argparse
 import copy
 import dataclasses
-import math
+import tempfile
 import time
 
 import numpy as np
 
 from latent_models.common import dataset, registry, stage, stream
-from latent_models.common.fitting import fit_recording
+from latent_models.common.files import output_name
+from latent_models.common.fitting import fit_recording, judge_readout
 from latent_models.common.metrics import r2_per_column
 from latent_models.common.model_file import command_line, read_model, readout_limits, write_model
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common.refusal import Parser, Refusal, number, run_command, whole
 
 TAUS_BINS = (0, 1, 2, 4, 8)
 LAGS = (1, 3, 6, 10)
@@ -35,24 +35,17 @@ SOURCE_BYTES = 1000  # of latent.config.source
 
 def number_list(text):
     """1,2.5 -> [1.0, 2.5]; none negative."""
-    values = [float(word) for word in text.split(",")]
-    if not all(0 <= v < math.inf for v in values):
-        raise argparse.ArgumentTypeError(f"{text}: expected numbers of at least 0")
-    return values
+    return [number(0)(word) for word in text.split(",")]
 
 
 def lag_list(text):
-    values = sorted({int(word) for word in text.split(",")})
-    if values[0] < 1 or values[-1] > 1000:
-        raise argparse.ArgumentTypeError(f"{text}: expected numbers from 1 to 1000")
-    return values
+    return sorted({whole(1, 1000)(word) for word in text.split(",")})
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("model", metavar="MODEL.safetensors")
-    parser.add_argument("--out", required=True, metavar="NEW.safetensors")
+    parser.add_argument("--out", required=True, type=output_name, metavar="NEW.safetensors")
     parser.add_argument("--mode", help="of MODEL, as the rig will run it (default: its first);\n"
                                        "a file holds one stage for all its modes")
     parser.add_argument("--from", dest="group", choices=stage.INPUTS, default="latents",
@@ -62,7 +55,7 @@ def parse():
                              f"{', '.join(map(str, TAUS_BINS))} bins)")
     parser.add_argument("--lags", type=lag_list, default=LAGS, metavar="N,N",
                         help=f"numbers of lags to try (default: {', '.join(map(str, LAGS))})")
-    parser.add_argument("--trial-bins", type=int, metavar="N",
+    parser.add_argument("--trial-bins", type=whole(1, 65536), metavar="N",
                         help="cut the recording into trials of N bins, each decoded from a reset\n"
                              "(for offline modes, which take whole trials)")
     parser.add_argument("--recipe", choices=("reach",), help="fit on models/RECIPE.json")
@@ -98,8 +91,7 @@ def as_streams(args, recording, array):
 def publish(args, recording):
     """The recording through latent-decode."""
     model, counts = args.model, as_streams(args, recording, recording.counts)
-    outputs = stream.decode_stream(stream.need_decoder(), model, counts, args.mode,
-                                   recording.bin_ms)
+    outputs = stream.decode_stream(model, counts, args.mode, recording.bin_ms)
     rows = outputs[args.group]
     if rows is None:
         raise Refusal(f"{model}: has no {args.group} to read behaviour from; see --from")
@@ -255,16 +247,18 @@ def add_stage(model, description, tensors, readout, source):
         model.selftest[f"selftest.{mode}.readout"] = answer.astype(np.float32)
 
 
-def score(args, recording, published):
-    """R2 per behaviour of NEW on the held-out blocks, as latent-decode publishes it."""
+def held_out_bins(args, recording, published, model):
+    """-> behaviour and readout [rows, O] of the held-out blocks, as latent-decode publishes it."""
     counts = as_streams(args, recording, recording.counts)
-    outputs = stream.decode_stream(stream.need_decoder(), args.out, counts, args.mode,
-                                   recording.bin_ms)
+    with tempfile.TemporaryDirectory(prefix="latent-fit-") as folder:
+        path = f"{folder}/new.safetensors"
+        write_model(path, model)
+        outputs = stream.decode_stream(path, counts, args.mode, recording.bin_ms)
     held_out = published.good & np.isin(published.piece, recording.split["test"])
     held_out &= outputs["flags"] & stream.FLAG_WARMUP == 0
     if not held_out.any():
         raise Refusal("no held-out bin can be scored: --use leaves none")
-    return r2_per_column(published.behaviour[held_out], outputs["readout"][held_out])
+    return published.behaviour[held_out], outputs["readout"][held_out]
 
 
 def main():
@@ -284,8 +278,10 @@ def main():
     add_stage(model, {"input": args.group, "tau_ms": tau, "lags": lags}, tensors,
               readout_limits(recording, published.behaviour[fitted]),
               f"{command_line()}, data: {recording.source}")
+    truth, answer = held_out_bins(args, recording, published, model)
+    judge_readout(args, recording, truth, answer)
     write_model(args.out, model)
-    r2 = score(args, recording, published)
+    r2 = r2_per_column(truth, answer)
     each = ", ".join(f"{name} {value:.4f}" for name, value in zip(recording.names, r2))
     print(f"{args.out}: tau {tau:g} ms, {lags} lags, ridge {ridge:g}, fitted in "
           f"{time.monotonic() - start:.0f} s; cross-validated R2 {found:.4f}, on held-out blocks "

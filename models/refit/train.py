@@ -10,12 +10,12 @@
    to the same closed-loop bins, with none and with the first of ReFIT's two ideas, so that new
    data are not taken for the method.
 """
-import argparse
 import json
 
 from latent_models.common import safetensors
+from latent_models.common.files import output_name
 from latent_models.common.model_file import channel_table, command_line, readout_entry
-from latent_models.common.refusal import run_command
+from latent_models.common.refusal import Parser, run_command
 from latent_models.refit import loop, scoring
 
 
@@ -27,9 +27,8 @@ def readout_entries(recipe):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", required=True, metavar="CHECKPOINT.safetensors",
+    parser = Parser(__doc__)
+    parser.add_argument("--out", required=True, type=output_name, metavar="CHECKPOINT.safetensors",
                         help="what export.py reads")
     args, recipe = parser.parse_args(), loop.read_recipe()
     _, _, session = scoring.sessions(recipe)

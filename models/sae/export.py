@@ -7,9 +7,10 @@ of decoder: decoder.vf.vf.vf.* node, decoder.cell.mlp.* mlp, decoder.cell.weight
 do not tell follows the published code unless an option says otherwise. Nothing in IN is executed.
 """
 
-from latent_models.common import exporting, natural
-from latent_models.common.checkpoint import take
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common import exporting, natural, statements
+from latent_models.common.checkpoint import table_of, take
+from latent_models.common.refusal import Refusal, number, run_command, whole
+from latent_models.common.statements import one_of
 from latent_models.sae import reference
 
 MODES = ("window", "protocol", "trial")
@@ -19,6 +20,10 @@ FIELD, MLP, CELL = "decoder.vf.vf.vf", "decoder.cell.mlp", "decoder.cell"
 SIZES = {"neurons": "n_channels", "input_size": "n_channels", "latent": "latent_dim",
          "latent_size": "latent_dim", "encoder_size": "encoder_size", "vf_hidden_size": "hidden"}
 CONVENTIONS = {"bins", "solver", "step", "substeps", "first_output", "activation", "dt"}
+# What a checkpoint says under these names is read as the options are.
+KINDS = {"bins": whole(2, 65536), "solver": one_of("tsit5", "rk4"), "step": number(above=0),
+         "substeps": whole(1, 1000), "first_output": one_of("z0", "step"),
+         "activation": one_of("relu", "tanh"), "dt": number()}
 HARMLESS = {"model", "encoder", "readout", "cell", "update", "vector_field", "dropout_at_inference",
             "learning_rate", "weight_decay", "dropout", "points_per_group", "epochs_per_group"}
 
@@ -26,15 +31,15 @@ HARMLESS = {"model", "encoder", "readout", "cell", "update", "vector_field", "dr
 def parse():
     parser = exporting.exporter_parser(__doc__, MODES)
     group = parser.add_argument_group("hyper-parameters, where the checkpoint does not say")
-    group.add_argument("--window", type=int, metavar="BINS",
+    group.add_argument("--window", type=KINDS["bins"], metavar="BINS",
                        help="bins of a trial in training: the window")
     group.add_argument("--first-output", choices=("z0", "step"),
                        help="the first bin shows z0 itself, or one step later (published: node z0, "
                        "others step)")
     group.add_argument("--solver", choices=("tsit5", "rk4"), help="node (published: tsit5)")
-    group.add_argument("--step", type=float,
+    group.add_argument("--step", type=KINDS["step"],
                        help="node: time from bin to bin (published: 1 / (BINS - 1))")
-    group.add_argument("--substeps", type=int,
+    group.add_argument("--substeps", type=KINDS["substeps"],
                        help="node: steps per bin (default 1); an adaptive solver may have taken "
                        "more than one: compare with a larger number")
     group.add_argument("--activation", choices=("relu", "tanh"),
@@ -110,10 +115,10 @@ def drop_unused(tensors):
 
 def stated(args, checkpoint, sizes):
     """The conventions the checkpoint states; its sizes are checked."""
-    own = exporting.own_facts(checkpoint).get("hyper")
+    own = statements.own_facts(checkpoint).get("hyper")
     if own:
-        return {**own, "bins": own["window_bins"]}
-    said = checkpoint.architecture or checkpoint.facts.get("hyper_parameters") or {}
+        return statements.checked(args.input, {**own, "bins": own.get("window_bins")}, KINDS)
+    said = checkpoint.architecture or table_of(checkpoint.facts.get("hyper_parameters"))
     unknown = set(said) - set(SIZES) - CONVENTIONS - HARMLESS - set(args.ignore.split(","))
     if unknown:
         raise Refusal(f"{args.input}: hyper-parameter {sorted(unknown)[0]} is unknown here and may "
@@ -126,8 +131,8 @@ def stated(args, checkpoint, sizes):
     if "first_output" in found:
         found["first_output"] = "z0" if found["first_output"] == "z0" else "step"
     if "solver" in found:
-        found["solver"] = found["solver"].split(",")[0]
-    return found
+        found["solver"] = str(found["solver"]).split(",")[0]
+    return statements.checked(args.input, found, KINDS)
 
 
 def choose(args, said, option, key, default, *, required=""):

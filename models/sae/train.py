@@ -10,44 +10,40 @@ the training goes on: a decoder that has to be right for the whole window from t
 find the dynamics. Single elements of the input are hidden (zeroed, the rest scaled up); the loss
 counts them too.
 """
-import argparse
 
 import torch
 
 from latent_models.common import dataset, training
 from latent_models.common.metrics import bits_per_spike, r2_summary, state_r2
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common.refusal import Parser, number, run_command, whole
 from latent_models.sae.network import Sae
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(__doc__)
     training.add_training_options(parser, steps=2000, batch=256, lr=4e-3, seed=1)
     parser.add_argument("--recipe", choices=("arneodo", "rossler", "lorenz_sae"),
                         help="train on models/RECIPE.json")
     parser.add_argument("--decoder", choices=("node", "gru"), default="node")
-    parser.add_argument("--latent", type=int, default=3, metavar="DIM")
-    parser.add_argument("--hidden", type=int, default=128, help="of a node's vector field")
-    parser.add_argument("--encoder-size", type=int, default=64)
-    parser.add_argument("--step", type=float, default=0.1,
+    parser.add_argument("--latent", type=whole(1, 16384), default=3, metavar="DIM")
+    parser.add_argument("--hidden", type=whole(1, 16384), default=128,
+                        help="of a node's vector field")
+    parser.add_argument("--encoder-size", type=whole(1, 16384), default=64)
+    parser.add_argument("--step", type=number(above=0), default=0.1,
                         help="of a node: its time from bin to bin (a unit, no accuracy: the field "
                              "\nlearns best where a bin changes z by about as much)")
-    parser.add_argument("--substeps", type=int, default=1,
+    parser.add_argument("--substeps", type=whole(1, 1000), default=1,
                         help="of the Runge-Kutta method per bin: more for stiff systems")
-    parser.add_argument("--first-bins", type=int, default=10, help="that the first step's loss "
-                        "counts")
-    parser.add_argument("--gradual", type=float, default=0.5, metavar="FRACTION",
+    parser.add_argument("--first-bins", type=whole(1), default=10,
+                        help="that the first step's loss counts")
+    parser.add_argument("--gradual", type=number(0, 1), default=0.5, metavar="FRACTION",
                         help="of the steps until the loss counts the whole window")
-    parser.add_argument("--hide", type=float, default=0.1, metavar="RATIO",
+    parser.add_argument("--hide", type=number(0, 0.99), default=0.1, metavar="RATIO",
                         help="of elements hidden from the encoder")
-    parser.add_argument("--trial-bins", type=int, default=70,
+    parser.add_argument("--trial-bins", type=whole(2, 65536), default=70,
                         help="length a long recording is cut into")
     dataset.add_recording_options(parser)
-    args = parser.parse_args()
-    if bool(args.recipe) == bool(args.input):
-        raise Refusal("give either --recipe or --in")
-    return args
+    return parser.parse_args()
 
 
 def build_hyper(args, n_bins):
@@ -95,8 +91,8 @@ def score(model, recording):
 
 def main():
     args = parse()
-    recording = dataset.recipe_recording(args.recipe) if args.recipe else \
-        dataset.cut_trials(dataset.read_recording(args), args.trial_bins)
+    recording = dataset.chosen_recording(args) if args.recipe else \
+        dataset.own_trials(args, "sae")
     training.prepare(args)
     hyper = build_hyper(args, recording.counts.shape[1])
     model = Sae(hyper, recording.counts.shape[2])

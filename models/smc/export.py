@@ -12,9 +12,10 @@ seen is 2.9e-5), and every later bin would differ. Its counts are drawn anew unt
 
 import numpy as np
 
-from latent_models.common import exporting, model_file
-from latent_models.common.checkpoint import read, take
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common import exporting, model_file, statements
+from latent_models.common.checkpoint import read, rows_of, table_of, take
+from latent_models.common.refusal import Refusal, run_command, whole
+from latent_models.common.statements import one_of
 from latent_models.smc import reference
 
 MODES = ("causal",)
@@ -22,6 +23,7 @@ SELFTEST_BINS, MARGIN, CANDIDATES = 30, 3e-5, 96
 PREFIXES = (("latent_step.", "transition."), ("transition.AW", "transition.decay"))
 UNUSED = ("transition.hz", "R_x", "logvar")  # no part in a filter of counts
 CONVS = ("initial_stack.1", "initial_stack.4", "mean_conv", "logvar_conv")
+KINDS = {"activation": one_of(*reference.ACTIVATIONS), "rate": one_of(*reference.RATES)}
 # What this project serves of the reference's options; another value is refused by name.
 SERVED = {"rnn_architecture": ("LRRNN",), "exp_par": (True,), "identity_readout": (False,),
           "readout_from": (False,), "enc_architecture": ("CNN",), "nonlinearity": ("gelu",),
@@ -32,11 +34,11 @@ def parse():
     parser = exporting.exporter_parser(__doc__, MODES)
     parser.add_argument("--encoder", metavar="ENC",
                         help="state dict of the encoder, where IN has none")
-    parser.add_argument("--particles", type=int, default=100)
+    parser.add_argument("--particles", type=whole(1, 4096), default=100)
     parser.add_argument("--proposal", choices=("variational", "bootstrap"),
                         help="default: variational where there is an encoder")
-    parser.add_argument("--seed", type=int, default=1, help="of the filter's draws")
-    parser.add_argument("--channels", type=int,
+    parser.add_argument("--seed", type=whole(0, 2 ** 53), default=1, help="of the filter's draws")
+    parser.add_argument("--channels", type=whole(1, 65536),
                         help="seen units, for a bootstrap filter (default: all rates)")
     group = parser.add_argument_group("hyper-parameters, where the checkpoint does not say")
     group.add_argument("--activation", choices=tuple(reference.ACTIVATIONS))
@@ -67,15 +69,16 @@ def gather(args, checkpoint):
 def stated(args, checkpoint):
     """The reference's parameters that matter, flat; what is not served is refused."""
     said = {}
-    params = checkpoint.architecture.get("vae_params", {})
-    for table in (params, params.get("rnn_params", {}), params.get("enc_params", {})):
+    params = table_of(checkpoint.architecture.get("vae_params"))
+    for table in (params, table_of(params.get("rnn_params")), table_of(params.get("enc_params"))):
         said.update({key: value for key, value in table.items() if not isinstance(value, dict)})
     for key, allowed in SERVED.items():
         if key in said and said[key] not in allowed:
             raise Refusal(f"{args.input}: {key} is {said[key]!r}; served: {allowed[0]!r}")
-    own = exporting.own_facts(checkpoint).get("hyper", {})
-    return {"activation": own.get("activation", said.get("activation")),
-            "rate": own.get("rate", said.get("out_nonlinearity"))}
+    own = statements.own_facts(checkpoint).get("hyper", {})
+    return statements.checked(
+        args.input, {"activation": own.get("activation", said.get("activation")),
+                     "rate": own.get("rate", said.get("out_nonlinearity"))}, KINDS)
 
 
 def choose(args, said, key, allowed):
@@ -127,8 +130,8 @@ def expected_shapes(args, tensors, variational):
         shapes[conv + ".bias"] = (n_out,)
         n_in = n_out if conv in CONVS[:2] else n_in
     if "readout.weight" in tensors:
-        shapes["readout.weight"] = (len(tensors["readout.weight"]), s)
-        shapes["readout.bias"] = (len(tensors["readout.weight"]),)
+        n_readout = rows_of(tensors, args.input, "readout.weight")
+        shapes.update({"readout.weight": (n_readout, s), "readout.bias": (n_readout,)})
     return shapes
 
 
@@ -178,14 +181,15 @@ def main():
         raise Refusal(f"{args.input}: {n_channels} channels, but only {n_rates} rates")
     n_readout = len(weights.get("readout.weight", ()))
     config = {"n_channels": n_channels, "hyper": hyper, "modes": MODES}
-    channels = exporting.own_facts(checkpoint).get("channels")
+    channels = exporting.channel_statistics(args, checkpoint, n_channels, "counts")
     if channels:
         config["channels"] = channels
     exporting.export(args, checkpoint, "smc", reference.run, n_channels=n_channels,
                      modes=exporting.choose_modes(args, MODES), hyper=hyper,
                      outputs=(s, n_rates, exporting.readout_entries(args, checkpoint, n_readout)
                               if n_readout else []),
-                     weights=weights, selftest_counts=certain_counts(config, weights))
+                     weights=weights, selftest_counts=certain_counts(config, weights),
+                     takes_real=False)
 
 
 if __name__ == "__main__":

@@ -8,41 +8,37 @@ The bound on the log-likelihood is the sum of the log mean weights of a particle
 resamples at every bin; gradients do not go through the choice of ancestors. Behaviour, where there
 is any, is read out of the filtered latents by least squares after the training.
 """
-import argparse
 
 import numpy as np
 import torch
 
 from latent_models.common import dataset, training
+from latent_models.common.fitting import judge_readout
 from latent_models.common.metrics import bits_per_spike, r2_summary
 from latent_models.common.model_file import readout_limits
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common.refusal import Parser, number, run_command, whole
 from latent_models.smc.network import ACTIVATIONS, RATES, Smc
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(__doc__)
     training.add_training_options(parser, steps=1500, batch=16, lr=3e-3, seed=1)
     parser.add_argument("--recipe", choices=("lorenz", "reach"), help="train on models/RECIPE.json")
-    parser.add_argument("--latents", type=int, default=4)
-    parser.add_argument("--hidden", type=int, default=128, help="units of the RNN")
-    parser.add_argument("--channels", type=int, nargs=2, default=(48, 32),
+    parser.add_argument("--latents", type=whole(1, 16384), default=4)
+    parser.add_argument("--hidden", type=whole(1, 16384), default=128, help="units of the RNN")
+    parser.add_argument("--channels", type=whole(1, 16384), nargs=2, default=(48, 32),
                         help="of the two convolutions")
-    parser.add_argument("--kernels", type=int, nargs=3, default=(10, 3, 2),
+    parser.add_argument("--kernels", type=whole(1, 1024), nargs=3, default=(10, 3, 2),
                         help="taps of the two convolutions and of the heads")
     parser.add_argument("--activation", choices=tuple(ACTIVATIONS), default="clipped_relu")
     parser.add_argument("--rate", choices=tuple(RATES), default="exp")
-    parser.add_argument("--train-particles", type=int, default=16)
-    parser.add_argument("--hide", type=float, default=0.2, metavar="RATIO",
+    parser.add_argument("--train-particles", type=whole(1, 4096), default=16)
+    parser.add_argument("--hide", type=number(0, 0.99), default=0.2, metavar="RATIO",
                         help="of elements hidden from the encoder (they are scored all the same)")
-    parser.add_argument("--window", type=int, default=100, metavar="BINS",
+    parser.add_argument("--window", type=whole(2), default=100, metavar="BINS",
                         help="longest training sequence")
     dataset.add_recording_options(parser)
-    args = parser.parse_args()
-    if bool(args.recipe) == bool(args.input):
-        raise Refusal("give either --recipe or --in")
-    return args
+    return parser.parse_args()
 
 
 def batch_loss(model, args, counts):
@@ -77,7 +73,7 @@ def score(model, recording):
     return "  ".join(texts)
 
 
-def fit_readout(model, recording):
+def fit_readout(args, model, recording):
     """Affine map of the filtered latents to behaviour -> tensors, entries of the readout."""
     if recording.behaviour is None:
         return {}, []
@@ -87,6 +83,10 @@ def fit_readout(model, recording):
     flat = latents[recording.used(index)]
     design = np.hstack([flat, np.ones((len(flat), 1))])
     weight = np.linalg.lstsq(design, behaviour, rcond=None)[0].T
+    index = recording.split["valid"]
+    use = recording.used(index)
+    found = filtered(model, recording.part("valid"))[0][use] @ weight[:, :-1].T + weight[:, -1]
+    judge_readout(args, recording, recording.behaviour[index][use], found)
     tensors = {"readout.weight": torch.tensor(weight[:, :-1]),
                "readout.bias": torch.tensor(weight[:, -1])}
     return tensors, readout_limits(recording, behaviour)
@@ -94,8 +94,8 @@ def fit_readout(model, recording):
 
 def main():
     args = parse()
-    recording = dataset.recipe_recording(args.recipe) if args.recipe else \
-        dataset.read_recording(args)
+    recording = dataset.chosen_recording(args)
+    dataset.need_counts(recording, "smc")
     training.prepare(args)
     counts = torch.tensor(recording.part("train"), dtype=torch.float32)
     model = Smc(training.log_mean(recording.part("train")), latents=args.latents, units=args.hidden,
@@ -105,7 +105,7 @@ def main():
                            lambda: score(model, recording))
     if seconds is None:
         return
-    tensors, readout = fit_readout(model, recording)
+    tensors, readout = fit_readout(args, model, recording)
     hyper = {"activation": args.activation, "rate": args.rate}
     training.save_checkpoint(args, {**model.state_dict(), **tensors}, hyper, recording, readout,
                              seconds=seconds)

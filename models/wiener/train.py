@@ -14,7 +14,7 @@ import numpy as np
 
 from latent_models.common import fitting
 from latent_models.common.metrics import r2_summary
-from latent_models.common.refusal import Refusal, run_command
+from latent_models.common.refusal import run_command, whole
 from latent_models.wiener import reference
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -49,30 +49,35 @@ def solve(xx, xy, ridge, lags):
     return {"weight": weight.astype(np.float32), "bias": w[-1].astype(np.float32)}
 
 
-def score(tensors, lags, recording, split):
-    """Readout R2 on a split."""
+def answers_of(tensors, lags, recording, split):
+    """-> behaviour and readout [rows, O] of the bins to score in a split."""
     config = {"hyper": {"lags": lags}}
     answers = [reference.run(tensors, config, x, "causal")["readout"]
                for x in recording.part(split)]
     use = recording.used(recording.split[split])
-    return r2_summary(recording.part(split, "behaviour")[use], np.stack(answers)[use])["mean"]
+    return recording.part(split, "behaviour")[use], np.stack(answers)[use]
+
+
+def score(tensors, lags, recording, split):
+    """Readout R2 on a split."""
+    return r2_summary(*answers_of(tensors, lags, recording, split))["mean"]
 
 
 def main():
     parser = fitting.fit_parser(__doc__)
-    parser.add_argument("--lags", type=int, default=20, help="bins the filter sees, the newest "
-                                                             "included")
+    parser.add_argument("--lags", type=whole(1, 10000), default=20,
+                        help="bins the filter sees, the newest included")
     args = parser.parse_args()
-    if args.lags < 1:
-        raise Refusal(f"--lags {args.lags}: at least 1")
     recording, start = fitting.fit_recording(args), time.monotonic()
     xx, xy = products(recording, "train", args.lags)
     scores = {r: score(solve(xx, xy, r, args.lags), args.lags, recording, "valid") for r in RIDGES}
     ridge = max(scores, key=scores.get)
     more = products(recording, "valid", args.lags)
     tensors = solve(xx + more[0], xy + more[1], ridge, args.lags)
+    truth, found = answers_of(tensors, args.lags, recording, "test")
     print(f"fitted in {time.monotonic() - start:.1f} s; ridge {ridge:g}; "
-          f"readout R2 on held-out bins {score(tensors, args.lags, recording, 'test'):.4f}")
+          f"readout R2 on held-out bins {r2_summary(truth, found)['mean']:.4f}")
+    fitting.judge_readout(args, recording, truth, found)
     fitting.save_fit(args.out, tensors, {"lags": args.lags}, recording)
 
 

@@ -1,8 +1,7 @@
 #!/usr/bin/python3
 """The Python source: what it puts on the wire, seen by a socket of this script's own."""
-import os
-import pathlib
 import tempfile
+import types
 import unittest
 
 import numpy as np
@@ -57,12 +56,12 @@ class PublisherTest(unittest.TestCase):
             (np.full(2, -1), pb.F32, np.float32([-1, -1]).tobytes()),
             (np.full(2, 65536), pb.F32, np.float32([65536, 65536]).tobytes()),
             (np.array([1, 0, 0, 0, 0, 0, 0, 2], np.uint8), pb.U8, b"\1\0\0\0\0\0\0\2"))
-        with Publisher(self.endpoint, "arm", 1000, kind="push") as source:
-            for counts, encoding, expected in cases:
+        for counts, encoding, expected in cases:
+            with Publisher(self.endpoint, "arm", 1000, kind="push") as source:
                 source.publish(counts)
                 message = self.receive()
-                self.assertEqual(message.encoding, encoding)
-                self.assertEqual(bytes(message.bins[0].counts), expected)
+            self.assertEqual(message.encoding, encoding)
+            self.assertEqual(bytes(message.bins[0].counts), expected)
 
     def test_misuse(self):
         with self.assertRaisesRegex(ValueError, "'pull'"):
@@ -73,6 +72,41 @@ class PublisherTest(unittest.TestCase):
                     source.publish(bad)
             with self.assertRaisesRegex(ValueError, "one per bin"):
                 source.publish(np.ones((3, 2)), marks=[1])
+
+    def test_what_latentd_would_not_take(self):
+        """Raised before anything is sent: the good message behind it arrives, with the next seq."""
+        many = np.random.default_rng(0).random((128, 4096), np.float32)  # 2 MiB
+        holed, huge = np.ones((3, 4096)), np.ones((3, 4096))
+        holed[2, 7], huge[1, 5] = np.nan, 1e39
+        with Publisher(self.endpoint, "arm", 10000, kind="push") as source:
+            source.publish(many[:2])
+            for bad, text in ((many, r"at most 1048576: send 6\d bins"),
+                              (np.ones((1, 5)), "5 channels"),
+                              (holed, "bin 2, channel 7 is nan"), (huge, "bin 1, channel 5 is inf"),
+                              (np.full((1, 4096), -np.inf), "-inf")):
+                with self.assertRaisesRegex(ValueError, text):
+                    source.publish(bad)
+            self.assertEqual(source.publish(many[:60]), 2)
+            self.assertEqual([self.receive().seq for _ in range(2)], [0, 2])
+            self.assertEqual(self.sink.poll(0), 0)
+
+    def test_what_it_is_told_of_the_stream(self):
+        for width in (20000.0, np.float64(1000), 0, 99, 10_000_001, True, "20", None):
+            with self.assertRaisesRegex(ValueError, "whole number of microseconds"):
+                Publisher(self.endpoint, "arm", width)
+        with Publisher(self.endpoint, "arm", np.int64(1000), kind="push", n_channels=3) as source:
+            with self.assertRaisesRegex(ValueError, "4 channels; expected 3"):
+                source.publish(np.ones(4))
+        info = types.SimpleNamespace(stream="arm", bin_width_us=1000, n_channels=3)
+        for stream, width, n, text in (("leg", 1000, 3, "stream is 'leg'"),
+                                       ("arm", 2000, 3, "2000"),
+                                       ("arm", 1000, 4, "n_channels is 4")):
+            with self.assertRaisesRegex(ValueError, text):
+                Publisher(self.endpoint, stream, width, n_channels=n, info=info)
+        with Publisher(self.endpoint, "arm", 1000, kind="push", info=info) as source:
+            with self.assertRaisesRegex(ValueError, "expected 3"):
+                source.publish(np.ones(2))
+            self.assertEqual(source.publish(np.ones(3)), 0)
 
     def test_publish_by_pub(self):
         with Publisher("ipc://" + self.folder.name + "/pub", "arm", 1000, bind=True) as source:

@@ -257,6 +257,76 @@ class OtherExports(golden.Case):
         self.refused("wiener", path, "--bin-width", "10", "--statistics",
                      f"{self.folder}/counts.h5:/narrow", text=("3 channels", "5"))
 
+    def test_shared_doubled_and_unowned_bytes(self):
+        """The format forbids all three, and nobody could say which tensor was meant."""
+        path = self.write(self.tensors("wiener")[0])
+        data = path.read_bytes()
+        n = int.from_bytes(data[:8], "little")
+        header, body = json.loads(data[8:8 + n]), data[8 + n:]
+
+        def put(text, more=b""):
+            text = text.encode()
+            path.write_bytes(len(text).to_bytes(8, "little") + text + body + more)
+        shared = json.loads(json.dumps(header))
+        shared["weight"]["data_offsets"] = [at + 4 for at in shared["weight"]["data_offsets"]]
+        put(json.dumps(shared))
+        self.refused("wiener", path, "--bin-width", "10", text=("tensor weight",))
+        put(json.dumps(header)[:-1] + ', "bias": ' + json.dumps(header["bias"]) + "}")
+        self.refused("wiener", path, "--bin-width", "10", text=("names bias twice",))
+        put(json.dumps(header), bytes(64))
+        self.refused("wiener", path, "--bin-width", "10", text=("leave bytes", "end of the file"))
+        put(json.dumps(header))
+        self.export("wiener", path, "--bin-width", "10")
+
+    def test_statements_that_are_none(self):
+        """A configuration that is no table says nothing; a number with a unit is refused."""
+        tensors, _ = self.tensors("wiener")
+        state, path = {k: torch.tensor(v) for k, v in tensors.items()}, self.folder / "c.pt"
+        for extra in ({"config": "configs/wiener.yaml"}, {"config": ["a"]}, {"latent": "wiener v2"},
+                      {"config": {"MODEL": "wiener"}}):
+            torch.save({"state_dict": state, **extra}, path)
+            self.export("wiener", path, "--bin-width", "10")
+        torch.save({"state_dict": state, "bin_ms": "20 ms"}, path)
+        self.refused("wiener", path, "--bin-width", "10", text=("bin_ms", "20 ms"))
+        torch.save({"state_dict": state, "latent": "{1"}, path)
+        self.refused("wiener", path, "--bin-width", "10", text=("latent", "damaged"))
+
+    def test_data_that_is_elsewhere(self):
+        """HDF5 would read zeros for what was never written, or lies in a file that has gone."""
+        tensors, path = self.tensors("wiener")[0], self.folder / "parts.h5"
+
+        def put(make):
+            with h5py.File(path, "w", libver="latest") as f:
+                f["weights/bias"] = tensors["bias"]
+                make(f["weights"], tensors["weight"])
+        def some_chunks(group, array):
+            d = group.create_dataset("weight", array.shape, "f4", chunks=(1, *array.shape[1:]))
+            d[:1] = array[:1]
+        def virtual(group, array):
+            layout = h5py.VirtualLayout(array.shape, "f4")
+            layout[:] = h5py.VirtualSource("gone.h5", "weight", array.shape)
+            group.create_virtual_dataset("weight", layout)
+        def all_chunks(group, array):
+            group.create_dataset("weight", data=array, chunks=(1, *array.shape[1:]))
+        for make, text in ((some_chunks, "never written"), (virtual, "another file"),
+                           (lambda group, a: group.create_dataset("weight", a.shape), "never")):
+            put(make)
+            self.refused("wiener", path, "--bin-width", "10", text=("/weights/weight", text))
+        put(all_chunks)
+        self.export("wiener", path, "--bin-width", "10")
+
+    def test_files_that_never_end(self):
+        for path in ("/dev/zero", self.folder):
+            self.refused("wiener", path, "--bin-width", "10", text=("expected a file",))
+
+    def test_input_kind(self):
+        path = self.write(self.tensors("wiener")[0])
+        model = read_model(self.export("wiener", path, "--bin-width", "10", "--input", "real"))
+        self.assertEqual(model.config["input"], "real")
+        self.assertLess(model.selftest["selftest.input"].min(), 0)
+        self.assertNotIn("input", read_model(self.export("wiener", path, "--bin-width",
+                                                         "10")).config)
+
     def test_garbage(self):
         for name, data in (("empty", b""), ("text", b"hello, world"),
                            ("png", b"\x89PNG\r\n\x1a\n" + b"x" * 99), ("length", b"\xff" * 200),

@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """The shipped models on held-out trials of the simulator's sets, as latent-decode publishes them:
 the accuracy their cards promise, and the size limit."""
-import os
 import tempfile
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from latent_models import evaluate
 from latent_models.common import dataset, registry
 from latent_models.common.metrics import r2_summary, state_r2
 from latent_models.common.model_file import read_model
-
-os.environ.setdefault("LATENT_SIM", str(golden.BIN / "latent-sim"))
 
 MAX_BYTES = 2_000_000
 # Goals of the project for the rates; for the readouts what the cards say, less two hundredths.
@@ -43,7 +40,7 @@ class Shipped(golden.Case):
 
     def stream(self, arch, name, mode, recording):
         path = golden.MODELS / arch / f"{name}.safetensors"
-        return evaluate.decode_stream(golden.BIN / "latent-decode", path, recording.part("test"),
+        return evaluate.decode_stream(path, recording.part("test"),
                                       mode, recording.bin_ms)
 
     def test_rates(self):

@@ -3,6 +3,7 @@
 exactly."""
 import argparse
 import subprocess
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -10,12 +11,12 @@ import torch
 
 import golden
 
-from latent_models.common import dataset, training
+from latent_models.common import dataset, programs, training
 from latent_models.common.baselines import causal_smooth, gaussian_smooth
 from latent_models.common.metrics import bits_per_spike, r2_per_column, r2_summary
 from latent_models.common.model_file import read_model
 from latent_models.common.reference_command import run_trials
-from latent_models.common.refusal import Refusal
+from latent_models.common.refusal import Parser, Refusal
 from latent_models.gru import reference as gru
 from latent_models.kalman import reference as kalman
 from latent_models.lfads import reference as lfads
@@ -76,15 +77,22 @@ class OwnRecording(golden.Case):
                 "--behaviour", f"{self.path}:/pos_xy", "--behaviour-ticks", "/pos_tick", "--start",
                 2, "--seconds", 40, "--bin-ms", BIN_MS, "--names", "vx,vy", "--unit", "mm/s")
 
-    def fit(self, arch, *options):
+    def read(self, *options):
+        """The recording as a trainer reads it."""
+        parser = Parser()
+        dataset.add_recording_options(parser)
+        return dataset.read_recording(parser.parse_args([str(x) for x in options]))
+
+    def fit(self, arch, *options, counts=None):
         """train.py, export.py, and the R2 of the reference on the last fifth."""
+        counts = self.counts if counts is None else counts
         suffix = "pt" if arch in ("gru", "smc") else "safetensors"
         checkpoint = self.folder / f"{arch}.{suffix}"
         self.run_ok(golden.PYTHON, golden.MODELS / arch / "train.py", "--out", checkpoint, *options)
         model = read_model(self.export(arch, checkpoint, name=arch))
         self.assertEqual([r["name"] for r in model.config["outputs"]["readout"]], ["vx", "vy"])
         self.assertEqual(model.config["bin_width_us"], 1000 * BIN_MS)
-        answer = run_trials(REFERENCES[arch], model, self.counts.astype(float), "causal")["readout"]
+        answer = run_trials(REFERENCES[arch], model, counts.astype(float), "causal")["readout"]
         held_out = slice(N_BINS * 8 // 10, N_BINS)
         return r2_summary(self.velocity[held_out], answer[held_out])["mean"], model
 
@@ -123,11 +131,7 @@ class OwnRecording(golden.Case):
                     r2, model = self.fit(arch, *data, "--use", f"{self.path}:/use", *options)
                     self.assertGreater(r2, 0.6)
                     self.assertGreater(model.config["outputs"]["readout"][0]["min"], -1e4)
-        parser = argparse.ArgumentParser()
-        dataset.add_recording_options(parser)
-        args = parser.parse_args([str(x) for x in (*self.ticks(), "--use", f"{self.path}:/use",
-                                                   "--blocks", 20)])
-        recording = dataset.read_recording(args)
+        recording = self.read(*self.ticks(), "--use", f"{self.path}:/use", "--blocks", 20)
         self.assertEqual(list(recording.split["test"]), [2, 7, 12, 17])
         self.assertEqual(sorted(np.concatenate(list(recording.split.values()))), list(range(20)))
         self.assertTrue(np.array_equal(recording.used([0])[0], use[:200]))
@@ -135,12 +139,82 @@ class OwnRecording(golden.Case):
     def test_ticks_are_the_counts(self):
         """Binning the ticks gives back the counts, the junk unit left out, and the behaviour at the
         bins' ends."""
-        parser = argparse.ArgumentParser()
-        dataset.add_recording_options(parser)
-        args = parser.parse_args([str(x) for x in self.ticks()])
-        counts, behaviour, _ = dataset.read_ticks(args)
-        self.assertTrue(np.array_equal(counts, self.counts))
-        self.close(behaviour, self.velocity, 1e-9, "behaviour")
+        recording = self.read(*self.ticks())
+        self.assertTrue(np.array_equal(recording.counts.reshape(N_BINS, -1), self.counts))
+        self.close(recording.behaviour.reshape(N_BINS, -1), self.velocity, 1e-9, "behaviour")
+        spelt = self.read("--ticks", f"{self.path}:/tick", *self.ticks()[3:])
+        self.assertTrue(np.array_equal(spelt.counts, recording.counts), "--ticks FILE:/dataset")
+
+    def trained(self, arch, *options):
+        """train.py -> (exit code, standard error, whether it wrote)."""
+        out = self.folder / "judged"
+        out.unlink(missing_ok=True)
+        command = [golden.PYTHON, golden.MODELS / arch / "train.py", *options, "--out", out]
+        result = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+        return result.returncode, result.stderr, out.exists()
+
+    def test_a_fit_that_explains_nothing(self):
+        """Behaviour of other bins: refused with the scores by name, written with --force. One
+        dimension of noise beside one that is explained: a warning that names it."""
+        with h5py.File(self.path, "a") as f:
+            g = np.random.default_rng(9)
+            f["other"] = np.cumsum(g.normal(size=self.velocity.shape), 0)
+            f["half"] = np.stack([100 * self.velocity[:, 0], f["other"][:, 1]], -1)
+        spikes, small = ("--in", f"{self.path}:/spikes", "--bin-ms", BIN_MS), \
+            ("--steps", 20, "--hidden", 8, "--threads", 1)
+        for arch, options in (("kalman", ()), ("wiener", ()), ("gru", small)):
+            other = (*spikes, "--behaviour", f"{self.path}:/other", "--names", "vx,vy", *options)
+            with self.subTest(arch):
+                code, text, wrote = self.trained(arch, *other)
+                self.assertEqual((code, wrote), (2, False), text)
+                self.assertRegex(text, r"R2 -.*vx -?\d.*vy -?\d.*--force")
+                code, text, wrote = self.trained(arch, *other, "--force")
+                self.assertEqual((code, wrote), (0, True), text)
+                self.assertIn("warning: nothing of the held-out behaviour", text)
+        code, text, wrote = self.trained("kalman", *spikes, "--behaviour", f"{self.path}:/half",
+                                         "--names", "vx,vy")
+        self.assertEqual((code, wrote), (0, True), text)
+        self.assertIn("warning: vy is not explained", text)
+        self.assertNotIn("vx", text)
+
+    def test_behaviour_that_is_absent(self):
+        """NaN where --use is 0, for every order of the filter, and for the networks."""
+        use = np.arange(N_BINS) % 200 < 150
+        with h5py.File(self.path, "a") as f:
+            f["use"], f["holed"] = use, np.where(use[:, None], self.velocity, np.nan)
+        holed = ("--in", f"{self.path}:/spikes", "--bin-ms", BIN_MS, "--behaviour",
+                 f"{self.path}:/holed", "--names", "vx,vy", "--use", f"{self.path}:/use")
+        network = ("--steps", 120, "--hidden", 24, "--threads", 1, "--warm-up", 20, "--lr", "0.01")
+        for arch, options in (("kalman", ("--order", 1)), ("kalman", ("--order", 2)),
+                              ("wiener", ()), ("gru", network)):
+            with self.subTest(arch, options=options):
+                self.assertGreater(self.fit(arch, *holed, *options)[0], 0.6)
+
+    def test_real_values(self):
+        """z-scores: refused as counts, fitted as what they are; models of counts refuse them."""
+        z = (self.counts - self.counts.mean(0)) / np.maximum(self.counts.std(0), 1e-6)
+        with h5py.File(self.path, "a") as f:
+            f["z"] = z.astype(np.float32)
+        z_scores = ("--in", f"{self.path}:/z", "--bin-ms", BIN_MS, "--behaviour",
+                    f"{self.path}:/hand_vel", "--names", "vx,vy")
+        code, text, _ = self.trained("kalman", *z_scores)
+        self.assertEqual(code, 2)
+        self.assertIn("--input real", text)
+        for arch in ("kalman", "wiener"):
+            r2, model = self.fit(arch, *z_scores, "--input", "real", counts=z)
+            self.assertGreater(r2, 0.6, arch)
+            self.assertEqual(model.config["input"], "real")
+        for arch in ("ndt", "lfads", "sae", "smc"):
+            code, text, _ = self.trained(arch, *z_scores[:4], "--input", "real")
+            self.assertEqual(code, 2, text)
+            self.assertIn("learns from counts", text)
+        code, text, _ = self.trained("ndt", *z_scores)
+        self.assertIn("counts alone", text)
+
+    def test_programs_that_are_not_there(self):
+        with mock.patch.object(programs, "find_program", lambda name: None), \
+                self.assertRaisesRegex(Refusal, "latent-decode not found: build it.*LATENT_BIN"):
+            self.read(*self.binned())
 
     def test_refusals(self):
         trainer = golden.MODELS / "kalman" / "train.py"

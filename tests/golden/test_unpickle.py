@@ -144,6 +144,39 @@ class Unpickle(golden.Case):
                     refused += 1
             self.assertGreater(refused, len(broken) // 4, name)
 
+    def rewritten(self, path, change):
+        """The zip file with each entry's bytes changed, change(name, bytes), and a byteorder."""
+        altered = self.folder / "altered.pt"
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(altered, "w") as new:
+            for entry in old.namelist():
+                new.writestr(entry, change(entry, old.read(entry)))
+            root = old.namelist()[0].split("/")[0]
+            new.writestr(f"{root}/byteorder", change("byteorder", b"little"))
+        return altered
+
+    def test_byte_order(self):
+        """A checkpoint of a big-endian machine says so: the numbers are the same."""
+        content = {"f": torch.randn(7), "d": torch.randn(3).double(), "l": torch.arange(5),
+                   "b": torch.randn(4).bfloat16(), "u": torch.arange(6, dtype=torch.uint8)}
+        path, sizes = self.folder / "little.pt", (4, 8, 8, 2, 1)
+        torch.save(content, path)
+
+        def change(name, data):
+            if name == "byteorder":
+                return b"big"
+            place = name.rpartition("/data/")[2]
+            if "/data/" not in name:
+                return data
+            return np.frombuffer(data, f"u{sizes[int(place)]}").byteswap().tobytes()
+        found = read_checkpoint(str(self.rewritten(path, change)))
+        for key, tensor in content.items():
+            expected = tensor.float() if key == "b" else tensor
+            self.assertTrue(np.array_equal(found[key], expected.numpy()), key)
+            self.assertTrue(found[key].dtype.isnative, key)
+        odd = self.rewritten(path, lambda name, data: b"middle" if name == "byteorder" else data)
+        with self.assertRaisesRegex(Refusal, "byteorder is b'middle'"):
+            read_checkpoint(str(odd))
+
     def test_tensor_outside_its_storage(self):
         """A view that reaches past the end of its storage is refused, not read."""
         path = self.folder / "far.pt"

@@ -8,17 +8,24 @@ from . import latent_pb2 as pb
 MAX_BYTES = 1 << 20   # of one part of a message
 MAX_BINS = 256        # bins in one message
 MAX_CHANNELS = 65536  # a channel's index in PAIRS is 16 bits
+MAX_MESSAGE_BYTES = 1 << 20  # what latentd takes; a longer one would end the connection
 MAX_STREAM = 32       # letters of a stream's name
 
 
 def as_bins(counts):
     """[n_channels] or [n_bins, n_channels] of any real type -> float32 [n_bins, n_channels]."""
-    bins = np.atleast_2d(np.asarray(counts, dtype=np.float32))
+    with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite, refused below
+        bins = np.atleast_2d(np.asarray(counts, dtype=np.float32))
     limits = (MAX_BINS, MAX_CHANNELS)
     if bins.ndim != 2 or not all(1 <= n <= limit for n, limit in zip(bins.shape, limits)):
         raise ValueError(
             f"counts have shape {np.shape(counts)}; expected [n_bins, n_channels] with "
             f"1 to {MAX_BINS} bins and 1 to {MAX_CHANNELS} channels")
+    if not np.isfinite(bins).all():
+        row, channel = np.argwhere(~np.isfinite(bins))[0]
+        raise ValueError(f"counts: bin {row}, channel {channel} is {bins[row, channel]}; expected "
+                         f"finite numbers that float32 holds (send 0, or no bin, for what is "
+                         f"missing)")
     return bins
 
 

@@ -1,15 +1,17 @@
 """A source of bins."""
 
+import numbers
 import time
 
 import numpy as np
 import zmq
 
 from . import latent_pb2 as pb
-from .encoding import as_bins, encode
+from .encoding import MAX_MESSAGE_BYTES, as_bins, encode
 from .keys import curve_options
 
 _LINGER_MS = 1000
+_WIDTH_US = (100, 10_000_000)  # as a model file may state it
 
 
 class Publisher:
@@ -19,18 +21,25 @@ class Publisher:
     (replay). The daemon's input decides: its SUB wants "pub", its PULL wants "push".
     """
 
-    def __init__(self, endpoint, stream, bin_width_us, bind=False, kind="pub", *, epoch=None,
-                 context=None, keys=None):
-        """epoch: any number that differs from the last start of this source; default: time_ns().
+    def __init__(self, endpoint, stream, bin_width_us, bind=False, kind="pub", *, n_channels=None,
+                 info=None, epoch=None, context=None, keys=None):
+        """n_channels: of every message; default: those of the first one.
 
+        info: what latentd says of the stream (Subscriber.info): width and channels must be these.
+        epoch: any number that differs from the last start of this source; default: time_ns().
         keys: for an encrypted input, (own secret key file, latentd's public key file).
         """
+        _check_width(bin_width_us)
+        if info is not None:
+            _check_info(info, stream, bin_width_us, n_channels)
+            n_channels = info.n_channels
         kinds = {"pub": zmq.XPUB, "push": zmq.PUSH}  # XPUB: a PUB that knows of its subscribers
         if kind not in kinds:
             raise ValueError(f"kind is {kind!r}; expected one of {sorted(kinds)}")
         options = curve_options(keys, bind)
         self.stream = stream
-        self.bin_width_us = bin_width_us
+        self.bin_width_us = int(bin_width_us)
+        self.n_channels = n_channels
         self.epoch = time.time_ns() if epoch is None else epoch
         self.seq = 0  # of the next bin
         self._topic = f"{stream}/bins".encode()
@@ -55,9 +64,13 @@ class Publisher:
 
         counts: [n_channels] or [n_bins, n_channels]; marks (Mark) and event_ids: [n_bins] or None;
         t_source_ns: end of the first bin on the source's clock; default: the last bin ends now.
+        ValueError: latentd would not take this message; nothing is sent, the next one may be good.
         """
         bins = as_bins(counts)
         n_bins, n_channels = bins.shape
+        if self.n_channels not in (None, n_channels):
+            raise ValueError(f"counts have {n_channels} channels; expected {self.n_channels}, as "
+                             f"the stream has")
         if t_source_ns is None:
             t_source_ns = time.monotonic_ns() - (n_bins - 1) * self.bin_width_us * 1000
         encoding, rows = encode(bins)
@@ -66,7 +79,13 @@ class Publisher:
             n_channels=n_channels, encoding=encoding)
         for row, mark, event_id in zip(rows, _per_bin(marks, n_bins), _per_bin(event_ids, n_bins)):
             message.bins.add(counts=row, marks=mark, event_id=event_id)
-        self._socket.send_multipart([self._topic, message.SerializeToString()])
+        payload = message.SerializeToString()
+        if len(payload) > MAX_MESSAGE_BYTES:
+            n_fitting = n_bins * MAX_MESSAGE_BYTES // len(payload)
+            raise ValueError(f"a message of {n_bins} bins has {len(payload)} bytes; expected at "
+                             f"most {MAX_MESSAGE_BYTES}: send {n_fitting} bins at a time")
+        self._socket.send_multipart([self._topic, payload])
+        self.n_channels = n_channels
         self.seq += n_bins
         return self.seq - n_bins
 
@@ -79,6 +98,22 @@ class Publisher:
 
     def __exit__(self, *exc):
         self.close()
+
+
+def _check_width(bin_width_us):
+    whole = isinstance(bin_width_us, numbers.Integral) and not isinstance(bin_width_us, bool)
+    if not whole or not _WIDTH_US[0] <= bin_width_us <= _WIDTH_US[1]:
+        raise ValueError(f"bin_width_us is {bin_width_us!r}; expected a whole number of "
+                         f"microseconds, {_WIDTH_US[0]} to {_WIDTH_US[1]}")
+
+
+def _check_info(info, stream, bin_width_us, n_channels):
+    """What is to be sent must be what the daemon's stream takes."""
+    for what, ours, theirs in (("stream", stream, info.stream),
+                               ("bin_width_us", bin_width_us, info.bin_width_us),
+                               ("n_channels", n_channels or info.n_channels, info.n_channels)):
+        if ours != theirs:
+            raise ValueError(f"{what} is {ours!r}; latentd's stream has {theirs!r}")
 
 
 def _per_bin(values, n_bins):
