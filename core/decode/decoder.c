@@ -26,6 +26,7 @@ struct latent_decoder {
     const void *bound;           /* the weights in this stream's precision */
     const struct arena *weights; /* where they lie */
     const struct latent_mode *mode;
+    uint32_t input; /* enum latent_input: what it takes */
     uint32_t groups;
     bool predicts;
     uint64_t id;
@@ -135,6 +136,7 @@ int latent_decoder_new(latent_decoder **out, const latent_model *m,
     d->bound = model_bound(m, o->precision);
     d->weights = model_memory(m, o->precision);
     d->mode = &m->ops->modes[mode];
+    d->input = o->any_finite ? LATENT_INPUT_REAL : m->info.input;
     d->groups = o->groups ? o->groups : groups_of(m);
     d->predicts = o->predicts != 0;
     d->id = decoder_id(m, d->mode->name, o->precision ? o->precision : m->info.precisions[0],
@@ -180,12 +182,16 @@ static bool all_finite(const float *x, size_t n)
     return kernels_get()->finite(x, n);
 }
 
+static int values_check(const latent_decoder *d, const float *values, size_t n)
+{
+    return latent_input_check(d->input, values, n) == n ? 0 : LATENT_E_VALUE;
+}
+
 static int bin_check(const latent_decoder *d, const struct latent_bin *in)
 {
     if (d->mode->offline) return LATENT_E_UNSUPPORTED;
     if (in->n_channels != d->m->dims.n_channels) return LATENT_E_SHAPE;
-    if (!all_finite(in->counts, in->n_channels)) return LATENT_E_VALUE;
-    return 0;
+    return values_check(d, in->counts, in->n_channels);
 }
 
 /* Counts per bin to Hz. */
@@ -281,7 +287,7 @@ static int trial_check(const latent_decoder *d, const float *counts, size_t n_bi
     const struct model_dims *dims = &d->m->dims;
     if (!d->mode->offline) return LATENT_E_UNSUPPORTED;
     if (n_bins == 0 || (dims->trial_bins && n_bins > dims->trial_bins)) return LATENT_E_SHAPE;
-    return all_finite(counts, n_bins * dims->n_channels) ? 0 : LATENT_E_VALUE;
+    return values_check(d, counts, n_bins * dims->n_channels);
 }
 
 /* The caller's buffer, or one of our own for an output that the caller does not want. */

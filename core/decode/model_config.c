@@ -80,6 +80,20 @@ static void arch_read(struct model_config *mc, struct fields *c, struct latent_i
                       model_names(), info->arch);
 }
 
+/* Absent in files from before there were two kinds. */
+static void input_read(struct fields *c, struct latent_info *info)
+{
+    if (!fields_has(c, "input")) return;
+    const char *input = fields_text(c, "input", MAX_NAME_BYTES);
+    for (uint32_t kind = LATENT_INPUT_COUNTS; kind <= LATENT_INPUT_REAL; kind++)
+        if (!c->status && strcmp(input, latent_input_name(kind)) == 0) {
+            info->input = kind;
+            return;
+        }
+    fields_refuse(c, LATENT_E_CONFIG, "input", "expected \"counts\" or \"real\", found \"%s\"",
+                  input);
+}
+
 /* Names of an architecture's modes, "A, C, trial". */
 static void mode_names(char *text, size_t size, const struct latent_mode *modes)
 {
@@ -218,7 +232,8 @@ static int channels_read(struct model_config *mc, json_t *object, struct latent_
     }
     if (fields_has(&c, "mean")) {
         float *mean = arena_floats(&mc->arrays, n);
-        numbers_read(&c, "mean", fields_array(&c, "mean", n, n), 0.0, mean);
+        numbers_read(&c, "mean", fields_array(&c, "mean", n, n),
+                     info->input == LATENT_INPUT_REAL ? (double)-FLT_MAX : 0.0, mean);
         info->channel_mean = mean;
     }
     if (fields_has(&c, "variance")) {
@@ -263,6 +278,7 @@ static int root_read(struct model_config *mc, struct latent_info *info, struct l
         (uint32_t)fields_int(&c, "bin_width_us", BIN_WIDTH_MIN_US, BIN_WIDTH_MAX_US);
     if (!c.status) c.status = arrays_allocate(mc, info->n_channels, err);
     if (c.status) return c.status;
+    input_read(&c, info);
     modes_read(mc, &c, info);
     precisions_read(mc, &c, info);
     mc->hyper = fields_object(&c, "hyper");

@@ -16,7 +16,7 @@ const char *latent_strerror(int status)
         [-LATENT_E_SELFTEST] = "the known answer in the file was not reproduced",
         [-LATENT_E_UNSUPPORTED] = "not supported by this build, model or decoder",
         [-LATENT_E_SHAPE] = "wrong number of channels, bins or bytes",
-        [-LATENT_E_VALUE] = "non-finite input",
+        [-LATENT_E_VALUE] = "input that is not of the model's kind: not finite, or no count",
         [-LATENT_E_OUTPUT] = "non-finite output: reset the decoder",
         [-LATENT_E_SNAPSHOT] = "snapshot of another decoder, or damaged",
     };

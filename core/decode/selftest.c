@@ -81,16 +81,18 @@ static const struct tensor *rows_find(const struct selftest *s, const char *name
     return *status ? NULL : t;
 }
 
-/* Counts are whole numbers: what a bin can really hold. */
+/* Counts are whole numbers, as a file can hold them: what a bin can really hold. */
 static int input_check(const struct selftest *s)
 {
     size_t n_channels = s->m->info.n_channels;
     for (size_t i = 0; i < s->input->n_elements; i++) {
         float count = element_get(s->input, i);
+        if (s->m->info.input == LATENT_INPUT_REAL && isfinite(count)) continue;
         if (count >= 0.0f && count <= 65535.0f && floorf(count) == count) continue;
         return error_set(s->err, LATENT_E_TENSOR,
-                         "tensor \"" SELFTEST_PREFIX
-                         "input\": expected whole counts from 0 to 65535, found %g at [%zu,%zu]",
+                         "tensor \"" SELFTEST_PREFIX "input\": expected %s, found %g at [%zu,%zu]",
+                         s->m->info.input == LATENT_INPUT_REAL ? "finite values"
+                                                               : "whole counts from 0 to 65535",
                          (double)count, i / n_channels, i % n_channels);
     }
     return 0;

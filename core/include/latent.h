@@ -37,7 +37,7 @@ enum latent_status {
     LATENT_E_SELFTEST = -6,    /* the known answer in the file was not reproduced */
     LATENT_E_UNSUPPORTED = -7, /* valid, but this build, model or decoder cannot do it */
     LATENT_E_SHAPE = -8,       /* bin or buffer of the wrong size; state unchanged */
-    LATENT_E_VALUE = -9,       /* non-finite input; state unchanged */
+    LATENT_E_VALUE = -9,       /* input not of the model's kind; state unchanged */
     LATENT_E_OUTPUT = -10,     /* non-finite output; refused until latent_decoder_reset */
     LATENT_E_SNAPSHOT = -11,   /* snapshot of another decoder, or damaged; state unchanged */
 };
@@ -89,14 +89,24 @@ struct latent_options {
     const char *precision; /* NULL: the file's first precision */
     uint32_t groups;       /* enum latent_group; 0: all the model has */
     uint32_t predicts;     /* 1: latent_decoder_predict will be called; the model must be able to */
+    uint32_t any_finite;   /* 1: take any finite input: the caller has judged it, and fills gaps */
 };
+
+/* What the values of a bin may be: the model file says it (latent.config.input). */
+enum latent_input {
+    LATENT_INPUT_COUNTS = 0, /* whole numbers from 0 to 16777215: float32 tells all of them apart */
+    LATENT_INPUT_REAL = 1,   /* any finite value */
+};
+LATENT_API const char *latent_input_name(uint32_t input); /* "counts", "real" */
+/* The index of the first of n values that is not of this kind; n when all are. Real-time safe. */
+LATENT_API size_t latent_input_check(uint32_t input, const float *values, size_t n);
 
 struct latent_bin {
     uint64_t seq;         /* consecutive; for the caller, not read here */
     uint64_t t_source_ns; /* end of the bin, source clock; for the caller, not read here */
     uint32_t marks;       /* enum latent_mark */
     uint32_t n_channels;
-    const float *counts; /* [n_channels] spikes in this bin; read during the call only */
+    const float *counts; /* [n_channels] of the model's kind of input; read during the call only */
 };
 
 /* One decoded bin. Pointers are into the decoder, valid until its next call; 0 numbers = absent. */
@@ -138,6 +148,7 @@ struct latent_info {
     const char *const *channel_names;     /* [n_channels] or NULL */
     const float *channel_mean;            /* [n_channels] counts per bin in training, or NULL */
     size_t weight_bytes;                  /* of those n_tensors, as they lie in the file */
+    uint32_t input;                       /* enum latent_input */
 };
 
 typedef struct latent_model latent_model;

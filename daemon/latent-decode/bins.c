@@ -72,7 +72,7 @@ static void behaviour_put(const struct bins *b, const struct behaviour *behaviou
 static int facts_put(const struct bins *b)
 {
     const struct reader_shape *s = b->shape;
-    const char *input = s->real ? "real" : "counts";
+    const char *input = latent_input_name(s->input);
     int64_t width_us = s->bin_width_us;
     int64_t *channels = calloc(s->n_channels, sizeof *channels);
     if (!channels) return error_text(b->err, LATENT_E_NOMEM, "out of memory");

@@ -232,11 +232,23 @@ static int model_open(struct decoding *d)
     return status ? status : comparison_open(d);
 }
 
+/* The model says what it takes. */
+static int recording_open(struct decoding *d)
+{
+    struct reader_options input = d->settings->input;
+    const char *kind = latent_input_name(d->info.input);
+    if (input.input && strcmp(input.input, kind) != 0)
+        return error_text(d->err, LATENT_E_CONFIG, "--input %s: the model %s takes %s", input.input,
+                          d->info.path, kind);
+    input.input = kind;
+    return reader_open(&d->reader, &input, d->err);
+}
+
 static int decoding_open(struct decoding *d)
 {
     int status = output_check(d->settings, d->err);
     if (!status) status = model_open(d);
-    if (!status) status = reader_open(&d->reader, &d->settings->input, d->err);
+    if (!status) status = recording_open(d);
     if (status) return status;
     d->shape = reader_shape(d->reader);
     status = shapes_check(d);

@@ -70,6 +70,12 @@ static int open_decoder(struct again *a, struct reading *r, struct latent_error 
                       expected ? expected : "(none)");
 }
 
+/* A record from before models said what they take: any finite value was taken then. */
+static bool is_before_kinds(struct reading *r)
+{
+    return reading_text(r, "input") == NULL;
+}
+
 int again_open(struct again *a, struct reading *r, const char *model_path, struct line_clock clock,
                struct line_sink sink, struct latent_error *err)
 {
@@ -85,6 +91,7 @@ int again_open(struct again *a, struct reading *r, const char *model_path, struc
     clock_id = reading_text(r, "clock_id");
     options =
         setup_line(&a->conf.streams[0], &a->info, clock_id ? strtoull(clock_id, NULL, 16) : 0);
+    options.any_finite = is_before_kinds(r);
     if (line_new(&a->line, a->decoder, &a->info, &options, clock, sink) == 0) return 0;
     return error_text(err, LATENT_E_NOMEM, "out of memory");
 }

@@ -101,6 +101,16 @@ static bool check_mean(struct stream *s, struct conf *c)
     return false;
 }
 
+/* Zeros are silence only where counts are. */
+static bool check_zero(struct stream *s, struct conf *c)
+{
+    if (s->conf->values.on_gap != ON_GAP_ZERO || s->info.input != LATENT_INPUT_REAL) return true;
+    conf_stream_problem(c, s->conf, "on-gap",
+                        "zero means no spikes, and the model takes real values; choose another "
+                        "of: mean, predict, hold-input, reset");
+    return false;
+}
+
 /* Each check runs, so that every mistake is named. */
 static bool check_requests(struct stream *s, struct conf *c)
 {
@@ -108,8 +118,9 @@ static bool check_requests(struct stream *s, struct conf *c)
     bool precision = check_precision(s, c);
     bool outputs = check_outputs(s, c);
     bool mean = check_mean(s, c);
+    bool zero = check_zero(s, c);
 
-    return mode && precision && outputs && mean;
+    return mode && precision && outputs && mean && zero;
 }
 
 /* ---- opening ---- */

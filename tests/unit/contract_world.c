@@ -33,6 +33,8 @@ static struct line_options draw_options(struct world *w)
     uint64_t ramp_ns = draw(w, 0, 3) ? draw(w, 0, 100) * MS : 0;
 
     return (struct line_options){
+        .any_finite = true, /* FLT_MAX stands for what overflows */
+
         .name = "arm",
         .sequence = {.window_bins = (uint32_t)draw(w, 1, 64), .max_gap_bins = draw(w, 1, 25)},
         .budget_ns = 5 * MS,
@@ -351,7 +353,7 @@ void world_fall_silent(struct world *w, uint64_t ns)
 
 void world_open(struct world *w, const latent_model *model, uint64_t seed)
 {
-    const struct latent_options decoder_options = {.predicts = 1};
+    const struct latent_options decoder_options = {.predicts = 1, .any_finite = 1};
     struct latent_info info;
 
     memset(w, 0, sizeof *w);

@@ -48,6 +48,7 @@ struct line_options rig_options(void)
                                  .valid_for_ns = 60000000,
                                  .clock_id = 77,
                                  .policy.safe_exit_bins = 1,
+                                 .any_finite = true,
                                  .send_readout = true};
 }
 
@@ -55,7 +56,7 @@ void rig_open(struct rig *l, struct model_parts parts, const char *mode,
               const struct line_options *options)
 {
     const struct line_options defaults = rig_options();
-    const struct latent_options decoder_options = {.mode = mode, .predicts = 1};
+    const struct latent_options decoder_options = {.mode = mode, .predicts = 1, .any_finite = 1};
     struct file_bytes file = maker_file(&parts);
     struct latent_error err = {0};
     struct line_clock clock = {read_clock, l};

@@ -165,7 +165,7 @@ static struct line_options options_of(unsigned variant)
 static void run_twice(struct model_parts parts, const char *mode, size_t save_at, unsigned variant)
 {
     const struct line_options options = options_of(variant);
-    const struct latent_options decoder_options = {.mode = mode, .predicts = 1};
+    const struct latent_options decoder_options = {.mode = mode, .predicts = 1, .any_finite = 1};
     struct line *second;
     latent_decoder *d;
     struct player player;

@@ -171,7 +171,7 @@ static void test_floats(void **state)
     counts_file(2, (hsize_t[]){2, 2}, H5T_NATIVE_DOUBLE, data);
     struct reader_options options = {.in = in_file("counts"), .input = "real"};
     struct reader *reader = open_ok(&options);
-    assert_true(reader_shape(reader)->real);
+    assert_int_equal(reader_shape(reader)->input, LATENT_INPUT_REAL);
     check_rows(reader, 0, 0, 2, expected);
     reader_close(reader);
     check_refused_in("counts", LATENT_E_VALUE, "bin 0, channel 0: expected a count");

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/text.h"
 #include "command/progress.h"
@@ -49,16 +48,17 @@ static int counts_check(const struct binned *b, size_t trial, size_t first, size
                         const float *counts, struct latent_error *err)
 {
     const struct reader_shape *s = &b->shape;
-    size_t i = reader_find_bad(s->real, counts, n * s->n_channels);
+    bool is_real = s->input == LATENT_INPUT_REAL;
+    size_t i = latent_input_check(s->input, counts, n * s->n_channels);
     if (i == n * s->n_channels) return 0;
     char found[32];
     snprintf(found, sizeof found, "%g", (double)counts[i]);
     return error_text(
         err, LATENT_E_VALUE, "input %s: trial %zu, bin %zu, channel %zu: expected %s, found %s%s",
         b->in.name, trial, first + s->first_bin + i / s->n_channels, i % s->n_channels,
-        s->real ? "a finite value" : "a count, whole and from 0 to 16777215",
+        is_real ? "a finite value" : "a count, whole and from 0 to 16777215",
         isnan(counts[i]) ? "NaN" : found,
-        s->real || !isfinite(counts[i]) ? "" : "; --input real takes other values");
+        is_real || !isfinite(counts[i]) ? "" : "; --input real takes other values");
 }
 
 /* Reads all once: a wrong value is told before anything is sent or decoded. */
@@ -124,7 +124,7 @@ static int binned_prepare(struct binned *b, const struct reader_options *options
                                      .n_bins = dims[has_trials],
                                      .n_all_bins = dims[has_trials],
                                      .n_channels = dims[has_trials + 1],
-                                     .real = options->input && strcmp(options->input, "real") == 0};
+                                     .input = reader_input(options)};
     int status = width_find(b, options->bin_ms, &b->shape.bin_width_us, err);
     if (!status) status = window_find(b, options, err);
     return status ? status : values_check(b, err);

@@ -1,12 +1,9 @@
-/* Which options go together, and which values are of a kind. */
+/* Which options go together, and what they mean. */
 #include "data/input.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/text.h"
-
-#define COUNTS_END 16777216.0f
 
 enum h5in_axes reader_axes(const struct reader_options *options)
 {
@@ -15,19 +12,15 @@ enum h5in_axes reader_axes(const struct reader_options *options)
                                 : H5IN_AXES_ASK;
 }
 
-size_t reader_find_bad(bool real, const float *values, size_t n)
+uint32_t reader_input(const struct reader_options *o)
 {
-    for (size_t i = 0; i < n; i++) {
-        float x = values[i];
-        bool good = real ? isfinite(x) : x >= 0.0f && x < COUNTS_END && x == floorf(x);
-        if (!good) return i;
-    }
-    return n;
+    bool is_real = o->input && strcmp(o->input, latent_input_name(LATENT_INPUT_REAL)) == 0;
+    return is_real ? LATENT_INPUT_REAL : LATENT_INPUT_COUNTS;
 }
 
 int reader_check(const struct reader_options *o, struct latent_error *err)
 {
-    const char *kind = o->input;
+    bool is_real = reader_input(o) == LATENT_INPUT_REAL;
     const struct {
         int broken;
         const char *text;
@@ -38,10 +31,9 @@ int reader_check(const struct reader_options *o, struct latent_error *err)
         {o->ticks && o->bin_ms <= 0.0, "--ticks needs --bin-ms"},
         {o->in && (o->units || o->good || o->clock_hz > 0.0),
          "--units, --good and --clock-hz go with --ticks"},
-        {kind && strcmp(kind, "counts") != 0 && strcmp(kind, "real") != 0,
+        {o->input && !is_real && strcmp(o->input, latent_input_name(LATENT_INPUT_COUNTS)) != 0,
          "--input: expected counts or real"},
-        {o->ticks && kind && strcmp(kind, "real") == 0,
-         "--ticks gives counts: without --input real"},
+        {o->ticks && is_real, "--ticks gives counts: without --input real"},
         {o->transpose && o->as_stored, "--transpose and --as-stored do not go together"},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)

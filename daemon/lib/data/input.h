@@ -52,10 +52,8 @@ struct reader_options {
 
 /* Which options go together; reader_open asks it too. 0, or negative and a text. */
 int reader_check(const struct reader_options *options, struct latent_error *err);
-/* What the options say of axes and of the kind of input. */
+/* What the options say of axes, and of the kind of input (enum latent_input). */
 enum h5in_axes reader_axes(const struct reader_options *options);
-/* The first of n values that is none of this kind, or n. Counts: whole numbers from 0 on, below
- * 16777216, which float32 still tells apart. */
-size_t reader_find_bad(bool real, const float *values, size_t n);
+uint32_t reader_input(const struct reader_options *options);
 
 #endif

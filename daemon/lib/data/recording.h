@@ -21,7 +21,7 @@ struct reader_shape {
     double start_s;               /* where bin 0 begins on the recording's clock; 0 with trials */
     double clock_hz;              /* of the ticks, as found; 0: binned already */
     size_t first_bin, n_all_bins; /* of the dataset, where it is binned already */
-    bool real;                    /* any finite values, not counts */
+    uint32_t input;               /* enum latent_input */
 };
 
 struct reader;

@@ -35,12 +35,22 @@ static void drop(struct line *line, const struct sequence_verdict *v, uint64_t t
     if (v->outcome == SEQUENCE_LATE_AFTER_FILL) silence_on_heard(line, t_recv_ns);
 }
 
+/* The values of bin i, which must be of the model's kind. */
+static enum wire_refusal bin_counts(struct line *line, const struct wire_bins *bins, size_t i)
+{
+    enum wire_refusal refusal = wire_bin_counts(bins, i, line->counts);
+    size_t n = line->n_channels;
+
+    if (refusal != WIRE_OK) return refusal;
+    return latent_input_check(line->input, line->counts, n) == n ? WIRE_OK : WIRE_REFUSED_VALUE;
+}
+
 /* Is bin `next` for the decoder? The order of the checks is the contract's: shape, then sequence,
  * then values. What is not is counted here. */
 static bool judge(struct line *line, const struct bin_frame *b)
 {
     struct open_message *m = &line->open;
-    enum wire_refusal refusal = wire_bin_counts(&m->bins, m->next, line->counts);
+    enum wire_refusal refusal = bin_counts(line, &m->bins, m->next);
     struct sequence_verdict *v = &m->verdict;
 
     if (refusal == WIRE_REFUSED_SHAPE) {

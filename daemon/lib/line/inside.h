@@ -60,6 +60,7 @@ struct line {
     struct ledger ledger;
     struct histogram times[TIME_SPARE]; /* spare follows from latency */
 
+    uint32_t input; /* enum latent_input: what a bin may hold */
     size_t max_payload, n_buffer;
     struct wire_arena arena;             /* one unpacked message */
     float *counts;                       /* [C] of the bin that came */

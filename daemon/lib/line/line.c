@@ -256,6 +256,7 @@ static void describe(struct line *line, const struct latent_info *info,
     line->decoder_id = latent_decoder_id(line->decoder);
     line->mean = info->channel_mean;
     line->limits = info->readout;
+    line->input = options->any_finite ? LATENT_INPUT_REAL : info->input;
 }
 
 static void start(struct line *line, const struct latent_info *info)

@@ -45,6 +45,8 @@ struct line_options {
     uint64_t valid_for_ns;          /* echoed in every frame */
     uint64_t clock_id;              /* echoed in every frame */
     struct line_policy policy;
+    bool any_finite;   /* bins of any finite values, whatever the model takes: for records made
+                          before models said what they take */
     bool send_readout; /* the readout group is configured: SAFE frames carry neutral
                           values */
 };

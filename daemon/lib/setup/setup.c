@@ -1,9 +1,11 @@
 /* Times become bins here, policies of the configuration those of core and line. */
 #include "setup/setup.h"
 
+/* What comes is judged by the line, which fills gaps with means, and those are no counts. */
 struct latent_options setup_decoder(const struct conf_stream *v)
 {
-    return (struct latent_options){.mode = v->mode,
+    return (struct latent_options){.any_finite = 1,
+                                   .mode = v->mode,
                                    .precision = v->precision,
                                    .groups = v->outputs,
                                    .predicts = v->on_gap == ON_GAP_PREDICT ||
