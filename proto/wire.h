@@ -59,8 +59,9 @@ struct wire_bin {
 };
 
 /* Unpack a Bins payload into the arena (which is reset first). Valid until the arena's next use.
- * LENGTH for an empty payload, SHAPE for no or more than WIRE_MAX_CHANNELS channels; whether the
- * channels and the bin width are the model's is for the caller to check before wire_bin_counts. */
+ * LENGTH for an empty payload, SHAPE for no or more than WIRE_MAX_CHANNELS channels, with *out
+ * filled; whether the channels and the bin width are the model's is for the caller to check before
+ * wire_bin_counts. */
 LATENT_API enum wire_refusal wire_unpack_bins(struct wire_arena *arena, const void *payload,
                                               size_t n, struct wire_bins *out);
 LATENT_API void wire_bin_at(const struct wire_bins *bins, size_t i, struct wire_bin *out);

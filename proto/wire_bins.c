@@ -24,7 +24,6 @@ enum wire_refusal wire_unpack_bins(struct wire_arena *arena, const void *payload
     m = latent__v1__bins__unpack(&allocator, n, payload);
     if (!m || m->n_bins == 0 || m->n_bins > WIRE_MAX_BINS) return WIRE_REFUSED_FORMAT;
     if ((unsigned)m->encoding >= N_ENCODINGS) return WIRE_REFUSED_FORMAT;
-    if (m->n_channels == 0 || m->n_channels > WIRE_MAX_CHANNELS) return WIRE_REFUSED_SHAPE;
     out->epoch = m->epoch;
     out->seq = m->seq;
     out->t_source_ns = m->t_source_ns;
@@ -33,6 +32,7 @@ enum wire_refusal wire_unpack_bins(struct wire_arena *arena, const void *payload
     out->encoding = (uint32_t)m->encoding;
     out->n_bins = m->n_bins;
     out->message = m;
+    if (m->n_channels == 0 || m->n_channels > WIRE_MAX_CHANNELS) return WIRE_REFUSED_SHAPE;
     return WIRE_OK;
 }
 

@@ -83,6 +83,8 @@ static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
     print_ledger("messages", s->messages, s->n_messages, out);
     print_ledger("bins", s->bins, s->n_bins, out);
     print_ledger("frames", s->frames, s->n_frames, out);
+    for (size_t i = 0; i < s->n_refusals; i++)
+        fprintf(out, "  refused   %s\n", printable(s->refusals[i]->text));
     print_counters("sequence", s->sequence, s->n_sequence, out);
     print_counters("flags", s->flags, s->n_flags, out);
     fprintf(out, "  budget    %g ms, missed %" PRIu64 " times\n", ms(s->info->budget_ns),

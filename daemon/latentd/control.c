@@ -141,15 +141,20 @@ static void on_signal(uv_signal_t *handle, int number)
     uv_stop(handle->loop);
 }
 
-/* The monitors' queues are small: they are emptied whether or not anyone asks for the
- * status. */
+/* The monitors' queues are emptied whether or not anyone asks for the status; what was refused is
+ * said. */
 static void on_watch(uv_timer_t *timer)
 {
     struct control *c = timer->data;
+    uint64_t now_ns = clock_now_ns();
 
     for (size_t i = 0; i < c->daemon->n_loops; i++)
-        for (size_t j = 0; j < c->daemon->loops[i].n_inputs; j++)
+        for (size_t j = 0; j < c->daemon->loops[i].n_inputs; j++) {
             input_watch(&c->daemon->loops[i].inputs[j]);
+            refusals_say_input(&c->daemon->loops[i].inputs[j], now_ns);
+        }
+    for (size_t i = 0; i < c->daemon->n_streams; i++)
+        refusals_say_stream(&c->daemon->streams[i], now_ns);
     watchdog_feed(&c->watchdog);
 }
 

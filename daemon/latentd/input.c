@@ -14,6 +14,9 @@
  * without a pause is stamped anew. */
 #define DRAIN_MESSAGES 1000
 
+/* What a monitor tells of an input's peers. */
+#define WATCHED (ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+
 enum { TOPIC, PAYLOAD, N_PARTS };
 
 /* ---- dispatch ---- */
@@ -28,6 +31,31 @@ static struct stream *stream_of(const struct input *in, struct message *m)
     return NULL;
 }
 
+/* For people: a name may be mixed with the next one while it is read. */
+static void keep_name(struct input *in, zmq_msg_t *topic)
+{
+    uint64_t words[INPUT_NAME_BYTES / 8] = {0};
+    size_t n = zmq_msg_size(topic), most = sizeof words - 1;
+
+    memcpy(words, zmq_msg_data(topic), n < most ? n : most);
+    for (size_t i = 0; i < INPUT_NAME_BYTES / 8; i++)
+        atomic_store_explicit(&in->unknown_name[i], words[i], memory_order_relaxed);
+}
+
+uint64_t input_unknown(const struct input *in, char name[INPUT_NAME_BYTES], uint64_t *number)
+{
+    uint64_t words[INPUT_NAME_BYTES / 8];
+
+    *number = 0;
+    for (size_t i = 0; i < INPUT_NAME_BYTES / 8; i++) {
+        words[i] = atomic_load_explicit(&in->unknown_name[i], memory_order_relaxed);
+        *number = *number * 31 + words[i];
+    }
+    memcpy(name, words, INPUT_NAME_BYTES);
+    name[INPUT_NAME_BYTES - 1] = '\0';
+    return atomic_load_explicit(&in->n_unknown, memory_order_relaxed);
+}
+
 static void count_unknown(struct input *in)
 {
     uint64_t n = atomic_load_explicit(&in->n_unknown, memory_order_relaxed);
@@ -38,9 +66,10 @@ static void dispatch(struct input *in, struct message *m)
 {
     struct stream *s = stream_of(in, m);
 
-    if (!s)
+    if (!s) {
+        keep_name(in, &m->part[TOPIC]);
         count_unknown(in);
-    else if (m->n_parts != N_PARTS || m->n_surplus)
+    } else if (m->n_parts != N_PARTS || m->n_surplus)
         line_refuse_parts(s->line);
     else {
         zmq_msg_t *payload = &m->part[PAYLOAD];
@@ -118,7 +147,7 @@ void input_stop(struct input *in)
     uv_close((uv_handle_t *)&in->readable, NULL);
 }
 
-/* ---- peers that are gone ---- */
+/* ---- peers ---- */
 
 /* Without a mark on this side: at a mark, libzmq's own thread would wait for us to
  * read. */
@@ -128,21 +157,34 @@ static int monitor_open(struct input *in, void *context)
     int no_mark = 0;
 
     snprintf(address, sizeof address, "inproc://monitor-%p", in->socket);
-    if (zmq_socket_monitor(in->socket, address, ZMQ_EVENT_DISCONNECTED)) return -1;
+    if (zmq_socket_monitor(in->socket, address, WATCHED)) return -1;
     in->monitor = zmq_socket(context, ZMQ_PAIR);
     if (!in->monitor) return -1;
     zmq_setsockopt(in->monitor, ZMQ_RCVHWM, &no_mark, sizeof no_mark);
     return zmq_connect(in->monitor, address);
 }
 
+/* The event's number, 16 bits; then its value. */
+static void on_event(struct input *in, zmq_msg_t *part)
+{
+    uint16_t event;
+
+    if (zmq_msg_size(part) < sizeof event) return;
+    memcpy(&event, zmq_msg_data(part), sizeof event);
+    in->n_disconnected += event == ZMQ_EVENT_DISCONNECTED;
+    if (event != ZMQ_EVENT_HANDSHAKE_SUCCEEDED) return;
+    in->n_shaken++;
+    if (!in->t_connected_ns) in->t_connected_ns = clock_now_ns();
+}
+
 void input_watch(struct input *in)
 {
-    zmq_msg_t part;
+    struct message m; /* event, then address */
 
-    zmq_msg_init(&part);
-    while (zmq_msg_recv(&part, in->monitor, ZMQ_DONTWAIT) >= 0)
-        in->n_disconnected += zmq_msg_more(&part) != 0; /* event, then address */
-    zmq_msg_close(&part);
+    while (message_receive(&m, in->monitor, 2, ZMQ_DONTWAIT) == 0) {
+        on_event(in, &m.part[0]);
+        message_close(&m);
+    }
 }
 
 /* ---- life ---- */

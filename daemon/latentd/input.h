@@ -5,9 +5,12 @@
 #include <stdatomic.h>
 #include <uv.h>
 
+#include "latentd/refusals.h"
 #include "net/socket.h"
 
 struct stream;
+
+#define INPUT_NAME_BYTES 64 /* of a topic that names no stream, as far as it is kept */
 
 struct input {
     void *context, *socket;
@@ -22,9 +25,15 @@ struct input {
     struct stream *current; /* of the newest message; the next one waits until this one is done */
     uint64_t t_wake_ns;     /* of the wake that found what is taken now */
     unsigned n_drained;     /* messages since */
-    _Atomic uint64_t n_unknown; /* messages whose topic names no stream */
-    void *monitor;              /* read by the control thread */
-    uint64_t n_disconnected;    /* by the control thread */
+    _Atomic uint64_t n_unknown;                          /* messages whose topic names no stream */
+    _Atomic uint64_t unknown_name[INPUT_NAME_BYTES / 8]; /* the newest such topic */
+
+    /* The control thread's. */
+    void *monitor;
+    uint64_t n_disconnected; /* peers that are gone */
+    uint64_t n_shaken;       /* peers that got through the handshake */
+    uint64_t t_connected_ns; /* of the first of them; 0: none yet */
+    struct refusal_said said[INPUT_REMARKS_MAX];
 };
 
 /* Open for its first stream; input_add every stream, the first too. */
@@ -40,10 +49,13 @@ bool input_waits(const struct input *in);
 void input_look(struct input *in);
 /* Take one message, or do one step of the decoder for the one that was taken last. */
 void input_step(struct input *in);
-/* Control thread: count peers that are gone since the last call. libzmq drops the
+/* Control thread: what became of peers since the last call. libzmq drops the
  * connection of a peer that sends more than WIRE_MAX_BYTES, without a message to us:
  * it shows here and nowhere else. */
 void input_watch(struct input *in);
+/* Any thread: how many messages named no stream, the newest such topic as far as it is kept, and
+ * a number that differs, as a rule, from that of another topic. */
+uint64_t input_unknown(const struct input *in, char name[INPUT_NAME_BYTES], uint64_t *number);
 void input_close(struct input *in);
 
 #endif

@@ -14,6 +14,9 @@
 
 struct stream_box {
     Latent__V1__StreamStatus status;
+    struct refusal refused[REFUSALS_MAX];
+    Latent__V1__Refusal refusal[REFUSALS_MAX];
+    Latent__V1__Refusal *refusals[REFUSALS_MAX];
     struct info_message info;
     struct record_status record;
     Latent__V1__Counter counter[N_COUNTERS];
@@ -25,6 +28,8 @@ struct stream_box {
 enum { INPUT_UNKNOWN_TOPIC, INPUT_DISCONNECTED, N_INPUT_COUNTERS };
 
 struct input_box {
+    struct refusal remark[INPUT_REMARKS_MAX];
+    size_t n_remarks;
     Latent__V1__Counter counter[N_INPUT_COUNTERS];
     char name[N_INPUT_COUNTERS][SOCKET_MAX_ENDPOINT + 32];
 };
@@ -87,6 +92,23 @@ static void fill_times(struct stream_box *b, struct line *p)
     b->status.times = b->histograms;
 }
 
+static void fill_refusals(struct stream_box *b, const struct stream *s)
+{
+    size_t kind[REFUSALS_MAX];
+
+    b->status.n_refusals = refusals_of_stream(s, b->refused, kind);
+    b->status.refusals = b->refusals;
+    for (size_t i = 0; i < b->status.n_refusals; i++) {
+        latent__v1__refusal__init(&b->refusal[i]);
+        b->refusal[i].what = text(b->refused[i].what);
+        b->refusal[i].n = b->refused[i].n;
+        b->refusal[i].found = b->refused[i].found;
+        b->refusal[i].expected = b->refused[i].expected;
+        b->refusal[i].text = b->refused[i].text;
+        b->refusals[i] = &b->refusal[i];
+    }
+}
+
 static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
 {
     Latent__V1__StreamStatus *m = &b->status;
@@ -108,6 +130,7 @@ static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
     fill_counters(b, &v);
     fill_groups(b);
     fill_times(b, s->line);
+    fill_refusals(b, s);
     return 0;
 }
 
@@ -135,6 +158,8 @@ static void fill_input(struct input_box *b, struct input *in, Latent__V1__Counte
     static const char *const words[N_INPUT_COUNTERS] = {
         [INPUT_UNKNOWN_TOPIC] = "unknown_topic", [INPUT_DISCONNECTED] = "disconnected"};
 
+    size_t kind[INPUT_REMARKS_MAX];
+
     input_watch(in);
     for (size_t i = 0; i < N_INPUT_COUNTERS; i++) {
         snprintf(b->name[i], sizeof b->name[i], "%s %s", in->bound, words[i]);
@@ -145,6 +170,7 @@ static void fill_input(struct input_box *b, struct input *in, Latent__V1__Counte
     b->counter[INPUT_UNKNOWN_TOPIC].value =
         atomic_load_explicit(&in->n_unknown, memory_order_relaxed);
     b->counter[INPUT_DISCONNECTED].value = in->n_disconnected;
+    b->n_remarks = refusals_of_input(in, clock_now_ns(), b->remark, kind);
 }
 
 static int fill_inputs(struct status *st, struct daemon *d)
@@ -185,6 +211,18 @@ static void fill_outputs(struct status *st)
     st->message.outputs = st->outputs;
 }
 
+/* ---- notes ---- */
+
+static void add_note(struct status *st, char *note)
+{
+    if (st->message.n_notes < STATUS_MAX_NOTES) st->notes[st->message.n_notes++] = note;
+}
+
+static void add_remarks(struct status *st, struct input_box *b)
+{
+    for (size_t i = 0; i < b->n_remarks; i++) add_note(st, b->remark[i].text);
+}
+
 /* ---- keys ---- */
 
 static void fill_key(struct status *st, size_t i, enum access_door door, const char *what,
@@ -222,13 +260,15 @@ int status_build(struct status *st, struct daemon *d, struct stream *only)
     st->message.kernels = text(latent_kernels());
     st->message.uptime_ns = clock_now_ns() - d->t_start_ns;
     st->message.pid = (uint32_t)getpid();
-    for (size_t i = 0; i < d->notes.n; i++) st->notes[i] = d->notes.text[i];
-    st->message.n_notes = d->notes.n;
     st->message.notes = st->notes;
+    for (size_t i = 0; i < d->notes.n; i++) add_note(st, d->notes.text[i]);
     fill_keys(st, &d->access);
     fill_outputs(st);
     if (fill_streams(st, d, only)) return -1;
-    return fill_inputs(st, d);
+    if (fill_inputs(st, d)) return -1;
+    for (size_t i = 0; i < st->message.n_inputs / N_INPUT_COUNTERS; i++)
+        add_remarks(st, &st->input_boxes[i]);
+    return 0;
 }
 
 void status_free(struct status *st)

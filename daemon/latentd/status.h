@@ -9,6 +9,7 @@ struct stream_box;
 struct input_box;
 
 #define STATUS_N_KEYS (2 * ACCESS_N_DOORS) /* accepted and refused, each door */
+#define STATUS_MAX_NOTES (2 * NOTES_MAX)   /* those of the start, and remarks on inputs */
 #define STATUS_N_OUTPUTS 3                 /* of their peers */
 
 /* A message with the memory that it points to; strings stay the daemon's. */
@@ -18,7 +19,7 @@ struct status {
     struct input_box *input_boxes;
     Latent__V1__StreamStatus **streams;
     Latent__V1__Counter **inputs;
-    char *notes[NOTES_MAX];
+    char *notes[STATUS_MAX_NOTES];
     Latent__V1__Counter key_counter[STATUS_N_KEYS];
     Latent__V1__Counter *keys[STATUS_N_KEYS];
     char key_name[STATUS_N_KEYS][32];

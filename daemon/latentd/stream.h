@@ -11,6 +11,7 @@
 #include "latent.h"
 #include "latentd/access.h"
 #include "latentd/recording.h"
+#include "latentd/refusals.h"
 #include "line/line.h"
 
 struct input;
@@ -31,7 +32,8 @@ struct stream {
     struct orders *orders; /* of the data loop that serves it ... */
     size_t place;          /* ... and which of its lines this one is */
     struct recording recording;
-    struct input *input; /* the sockets it shares */
+    struct refusal_said said[REFUSALS_MAX]; /* of what it refused; the control thread's */
+    struct input *input;                    /* the sockets it shares */
     struct output *output;
     const struct outputs *outputs; /* what that needs; set before data_loop_open */
     char topic_bins[WIRE_TOPIC_BYTES], topic_info[WIRE_TOPIC_BYTES];

@@ -49,6 +49,50 @@ static void test_refused_messages(void **state)
     rig_close(&l);
 }
 
+static void check_misfit(const struct rig *l, enum misfit what, uint64_t n, uint64_t found,
+                         uint64_t expected, uint64_t epoch)
+{
+    struct misfit_seen seen;
+    line_read_misfit(l->line, what, &seen);
+    assert_int_equal(seen.n, n);
+    assert_int_equal(seen.found, found);
+    assert_int_equal(seen.expected, expected);
+    assert_int_equal(seen.epoch, epoch);
+}
+
+/* Length, channels and width are told apart, each with what came last and what should have come. */
+static void test_misfits(void **state)
+{
+    struct rig l;
+    uint8_t message[MAX_MESSAGE];
+    const uint32_t channels[] = {4, 2};
+    size_t n;
+    (void)state;
+    rig_open(&l, maker_kalman(), NULL, NULL);
+    check_misfit(&l, MISFIT_CHANNELS, 0, 0, 3, 0);
+    for (int i = 0; i < 2; i++) {
+        l.info.n_channels = channels[i];
+        rig_send(&l, 7 + i, 0, 1, 1.0f);
+        check_misfit(&l, MISFIT_CHANNELS, i + 1, channels[i], 3, 7 + i);
+    }
+    l.info.n_channels = 3;
+    l.info.bin_width_us = 10000;
+    rig_send(&l, 9, 0, 1, 1.0f);
+    check_misfit(&l, MISFIT_BIN_WIDTH, 1, 10000, 20000, 9);
+    l.info.bin_width_us = 20000;
+    rig_send_bytes(&l, "", 0);
+    check_misfit(&l, MISFIT_BYTES, 1, 0, line_max_payload(l.line), 0);
+    memset(message, 0, line_max_payload(l.line) + 1);
+    rig_send_bytes(&l, message, line_max_payload(l.line) + 1);
+    check_misfit(&l, MISFIT_BYTES, 2, line_max_payload(l.line) + 1, line_max_payload(l.line), 0);
+    n = rig_pack(&l, 1, 0, 1, 1.0f, message, sizeof message);
+    rig_send_bytes(&l, message, n);
+    check_misfit(&l, MISFIT_CHANNELS, 2, 2, 3, 8);
+    assert_int_equal(rig_counter(&l, MESSAGES_REFUSED_SHAPE), 3);
+    assert_int_equal(rig_counter(&l, MESSAGES_REFUSED_LENGTH), 2);
+    rig_close(&l);
+}
+
 /* Each way to cut a message gives one outcome and no frame of a bin that was not there. */
 static void test_cut_messages(void **state)
 {
@@ -143,7 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_messages),   cmocka_unit_test(test_cut_messages),
         cmocka_unit_test(test_bad_bin_in_a_batch), cmocka_unit_test(test_order_of_checks),
-        cmocka_unit_test(test_bin_of_wrong_size),
+        cmocka_unit_test(test_bin_of_wrong_size),  cmocka_unit_test(test_misfits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

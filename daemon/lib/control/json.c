@@ -101,6 +101,21 @@ static json_t *record(const Latent__V1__RecordStatus *r)
                      "counts", counters(r->counts, r->n_counts));
 }
 
+static json_t *refusals(const Latent__V1__StreamStatus *s)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < s->n_refusals; i++) {
+        const Latent__V1__Refusal *r = s->refusals[i];
+
+        json_object_set_new(object, r->what,
+                            json_pack("{s:o, s:o, s:o, s:s}", "n", whole(r->n), "found",
+                                      whole(r->found), "expected", whole(r->expected), "text",
+                                      r->text));
+    }
+    return object;
+}
+
 static json_t *stream(const Latent__V1__StreamStatus *s)
 {
     json_t *object = json_object();
@@ -116,6 +131,7 @@ static json_t *stream(const Latent__V1__StreamStatus *s)
     json_object_set_new(object, "frames", counters(s->frames, s->n_frames));
     json_object_set_new(object, "flags", counters(s->flags, s->n_flags));
     json_object_set_new(object, "sequence", counters(s->sequence, s->n_sequence));
+    json_object_set_new(object, "refusals", refusals(s));
     json_object_set_new(object, "times_ns", times(s));
     json_object_set_new(object, "budget_misses", whole(s->budget_misses));
     json_object_set_new(object, "last_seq", whole(s->last_seq));

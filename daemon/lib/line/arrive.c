@@ -84,16 +84,26 @@ static bool wraps(const struct line *line, const struct wire_bins *bins)
            __builtin_add_overflow(bins->t_source_ns, bins->n_bins * line->bin_ns, &last);
 }
 
+static enum wire_refusal misfit_refuse(struct line *line, enum misfit what, uint64_t found,
+                                       uint64_t epoch)
+{
+    misfit_note(&line->misfits, what, found, epoch);
+    return what == MISFIT_BYTES ? WIRE_REFUSED_LENGTH : WIRE_REFUSED_SHAPE;
+}
+
 static enum wire_refusal message_check(struct line *line, const void *payload, size_t n_bytes,
                                        struct wire_bins *bins)
 {
     enum wire_refusal refusal;
 
-    if (n_bytes > line->max_payload) return WIRE_REFUSED_LENGTH;
+    if (n_bytes == 0 || n_bytes > line->max_payload)
+        return misfit_refuse(line, MISFIT_BYTES, n_bytes, 0);
     refusal = wire_unpack_bins(&line->arena, payload, n_bytes, bins);
-    if (refusal != WIRE_OK) return refusal;
-    if (bins->n_channels != line->n_channels) return WIRE_REFUSED_SHAPE;
-    if (bins->bin_width_us != line->bin_width_us) return WIRE_REFUSED_SHAPE;
+    if (refusal != WIRE_OK && refusal != WIRE_REFUSED_SHAPE) return refusal;
+    if (bins->n_channels != line->n_channels)
+        return misfit_refuse(line, MISFIT_CHANNELS, bins->n_channels, bins->epoch);
+    if (bins->bin_width_us != line->bin_width_us)
+        return misfit_refuse(line, MISFIT_BIN_WIDTH, bins->bin_width_us, bins->epoch);
     return wraps(line, bins) ? WIRE_REFUSED_SEQUENCE : WIRE_OK;
 }
 

@@ -3,6 +3,7 @@
 #define LINE_INSIDE_H
 
 #include "line/line.h"
+#include "line/misfit.h"
 #include "line/safe.h"
 #include "wire.h"
 
@@ -58,6 +59,7 @@ struct line {
     struct line_memory state;
     struct open_message open;
     struct ledger ledger;
+    struct misfits misfits;
     struct histogram times[TIME_SPARE]; /* spare follows from latency */
 
     uint32_t input; /* enum latent_input: what a bin may hold */

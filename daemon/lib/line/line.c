@@ -339,6 +339,18 @@ static uint64_t spare(const struct line *line, uint64_t latency_ns)
     return latency_ns < line->bin_ns ? line->bin_ns - latency_ns : 0;
 }
 
+void line_read_misfit(const struct line *line, enum misfit what, struct misfit_seen *out)
+{
+    const uint64_t expected[N_MISFITS] = {
+        [MISFIT_BYTES] = line->max_payload,
+        [MISFIT_CHANNELS] = line->n_channels,
+        [MISFIT_BIN_WIDTH] = line->bin_width_us,
+    };
+
+    misfit_read(&line->misfits, what, out);
+    out->expected = expected[what];
+}
+
 void line_read_time(struct line *line, enum line_time time, struct histogram_summary *out)
 {
     assert(time < N_TIMES);

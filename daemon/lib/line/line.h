@@ -22,6 +22,7 @@
 #include "line/event.h"
 #include "line/histogram.h"
 #include "line/ledger.h"
+#include "line/misfit.h"
 #include "line/policy.h"
 #include "line/sequence.h"
 
@@ -143,6 +144,7 @@ int line_load(struct line *line, const void *buf, size_t n);
 /* Largest payload taken, bytes. */
 size_t line_max_payload(const struct line *line);
 bool line_read(struct line *line, struct ledger_values *out);
+void line_read_misfit(const struct line *line, enum misfit what, struct misfit_seen *out);
 void line_read_time(struct line *line, enum line_time time, struct histogram_summary *out);
 
 #endif
