@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 
+#define FIRST_BYTES (1u << 20) /* of a file, read before its header is judged */
 #define ALIGN 64
 #define LENGTH_BYTES 8 /* the header's length, little-endian, before the header */
 
@@ -283,9 +284,9 @@ static int length_check(const struct safetensors *st, size_t *n_header, struct l
     return 0;
 }
 
-static int bytes_check(struct safetensors *st, struct latent_error *err)
+/* Everything that the header says; only its own bytes are read. */
+static int header_check(struct safetensors *st, struct latent_error *err)
 {
-    crypto_hash_sha256(st->sha256, st->bytes, st->n_bytes);
     size_t n_header = 0;
     int status = length_check(st, &n_header, err);
     if (status) return status;
@@ -318,29 +319,56 @@ int safetensors_parse(struct safetensors *st, const void *bytes, size_t n, struc
 {
     int status = bytes_allocate(st, n, err);
     if (!status && n) memcpy(st->bytes, bytes, n);
-    if (!status) status = bytes_check(st, err);
+    if (!status) status = header_check(st, err);
+    if (!status) crypto_hash_sha256(st->sha256, st->bytes, st->n_bytes);
     if (status) safetensors_close(st);
     return status;
 }
 
-/* Exactly st->n_bytes must come, and then the end: the file may not change under the reader. */
-static int bytes_read(struct safetensors *st, int fd, struct latent_error *err)
+static int file_changed(const struct safetensors *st, const char *found, struct latent_error *err)
 {
-    size_t got = 0;
-    while (got < st->n_bytes) {
-        ssize_t n = read(fd, st->bytes + got, st->n_bytes - got);
+    return error_set(err, LATENT_E_IO,
+                     "expected %zu bytes, found %s: the file changed while being read; "
+                     "write a new file and rename it",
+                     st->n_bytes, found);
+}
+
+/* Reads on up to byte `end`, or to the end of the file if that is sooner: *got bytes are there. */
+static int bytes_read(struct safetensors *st, int fd, size_t end, size_t *got,
+                      struct latent_error *err)
+{
+    if (end > st->n_bytes) end = st->n_bytes;
+    while (*got < end) {
+        ssize_t n = read(fd, st->bytes + *got, end - *got);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return error_set(err, LATENT_E_IO, "cannot be read: %s", strerror(errno));
-        if (n == 0) break;
-        got += (size_t)n;
+        if (n == 0) return file_changed(st, "fewer", err);
+        *got += (size_t)n;
     }
-    char more;
-    if (got < st->n_bytes || read(fd, &more, 1) == 1)
-        return error_set(err, LATENT_E_IO,
-                         "expected %zu bytes, found %s: the file changed while being read; "
-                         "write a new file and rename it",
-                         st->n_bytes, got < st->n_bytes ? "fewer" : "more");
     return 0;
+}
+
+/* Nothing may follow the last byte. */
+static int end_check(const struct safetensors *st, int fd, struct latent_error *err)
+{
+    char more;
+    return read(fd, &more, 1) == 1 ? file_changed(st, "more", err) : 0;
+}
+
+/* The header first: a large file that is none, or that holds more or less than it says, is refused
+ * before gigabytes of it are read. Exactly st->n_bytes must come, and then the end. */
+static int contents_read(struct safetensors *st, int fd, struct latent_error *err)
+{
+    size_t got = 0, n_header = 0;
+    int status = bytes_read(st, fd, FIRST_BYTES, &got, err);
+    if (!status && got == st->n_bytes) status = end_check(st, fd, err);
+    if (!status) status = length_check(st, &n_header, err);
+    if (!status) status = bytes_read(st, fd, LENGTH_BYTES + n_header, &got, err);
+    if (!status) status = header_check(st, err);
+    if (!status) status = bytes_read(st, fd, st->n_bytes, &got, err);
+    if (!status) status = end_check(st, fd, err);
+    if (!status) crypto_hash_sha256(st->sha256, st->bytes, st->n_bytes);
+    return status;
 }
 
 static int file_read(struct safetensors *st, int fd, struct latent_error *err)
@@ -351,8 +379,7 @@ static int file_read(struct safetensors *st, int fd, struct latent_error *err)
     if (!S_ISREG(s.st_mode))
         return error_set(err, LATENT_E_IO, "expected a regular file, found another kind");
     int status = bytes_allocate(st, (size_t)s.st_size, err);
-    if (!status) status = bytes_read(st, fd, err);
-    return status;
+    return status ? status : contents_read(st, fd, err);
 }
 
 int safetensors_open(struct safetensors *st, const char *path, struct latent_error *err)
@@ -363,7 +390,6 @@ int safetensors_open(struct safetensors *st, const char *path, struct latent_err
     if (fd < 0) return error_set(err, LATENT_E_IO, "cannot be opened: %s", strerror(errno));
     int status = file_read(st, fd, err);
     close(fd);
-    if (!status) status = bytes_check(st, err);
     if (status) safetensors_close(st);
     return status;
 }

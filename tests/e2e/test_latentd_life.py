@@ -51,6 +51,43 @@ class LifeTest(unittest.TestCase):
             self.rig.configure({"arm": {}}, control=endpoint)
             self.refused(1, f"control: {endpoint}: cannot bind: Address already in use")
 
+    def test_paths_that_are_no_socket_of_ours(self):
+        """Binding would remove what stands there: a file, a link, a queue that is full."""
+        file, link, busy = (self.rig.folder / name for name in ("file", "link", "busy"))
+        file.write_text("data")
+        link.symlink_to(file)
+        for path, keys in ((file, "output"), (link, "output"), (self.model, "control")):
+            before = path.read_bytes()
+            control = {"control": f"ipc://{path}"} if keys == "control" else {}
+            self.rig.configure({"arm": {} if control else {keys: f"ipc://{path}"}}, **control)
+            self.refused(1, f"ipc://{path}: cannot bind: a file that is no socket stands there")
+            self.assertEqual((path.read_bytes(), path.is_symlink()), (before, path == link))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(busy))
+            listener.listen(0)
+            callers = [socket.socket(socket.AF_UNIX) for _ in range(4)]
+            for caller in callers:
+                self.addCleanup(caller.close)
+                caller.setblocking(False)
+                caller.connect_ex(str(busy))
+            self.rig.configure({"arm": {"output": f"ipc://{busy}"}})
+            self.refused(1, "cannot bind: Address already in use")
+        self.rig.configure({"arm": {"output": f"ipc://{busy}"}})  # what a dead one left
+        self.rig.start()
+
+    def test_files_without_end(self):
+        """A device as the configuration, a file of holes as the model: refused, not read."""
+        found, _, err = self.rig.run_to_end("/dev/zero")
+        self.assertEqual((found, "expected at most 1048576 bytes" in err), (2, True), err)
+        holes = self.rig.folder / "holes"
+        header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+        for start, text in ((b"", "header: expected a length"),
+                            (len(header).to_bytes(8, "little") + header, "bytes more")):
+            holes.write_bytes(start)
+            os.truncate(holes, (4 << 30) - 1)
+            self.rig.configure({"arm": {"model": "holes"}})
+            self.refused(1, text)
+
     def test_second_daemon(self):
         """libzmq would take an ipc endpoint away from the daemon that has it."""
         source, consumer = self.start_arm()

@@ -3,10 +3,32 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf/check.h"
 #include "conf/lines.h"
+
+#define MOST_BYTES (1u << 20) /* of a configuration: a device goes on for ever */
+
+/* The whole of a file, as another one in memory. NULL: c has been told. */
+static FILE *read_whole(struct conf *c, const char *path, char **text)
+{
+    FILE *file = fopen(path, "re"), *whole = NULL;
+    size_t n = 0;
+
+    *text = malloc(MOST_BYTES + 1);
+    if (file && *text) n = fread(*text, 1, MOST_BYTES + 1, file);
+    if (!file || !*text || ferror(file))
+        conf_problem(c, 0, NULL, "cannot %s: %s", file ? "read" : "open", strerror(errno));
+    else if (n > MOST_BYTES)
+        conf_problem(c, 0, NULL, "expected at most %u bytes, found more: not a configuration",
+                     MOST_BYTES);
+    else
+        whole = n ? fmemopen(*text, n, "r") : fopen("/dev/null", "re");
+    if (file) fclose(file);
+    return whole;
+}
 
 /* file NULL: what was to be read could not be opened. */
 static int read_and_check(struct conf *c, FILE *file)
@@ -21,8 +43,15 @@ static int read_and_check(struct conf *c, FILE *file)
 
 int conf_read(struct conf *c, const char *path)
 {
+    char *text;
+    FILE *file;
+    int status = -1;
+
     conf_init(c, path);
-    return read_and_check(c, fopen(path, "r"));
+    file = read_whole(c, path, &text);
+    if (file) status = read_and_check(c, file);
+    free(text);
+    return status;
 }
 
 int conf_read_text(struct conf *c, const char *path, const char *text)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -80,23 +81,46 @@ static void set_options(void *socket, enum socket_kind kind)
     set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
 }
 
-/* Binding an ipc endpoint removes the file that is there, be it of a running daemon: ask first
- * whether somebody answers. */
-static bool somebody_listens(const char *endpoint)
+/* Does somebody listen at this path? Whoever has a full queue of callers does, too: no waiting. */
+static bool somebody_listens(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const char *path = endpoint + strlen("ipc://");
     bool answered;
     int fd;
 
-    if (strncmp(endpoint, "ipc://", strlen("ipc://")) != 0 || *path == '@') return false;
     if (strlen(path) >= sizeof address.sun_path) return false;
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return false;
-    answered = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0;
+    answered =
+        connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 || errno == EAGAIN;
     close(fd);
     return answered;
+}
+
+/* Why this path may not be bound: libzmq removes whatever stands there. NULL: it may. */
+static const char *path_refusal(const char *path)
+{
+    struct stat there;
+
+    if (lstat(path, &there) != 0) return NULL;
+    if (!S_ISSOCK(there.st_mode))
+        return "a file that is no socket stands there: choose another path";
+    if (there.st_uid != geteuid())
+        return "a socket of another user stands there: remove it, or choose another path";
+    return somebody_listens(path)
+               ? "Address already in use; another program has it: stop that one, or choose "
+                 "another endpoint"
+               : NULL;
+}
+
+int socket_path_check(const char *endpoint, struct latent_error *err)
+{
+    const char *path = endpoint + strlen("ipc://"), *refusal;
+
+    if (strncmp(endpoint, "ipc://", strlen("ipc://")) != 0 || *path == '@') return 0;
+    refusal = path_refusal(path);
+    return refusal ? error_text(err, LATENT_E_IO, "%s: cannot bind: %s", endpoint, refusal) : 0;
 }
 
 static const char *advice(int error)
@@ -122,13 +146,11 @@ static int secure(void *socket, const struct socket_end *end)
 
 static int attach(void *socket, const struct socket_end *end, struct latent_error *err)
 {
-    int error = 0;
+    int error;
 
-    if (end->bind && somebody_listens(end->endpoint))
-        error = EADDRINUSE;
-    else if ((end->bind ? zmq_bind : zmq_connect)(socket, end->endpoint))
-        error = errno;
-    if (error == 0) return 0;
+    if (end->bind && socket_path_check(end->endpoint, err)) return err->status;
+    if ((end->bind ? zmq_bind : zmq_connect)(socket, end->endpoint) == 0) return 0;
+    error = errno;
     return error_text(err, LATENT_E_IO, "%s: cannot %s: %s; %s", end->endpoint,
                       end->bind ? "bind" : "connect", zmq_strerror(error), advice(error));
 }

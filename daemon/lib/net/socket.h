@@ -27,6 +27,9 @@ struct socket_end {
 /* All threads that the ZeroMQ context will make. Call before its first socket, with a checked wish:
  * libzmq aborts when it is refused. */
 void socket_context_wish(void *context, const struct thread_wish *wish);
+/* May this ipc endpoint be bound? Binding removes what stands at its path: only a socket of this
+ * user at which nobody listens may go. 0 for every other endpoint; negative and a text. */
+int socket_path_check(const char *endpoint, struct latent_error *err);
 /* Open and attach. bound gets the endpoint in use, with the port that the system chose. NULL and a
  * text when the endpoint is taken or cannot be used. */
 void *socket_open(void *context, enum socket_kind kind, const struct socket_end *end,

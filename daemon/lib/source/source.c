@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "command/stop.h"
 #include "net/curve.h"
+#include "net/socket.h"
 #include "source/pace.h"
 #include "wire.h"
 
@@ -59,6 +60,8 @@ int source_attach(void *socket, const char *program, const char *what, const cha
 {
     char actual[256];
     size_t n = sizeof actual;
+    int status = bind ? socket_path_check(endpoint, err) : 0;
+    if (status) return status;
     int failed = bind ? zmq_bind(socket, endpoint) : zmq_connect(socket, endpoint);
     if (failed)
         return error_text(err, LATENT_E_IO,
@@ -69,7 +72,7 @@ int source_attach(void *socket, const char *program, const char *what, const cha
     return 0;
 }
 
-static int socket_open(struct source *s, int is_pub, int bind, struct latent_error *err)
+static int connection_open(struct source *s, int is_pub, int bind, struct latent_error *err)
 {
     int only_to_peers = 1;
     s->context = zmq_ctx_new();
@@ -117,7 +120,7 @@ static int source_prepare(struct source *s, struct latent_error *err)
     int bind = strcmp(s->options.attach, "bind") == 0;
     snprintf(s->topic, sizeof s->topic, "%s/bins", s->options.stream);
     int status = buffers_new(s, err);
-    if (!status) status = socket_open(s, is_pub, bind, err);
+    if (!status) status = connection_open(s, is_pub, bind, err);
     if (!status && s->options.after_subscriber) status = receiver_wait(s, is_pub);
     return status;
 }
