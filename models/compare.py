@@ -24,7 +24,7 @@ import numpy as np
 
 from latent_models.common import dataset, programs, registry, stream
 from latent_models.common.metrics import r2_per_column
-from latent_models.common.refusal import Parser, Refusal, run_command
+from latent_models.common.refusal import Parser, Refusal, run_command, words_of
 from latent_models.evaluate import write_tables
 
 MODELS = registry.MODELS
@@ -157,7 +157,7 @@ def table(args, name):
     names = recording.names
     rows = [f"| model | readout | mode | R2, mean | {' | '.join(names)} |",
             "|---|---|---|" + "---|" * (len(names) + 1)]
-    for entry in entries(args.model.split(",") if args.model else None):
+    for entry in entries(args.model):
         path = model_file(entry, data)
         r2 = score(entry, data, recording, path)
         mode = f"offline: {entry.mode}" if entry.offline else entry.mode
@@ -170,7 +170,8 @@ def table(args, name):
 def main():
     parser = Parser(__doc__)
     parser.add_argument("--set", choices=tuple(SETS), help="only this one")
-    parser.add_argument("--model", metavar="NAME,NAME", help="only these architectures")
+    parser.add_argument("--model", type=words_of(*registry.architectures()), metavar="NAME,NAME",
+                        help="only these architectures")
     parser.add_argument("--shared", default=os.environ.get("LATENT_SHARED",
                                                            programs.ROOT.parent / "shared"),
                         help="folder of the checking data (default: $LATENT_SHARED, or ../shared "

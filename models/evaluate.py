@@ -17,7 +17,7 @@ from latent_models.common.cost import stream_cost
 from latent_models.common.metrics import bits_per_spike, r2_per_column, r2_summary
 from latent_models.common.model_file import read_model
 from latent_models.common.reference_command import run_trials
-from latent_models.common.refusal import Parser, run_command
+from latent_models.common.refusal import Parser, run_command, words_of
 from latent_models.common.programs import find_program
 from latent_models.common.stream import decode_stream
 
@@ -183,13 +183,13 @@ def main():
     makers = all_tables()
     parser = Parser(__doc__)
     parser.add_argument("--write", action="store_true", help="into README.md and the cards")
-    parser.add_argument("--tables", default=",".join(makers), metavar="NAME,NAME",
-                        help="default: all, %(default)s")
+    parser.add_argument("--tables", type=words_of(*makers), default=list(makers),
+                        metavar="NAME,NAME", help=f"default: all, {','.join(makers)}")
     args = parser.parse_args()
     how = "latent-decode" if find_program("latent-decode") else \
         "the references (latent-decode is not built)"
     print(f"scoring the output of {how} on held-out trials")
-    tables = {name: make() for name, make in makers.items() if name in args.tables.split(",")}
+    tables = {name: make() for name, make in makers.items() if name in args.tables}
     for name, rows in tables.items():
         print(f"\n{name}\n" + "\n".join(rows))
     if args.write:

@@ -60,6 +60,18 @@ def number(low=-math.inf, high=math.inf, above=None):
     return convert
 
 
+def words_of(*allowed):
+    """For add_argument's type: WORD,WORD, each one of these, as a list."""
+    def convert(text):
+        words = text.split(",")
+        strange = [word for word in words if word not in allowed]
+        if strange:
+            raise argparse.ArgumentTypeError(f"{text}: expected words of {', '.join(allowed)}, "
+                                             f"found {strange[0]!r}")
+        return words
+    return convert
+
+
 def printable(text):
     """One line that a terminal shows and does not obey, whatever a file put into it."""
     line = " ".join(str(text).split())

@@ -11,6 +11,7 @@ import json
 import os
 import select
 import signal
+import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 
@@ -23,12 +24,15 @@ import mutations
 import test_refused
 from lfads_making import Making
 
-from latent_models.common import safetensors
-from latent_models.common.refusal import run_command
+from latent_models.common import dataset, safetensors
+from latent_models.common.model_file import read_model
+from latent_models.common.reference_command import run_trials
+from latent_models.common.refusal import Refusal, run_command
+from latent_models.kalman import reference as kalman
 
 N_MUTATIONS = int(os.environ.get("LATENT_MUTATIONS", 200))
 SEED = int(os.environ.get("LATENT_SEED", 1))
-LIMIT_S = 60
+LIMIT_S = 300  # ends a run that hangs
 HYPER = {
     "ndt": {"heads": 2, "pre_norm": True, "context_forward": 0, "context_backward": 0,
             "max_count": 4, "lograte": True, "trial_bins": 9, "position_offset": True},
@@ -237,6 +241,45 @@ class AbsurdTraining(Judge):
             n_refused += self.judge(main, ["train.py", *map(str, options), "--out", "fit.out"],
                                     f"{arch}, mutation {i}")
         self.assertGreater(n_refused, n // 4, "the mutations are too mild")
+
+    def test_trainer_and_tools_agree(self):
+        """Fifty files, sound and spoilt: what a trainer reads and what latent-decode decodes are
+        the same bins, or both refuse in the same words."""
+        tensors, _ = test_refused.kalman(self)
+        source, model = self.folder / "kalman.safetensors", self.folder / "model.safetensors"
+        safetensors.write(source, tensors, {})
+        self.run_ok(golden.PYTHON, golden.MODELS / "kalman" / "export.py", source, model,
+                    "--bin-width", 10, "--form", "steady")
+        config, n_taken = read_model(model), 0
+        g, path = np.random.default_rng(SEED + 2), self.folder / "recording.h5"
+        for i in range(50):
+            self.spoil(g)
+            words = ["--in", f"{path}:/{mutations.pick(g, ('counts', 'trials'))}"] \
+                if i % 2 else ["--ticks", f"{path}:/tick", "--units", "/unit"]
+            words += ["--bin-ms", "10"]
+            out = self.folder / "decoded.h5"
+            out.unlink(missing_ok=True)
+            done = subprocess.run([golden.BIN / "latent-decode", "--model", model, *words, "--out",
+                                   out], capture_output=True, text=True, errors="replace")
+            with self.subTest(file=i, words=words):
+                try:
+                    with redirect_stdout(io.StringIO()):
+                        counts = dataset.read_bins(words)["counts"]
+                except Refusal as refusal:
+                    self.assertEqual(done.returncode, 1)
+                    self.assertEqual(str(refusal), done.stderr.strip().removeprefix(
+                        "latent-decode: "))
+                    continue
+                if counts.shape[-1] != config.config["n_channels"]:
+                    self.assertIn("channels", done.stderr)
+                    continue
+                self.assertEqual(done.returncode, 0, done.stderr)
+                expected = run_trials(kalman.run, config, counts.astype(float), "causal")["latents"]
+                with h5py.File(out) as f:
+                    self.close(f["latents"][()].reshape(expected.shape), expected,
+                               1e-5 * max(1, np.abs(expected).max()), "latents")
+                n_taken += 1
+        self.assertGreater(n_taken, 5)
 
     def test_sound_ones_are_trained(self):
         """As they stand, the command lines that are mutated work."""

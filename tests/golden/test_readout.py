@@ -123,11 +123,12 @@ class Fit(test_decode.GruMaking):
 
     def test_refit_replaces(self):
         path, file, _ = self.recording(n_bins=1000)
-        once, _ = self.fit(path, file, "--tau", 0, "--lags", 1)
+        once, _ = self.fit(path, file, "--tau", 0, "--lags", 1, "--force")
         self.assertEqual(read_model(once).config["stage"]["lags"], 1)
         first = self.folder / "first.safetensors"
         once.rename(first)
-        twice, _ = self.fit(first, file, "--tau", 0, "--lags", 2, "--from", "rates")
+        twice, _ = self.fit(first, file, "--tau", 0, "--lags", 2, "--from", "rates",
+                            "--force")
         model = read_model(twice)
         self.assertEqual(model.config["stage"], {"input": "rates", "tau_ms": 0, "lags": 2})
         self.assertEqual(model.config["source"].count("stage: "), 1)
@@ -143,7 +144,7 @@ class Fit(test_decode.GruMaking):
             f["none"], f["short"] = np.zeros(300), np.zeros(299)
         cases = ((own, {}, ("readout of its own",)), (path, {"--behaviour": None}, ("behaviour",)),
                  (path, {"--bin-ms": "10"}, ("10 ms", "5 ms")),
-                 (path, {"--use": f"{file}:/none"}, ("too few bins",)),
+                 (path, {"--use": f"{file}:/none"}, ("no bin",)),
                  (path, {"--use": f"{file}:/short"}, ("299", "300")),
                  (path, {"--blocks": "60"}, ("300 bins", "60 pieces")),
                  (path, {"--lags": "500"}, ("500 lags of 5 latents", "2000")),
