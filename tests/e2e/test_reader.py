@@ -170,6 +170,8 @@ class Rows(Case):
     def row_clock(self):
         times, units = spikes(self.counts)
         self.same_counts(*self.ticks(times, units, {"clock_hz": HZ}))
+        self.same_counts(*self.ticks(times, units, {"unit": "1/30000 s, clock of the rig"}))
+        self.same_counts(*self.ticks(times, units, {"unit": "fortnights"}, "--clock-hz", "30000"))
         self.same_counts(*self.ticks(times, units, None, "--clock-hz", "30000"))
         self.file_says(clock_hz=HZ)
         self.same_counts(*self.ticks(times, units))
@@ -187,6 +189,7 @@ class Rows(Case):
         self.same_counts(*own, "--clock-hz", "30000")
         self.refuses("--clock-hz says 1000: leave --clock-hz out", *own, "--clock-hz", "1000")
         self.refuses('its unit is "fortnights"', *self.ticks(times, units, {"unit": "fortnights"}))
+        self.refuses('its unit is "1/0 s"', *self.ticks(times, units, {"unit": "1/0 s"}))
         self.refuses("its unit says a clock of 1 Hz",
                      *self.ticks(times, units, {"unit": "seconds"}))
 

@@ -3,12 +3,23 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include "base/text.h"
 #include "data/h5attr.h"
 
+#define UNIT_TEXT 64 /* bytes of a unit that are looked at */
 #define TICKS_END 9007199254740992.0 /* where doubles begin to leave whole numbers out */
+
+/* "1/30000 s", perhaps with a remark behind a comma: a clock by its period. */
+static double period_hz(const char *word)
+{
+    double hz;
+    char second, end = ',';
+    int n = sscanf(word, " 1 / %lf %c %c", &hz, &second, &end);
+    return n >= 2 && second == 's' && end == ',' && hz > 0.0 && isfinite(hz) ? hz : -1.0;
+}
 
 /* 0: a word for ticks, of whatever clock; negative: unknown. */
 static double word_hz(const char *word)
@@ -24,25 +35,20 @@ static double word_hz(const char *word)
     };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strcasecmp(words[i].word, word) == 0) return words[i].hz;
-    return -1.0;
+    return period_hz(word);
 }
 
-/* What the attribute unit or units says of the dataset's own times. */
-static int unit_find(const struct h5in *in, double *hz, struct latent_error *err)
+/* What the attribute unit or units says of the dataset's own times, as word_hz; "" when it has
+ * neither. */
+static double unit_hz(const struct h5in *in, char word[UNIT_TEXT])
 {
-    char word[32];
-    *hz = 0.0;
-    if (!h5attr_text(in->dataset, "unit", word, sizeof word) &&
-        !h5attr_text(in->dataset, "units", word, sizeof word))
-        return 0;
-    *hz = word_hz(word);
-    if (*hz >= 0.0) return 0;
-    return error_text(err, LATENT_E_FORMAT,
-                      "input %s: its unit is \"%s\": expected seconds, milliseconds, microseconds "
-                      "or ticks",
-                      in->name, word);
+    if (!h5attr_text(in->dataset, "unit", word, UNIT_TEXT) &&
+        !h5attr_text(in->dataset, "units", word, UNIT_TEXT))
+        word[0] = 0;
+    return word_hz(word);
 }
 
+/* A unit that nobody knows is overruled by the option only. */
 int clock_find(const struct h5in *in, const char *option, double option_hz, double *hz,
                struct latent_error *err)
 {
@@ -51,16 +57,21 @@ int clock_find(const struct h5in *in, const char *option, double option_hz, doub
                                  .unit = "Hz",
                                  .attributes = {{"clock_hz", 1.0}},
                                  .option_over_file = true};
-    double by_unit;
-    int status = unit_find(in, &by_unit, err);
-    if (!status) status = h5fact_find(in->dataset, in->file, in->name, &clock, option_hz, hz, err);
-    if (status || by_unit <= 0.0) return status;
-    if (*hz > 0.0 && *hz != by_unit)
+    char word[UNIT_TEXT];
+    double by_unit = unit_hz(in, word);
+    int status = h5fact_find(in->dataset, in->file, in->name, &clock, option_hz, hz, err);
+    if (status || by_unit == 0.0) return status;
+    if (option_hz <= 0.0 && by_unit < 0.0)
+        return error_text(err, LATENT_E_FORMAT,
+                          "input %s: its unit is \"%s\": expected seconds, milliseconds, "
+                          "microseconds, 1/HZ s or ticks; else give %s",
+                          in->name, word, option);
+    if (*hz > 0.0 && by_unit > 0.0 && *hz != by_unit)
         return error_text(err, LATENT_E_CONFIG,
                           "input %s: its unit says a clock of %g Hz, something else says %g: give "
                           "%s %g if the unit is right",
                           in->name, by_unit, *hz, option, by_unit);
-    *hz = by_unit;
+    if (by_unit > 0.0) *hz = by_unit;
     return 0;
 }
 
