@@ -20,7 +20,7 @@ static int whole_read(struct extras *e, int which, const char *place, double end
     status = h5in_read_all(&in, &values, err);
     e->n[which] = in.shape[0];
     e->whole[which] = calloc(e->n[which], sizeof *e->whole[which]);
-    if (!status && !e->whole[which]) status = error_text(err, LATENT_E_NOMEM, "out of memory");
+    if (!status && !e->whole[which]) error_text(err, status = LATENT_E_NOMEM, "out of memory");
     for (size_t i = 0; !status && i < e->n[which]; i++) {
         double x = values[i];
         if (x >= 0.0 && x < end && x == floor(x))
@@ -41,7 +41,8 @@ static int split_check(const struct extras *e, const char *place, size_t n_trial
                        struct latent_error *err)
 {
     unsigned char *part_of = calloc(n_trials, 1);
-    int status = part_of ? 0 : error_text(err, LATENT_E_NOMEM, "out of memory");
+    int status = 0;
+    if (!part_of) return error_text(err, LATENT_E_NOMEM, "out of memory");
     for (int part = EXTRA_TRAIN; !status && part <= EXTRA_TEST; part++)
         for (size_t i = 0; !status && i < e->n[part]; i++) {
             size_t trial = (size_t)e->whole[part][i];
