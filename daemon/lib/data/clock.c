@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "data/h5attr.h"
 
-#define UNIT_TEXT 64 /* bytes of a unit that are looked at */
+#define UNIT_TEXT 64                 /* bytes of a unit that are looked at */
 #define TICKS_END 9007199254740992.0 /* where doubles begin to leave whole numbers out */
 
 /* "1/30000 s", perhaps with a remark behind a comma: a clock by its period. */
