@@ -122,14 +122,15 @@ def as_float32(tensors):
     return {name: array.astype("float32") for name, array in tensors.items()}
 
 
-def input_kind(args, checkpoint):
-    """counts or real, from --input or from the checkpoint; they may not disagree."""
+def input_kind(args, checkpoint, default="counts"):
+    """counts or real, from --input or from the checkpoint, which may not disagree, or the
+    default."""
     said = statements.own_facts(checkpoint).get("input")
     if said is not None and said not in INPUT_KINDS:
         raise Refusal(f"{args.input}: says input {said!r:.40}, expected counts or real")
     if args.kind and said and args.kind != said:
         raise Refusal(f"--input {args.kind}, but {args.input} was trained on {said}")
-    return args.kind or said or "counts"
+    return args.kind or said or default
 
 
 def channel_statistics(args, checkpoint, n_channels, kind):
@@ -146,20 +147,20 @@ def channel_statistics(args, checkpoint, n_channels, kind):
 
 
 def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, weights,
-           selftest_bins=SELFTEST_BINS, selftest_counts=None, takes_real=True):
+           selftest_bins=SELFTEST_BINS, selftest_counts=None, kinds=INPUT_KINDS):
     """Assemble the model, compute its known answers with the reference, write, report. The answers
     are to selftest_bins of drawn counts, or to selftest_counts: [T, C], or model -> [T, C].
-    takes_real: the channels may hold any value, not only counts."""
-    facts, kind = statements.own_facts(checkpoint), input_kind(args, checkpoint)
+    kinds: what the channels may hold, the default first."""
+    facts, kind = statements.own_facts(checkpoint), input_kind(args, checkpoint, kinds[0])
     channels = channel_statistics(args, checkpoint, n_channels, kind)
     config = build_config(
         arch, n_channels, bin_width_us(args, checkpoint), modes, hyper, outputs=outputs,
         licence=args.licence or facts.get("licence") or checkpoint.licence or "not stated",
         source=args.source or facts.get("source") or checkpoint.source or "not stated",
         checkpoint_sha256=checkpoint.sha256, channels=channels)
+    if kind not in kinds:
+        raise Refusal(f"--input {kind}: {arch} of this kind takes {kinds[0]} alone")
     if kind == "real":
-        if not takes_real:
-            raise Refusal(f"--input real: {arch} of this kind takes counts of spikes alone")
         config["input"] = kind
     model = Model(config, weights)
     model_file.check_finite(weights)

@@ -41,7 +41,6 @@ def window_counts(run):
 
 def natural_counts(model, run, n_bins):
     """Counts [n_bins, C] with the training means, or the model's own."""
-    is_given = "channels" in model.config or model.config.get("input") == "real"
-    if is_given or not model.config["outputs"]["rates"]:
+    if "channels" in model.config or not model.config["outputs"]["rates"]:
         return model_file.selftest_counts(model, n_bins)
     return own_counts(model, run, n_bins)

@@ -246,7 +246,8 @@ def main():
                      modes=exporting.choose_modes(args, offered_modes(hyper)), hyper=hyper,
                      outputs=(n_latents[args.latents], 0 if gaussian else sizes["n_rates"],
                               readout),
-                     weights=weights, selftest_counts=natural.window_counts(reference.run))
+                     weights=weights, selftest_counts=natural.window_counts(reference.run),
+                     kinds=("real", "counts") if sizes["ext_input_dim"] else exporting.INPUT_KINDS)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ Nothing in IN is executed.
 
 import numpy as np
 
-from latent_models.common import exporting, statements
+from latent_models.common import exporting, model_file, statements
 from latent_models.common.checkpoint import take
 from latent_models.common.refusal import Refusal, number, run_command, whole
 from latent_models.common.statements import one_of
@@ -107,6 +107,12 @@ def expected_shapes(tensors, hyper):
     return shapes
 
 
+def drawn_counts(model):
+    """Bins for the known answer: counts, as spikes are and as inputs may be."""
+    as_counts = model_file.Model({**model.config, "input": "counts"}, {})
+    return model_file.selftest_counts(as_counts, exporting.SELFTEST_BINS)
+
+
 def check_filter(args, weights, hyper):
     """Covariances must be covariances; as many units as channels."""
     for name in ("filter.Q", "filter.P0"):
@@ -142,7 +148,8 @@ def main():
     exporting.export(args, checkpoint, "lowrank", reference.run, n_channels=n_spikes + n_inputs,
                      modes=exporting.choose_modes(args, MODES), hyper=hyper,
                      outputs=(weights["m"].shape[1] + n_inputs, n_spikes, readout), weights=weights,
-                     takes_real=hyper["form"] == "driven")
+                     kinds=("real", "counts") if n_inputs else ("counts",),
+                     selftest_counts=drawn_counts)
 
 
 if __name__ == "__main__":

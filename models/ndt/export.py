@@ -289,7 +289,8 @@ def main():
     exporting.export(args, checkpoint, "ndt", reference.run, n_channels=n_channels,
                      modes=exporting.choose_modes(args, modes), hyper=hyper,
                      outputs=(sizes["width"], sizes["n_channels"], []), weights=weights,
-                     takes_real=sizes["embed"] != "table" and not hyper["max_count"])
+                     kinds=exporting.INPUT_KINDS if sizes["embed"] != "table" and
+                     not hyper["max_count"] else ("counts",))
 
 
 if __name__ == "__main__":

@@ -189,7 +189,7 @@ def main():
                      outputs=(s, n_rates, exporting.readout_entries(args, checkpoint, n_readout)
                               if n_readout else []),
                      weights=weights, selftest_counts=certain_counts(config, weights),
-                     takes_real=False)
+                     kinds=("counts",))
 
 
 if __name__ == "__main__":

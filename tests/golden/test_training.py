@@ -204,12 +204,22 @@ class OwnRecording(golden.Case):
             r2, model = self.fit(arch, *z_scores, "--input", "real", counts=z)
             self.assertGreater(r2, 0.6, arch)
             self.assertEqual(model.config["input"], "real")
+            expected = run_trials(REFERENCES[arch], model, z, "causal")["readout"]
+            found = self.decode(self.folder / f"{arch}.safetensors", z.astype(np.float32)[None])
+            warm = slice(model.hyper.get("lags", 1), None)
+            self.close(found["readout"][0][warm], np.clip(expected, *self.limits(model))[warm],
+                       1e-3, arch)
         for arch in ("ndt", "lfads", "sae", "smc"):
             code, text, _ = self.trained(arch, *z_scores[:4], "--input", "real")
             self.assertEqual(code, 2, text)
             self.assertIn("learns from counts", text)
         code, text, _ = self.trained("ndt", *z_scores)
         self.assertIn("counts alone", text)
+
+    def limits(self, model):
+        """min and max [O] of the readout."""
+        return [np.array([r[key] for r in model.config["outputs"]["readout"]])
+                for key in ("min", "max")]
 
     def test_programs_that_are_not_there(self):
         with mock.patch.object(programs, "find_program", lambda name: None), \
