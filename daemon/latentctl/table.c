@@ -133,7 +133,7 @@ static void print_config(const char *text, FILE *out)
 {
     json_t *config = json_loads(text, 0, NULL);
 
-    if (config) json_dumpf(config, out, JSON_INDENT(2));
+    if (config) json_dumpf(config, out, JSON_INDENT(2) | JSON_ENSURE_ASCII);
     fprintf(out, "\n");
     json_decref(config);
 }

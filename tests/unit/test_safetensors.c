@@ -378,6 +378,37 @@ static void test_file_smaller_than_it_said(void **unused)
     check_open_refused(path, LATENT_E_IO, "found fewer");
 }
 
+/* Bytes that this process has read so far. */
+static unsigned long long bytes_read_so_far(void)
+{
+    unsigned long long n = 0;
+    FILE *f = fopen("/proc/self/io", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "rchar: %llu", &n), 1);
+    assert_int_equal(fclose(f), 0);
+    return n;
+}
+
+/* A file of gigabytes that is no model, or holds more than its header says, is refused by its
+ * beginning. */
+static void test_large_files_are_not_read(void **unused)
+{
+    (void)unused;
+    static const unsigned char none[16] = {0}, more[10] = {2, 0, 0, 0, 0, 0, 0, 0, '{', '}'};
+    char path[] = "/tmp/test_safetensors_XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    for (int i = 0; i < 2; i++) {
+        write_file(path, i ? more : none, i ? sizeof more : sizeof none);
+        assert_int_equal(truncate(path, (1ll << 32) - 1), 0);
+        unsigned long long before = bytes_read_so_far();
+        check_open_refused(path, LATENT_E_FORMAT, i ? "bytes more" : "header");
+        assert_true(bytes_read_so_far() - before < 4 << 20);
+    }
+    close(fd);
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -392,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_files_on_disk),
         cmocka_unit_test(test_file_larger_than_it_said),
         cmocka_unit_test(test_file_smaller_than_it_said),
+        cmocka_unit_test(test_large_files_are_not_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,22 +5,23 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-static bool is_control(unsigned char before, unsigned char c)
+static bool is_control(unsigned char c)
 {
-    bool is_c1 = before == 0xC2 && c >= 0x80 && c <= 0x9F;
+    return c < 0x20 || c == 0x7F;
+}
 
-    return c < 0x20 || c == 0x7F || is_c1;
+/* C1 in UTF-8, both bytes: half of a letter is none that JSON takes. */
+static bool is_c1(const char *at)
+{
+    return (unsigned char)at[0] == 0xC2 && (unsigned char)at[1] >= 0x80 &&
+           (unsigned char)at[1] <= 0x9F;
 }
 
 char *printable(char *text)
 {
-    unsigned char before = 0;
-
     for (char *at = text; *at; at++) {
-        unsigned char c = (unsigned char)*at;
-
-        if (is_control(before, c)) *at = '?';
-        before = c;
+        if (is_c1(at)) at[0] = at[1] = '?';
+        if (is_control((unsigned char)*at)) *at = '?';
     }
     return text;
 }

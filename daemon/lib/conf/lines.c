@@ -219,30 +219,36 @@ static int on_key(void *user, const char *section, const char *name, const char 
 
 /* ---- lines ---- */
 
-/* One line without its end into text; false at the end of the file. Too long or binary: a problem,
- * and empty. */
+/* A file that is no text is not explained line by line: it may be a model. Line of the first zero
+ * byte, or 0. */
+static unsigned binary_line(FILE *file)
+{
+    unsigned line = 1;
+    int c;
+
+    while ((c = fgetc(file)) != EOF && c != '\0') line += c == '\n';
+    rewind(file);
+    return c == '\0' ? line : 0;
+}
+
+/* One line without its end into text; false at the end of the file. Too long: a problem, and
+ * empty. */
 static bool next_line(struct reader *r, char *text, size_t n_text)
 {
     size_t n = 0;
-    bool is_binary = false;
     int c = fgetc(r->file);
 
     text[0] = '\0';
     if (c == EOF) return false;
     r->line++;
-    for (; c != EOF && c != '\n'; c = fgetc(r->file)) {
-        is_binary |= c == '\0';
+    for (; c != EOF && c != '\n'; c = fgetc(r->file))
         if (n < n_text) text[n++] = (char)c;
-    }
-    if (n < n_text && !is_binary) {
+    if (n < n_text) {
         text[n] = '\0';
         return true;
     }
     text[0] = '\0';
-    if (is_binary)
-        conf_problem(r->conf, r->line, NULL, "holds a zero byte: not a text file");
-    else
-        conf_problem(r->conf, r->line, NULL, "longer than %zu bytes", n_text - 1);
+    conf_problem(r->conf, r->line, NULL, "longer than %zu bytes", n_text - 1);
     return true;
 }
 
@@ -294,8 +300,13 @@ static char *give_line(char *text, int n_text, void *user)
 bool conf_lines_read(struct conf *c, FILE *file)
 {
     struct reader r = {.conf = c, .file = file};
+    unsigned binary = binary_line(file);
     int status;
 
+    if (binary) {
+        conf_problem(c, binary, NULL, "holds a zero byte: not a text file");
+        return false;
+    }
     errno = 0;
     ini_use_stack = false;
     ini_max_line = CONF_MAX_LINE + 3;

@@ -2,14 +2,24 @@
 #include "conf/read.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "conf/check.h"
 #include "conf/lines.h"
 
 #define MOST_BYTES (1u << 20) /* of a configuration: a device goes on for ever */
+
+/* Opening a pipe waits for its writer, who may never come. */
+static bool is_pipe(const char *path)
+{
+    struct stat s;
+
+    return stat(path, &s) == 0 && S_ISFIFO(s.st_mode);
+}
 
 /* The whole of a file, as another one in memory. NULL: c has been told. */
 static FILE *read_whole(struct conf *c, const char *path, char **text)
@@ -48,6 +58,10 @@ int conf_read(struct conf *c, const char *path)
     int status = -1;
 
     conf_init(c, path);
+    if (is_pipe(path)) {
+        conf_problem(c, 0, NULL, "expected a file, found a pipe");
+        return -1;
+    }
     file = read_whole(c, path, &text);
     if (file) status = read_and_check(c, file);
     free(text);

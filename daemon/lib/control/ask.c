@@ -50,6 +50,41 @@ static int send_request(void *socket, const Latent__V1__Request *request)
     return status;
 }
 
+/* Every text in it, however deep, is safe for a terminal afterwards: anybody may answer. White
+ * space becomes blanks, which in JSON means the same. */
+static void texts_clean(ProtobufCMessage *m);
+
+static void text_clean(char *text)
+{
+    for (char *at = text; *at; at++)
+        if (*at == '\n' || *at == '\t' || *at == '\r') *at = ' ';
+    printable(text);
+}
+
+static void field_clean(const ProtobufCFieldDescriptor *field, void *member)
+{
+    if (field->type == PROTOBUF_C_TYPE_STRING && *(char **)member) text_clean(*(char **)member);
+    if (field->type == PROTOBUF_C_TYPE_MESSAGE && *(ProtobufCMessage **)member)
+        texts_clean(*(ProtobufCMessage **)member);
+}
+
+static void texts_clean(ProtobufCMessage *m)
+{
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &m->descriptor->fields[i];
+        char *member = (char *)m + field->offset;
+
+        if (field->type != PROTOBUF_C_TYPE_STRING && field->type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        if (field->label != PROTOBUF_C_LABEL_REPEATED) {
+            field_clean(field, member);
+            continue;
+        }
+        for (size_t k = 0; k < *(size_t *)((char *)m + field->quantifier_offset); k++)
+            field_clean(field, *(char **)member + k * sizeof(void *));
+    }
+}
+
 static Latent__V1__Reply *receive_reply(void *socket, const struct client_server *server,
                                         struct latent_error *err)
 {
@@ -71,6 +106,8 @@ static Latent__V1__Reply *receive_reply(void *socket, const struct client_server
     message_close(&m);
     if (!reply)
         error_text(err, LATENT_E_FORMAT, "the answer at %s is not latentd's", server->endpoint);
+    else
+        texts_clean(&reply->base);
     return reply;
 }
 

@@ -158,7 +158,7 @@ void json_print(const Latent__V1__Status *status, FILE *out)
     json_object_set_new(root, "outputs", counters(status->outputs, status->n_outputs));
     json_object_set_new(root, "keys", counters(status->keys, status->n_keys));
     json_object_set_new(root, "notes", notes);
-    json_dumpf(root, out, JSON_INDENT(1));
+    json_dumpf(root, out, JSON_INDENT(1) | JSON_ENSURE_ASCII);
     fputc('\n', out);
     json_decref(root);
 }
