@@ -22,7 +22,7 @@ static int is_program(const void *caller)
 static int fails(const void *caller)
 {
     const char *at = getenv("FAIL_AT");
-    if (!at || !is_program(caller) || ++n_made < atol(at)) return 0;
+    if (!at || !is_program(caller) || ++n_made < strtol(at, NULL, 10)) return 0;
     errno = ENOMEM;
     return 1;
 }

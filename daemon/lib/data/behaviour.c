@@ -140,8 +140,11 @@ int behaviour_read(struct behaviour *out, const struct behaviour_options *option
     struct samples *samples = calloc(1, sizeof *samples);
     size_t n_rows = shape->n_trials * shape->n_bins;
     *out = (struct behaviour){.use = malloc(n_rows)};
-    int status = samples && out->use ? options_check(options, err)
-                                     : error_text(err, LATENT_E_NOMEM, "out of memory");
+    int status = LATENT_E_NOMEM;
+    if (samples && out->use)
+        status = options_check(options, err);
+    else
+        error_text(err, status, "out of memory");
     if (!status) memset(out->use, 1, n_rows);
     if (!status && options->values) {
         status = values_read(out, samples, options, input, shape, err);

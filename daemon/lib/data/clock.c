@@ -3,7 +3,8 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/text.h"
@@ -15,10 +16,12 @@
 /* "1/30000 s", perhaps with a remark behind a comma: a clock by its period. */
 static double period_hz(const char *word)
 {
+    char *end;
     double hz;
-    char second, end = ',';
-    int n = sscanf(word, " 1 / %lf %c %c", &hz, &second, &end);
-    return n >= 2 && second == 's' && end == ',' && hz > 0.0 && isfinite(hz) ? hz : -1.0;
+    if (strncmp(word, "1/", 2) != 0) return -1.0;
+    hz = strtod(word + 2, &end);
+    if (strncmp(end, " s", 2) != 0 || (end[2] && end[2] != ',')) return -1.0;
+    return hz > 0.0 && isfinite(hz) ? hz : -1.0;
 }
 
 /* 0: a word for ticks, of whatever clock; negative: unknown. */

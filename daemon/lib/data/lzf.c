@@ -45,7 +45,7 @@ static size_t filter(unsigned flags, size_t n_values, const unsigned values[], s
 {
     size_t room = n_values > CHUNK_BYTES ? values[CHUNK_BYTES] : 0;
     if (!(flags & H5Z_FLAG_REVERSE) || room == 0 || room > MOST_BYTES) return 0;
-    unsigned char *out = malloc(room);
+    unsigned char *out = calloc(room, 1);
     size_t n = out ? lzf_unpack(*buffer, n_bytes, out, room) : 0;
     if (n == 0) {
         free(out);

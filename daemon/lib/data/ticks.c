@@ -276,8 +276,11 @@ int ticks_open(struct ticks **out, const struct reader_options *options, struct 
 {
     struct ticks *t = calloc(1, sizeof *t);
     struct recording *recording = calloc(1, sizeof *recording);
-    int status = t && recording ? ticks_build(t, recording, options, err)
-                                : error_text(err, LATENT_E_NOMEM, "out of memory");
+    int status = LATENT_E_NOMEM;
+    if (t && recording)
+        status = ticks_build(t, recording, options, err);
+    else
+        error_text(err, status, "out of memory");
     if (recording) recording_close(recording);
     free(recording);
     *out = NULL;
