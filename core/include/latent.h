@@ -125,6 +125,12 @@ struct latent_readout {
     float slew;     /* largest change per second; INFINITY: none */
 };
 
+/* What may follow `from` after dt_s seconds when y is asked for: y, held within the range, then
+ * within slew x dt_s of from. The decoder limits its readout so, from bin to bin; whoever shows
+ * readouts at other times limits them so again. */
+LATENT_API float latent_readout_limit(const struct latent_readout *r, float y, float from,
+                                      double dt_s);
+
 struct latent_mode {
     const char *name;
     uint32_t offline;  /* 1: whole trials only (latent_decoder_trial) */

@@ -19,7 +19,14 @@ static int read_conf(struct again *a, struct reading *r, struct latent_error *er
         return error_text(err, LATENT_E_CONFIG,
                           "the record's configuration is not one of this version: %s",
                           a->conf.problems[0]);
-    if (a->conf.n_streams == 1) return 0;
+    if (a->conf.n_streams == 1) {
+        a->contract = reading_whole(r, "contract") ? (uint32_t)reading_whole(r, "contract") : 1;
+        a->conf.streams[0].values.contract = a->contract;
+        if (a->contract <= LINE_CONTRACT) return 0;
+        return error_text(err, LATENT_E_UNSUPPORTED,
+                          "the record follows contract %u; this version knows those up to %d",
+                          a->contract, LINE_CONTRACT);
+    }
     return error_text(err, LATENT_E_FORMAT,
                       "the record's configuration has %zu streams, expected 1", a->conf.n_streams);
 }

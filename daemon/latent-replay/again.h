@@ -9,6 +9,7 @@
 
 struct again {
     struct conf conf;
+    uint32_t contract; /* that the record follows; one that does not say follows 1 */
     latent_model *model;
     struct latent_info info;
     latent_decoder *decoder;

@@ -119,5 +119,6 @@ int main(int argc, char **argv)
     else
         status = replay(&settings, &err);
     if (status < 0) return options_fail(PROGRAM, PROGRAM_FAILED, &err);
+    if (status == VERIFY_OTHER_CONTRACT) return VERIFY_OTHER_CONTRACT;
     return status == VERIFY_DIFFERENT ? PROGRAM_FAILED : PROGRAM_DONE;
 }

@@ -224,6 +224,9 @@ static void print_result(struct verify *v, const char *path)
         printf("DIFFERENT: %" PRIu64 " differences; the first: %s\n", v->n_differences, v->first);
     else
         printf("identical, bit by bit\n");
+    if (v->again.contract < LINE_CONTRACT)
+        printf("the record follows contract %u: its readouts are not those of contract %d\n",
+               v->again.contract, LINE_CONTRACT);
 }
 
 int verify_run(const char *record, const char *model_path, struct latent_error *err)
@@ -239,5 +242,6 @@ int verify_run(const char *record, const char *model_path, struct latent_error *
     again_close(&v.again);
     reading_close(v.reading);
     if (status) return status;
-    return v.n_differences ? VERIFY_DIFFERENT : 0;
+    if (v.n_differences) return VERIFY_DIFFERENT;
+    return v.again.contract < LINE_CONTRACT ? VERIFY_OTHER_CONTRACT : 0;
 }

@@ -337,7 +337,8 @@ int stream_give_orders(struct stream *s, struct orders *orders, size_t place)
                                               .mode = s->mode,
                                               .precision = s->precision,
                                               .decoder_id = latent_decoder_id(s->decoder),
-                                              .clock_id = wire_clock_id()},
+                                              .clock_id = wire_clock_id(),
+                                              .contract = s->conf->values.contract},
                                     .line = s->line,
                                     .orders = orders,
                                     .place = place};

@@ -27,11 +27,13 @@ BIN = pathlib.Path(os.environ.get("LATENT_BIN", BUILD / "bin"))
 WAIT_S = 30  # ends a test that would hang
 BIN_US = 20000
 WARMUP, GAP, FILLED, PREDICTED, LATE, HELD, SAFE, RESET = (1 << i for i in range(8))
+LIMITED = 1 << 11
 AGE_UNKNOWN = 1 << 13
 NEUTRAL = (0.0, 0.5)
 # On a loaded machine nothing may depend on the time: only the tests of deadlines set them.
 PATIENT = {"budget_ms": 1000, "max_age_ms": 3600000, "on_missing": "skip", "lease_ms": 3600000,
-           "missing_after_ms": 3600000, "safe_ramp_ms": "none"}
+           "missing_after_ms": 3600000, "safe_ramp_ms": "none", "safe_start": "no",
+           "valid_for_ms": 60}
 
 M1 = np.array([[0.5, 0.0], [0.25, 0.5]])
 M0 = np.array([0.5, -1.0])

@@ -235,6 +235,7 @@ class Chain:
 def follow(c, p):
     """The plan's bins through the chain: ledgers and every frame as planned. -> all frames."""
     frames = c.feed(p.n_bins)
+    p.expect_safe((f.seq, f.t_recv_ns) for f in frames)
     p.expect_made(sum(map(is_made, frames)))
     status = c.rig.wait_for("arm", "bins", "in", p.expect["bins.in"])
     p.check_counters(status)

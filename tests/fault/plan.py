@@ -43,6 +43,7 @@ class Plan:
         self.expect = collections.Counter()
         self.unknown_topic = 0
         self.filled, self.absent, self.safe = set(), set(), set()
+        self.overflows = set()
         self.flags = collections.Counter()  # of the bin with this number
         self.kinds = collections.Counter()
         names = list(kinds or INCIDENTS)
@@ -89,17 +90,37 @@ class Plan:
         e["messages.in"] = sum(n for name, n in e.items() if name.startswith("messages."))
         e["bins.in"] = sum(n for name, n in e.items() if name.startswith("bins."))
         e["frames.due"] = e["frames.published"] = decoded + len(self.filled)
-        for _, flags, _ in self.events():
-            for bit, name in ((GAP, "GAP"), (FILLED, "FILLED"), (PREDICTED, "PREDICTED"),
-                              (SAFE, "SAFE"), (RESET, "RESET")):
-                e[f"flags.{name}"] += bool(flags & bit)
+        self._count_flags()
+
+    def _count_flags(self):
+        names = {GAP: "GAP", FILLED: "FILLED", PREDICTED: "PREDICTED", SAFE: "SAFE", RESET: "RESET"}
+        for bit, name in names.items():
+            self.expect[f"flags.{name}"] = sum(bool(flags & bit) for _, flags, _ in self.events())
+
+    def expect_safe(self, arrivals):
+        """When SAFE ends depends on when bins came: one good bin (safe-exit = 1), and good bins for
+        the time of one. arrivals: of every frame in order (seq, t_recv_ns of a bin that came)."""
+        self.safe, is_safe, since = set(), False, None
+        for seq, t_recv_ns in arrivals:
+            if seq in self.overflows and t_recv_ns:
+                is_safe, since = True, None
+            elif not is_safe:
+                continue
+            elif not t_recv_ns:
+                since = None  # nothing good
+            else:
+                since = since or t_recv_ns
+                is_safe = t_recv_ns - since < BIN_NS
+            self.safe.add(seq)
+        self._count_flags()
 
     def events(self):
         """(seq, flags, counts) of every frame due, counts None for a bin that is filled."""
         counts = source_counts(self.seed, 1)
         for seq, row in zip(range(self.n_bins), counts):
             if seq in self.filled:
-                yield seq, FILLED | (PREDICTED if self.on_gap == "predict" else 0), None
+                predicted = PREDICTED if self.on_gap == "predict" else 0
+                yield seq, FILLED | (SAFE if seq in self.safe else predicted), None
             elif seq not in self.absent:
                 yield seq, self.flags[seq] | (SAFE if seq in self.safe else 0), row
 
@@ -203,10 +224,10 @@ def unknown_topic(p, n):
 
 
 def overflow(p, n):
-    """Finite input, output that is not: SAFE in its place, on from a reset, and out of SAFE
-    after one good bin (safe-exit = 1)."""
+    """Finite input, output that is not: SAFE in its place, on from a reset, and out of SAFE as
+    expect_safe has it."""
     p.act(n, "replace", "overflow")
-    p.safe.update((n, n + 1))
+    p.overflows.add(n)
     p.flags[n + 1] |= RESET
     p.count(sequence="resets")
 

@@ -6,7 +6,8 @@ from table import row
 
 ON_GAP = ("predict", "zero", "hold-input", "mean", "reset")
 ON_MISSING = ("hold-frame", "predict", "safe", "skip")
-SILENCE = {"missing_after_ms": "auto", "lease_ms": 1000, "safe_ramp_ms": 300, "safe_exit": 10}
+SILENCE = {"missing_after_ms": "auto", "lease_ms": 1000, "safe_ramp_ms": 300, "safe_exit": 10,
+           "valid_for_ms": "auto"}
 SAFE_EXIT = 10
 NO_TIME_IS_LATE = 0.001  # ms: what every step takes longer than
 
@@ -41,7 +42,7 @@ def frames_until(c, fits, most=100000):
 def between_last_and_safe(policy, last, made):
     """The frames before SAFE are those of the policy."""
     seqs = [f.seq - last.seq for f in made]
-    flags = {f.flags & ~chain.TIME_FLAGS for f in made}
+    flags = {f.flags & ~(chain.TIME_FLAGS | rig.LIMITED) for f in made}  # on the way from neutral
     expected = {"hold-frame": (rig.HELD, [0] * len(made)),
                 "predict": (rig.FILLED | rig.PREDICTED, list(range(1, len(made) + 1)))}
     if policy not in expected:

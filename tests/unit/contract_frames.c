@@ -44,11 +44,16 @@ void oracle_go_safe(struct oracle *o, uint64_t now_ns, uint64_t t_latest_ns, boo
     o->n_good = 0;
 }
 
-static void after_frame(struct oracle *o, bool good)
+/* Good bins in a row, and the time that as many take: both must have come in. */
+static void after_frame(struct oracle *o, const struct due *d, bool good, bool old)
 {
+    uint64_t n = o->options->policy.safe_exit_bins;
+
     if (!o->safe) return;
+    if (good && o->n_good == 0) o->t_good_ns = d->t_arrived_ns;
     o->n_good = good ? o->n_good + 1 : 0;
-    if (good && !o->asked && !o->locked && o->n_good >= o->options->policy.safe_exit_bins)
+    if (good && !old && !o->asked && !o->locked && o->n_good >= n &&
+        d->t_arrived_ns - o->t_good_ns >= n * o->bin_ns)
         o->safe = false;
 }
 
@@ -86,20 +91,68 @@ static void check_safe_frame(struct oracle *o, const struct seen_frame *f)
                 (double)f->readout[i], (double)o->last.readout[i]);
 }
 
-/* The slew limit holds from what was shown last, but for what a mark began anew. */
+/* What consumers have, and the time that they have had it, at most a bin. */
+static float in_use(const struct oracle *o, size_t i, uint64_t now_ns)
+{
+    return is_expired(o, now_ns) ? o->readout[i].neutral : o->last.readout[i];
+}
+
+static uint64_t moved_ns(const struct oracle *o, uint64_t now_ns)
+{
+    uint64_t since_ns = o->has_last ? o->last.frame.t_publish_ns : 0;
+    uint64_t had_ns = now_ns - since_ns;
+
+    if (o->has_last && is_expired(o, now_ns)) had_ns -= o->options->valid_for_ns;
+    return had_ns < o->bin_ns ? had_ns : o->bin_ns;
+}
+
+/* One step: by the slew at most, and on the way from neutral by the share of it that the ramp
+ * allows; never past what the decoder says. */
+static void check_step(struct oracle *o, size_t i, const struct seen_frame *f, bool leaving)
+{
+    const struct latent_readout *spec = &o->readout[i];
+    uint64_t t = f->frame.t_publish_ns, ramp_ns = o->options->policy.safe_ramp_ns;
+    double dt = (double)moved_ns(o, t), from = (double)in_use(o, i, t), y = (double)f->readout[i];
+    double neutral = (double)spec->neutral, way = fabs((double)f->decoded[i] - neutral);
+    double slew = (double)spec->slew * dt / 1e9, away = way * dt / (double)ramp_ns;
+    bool same_side = (y - neutral) * (from - neutral) > 0.0;
+    double start = same_side ? fabs(from - neutral) : 0.0;
+
+    require(o, isfinite(y) && y >= (double)spec->min && y <= (double)spec->max, "%g", y);
+    if (isfinite((double)spec->slew))
+        require(o, fabs(y - from) <= slew + 1e-5, "%g after %g in %g ns", y, from, dt);
+    if (leaving && ramp_ns)
+        require(o, fabs(y - neutral) <= start + away + 1e-5 * (1.0 + way), "%g from %g in %g ns", y,
+                from, dt);
+    require(o, (y - from) * ((double)f->decoded[i] - y) >= -1e-5 * (1.0 + way),
+            "%g is not between %g and %g", y, from, (double)f->decoded[i]);
+}
+
+/* Frames without LIMITED are the decoder's, bit for bit, the others in their latents. */
 static void check_shown_frame(struct oracle *o, const struct seen_frame *f)
 {
-    bool follows = !o->marked && !is_expired(o, f->frame.t_publish_ns);
+    uint64_t t = f->frame.t_publish_ns;
+    bool limited = f->frame.values.flags & LATENT_LIMITED, same;
 
+    if (is_expired(o, t) || f->frame.values.flags & LATENT_RESET) {
+        o->leaving = true;
+        o->t_left_ns = 0;
+    }
+    same = memcmp(f->readout, f->decoded, sizeof f->readout) == 0;
+    require(o, memcmp(f->latents, f->decoded_latents, sizeof f->latents) == 0, "other latents");
+    require(o, same || limited, "%g, decoded %g", (double)f->readout[0], (double)f->decoded[0]);
+    for (size_t i = 0; i < ORACLE_N_READOUT; i++) check_step(o, i, f, o->leaving);
+    if (f->refused) return;
+    o->t_left_ns += moved_ns(o, t);
+    if (same && o->t_left_ns >= o->options->policy.safe_ramp_ns) o->leaving = false;
+}
+
+static void check_held_frame(struct oracle *o, const struct seen_frame *f)
+{
     for (size_t i = 0; i < ORACLE_N_READOUT; i++) {
-        const struct latent_readout *spec = &o->readout[i];
-        double step = (double)spec->slew * (double)o->bin_ns / 1e9 + 1e-5;
-        float y = f->readout[i];
-
-        require(o, isfinite(y) && y >= spec->min && y <= spec->max, "%g", (double)y);
-        if (follows)
-            require(o, fabs((double)y - (double)o->last.readout[i]) <= step, "%g after %g",
-                    (double)y, (double)o->last.readout[i]);
+        float had = in_use(o, i, f->frame.t_publish_ns);
+        require(o, memcmp(&f->readout[i], &had, sizeof had) == 0, "%g held, not %g",
+                (double)f->readout[i], (double)had);
     }
 }
 
@@ -127,8 +180,7 @@ static void see(struct oracle *o, const struct seen_frame *f, const struct due *
             flags | LATENT_AGE_UNKNOWN);
     check_order(o, &f->frame, d);
     if (flags & LATENT_HELD)
-        require(o, !o->has_last || memcmp(f->readout, o->last.readout, sizeof f->readout) == 0,
-                "not held");
+        check_held_frame(o, f);
     else if (flags & LATENT_SAFE)
         check_safe_frame(o, f);
     else
@@ -143,7 +195,10 @@ static void see(struct oracle *o, const struct seen_frame *f, const struct due *
     o->pub_seq++;
     o->last = *f;
     o->has_last = true;
-    o->marked = false;
+    if (flags & LATENT_SAFE) {
+        o->leaving = true;
+        o->t_left_ns = 0;
+    }
 }
 
 /* ---- what must be sent ---- */
@@ -160,11 +215,13 @@ static void expect_frame(struct oracle *o, const struct due *d, uint32_t flags)
     see(o, &o->trace->frame[o->at_frame++], d, flags);
 }
 
-/* The table of decisions for a model without warm-up and trials; true: good. */
-static bool send_one(struct oracle *o, const struct due *d, uint64_t t_publish_ns)
+/* The table of decisions for a model without warm-up and trials. */
+static void send_one(struct oracle *o, const struct due *d, uint64_t t_publish_ns)
 {
     const struct line_policy *policy = &o->options->policy;
-    uint64_t age_ns = d->t_arrived_ns ? t_publish_ns - d->t_arrived_ns : 0;
+    uint64_t waited_ns = d->t_arrived_ns ? t_publish_ns - d->t_arrived_ns : 0;
+    uint64_t age_ns = d->pace_age_ns > waited_ns ? d->pace_age_ns : waited_ns;
+    bool waited_long = policy->max_age_ns && waited_ns > policy->max_age_ns && !d->repeats;
     bool old = policy->max_age_ns && age_ns > policy->max_age_ns && !d->repeats;
     bool late = d->received && age_ns > o->options->budget_ns;
     uint32_t flags =
@@ -172,8 +229,9 @@ static bool send_one(struct oracle *o, const struct due *d, uint64_t t_publish_n
     uint32_t held = o->has_last ? o->last.frame.values.flags & LATENT_SAFE : 0;
     bool holds = d->repeats || (late && !old && policy->on_late == ON_LATE_HOLD_FRAME);
     bool publishes = !late || policy->on_late == ON_LATE_PUBLISH;
+    bool good = d->received && !d->huge && (old ? o->safe && !waited_long : publishes);
 
-    if (late) o->count[STATE_BUDGET_MISSES]++;
+    if (d->received && waited_ns > o->options->budget_ns) o->count[STATE_BUDGET_MISSES]++;
     if (late && !old && policy->on_late == ON_LATE_SAFE)
         oracle_go_safe(o, t_publish_ns, UINT64_MAX, false);
     if (o->safe)
@@ -186,22 +244,30 @@ static bool send_one(struct oracle *o, const struct due *d, uint64_t t_publish_n
         oracle_count(o, FRAMES_SKIPPED);
     else
         expect_frame(o, d, flags);
-    return d->received && !d->huge && !old && publishes;
+    after_frame(o, d, good, old);
+}
+
+/* The daemon gets to a bin: SAFE comes first if the lease was over before it did. */
+static void get_to(struct oracle *o, uint64_t now_ns)
+{
+    uint64_t end_ns = o->t_decoded_ns + o->options->policy.lease_ns;
+
+    if (o->heard && !o->safe && now_ns > end_ns) oracle_go_safe(o, now_ns, end_ns, false);
 }
 
 void oracle_expect(struct oracle *o, const struct due *d)
 {
     uint64_t t_publish_ns;
-    bool good;
 
-    if (d->received) next_reading(o); /* start of the step */
+    if (d->received || d->first_filled) get_to(o, next_reading(o));
     if (d->huge) {
         oracle_go_safe(o, next_reading(o), UINT64_MAX, false);
         oracle_count(o, SEQUENCE_RESETS);
+        o->leaving = true;
+        o->t_left_ns = 0;
     }
     t_publish_ns = next_reading(o);
     next_reading(o); /* the sink has it */
     oracle_count(o, FRAMES_DUE);
-    good = send_one(o, d, t_publish_ns);
-    after_frame(o, good);
+    send_one(o, d, t_publish_ns);
 }

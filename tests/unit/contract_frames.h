@@ -13,7 +13,8 @@
 /* A frame that is due. */
 struct due {
     uint64_t epoch, seq, t_arrived_ns; /* 0: by a tick */
-    bool received, filled, predicted, gap, huge, repeats;
+    uint64_t pace_age_ns;              /* by the pace of the source */
+    bool received, filled, predicted, gap, huge, repeats, first_filled;
 };
 
 /* Fails the test, with the seed. */

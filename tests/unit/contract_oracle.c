@@ -90,6 +90,13 @@ static void pass_over(struct oracle *o, enum fate fate, uint64_t seq, uint64_t t
     o->t_heard_ns = t_recv_ns;
 }
 
+/* A reset: the readout leaves from neutral, or from where consumers have it, once more. */
+static void begin_leaving(struct oracle *o)
+{
+    o->leaving = true;
+    o->t_left_ns = 0;
+}
+
 /* What is missing before this bin: to be filled, or a reset; is there a gap? */
 static bool bridge(struct oracle *o, uint64_t seq)
 {
@@ -102,7 +109,10 @@ static bool bridge(struct oracle *o, uint64_t seq)
         set_history(o, seq - i, fills ? HISTORY_MADE : HISTORY_LEFT);
     o->newest = seq;
     o->n_ahead = 0;
-    if (n_missing && !fills) oracle_count(o, SEQUENCE_RESETS);
+    if (n_missing && !fills) {
+        oracle_count(o, SEQUENCE_RESETS);
+        begin_leaving(o);
+    }
     o->open.n_fill = fills ? n_missing : 0;
     return n_gap > 0;
 }
@@ -128,6 +138,9 @@ static bool judge(struct oracle *o, const struct parcel *p, uint32_t i)
     if (fate == FATE_RESTART) {
         oracle_count(o, SEQUENCE_RESTARTS);
         oracle_count(o, SEQUENCE_RESETS);
+        o->n_pace = 0;
+        o->has_pace = false;
+        begin_leaving(o);
     }
     if (fate == FATE_RESTART || !o->started)
         begin(o, p->epoch, seq);
@@ -139,20 +152,59 @@ static bool judge(struct oracle *o, const struct parcel *p, uint32_t i)
 
 static void fill(struct oracle *o, uint64_t seq)
 {
-    const struct due d = {o->epoch, seq - o->open.n_fill, o->open.t_recv_ns, .filled = true};
+    const struct due d = {.epoch = o->epoch,
+                          .seq = seq - o->open.n_fill,
+                          .t_arrived_ns = o->open.t_recv_ns,
+                          .filled = true,
+                          .first_filled = !o->open.fills};
 
+    o->open.fills = true;
     o->open.n_fill--;
     oracle_count(o, SEQUENCE_FILLED);
     oracle_expect(o, &d);
 }
 
+static int64_t lateness(const struct oracle *o, size_t i)
+{
+    return (int64_t)(o->pace[i].t_ns - o->pace[i].seq * o->bin_ns);
+}
+
+/* A bin is at least so old when it arrives: as late after the others as its number does not say.
+ * The others: as many as end SAFE, if they did not come faster than they were made; or earlier
+ * ones. */
+static uint64_t pace_age(struct oracle *o, uint64_t seq, uint64_t t_ns)
+{
+    uint64_t n = o->options->policy.safe_exit_bins, took_ns;
+    int64_t least, own;
+
+    if (n < 4) n = 4;
+    if (n > ORACLE_MAX_PACE) n = ORACLE_MAX_PACE;
+    memmove(o->pace + 1, o->pace, (ORACLE_MAX_PACE - 1) * sizeof *o->pace);
+    o->pace[0].seq = seq;
+    o->pace[0].t_ns = t_ns;
+    if (o->n_pace < ORACLE_MAX_PACE) o->n_pace++;
+    own = least = lateness(o, 0);
+    if (o->n_pace >= n) {
+        for (size_t i = 1; i < n; i++)
+            if (lateness(o, i) < least) least = lateness(o, i);
+        took_ns = t_ns - o->pace[n - 1].t_ns;
+        if (!o->has_pace || took_ns >= (n - 1) * o->bin_ns || least < (int64_t)o->t_zero_ns) {
+            o->has_pace = true;
+            o->t_zero_ns = (uint64_t)least;
+        }
+    }
+    return o->has_pace && own > (int64_t)o->t_zero_ns ? (uint64_t)(own - (int64_t)o->t_zero_ns) : 0;
+}
+
 static void decode(struct oracle *o, const struct parcel *p, uint32_t i)
 {
-    struct due d = {p->epoch, p->seq + i, o->open.t_recv_ns, .received = true};
+    struct due d = {
+        .epoch = p->epoch, .seq = p->seq + i, .t_arrived_ns = o->open.t_recv_ns, .received = true};
 
+    o->open.fills = false;
+    d.pace_age_ns = pace_age(o, d.seq, d.t_arrived_ns);
     d.gap = o->open.gap;
     d.huge = p->bin[i] == BIN_HUGE;
-    o->marked |= i == 0 && p->marks != 0;
     oracle_count(o, BINS_DECODED);
     oracle_expect(o, &d);
     o->heard = true;
@@ -276,7 +328,7 @@ static uint64_t newest(const struct oracle *o)
 static void expect_made(struct oracle *o, uint64_t now_ns)
 {
     const struct line_policy *policy = &o->options->policy;
-    struct due d = {o->epoch, newest(o), 0, .repeats = true};
+    struct due d = {.epoch = o->epoch, .seq = newest(o), .repeats = true};
 
     require(o, o->safe || now_ns >= o->t_heard_ns + policy->missing_after_ns, "too early");
     if (!o->safe && policy->on_missing == ON_MISSING_PREDICT) {
@@ -285,7 +337,8 @@ static void expect_made(struct oracle *o, uint64_t now_ns)
             o->newest++;
             oracle_count(o, SEQUENCE_LOST);
             set_history(o, o->newest, HISTORY_MADE);
-            d = (struct due){o->epoch, o->newest, 0, .filled = true, .predicted = true};
+            d = (struct due){
+                .epoch = o->epoch, .seq = o->newest, .filled = true, .predicted = true};
         } else {
             oracle_go_safe(o, now_ns, o->t_decoded_ns + policy->lease_ns, false);
         }
@@ -320,6 +373,7 @@ void oracle_on_operator(struct oracle *o, enum operator_act act, uint64_t now_ns
     switch (act) {
     case OPERATOR_RESET:
         oracle_count(o, SEQUENCE_RESETS);
+        begin_leaving(o);
         break;
     case OPERATOR_SAFE_OFF:
         o->asked = o->locked = false;
@@ -340,7 +394,10 @@ void oracle_init(struct oracle *o, const struct line_options *options,
     *o = (struct oracle){.options = options,
                          .readout = info->readout,
                          .bin_ns = (uint64_t)info->bin_width_us * 1000,
-                         .seed = seed};
+                         .seed = seed,
+                         .leaving = true,
+                         .safe = options->policy.safe_start,
+                         .locked = options->policy.safe_start && !options->policy.safe_exit_bins};
 }
 
 void oracle_check(const struct oracle *o, const struct ledger_values *v)

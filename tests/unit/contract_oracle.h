@@ -6,7 +6,13 @@
 #include "line/line.h"
 #include "wire.h"
 
-enum { ORACLE_MAX_BATCH = 20, ORACLE_N_READOUT = 2, ORACLE_HISTORY = 1024 };
+enum {
+    ORACLE_MAX_BATCH = 20,
+    ORACLE_N_READOUT = 2,
+    ORACLE_N_LATENTS = 2,
+    ORACLE_MAX_PACE = 64,
+    ORACLE_HISTORY = 1024
+};
 
 enum bin_kind { BIN_GOOD, BIN_NOT_FINITE, BIN_HUGE /* the output is not finite */ };
 enum parcel_kind { PARCEL_BINS, PARCEL_GARBAGE, PARCEL_PARTS, PARCEL_WIDTH };
@@ -22,8 +28,10 @@ struct parcel {
 
 struct seen_frame {
     struct wire_frame frame;
-    float readout[ORACLE_N_READOUT];
-    bool refused; /* the sink did not take it: no consumer sees it */
+    float readout[ORACLE_N_READOUT], latents[ORACLE_N_LATENTS];
+    float decoded[ORACLE_N_READOUT],
+        decoded_latents[ORACLE_N_LATENTS]; /* by a decoder of its own */
+    bool refused;                          /* the sink did not take it: no consumer sees it */
 };
 
 /* One entry: what the clock said and what left, in order. */
@@ -43,6 +51,7 @@ struct oracle_open {
     uint64_t t_recv_ns;
     bool is_judged, gap; /* bin `next` is for the decoder; bins before it did not come */
     uint64_t n_fill;     /* frames that are still due before it */
+    bool fills;          /* some were made */
 };
 
 struct oracle {
@@ -59,12 +68,20 @@ struct oracle {
     uint64_t count[N_COUNTERS]; /* what every counter must say */
 
     bool safe, asked, locked;
-    uint64_t n_good, t_safe_ns; /* t_safe: the ramp is over by then */
-    bool heard, ticked;         /* ticked: by the entry before */
+    uint64_t n_good, t_good_ns, t_safe_ns; /* t_safe: the ramp is over by then */
+    bool leaving;                          /* the readout is on its way from neutral ... */
+    uint64_t t_left_ns;                    /* ... so long already, between frames */
+    struct {
+        uint64_t seq, t_ns;
+    } pace[ORACLE_MAX_PACE]; /* bins decoded last, the newest first */
+    size_t n_pace;
+    bool has_pace;
+    uint64_t t_zero_ns; /* when bin 0 would have come, by the pace */
+    bool heard, ticked; /* ticked: by the entry before */
     uint64_t t_heard_ns, t_decoded_ns, t_made_ns;
 
     struct seen_frame last; /* seen by consumers */
-    bool has_last, marked;  /* marked: a mark reset the decoder since */
+    bool has_last;
     uint64_t pub_seq;
     struct oracle_open open;
     const struct entry_trace *trace; /* of the entry being judged ... */

@@ -40,6 +40,7 @@ static struct line_options draw_options(struct world *w)
         .budget_ns = 5 * MS,
         .valid_for_ns = draw(w, 50, 200) * MS,
         .send_readout = true,
+        .contract = LINE_CONTRACT,
         .policy = {.on_gap = (enum line_on_gap)draw(w, 0, 4),
                    .on_late = (enum line_on_late)draw(w, 0, 3),
                    .on_missing = (enum line_on_missing)draw(w, 0, 3),
@@ -47,6 +48,7 @@ static struct line_options draw_options(struct world *w)
                    .lease_ns = ramp_ns + draw(w, 60, 300) * MS,
                    .max_age_ns = draw(w, 0, 3) ? draw(w, 10, 80) * MS : 0,
                    .safe_ramp_ns = ramp_ns,
+                   .safe_start = draw(w, 0, 1) == 1,
                    .safe_exit_bins = (uint32_t)draw(w, 0, 12)}};
 }
 
@@ -75,8 +77,58 @@ static int take_frame(void *ctx, const char *topic, const void *bytes, size_t n)
     assert_int_equal(wire_unpack_frame(&w->arena, bytes, n, &f->frame), 0);
     assert_int_equal(f->frame.values.n_readout, ORACLE_N_READOUT);
     memcpy(f->readout, f->frame.values.readout, sizeof f->readout);
+    if (f->frame.values.n_latents) {
+        memcpy(f->latents, f->frame.values.latents, sizeof f->latents);
+        memcpy(f->decoded_latents, w->decoded.latents, sizeof f->latents);
+    }
+    if (w->decoded.n_readout) memcpy(f->decoded, w->decoded.readout, sizeof f->decoded);
     f->refused = happens(w, 20);
     return f->refused ? -1 : 0;
+}
+
+/* ---- the second decoder ---- */
+
+static void step_second(struct world *w, uint64_t seq, float value, uint32_t marks,
+                        const float *counts)
+{
+    float all[MAX_CHANNELS];
+    struct latent_bin bin = {.seq = seq, .marks = marks, .n_channels = w->n_channels};
+
+    for (size_t k = 0; k < w->n_channels; k++) all[k] = counts ? counts[k] : value;
+    bin.counts = all;
+    if (latent_decoder_step(w->second, &bin, &w->decoded)) w->decoded = (struct latent_frame){0};
+}
+
+/* It is asked for what the line asks of its own. */
+static void hear(void *ctx, const struct line_event *e)
+{
+    struct world *w = ctx;
+    uint64_t i = e->seq - w->opened.seq;
+
+    if (e->kind != LINE_ACTION) return;
+    switch ((enum line_action)e->what) {
+    case LINE_STEP:
+        step_second(w, e->seq, w->value[i], i == 0 ? w->opened.marks : 0, NULL);
+        if (w->decoded.n_readout) w->last_value = w->value[i];
+        break;
+    case LINE_PREDICT:
+        if (latent_decoder_predict(w->second, &w->decoded)) w->decoded = (struct latent_frame){0};
+        break;
+    case LINE_STEP_ZERO:
+        step_second(w, e->seq, 0.0f, 0, NULL);
+        break;
+    case LINE_STEP_HELD:
+        step_second(w, e->seq, w->last_value, 0, NULL);
+        break;
+    case LINE_STEP_MEAN:
+        step_second(w, e->seq, 0.0f, 0, w->mean);
+        break;
+    case LINE_START:
+        latent_decoder_reset(w->second);
+        break;
+    default:
+        break;
+    }
 }
 
 static const struct entry_trace *begin_entry(struct world *w, struct entry_trace *trace)
@@ -119,7 +171,7 @@ static size_t pack(struct world *w, const struct parcel *p, uint8_t *message)
     size_t n;
 
     for (size_t i = 0; i < p->n_bins; i++) {
-        float value = value_of(w, p->bin[i]);
+        float value = w->value[i] = value_of(w, p->bin[i]);
         for (size_t k = 0; k < head.n_channels; k++) counts[i * head.n_channels + k] = value;
     }
     n = wire_pack_bins(&head, counts, marks, NULL, message, MAX_MESSAGE);
@@ -133,6 +185,7 @@ static void deliver(struct world *w, const struct parcel *p, uint64_t t_recv_ns)
     uint64_t now_ns = w->now_ns;
     struct entry_trace trace;
 
+    if (p->kind == PARCEL_BINS) w->opened = *p;
     begin_entry(w, &trace);
     if (p->kind == PARCEL_PARTS)
         line_refuse_parts(w->line);
@@ -373,6 +426,9 @@ void world_open(struct world *w, const latent_model *model, uint64_t seed)
                               (struct line_clock){read_clock, w},
                               (struct line_sink){take_frame, w}),
                      0);
+    w->mean = info.channel_mean;
+    assert_int_equal(latent_decoder_new(&w->second, model, &decoder_options, NULL), 0);
+    assert_true(line_add_tap(w->line, (struct line_tap){.on_event = hear, .ctx = w}));
     oracle_init(&w->oracle, &w->options, &info, seed);
 }
 
@@ -383,5 +439,6 @@ void world_close(struct world *w)
     assert_true(line_read(w->line, &v));
     oracle_check(&w->oracle, &v);
     line_free(w->line);
+    latent_decoder_free(w->second);
     latent_decoder_free(w->decoder);
 }

@@ -14,7 +14,11 @@ enum {
 struct world {
     uint64_t seed, first_seed, now_ns;
     struct line_options options;
-    latent_decoder *decoder;
+    latent_decoder *decoder, *second;          /* second: told what the line asks of the first */
+    struct latent_frame decoded;               /* by the second */
+    float value[ORACLE_MAX_BATCH], last_value; /* of the channels of each bin of the open message */
+    struct parcel opened;
+    const float *mean;
     struct line *line;
     uint32_t n_channels, bin_width_us;
     struct oracle oracle;
@@ -34,7 +38,7 @@ struct world {
     size_t n_readings, n_frames;
     uint64_t n_bins; /* that the source made */
     struct wire_arena arena;
-    unsigned char arena_bytes[1 << 16];
+    _Alignas(16) unsigned char arena_bytes[1 << 16];
 };
 
 /* Policies are drawn from the seed. The model's readout must be of ORACLE_N_READOUT. */

@@ -49,7 +49,8 @@ struct line_options rig_options(void)
                                  .clock_id = 77,
                                  .policy.safe_exit_bins = 1,
                                  .any_finite = true,
-                                 .send_readout = true};
+                                 .send_readout = true,
+                                 .contract = LINE_CONTRACT};
 }
 
 void rig_open(struct rig *l, struct model_parts parts, const char *mode,

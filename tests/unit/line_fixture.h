@@ -7,6 +7,7 @@
 #include "model_maker.h"
 #include "wire.h"
 
+#define RIG_BIN_NS 20000000u /* of its models */
 #define LINE_MAX_VALUES 8
 #define LINE_MAX_FRAMES 30000
 

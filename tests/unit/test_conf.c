@@ -96,7 +96,7 @@ static void test_resolve(void **state)
     (void)state;
     conf_resolve(&s, 20000);
     assert_int_equal(s.budget_ns, 5000000);
-    assert_int_equal(s.valid_for_ns, 60000000);
+    assert_int_equal(s.valid_for_ns, 80000000);
     assert_int_equal(s.missing_after_ns, 60000000);
     assert_int_equal(s.max_age_ns, 40000000);
     assert_int_equal(s.lease_ns, 200000000);
@@ -111,13 +111,32 @@ static void test_resolve(void **state)
     assert_int_equal(s.lease_ns, 200000000);
     s = (struct conf_stream){.safe_ramp_ns = 100000000};
     conf_resolve(&s, 100000);
-    assert_int_equal(s.lease_ns, 300000000);
+    assert_int_equal(s.lease_ns, 400000000);
+    s = (struct conf_stream){.missing_after_ns = 3600000000000};
+    conf_resolve(&s, 1000);
+    assert_int_equal(s.valid_for_ns, 3600000000000); /* the longest time there is */
     conf_resolve(&given, 1000);
     assert_int_equal(given.budget_ns, 1);
     assert_int_equal(given.valid_for_ns, 2);
     assert_int_equal(conf_bins(500000000, 20000), 25);
     assert_int_equal(conf_bins(59999999, 20000), 2); /* floor */
     assert_int_equal(conf_bins(1, 20000), 1);        /* at least 1 */
+}
+
+/* Whatever the bin: a frame is valid until the next one that on-missing makes, and not beyond the
+ * lease, which has room for the ramp. */
+static void test_defaults_fit_each_other(void **state)
+{
+    (void)state;
+    for (uint32_t ms = 1; ms <= 500; ms++) {
+        struct conf_stream s = {.safe_ramp_ns = 100000000};
+        uint64_t bin_ns = ms * (uint64_t)1000000;
+
+        conf_resolve(&s, ms * 1000);
+        assert_true(s.valid_for_ns >= s.missing_after_ns + bin_ns && s.valid_for_ns >= 50000000);
+        assert_true(s.lease_ns >= s.valid_for_ns && s.lease_ns >= 200000000);
+        assert_true(s.lease_ns >= s.safe_ramp_ns + 2 * bin_ns);
+    }
 }
 
 static void test_model_path(void **state)
@@ -247,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_resolve),
+        cmocka_unit_test(test_defaults_fit_each_other),
         cmocka_unit_test(test_model_path),
         cmocka_unit_test(test_print_is_readable),
         cmocka_unit_test(test_help_and_manual_have_every_key),

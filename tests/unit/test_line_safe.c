@@ -26,8 +26,8 @@ static void send_later(struct rig *l, uint64_t seq)
     rig_send(l, 1, seq, 1, 1.0f);
 }
 
-/* Asked at 0: a frame at once, then with each bin; taken back, three good bins that
- * have passed already end it with the next. */
+/* Asked at 0: a frame at once, then with each bin; taken back, the good bins that have passed
+ * already end it with the next. The way back takes as long as the ramp, a fifth of it each bin. */
 static void test_operator(void **state)
 {
     struct rig l;
@@ -35,15 +35,18 @@ static void test_operator(void **state)
     open_running(&l, NULL);
     line_safe_on(l.line, l.now_ns);
     for (uint64_t seq = 1; seq <= 6; seq++) send_later(&l, seq);
-    assert_trace(&l, 1, "0: 0 SAFE l - r 4", "20: 1 SAFE l - r 3.2", "40: 2 SAFE l - r 2.4",
-                 "60: 3 SAFE l - r 1.6", "80: 4 SAFE l - r 0.8", "100: 5 SAFE l - r 0",
+    assert_trace(&l, 1, "0: 0 SAFE l - r 0.8", "20: 1 SAFE l - r 0.64", "40: 2 SAFE l - r 0.48",
+                 "60: 3 SAFE l - r 0.32", "80: 4 SAFE l - r 0.16", "100: 5 SAFE l - r 0",
                  "120: 6 SAFE l - r 0");
     assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_SAFE_OPERATOR);
     assert_int_equal(rig_counter(&l, SEQUENCE_MISSING), 1);
     line_safe_off(l.line);
     send_later(&l, 7);
-    send_later(&l, 8);
-    assert_trace(&l, 8, "140: 7 SAFE l - r 0", "160: 8 - l 2.99414 r 6.98828");
+    for (uint64_t seq = 8; seq <= 13; seq++) send_later(&l, seq);
+    assert_trace(&l, 8, "140: 7 SAFE l - r 0", "160: 8 LIMITED l 2.99414 r 1.39766",
+                 "180: 9 LIMITED l 2.99707 r 2.79648", "200: 10 LIMITED l 2.99854 r 4.1959",
+                 "220: 11 LIMITED l 2.99927 r 5.5956", "240: 12 LIMITED l 2.99963 r 6.99546",
+                 "260: 13 - l 2.99982 r 6.99963");
     rig_close(&l);
 }
 
@@ -81,19 +84,43 @@ static void test_exit_counts_bins_in_a_row(void **state)
     (void)state;
     options.policy.on_late = ON_LATE_HOLD_FRAME;
     open_running(&l, &options);
+    l.now_ns += RIG_BIN_NS;
     rig_send(&l, 1, 1, 1, FLT_MAX); /* SAFE, and a reset */
     assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_FAILED);
-    rig_send(&l, 1, 2, 2, 1.0f); /* two good bins */
-    rig_send(&l, 1, 5, 2, 1.0f); /* after a gap: two good bins */
+    for (uint64_t seq = 2; seq <= 4; seq++) send_later(&l, seq); /* three good bins in 40 ms */
+    l.now_ns += RIG_BIN_NS;
+    for (uint64_t seq = 6; seq <= 8; seq++) send_later(&l, seq); /* after a gap */
     l.tick_ns = 6 * MS;
-    rig_send(&l, 1, 7, 1, 1.0f); /* late */
+    send_later(&l, 9); /* late */
     l.tick_ns = 0;
-    rig_send(&l, 1, 8, 3, 1.0f); /* three */
+    l.now_ns -= 18 * MS;
+    for (uint64_t seq = 10; seq <= 12; seq++) send_later(&l, seq);
+    assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_FAILED);
+    send_later(&l, 13); /* the fourth shows that three took 60 ms */
     for (size_t i = 1; i < l.n_frames; i++)
         assert_int_equal(l.frames[i].frame.values.flags & LATENT_SAFE, LATENT_SAFE);
     assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_RUNNING);
-    rig_send(&l, 1, 11, 1, 1.0f);
-    assert_flags(rig_last(&l), 0);
+    send_later(&l, 14);
+    assert_flags(rig_last(&l), LATENT_LIMITED);
+    rig_close(&l);
+}
+
+/* However many come at once, it is time that must pass. */
+static void test_a_burst_does_not_end_it(void **state)
+{
+    struct rig l;
+    (void)state;
+    open_running(&l, NULL);
+    line_safe_on(l.line, l.now_ns);
+    line_safe_off(l.line);
+    rig_send(&l, 1, 1, 200, 1.0f);
+    assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_SAFE_OPERATOR);
+    l.now_ns += 59 * MS;
+    rig_send(&l, 1, 201, 1, 1.0f);
+    assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_SAFE_OPERATOR);
+    l.now_ns += 1 * MS;
+    rig_send(&l, 1, 202, 1, 1.0f);
+    assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_RUNNING);
     rig_close(&l);
 }
 
@@ -108,8 +135,11 @@ static void test_only_the_operator_ends_it(void **state)
     rig_send(&l, 1, 2, 100, 1.0f);
     assert_int_equal(rig_last(&l)->frame.values.flags & LATENT_SAFE, LATENT_SAFE);
     line_safe_off(l.line);
-    rig_send(&l, 1, 102, 2, 1.0f);
-    assert_flags(rig_last(&l), 0);
+    l.now_ns += RIG_BIN_NS;
+    rig_send(&l, 1, 102, 1, 1.0f);
+    send_later(&l, 103);
+    send_later(&l, 104);
+    assert_flags(rig_last(&l), LATENT_LIMITED);
     rig_close(&l);
 }
 
@@ -137,18 +167,71 @@ static void test_slew_on_the_way_back(void **state)
     options.policy.safe_exit_bins = 1;
     options.policy.safe_ramp_ns = 0;
     rig_open(&l, maker_kalman(), NULL, &options);
-    rig_send(&l, 1, 0, 20, 0.0f);
+    for (uint64_t seq = 0; seq < 20; seq++) {
+        rig_send(&l, 1, seq, 1, 0.0f);
+        l.now_ns += RIG_BIN_NS;
+    }
     assert_true(fabsf(rig_last(&l)->readout[1] - 1.5f) < 1e-3f);
     line_safe_on(l.line, l.now_ns);
     assert_true(rig_last(&l)->readout[1] == 0.5f);
     line_safe_off(l.line);
-    rig_send(&l, 1, 20, 4, 0.0f);
-    assert_true(l.frames[21].readout[1] == 0.5f); /* the good bin that ends it */
-    assert_true(fabsf(l.frames[22].readout[1] - 1.01f) < 1e-6f);
-    assert_flags(&l.frames[22], LATENT_LIMITED);
-    assert_true(fabsf(l.frames[23].readout[1] - 1.5f) < 1e-3f);
-    assert_flags(&l.frames[23], 0);
+    for (uint64_t seq = 20; seq < 25; seq++) {
+        rig_send(&l, 1, seq, 1, 0.0f);
+        l.now_ns += RIG_BIN_NS;
+    }
+    assert_true(l.frames[22].readout[1] == 0.5f); /* the good bin that ends it */
+    assert_true(fabsf(l.frames[23].readout[1] - 1.01f) < 1e-6f);
+    assert_flags(&l.frames[23], LATENT_LIMITED);
+    assert_true(fabsf(l.frames[24].readout[1] - 1.5f) < 1e-3f);
     assert_flags(&l.frames[24], 0);
+    assert_flags(&l.frames[25], 0);
+    rig_close(&l);
+}
+
+/* Bins that waited while the daemon could not act: SAFE comes before them, though no tick did. */
+static void test_absence_comes_first(void **state)
+{
+    struct rig l;
+    (void)state;
+    open_running(&l, NULL);
+    l.now_ns += 201 * MS;
+    rig_send(&l, 1, 1, 2, 1.0f);
+    assert_trace(&l, 1, "201: 1 SAFE l - r 0", "201: 2 SAFE l - r 0");
+    assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_SAFE_LEASE);
+    rig_close(&l);
+}
+
+/* The same for what is filled before them. */
+static void test_absence_before_a_gap(void **state)
+{
+    struct rig l;
+    (void)state;
+    open_running(&l, NULL);
+    l.now_ns += 201 * MS;
+    rig_send(&l, 1, 2, 1, 1.0f);
+    assert_trace(&l, 1, "201: 1 FILLED,SAFE l - r 0", "201: 2 GAP,SAFE l - r 0");
+    rig_close(&l);
+}
+
+/* Neutral from the first bin, until enough have come. */
+static void test_start(void **state)
+{
+    struct line_options options = trace_options();
+    struct rig l;
+    (void)state;
+    options.policy.safe_start = true;
+    rig_open(&l, trace_model(), NULL, &options);
+    rig_send(&l, 1, 0, 1, 1.0f);
+    assert_trace(&l, 0, "0: 0 SAFE l - r 0");
+    assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_SAFE_START);
+    for (uint64_t seq = 1; seq <= 4; seq++) send_later(&l, seq);
+    assert_trace(&l, 1, "20: 1 SAFE l - r 0", "40: 2 SAFE l - r 0", "60: 3 SAFE l - r 0",
+                 "80: 4 LIMITED l 2.90625 r 1.3625");
+    rig_close(&l);
+    options.send_readout = false; /* nothing that could move anything */
+    rig_open(&l, trace_model(), NULL, &options);
+    rig_send(&l, 1, 0, 1, 1.0f);
+    assert_int_equal(rig_last(&l)->frame.values.flags & LATENT_SAFE, 0);
     rig_close(&l);
 }
 
@@ -193,8 +276,8 @@ static void test_lease_ends_between_bins(void **state)
     options.policy.safe_ramp_ns = 50 * MS;
     open_running(&l, &options);
     rig_wait(&l, 140 * MS);
-    assert_trace(&l, 1, "60: 0 HELD l 1.5 r 4", "65: 0 SAFE l - r 3.63636",
-                 "85: 0 SAFE l - r 2.18182", "105: 0 SAFE l - r 0.727273", "115: 0 SAFE l - r 0",
+    assert_trace(&l, 1, "60: 0 HELD,LIMITED l 1.5 r 1.6", "65: 0 SAFE l - r 1.45455",
+                 "85: 0 SAFE l - r 0.872727", "105: 0 SAFE l - r 0.290909", "115: 0 SAFE l - r 0",
                  "135: 0 SAFE l - r 0");
     rig_close(&l);
 }
@@ -222,9 +305,13 @@ int main(void)
         cmocka_unit_test(test_operator_before_any_bin),
         cmocka_unit_test(test_ramp_ends_in_silence),
         cmocka_unit_test(test_exit_counts_bins_in_a_row),
+        cmocka_unit_test(test_a_burst_does_not_end_it),
         cmocka_unit_test(test_only_the_operator_ends_it),
         cmocka_unit_test(test_old_bins_do_not_end_it),
         cmocka_unit_test(test_slew_on_the_way_back),
+        cmocka_unit_test(test_absence_comes_first),
+        cmocka_unit_test(test_absence_before_a_gap),
+        cmocka_unit_test(test_start),
         cmocka_unit_test(test_expired_readout_is_not_revived),
         cmocka_unit_test(test_lease_needs_decoded_bins),
         cmocka_unit_test(test_lease_ends_between_bins),

@@ -13,7 +13,7 @@
 #include "base/serial.h"
 #include "line_fixture.h"
 
-enum { LINE_HEAD = 32, DECODER_HEAD = 64 }; /* of a snapshot's parts */
+enum { LINE_HEAD = 36, DECODER_HEAD = 64 }; /* of a snapshot's parts */
 enum { MAX_EVENTS = 60000, MAX_BYTES = 8 << 20, N_BINS = 1000, MAX_SNAPSHOT = 1 << 20 };
 
 /* Events in order, their bytes copied. */
@@ -220,6 +220,7 @@ static void test_events_of_a_gap(void **state)
         {LINE_OUTCOME, MESSAGES_ACCEPTED, 0},
         {LINE_DONE, 0, 0},
         {LINE_CONTINUE, 0, 0},
+        {LINE_CLOCK, 0, 0},
         {LINE_ACTION, LINE_PREDICT, 1},
         {LINE_CLOCK, 0, 0},
         {LINE_FRAME, LATENT_FILLED | LATENT_PREDICTED | LATENT_AGE_UNKNOWN, 1},
@@ -282,6 +283,7 @@ static void test_snapshot_refused(void **state)
         buf[i] ^= 0x10;
     }
     assert_int_equal(line_load(l.line, buf, n), 0);
+    l.now_ns += RIG_BIN_NS;
     rig_send(&l, 1, 6, 1, 1.0f);
     assert_flags(rig_last(&l), 0);
     rig_close(&l);

@@ -33,7 +33,8 @@ static void test_frame_fields(void **state)
     assert_int_equal(k->frame.decoder_id, latent_decoder_id(l.decoder));
     assert_int_equal(k->frame.event_id, 508);
     assert_int_equal(k->frame.age_ns, 0);
-    assert_flags(k, 0);
+    assert_flags(k, LATENT_LIMITED); /* two bins in no time: there is a slew */
+    assert_flags(&l.frames[0], 0);
     rig_close(&l);
 }
 
@@ -106,13 +107,15 @@ static void test_fill_is_predict(void **state)
     (void)state;
     rig_open(&l, maker_kalman(), NULL, NULL);
     rig_send(&l, 1, 0, 1, 1.0f);
+    l.now_ns += RIG_BIN_NS;
     rig_send(&l, 1, 2, 1, 1.0f);
     assert_int_equal(latent_decoder_new(&d, l.model, &options, NULL), 0);
     latent_decoder_step(d, &bin, &f);
     latent_decoder_predict(d, &f);
     assert_memory_equal(f.latents, l.frames[1].latents, 2 * sizeof(float));
+    assert_memory_equal(f.readout, l.frames[1].readout, 2 * sizeof(float));
     latent_decoder_step(d, &bin, &f);
-    assert_memory_equal(f.readout, l.frames[2].readout, 2 * sizeof(float));
+    assert_memory_equal(f.latents, l.frames[2].latents, 2 * sizeof(float));
     latent_decoder_free(d);
     rig_close(&l);
 }
@@ -181,6 +184,7 @@ static void test_marks(void **state)
     (void)state;
     rig_open(&l, maker_kalman(), NULL, NULL);
     rig_send(&l, 1, 0, 1, 5.0f);
+    l.now_ns += RIG_BIN_NS;
     rig_send_marks(&l, 1, LATENT_MARK_RESET | LATENT_MARK_TRIAL_END);
     assert_flags(rig_last(&l), LATENT_RESET);
     assert_int_equal(rig_last(&l)->frame.marks, LATENT_MARK_RESET | LATENT_MARK_TRIAL_END);
@@ -261,12 +265,16 @@ static void test_safe_for_output_that_is_not_finite(void **state)
     assert_int_equal(rig_last(&l)->frame.event_id, 501);
     assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_FAILED);
     assert_int_equal(rig_counter(&l, BINS_DECODED), 2);
-    rig_send(&l, 1, 2, 1, 0.0f); /* good, and ends SAFE */
+    rig_send(&l, 1, 2, 1, 0.0f); /* good */
     assert_safe(rig_last(&l), LATENT_RESET);
+    assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_FAILED);
+    l.now_ns += RIG_BIN_NS;
+    rig_send(&l, 1, 3, 1, 0.0f); /* and ends SAFE: it took the time of one bin */
+    assert_safe(rig_last(&l), 0);
     assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_RUNNING);
-    rig_send(&l, 1, 3, 1, 0.0f);
-    assert_flags(rig_last(&l), LATENT_LIMITED);     /* led from neutral by its slew */
-    assert_true(rig_last(&l)->latents[0] == 0.75f); /* as in test_values */
+    rig_send(&l, 1, 4, 1, 0.0f);
+    assert_flags(rig_last(&l), LATENT_LIMITED);      /* led from neutral by its slew */
+    assert_true(rig_last(&l)->latents[0] == 0.875f); /* as in test_values, a bin on */
     assert_int_equal(rig_counter(&l, SEQUENCE_RESETS), 1);
     rig_close(&l);
 }
@@ -295,7 +303,8 @@ static void test_safe_for_a_prediction_that_is_not_finite(void **state)
     assert_safe(&l.frames[1], LATENT_FILLED);
     assert_safe(&l.frames[2], LATENT_FILLED | LATENT_RESET);
     assert_safe(&l.frames[3], LATENT_GAP);
-    rig_send(&l, 1, 4, 1, 0.0f);
+    l.now_ns += RIG_BIN_NS;
+    rig_send(&l, 1, 4, 2, 0.0f);
     assert_int_equal(rig_last(&l)->frame.values.flags & LATENT_SAFE, 0);
     assert_int_equal(rig_counter(&l, SEQUENCE_RESETS), 1);
     assert_int_equal(rig_counter(&l, SEQUENCE_FILLED), 2);
@@ -361,8 +370,8 @@ static void test_late(void **state)
     rig_open(&l, maker_kalman(), NULL, NULL);
     l.tick_ns = 1000000; /* three looks a bin: latencies 1, 4, 7, 10 ms; budget 5 */
     rig_send(&l, 1, 0, 4, 1.0f);
-    assert_flags(&l.frames[1], 0);
-    assert_flags(&l.frames[2], LATENT_LATE);
+    assert_flags(&l.frames[1], LATENT_LIMITED); /* 3 ms after the first */
+    assert_flags(&l.frames[2], LATENT_LATE | LATENT_LIMITED);
     assert_int_equal(l.frames[2].frame.budget_left_ns, -2000000);
     assert_int_equal(rig_counter(&l, STATE_BUDGET_MISSES), 2);
     assert_int_equal(rig_counter(&l, FRAMES_PUBLISHED), 4);

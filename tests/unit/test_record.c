@@ -37,7 +37,8 @@ static struct store_about about_of(const struct rig *l)
                                 .mode = latent_decoder_mode(l->decoder)->name,
                                 .precision = "f32",
                                 .decoder_id = latent_decoder_id(l->decoder),
-                                .clock_id = 77};
+                                .clock_id = 77,
+                                .contract = LINE_CONTRACT};
 }
 
 static void desk_open(struct desk *g, size_t ring_bytes)
@@ -165,7 +166,8 @@ static void test_everything(void **state)
                      2);
     assert_int_equal(
         ask(&g, "SELECT sum(length(clock)) FROM entries WHERE entry > 21 AND entry < 25"),
-        8 * (2 + 2 + 3)); /* two fills and one bin, an entry each */
+        8 * (3 + 2 +
+             3)); /* two fills and one bin, an entry each; before them: is the lease over? */
     assert_int_equal(ask(&g, "SELECT value = 'arm' FROM meta WHERE key = 'stream'"), 1);
     assert_int_equal(ask(&g, "SELECT length(value) FROM meta WHERE key = 'model_sha256'"), 64);
     desk_close(&g);

@@ -173,8 +173,8 @@ static const struct conf_key stream_keys[] = {
      .offset = offsetof(struct conf_stream, valid_for_ns),
      .unset = "auto",
      .value = "auto",
-     .help = "How long after its publication a consumer may act on a frame. auto is three "
-             "bins, at least 50."},
+     .help = "How long after its publication a consumer may act on a frame. auto is "
+             "missing-after-ms and a bin, at least 50."},
     {.name = "on-gap",
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, on_gap),
@@ -237,7 +237,7 @@ static const struct conf_key stream_keys[] = {
      .unset = "auto",
      .value = "auto",
      .help = "So long after the last decoded bin the readout is neutral (SAFE). auto is "
-             "200, at least the ramp and two bins."},
+             "200, at least the ramp and two bins, and as long as a frame is valid."},
     {.name = "safe-ramp-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, safe_ramp_ns),
@@ -254,6 +254,23 @@ static const struct conf_key stream_keys[] = {
      .value = "10",
      .help = "Bins in a row, in time and past warm-up, that end SAFE; operator: only "
              "latentctl safe STREAM off does."},
+    {.name = "safe-start",
+     .type = &conf_choice,
+     .offset = offsetof(struct conf_stream, safe_start),
+     .words = words_yes_no,
+     .value = "yes",
+     .help =
+         "yes: a stream with a readout begins in SAFE, and leaves it as safe-exit says. no: the "
+         "first frame is shown; for offline use and tests."},
+    {.name = "contract",
+     .type = &conf_count,
+     .offset = offsetof(struct conf_stream, contract),
+     .min = 1,
+     .max = 2,
+     .value = "2",
+     .help =
+         "Which contract frames follow (daemon/lib/line/README.md). 1: as before 2, so that its "
+         "records can be verified."},
     {.name = "admission",
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, admission),

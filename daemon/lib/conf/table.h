@@ -57,9 +57,11 @@ struct conf_stream {
     uint32_t on_gap, on_late, on_missing; /* enums of line/policy.h */
     uint32_t publish_late;                /* 1: whatever its age */
     uint32_t safe_exit;                   /* bins; 0 = operator */
-    uint32_t admission;                   /* enum conf_admission */
-    uint32_t reorder_window;              /* bins */
-    char *record;                         /* or NULL */
+    uint32_t safe_start;                  /* 1: begins in SAFE */
+    uint32_t contract;
+    uint32_t admission;      /* enum conf_admission */
+    uint32_t reorder_window; /* bins */
+    char *record;            /* or NULL */
     uint64_t record_sync_ns;
     uint32_t record_buffer_mib;
     char *loop;

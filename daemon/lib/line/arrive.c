@@ -3,6 +3,7 @@
 
 #include "line/account.h"
 #include "line/decode.h"
+#include "line/lease.h"
 #include "line/silence.h"
 
 static struct bin_frame bin_frame_of(const struct line *line, const struct wire_bins *bins,
@@ -69,6 +70,7 @@ static bool judge(struct line *line, const struct bin_frame *b)
     sequence_apply(&line->state.sequence, v);
     account_sequence(line);
     if (v->reset) decode_reset(line);
+    if (v->restart) pace_init(&line->state.pace);
     m->is_judged = true;
     m->n_fill = v->n_fill;
     return true;
@@ -132,6 +134,11 @@ static void decode_next(struct line *line, struct bin_frame *b)
         silence_on_decoded(line, m->t_recv_ns);
 }
 
+static void begin_filling(struct line *line)
+{
+    if (line->options.contract != 1) lease_on_step(line, line_now(line));
+}
+
 void arrive_step(struct line *line)
 {
     struct open_message *m = &line->open;
@@ -140,6 +147,7 @@ void arrive_step(struct line *line)
         struct bin_frame b = bin_frame_of(line, &m->bins, m->next, m->t_recv_ns);
 
         if (!m->is_judged && !judge(line, &b)) continue;
+        if (m->n_fill && m->n_fill == m->verdict.n_fill) begin_filling(line);
         if (m->n_fill)
             decode_fill(line, m->verdict.epoch, m->verdict.seq - m->n_fill--, m->t_recv_ns);
         else

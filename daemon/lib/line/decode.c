@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "line/account.h"
+#include "line/lease.h"
 #include "line/publish.h"
 
 /* Consumers are led from what they saw to what the new decoder says. */
@@ -12,6 +13,7 @@ void decode_reset(struct line *line)
     line_tell_action(line, LINE_START, line->state.sequence.epoch, line->state.sequence.newest);
     latent_decoder_reset(line->decoder);
     line->state.easing = true;
+    line->state.eased = (struct eased){.leaving = true};
     account_reset(line);
 }
 
@@ -87,6 +89,14 @@ static enum counter refused_by_core(int status)
     return status == LATENT_E_SHAPE ? BINS_REFUSED_SHAPE : BINS_REFUSED_VALUE;
 }
 
+/* What it must have waited before it arrived. */
+static uint64_t age_of(struct line *line, const struct bin_frame *b)
+{
+    if (line->options.contract == 1) return 0;
+    return pace_on_bin(&line->state.pace, b->frame.seq, b->t_arrived_ns, line->bin_ns,
+                       line->options.policy.safe_exit_bins);
+}
+
 bool decode_bin(struct line *line, struct bin_frame *b, uint32_t extra_flags)
 {
     const struct latent_bin bin = {.seq = b->frame.seq,
@@ -97,6 +107,8 @@ bool decode_bin(struct line *line, struct bin_frame *b, uint32_t extra_flags)
     int status;
 
     b->t_start_ns = line_now(line);
+    lease_on_step(line, b->t_start_ns);
+    b->age_ns = age_of(line, b);
     line_tell_action(line, LINE_STEP, b->frame.epoch, b->frame.seq);
     status = latent_decoder_step(line->decoder, &bin, &b->frame.values);
     if (status == LATENT_E_SHAPE || status == LATENT_E_VALUE) {

@@ -4,6 +4,7 @@
 
 #include "line/line.h"
 #include "line/misfit.h"
+#include "line/pace.h"
 #include "line/safe.h"
 #include "wire.h"
 
@@ -22,6 +23,12 @@ struct shown {
     uint32_t flags, n_latents, n_rates;
 };
 
+/* The way of the readout away from neutral, after SAFE, expiry, warm-up or a reset. */
+struct eased {
+    bool leaving;  /* it is not at its end */
+    uint64_t t_ns; /* publication time of it so far */
+};
+
 /* All that is carried from entry to entry, beside the decoder's own state. A field more is a field
  * more in snapshot.c. */
 struct line_memory {
@@ -29,8 +36,10 @@ struct line_memory {
     struct safe safe;
     struct silence silence;
     struct shown shown;
+    struct pace pace;
+    struct eased eased;
     uint64_t pub_seq;
-    bool easing; /* consumers saw other readouts than the decoder's: slew applies */
+    bool easing; /* contract 1: consumers saw other readouts than the decoder's */
 };
 
 /* The message whose bins wait for their steps. Not carried in snapshots: those are taken where
@@ -86,6 +95,9 @@ struct bin_frame {
     struct wire_frame frame;
     uint64_t t_arrived_ns; /* of the message that brought or revealed it; 0: none did */
     uint64_t t_start_ns, t_done_ns;
+    uint64_t age_ns;      /* at its arrival, at least, by the pace of its source */
+    uint64_t moved_ns;    /* publication time that its readout had for its way */
+    bool agrees;          /* its readout is the decoder's */
     bool received;        /* a message brought it */
     bool failed;          /* the output was not finite: it has no values */
     bool repeats;         /* it has no values of its own: those shown last */

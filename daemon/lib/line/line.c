@@ -26,6 +26,7 @@ static const char *const state_names[LINE_N_STATES] = {
     [LINE_STATE_SAFE_MISSING] = "safe-missing",
     [LINE_STATE_SAFE_LATE] = "safe-late",
     [LINE_STATE_SAFE_OPERATOR] = "safe-operator",
+    [LINE_STATE_SAFE_START] = "safe-start",
     [LINE_STATE_STOPPING] = "stopping",
 };
 
@@ -263,6 +264,9 @@ static void start(struct line *line, const struct latent_info *info)
 {
     sequence_init(&line->state.sequence, &line->options.sequence);
     line->state.silence.t_due_ns = LINE_NEVER;
+    line->state.eased.leaving = true;
+    if (line->options.policy.safe_start && line->options.send_readout && info->n_readout)
+        safe_begin(&line->state.safe, &line->options.policy);
     for (uint32_t o = 0; o < info->n_readout; o++)
         line->neutral[o] = line->shown_readout[o] = info->readout[o].neutral;
 }

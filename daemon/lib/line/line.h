@@ -27,6 +27,7 @@
 #include "line/sequence.h"
 
 #define LINE_MAX_TAPS 4
+#define LINE_CONTRACT 2
 
 struct line_clock {
     uint64_t (*now_ns)(void *ctx); /* CLOCK_MONOTONIC, or a test's own */
@@ -48,6 +49,7 @@ struct line_options {
     struct line_policy policy;
     bool any_finite;   /* bins of any finite values, whatever the model takes: for records made
                           before models said what they take */
+    uint32_t contract; /* LINE_CONTRACT, or 1: what records of before hold (README.md) */
     bool send_readout; /* the readout group is configured: SAFE frames carry neutral
                           values */
 };
@@ -62,6 +64,7 @@ enum line_state {
     LINE_STATE_SAFE_MISSING,
     LINE_STATE_SAFE_LATE,
     LINE_STATE_SAFE_OPERATOR,
+    LINE_STATE_SAFE_START,
     LINE_STATE_STOPPING,
     LINE_N_STATES,
 };

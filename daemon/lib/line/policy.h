@@ -3,6 +3,7 @@
 #ifndef LINE_POLICY_H
 #define LINE_POLICY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* What the decoder gets for a bin that is missing before one that came. */
@@ -34,6 +35,7 @@ struct line_policy {
     uint64_t max_age_ns;       /* arrival to publication, above it suppressed; 0: never */
     uint64_t safe_ramp_ns;     /* from the last readout to neutral */
     uint32_t safe_exit_bins;   /* good bins in a row that end SAFE; 0: the operator does */
+    bool safe_start;           /* a stream with a readout begins in SAFE */
 };
 
 #endif

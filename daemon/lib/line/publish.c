@@ -3,6 +3,7 @@
 #include "line/publish.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 /* What a frame says of its bin stays, whatever values it carries ... */
@@ -23,17 +24,37 @@ enum decision {
     N_DECISIONS,
 };
 
-/* ---- SAFE ---- */
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- what consumers have ---- */
+
+static bool is_expired(const struct line *line, uint64_t now_ns)
+{
+    uint64_t t_shown = line->state.shown.t_ns, valid_for_ns = line->options.valid_for_ns;
+
+    return valid_for_ns && now_ns > t_shown && now_ns - t_shown > valid_for_ns;
+}
 
 /* The readout that consumers act on. Whose last frame is no longer valid is
  * neutral already, and must not be led back to where it was. */
 static const float *readout_in_use(const struct line *line, uint64_t now_ns)
 {
-    uint64_t t_shown = line->state.shown.t_ns, valid_for_ns = line->options.valid_for_ns;
-    bool expired = valid_for_ns && now_ns > t_shown && now_ns - t_shown > valid_for_ns;
-
-    return expired ? line->neutral : line->shown_readout;
+    return is_expired(line, now_ns) ? line->neutral : line->shown_readout;
 }
+
+/* Since when they have it, at most a bin: what was not published in time was not there. */
+static uint64_t in_use_ns(const struct line *line, uint64_t now_ns)
+{
+    uint64_t since_ns = line->state.shown.t_ns;
+
+    if (is_expired(line, now_ns)) since_ns += line->options.valid_for_ns;
+    return now_ns > since_ns ? least(now_ns - since_ns, line->bin_ns) : 0;
+}
+
+/* ---- SAFE ---- */
 
 /* The first frame goes at most the way of one bin, however long ago the last
  * was. */
@@ -43,11 +64,6 @@ static void start_ramp(struct line *line, uint64_t now_ns)
     bool recent = now_ns < t_shown || now_ns - t_shown < line->bin_ns;
 
     line->state.safe.t_last_ns = recent ? t_shown : now_ns - line->bin_ns;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* Where it is neutral already there is no way to go. */
@@ -72,17 +88,41 @@ void publish_enter_safe(struct line *line, enum safe_reason reason, uint64_t now
                least(now_ns + ramp_ns(line, now_ns), t_latest_ns));
 }
 
+static bool is_above(uint64_t limit_ns, uint64_t ns)
+{
+    return limit_ns && ns > limit_ns;
+}
+
+/* By the time since it arrived. */
+static bool waited_too_long(const struct line *line, const struct bin_frame *b)
+{
+    return b->t_arrived_ns &&
+           is_above(line->options.policy.max_age_ns, b->frame.t_publish_ns - b->t_arrived_ns);
+}
+
+/* Or by the pace of its source. */
+static bool is_old(const struct line *line, const struct bin_frame *b)
+{
+    return waited_too_long(line, b) || is_above(line->options.policy.max_age_ns, b->age_ns);
+}
+
 /* Bins in a row that would have been shown end it; whatever else is sent, for a
  * bin or without one, starts the count again. */
 static void judge_exit(struct line *line, const struct bin_frame *b, bool good)
 {
+    const struct line_policy *policy = &line->options.policy;
     struct safe *safe = &line->state.safe;
+    bool counts = line->options.contract == 1; /* bins alone, however fast they came */
+    uint64_t span_ns = counts ? 0 : policy->safe_exit_bins * line->bin_ns;
 
     if (!safe->on) return;
-    if (!good)
+    if (!good) {
         safe->n_good = 0;
-    else if (safe_on_good(safe, &line->options.policy))
-        line_tell_action(line, LINE_LEAVE_SAFE, b->frame.epoch, b->frame.seq);
+        return;
+    }
+    if (!safe_on_good(safe, policy, b->t_arrived_ns, span_ns) || is_old(line, b)) return;
+    safe->on = false;
+    line_tell_action(line, LINE_LEAVE_SAFE, b->frame.epoch, b->frame.seq);
 }
 
 /* ---- what a frame carries, by decision ---- */
@@ -107,6 +147,7 @@ static void dress_held(struct line *line, struct bin_frame *b)
 {
     const struct shown *shown = &line->state.shown;
     struct latent_frame *values = &b->frame.values;
+    bool keeps = line->options.contract == 1; /* even what has expired */
 
     values->flags = (values->flags & FLAGS_OF_BIN) | (shown->flags & FLAGS_OF_VALUES) | LATENT_HELD;
     values->n_latents = shown->n_latents;
@@ -114,7 +155,7 @@ static void dress_held(struct line *line, struct bin_frame *b)
     values->n_rates = shown->n_rates;
     values->rates = line->shown_rates;
     values->n_readout = line->options.send_readout ? line->n_readout : 0;
-    values->readout = line->shown_readout;
+    values->readout = keeps ? line->shown_readout : readout_in_use(line, b->frame.t_publish_ns);
     line->state.easing = true;
 }
 
@@ -130,10 +171,9 @@ static void dress_as_decoded(struct line *line, struct bin_frame *b)
     (void)b;
 }
 
-/* The decoder limits the slew from bin to bin of its own. After frames that
- * showed something else it is limited here, from what consumers have, until
- * both agree. */
-static void dress_decoded(struct line *line, struct bin_frame *b)
+/* Contract 1. The decoder limits the slew from bin to bin of its own. After frames that showed
+ * something else it is limited here, from what consumers have, until both agree. */
+static void dress_decoded_1(struct line *line, struct bin_frame *b)
 {
     struct latent_frame *values = &b->frame.values;
     const float *from = readout_in_use(line, b->frame.t_publish_ns);
@@ -153,6 +193,57 @@ static void dress_decoded(struct line *line, struct bin_frame *b)
     line->state.easing = !agree;
 }
 
+static bool is_between(float y, float a, float b)
+{
+    return a < b ? y >= a && y <= b : y >= b && y <= a;
+}
+
+/* Away from neutral, at most that share of the way from there to y which the time is of the ramp;
+ * towards it, and as far as consumers are already, at will. */
+static float ease(float limited, float y, float from, float neutral, double share)
+{
+    double way = ((double)y - (double)neutral) * share;
+    bool beyond = is_between(from, neutral, limited);
+    float start = beyond ? from : neutral, reach = (float)((double)start + fabs(way));
+
+    if (is_between(limited, neutral, from)) return limited;
+    if (limited < neutral) reach = (float)((double)start - fabs(way));
+    return is_between(limited, start, reach) ? limited : reach;
+}
+
+/* The decoder limits the slew from bin to bin of its own. Consumers have frames at other times, and
+ * other readouts than its own: so it is limited once more, from what they have, by the time that
+ * they have had it. */
+static void dress_decoded(struct line *line, struct bin_frame *b)
+{
+    struct latent_frame *values = &b->frame.values;
+    uint64_t now_ns = b->frame.t_publish_ns, ramp_ns = line->options.policy.safe_ramp_ns;
+    const float *from = readout_in_use(line, now_ns);
+    double share;
+
+    if (line->options.contract == 1) {
+        dress_decoded_1(line, b);
+        return;
+    }
+    if (is_expired(line, now_ns) || values->flags & LATENT_RESET)
+        line->state.eased = (struct eased){.leaving = true};
+    b->moved_ns = in_use_ns(line, now_ns);
+    b->agrees = true;
+    share = line->state.eased.leaving && ramp_ns ? (double)b->moved_ns / (double)ramp_ns : 1.0;
+    for (uint32_t o = 0; o < values->n_readout; o++) {
+        float y = values->readout[o], neutral = line->neutral[o];
+        float limited =
+            latent_readout_limit(&line->limits[o], y, from[o], (double)b->moved_ns / 1e9);
+
+        if (share < 1.0) limited = ease(limited, y, from[o], neutral, share);
+        b->agrees &= limited >= y && limited <= y;
+        line->readout[o] = limited;
+    }
+    if (b->agrees) return;
+    values->readout = line->readout;
+    values->flags |= LATENT_LIMITED;
+}
+
 static const struct {
     void (*dress)(struct line *line, struct bin_frame *b);
     bool is_sent, is_good; /* good: as it should be, so it counts to the end of SAFE */
@@ -168,13 +259,6 @@ static const struct {
 };
 
 /* ---- deciding ---- */
-
-static bool is_old(const struct line *line, const struct bin_frame *b)
-{
-    uint64_t max_age_ns = line->options.policy.max_age_ns;
-
-    return max_age_ns && b->t_arrived_ns && b->frame.t_publish_ns - b->t_arrived_ns > max_age_ns;
-}
 
 static enum decision decide_beyond_safe(const struct line *line, const struct bin_frame *b)
 {
@@ -198,8 +282,11 @@ static void judge_time(const struct line *line, struct bin_frame *b)
 {
     struct wire_frame *f = &b->frame;
 
+    uint64_t age_ns = f->t_publish_ns - f->t_recv_ns;
+
     if (!b->received) return;
-    f->budget_left_ns = (int64_t)(line->options.budget_ns - (f->t_publish_ns - f->t_recv_ns));
+    if (b->age_ns > age_ns) age_ns = b->age_ns;
+    f->budget_left_ns = (int64_t)(line->options.budget_ns - age_ns);
     if (f->budget_left_ns < 0) f->values.flags |= LATENT_LATE;
 }
 
@@ -208,6 +295,19 @@ static void judge_time(const struct line *line, struct bin_frame *b)
 static void keep(float *to, const float *from, uint32_t n)
 {
     if (n && to != from) memcpy(to, from, n * sizeof *to);
+}
+
+/* How far the readout has got on its way from neutral. */
+static void follow(struct line *line, const struct bin_frame *b)
+{
+    struct eased *e = &line->state.eased;
+
+    if (b->frame.values.flags & (LATENT_SAFE | LATENT_WARMUP | LATENT_OUTSIDE)) {
+        *e = (struct eased){.leaving = true};
+        return;
+    }
+    e->t_ns += b->moved_ns;
+    if (b->agrees && e->t_ns >= line->options.policy.safe_ramp_ns) e->leaving = false;
 }
 
 /* What consumers now have. */
@@ -245,7 +345,16 @@ static void send(struct line *line, struct bin_frame *b)
     }
     b->outcome = FRAMES_PUBLISHED;
     line->state.pub_seq++;
+    follow(line, b);
     remember(line, f);
+}
+
+/* In SAFE a bin that is old by its pace alone is as good as any: the pace may have changed. It may
+ * not end SAFE, though. */
+static bool is_good(const struct line *line, const struct bin_frame *b, enum decision decision)
+{
+    if (decision == SUPPRESS_OLD) return line->state.safe.on && !waited_too_long(line, b);
+    return rows[decision].is_good;
 }
 
 void publish_frame(struct line *line, struct bin_frame *b)
@@ -256,7 +365,7 @@ void publish_frame(struct line *line, struct bin_frame *b)
     b->frame.t_publish_ns = line_now(line);
     judge_time(line, b);
     decision = decide_beyond_safe(line, b);
-    good = b->received && !b->failed && rows[decision].is_good;
+    good = b->received && !b->failed && is_good(line, b, decision);
     if (decision == SEND_SAFE)
         publish_enter_safe(line, SAFE_LATE, b->frame.t_publish_ns, LINE_NEVER);
     if (line->state.safe.on) decision = SEND_SAFE;

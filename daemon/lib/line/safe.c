@@ -23,12 +23,18 @@ void safe_release(struct safe *s)
     s->locked = false;
 }
 
-bool safe_on_good(struct safe *s, const struct line_policy *policy)
+void safe_begin(struct safe *s, const struct line_policy *policy)
 {
-    s->n_good++;
+    *s = (struct safe){.on = true, .arrived = true, .reason = SAFE_START};
+    s->locked = policy->safe_exit_bins == 0;
+}
+
+bool safe_on_good(struct safe *s, const struct line_policy *policy, uint64_t t_arrived_ns,
+                  uint64_t span_ns)
+{
+    if (s->n_good++ == 0) s->t_good_ns = t_arrived_ns;
     if (s->asked || s->locked || s->n_good < policy->safe_exit_bins) return false;
-    s->on = false;
-    return true;
+    return t_arrived_ns - s->t_good_ns >= span_ns;
 }
 
 static float between(float y, float a, float b)

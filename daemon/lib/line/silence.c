@@ -4,6 +4,7 @@
 
 #include "line/account.h"
 #include "line/decode.h"
+#include "line/lease.h"
 #include "line/publish.h"
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -46,24 +47,6 @@ void silence_on_decoded(struct line *line, uint64_t t_recv_ns)
 void silence_break(struct line *line, uint64_t now_ns)
 {
     line->state.silence.t_due_ns = now_ns;
-}
-
-static uint64_t lease_end_ns(const struct line *line)
-{
-    const struct silence *s = &line->state.silence;
-    uint64_t lease_ns = line->options.policy.lease_ns;
-
-    return s->heard && lease_ns ? s->t_decoded_ns + lease_ns : LINE_NEVER;
-}
-
-/* When SAFE must begin for the readout to be neutral at the lease's end; with input that may bring
- * the next bin, that end itself. */
-static uint64_t lease_start_ns(const struct line *line, bool input_waits)
-{
-    uint64_t end_ns = lease_end_ns(line), ramp_ns = line->options.policy.safe_ramp_ns;
-
-    if (end_ns == LINE_NEVER || line->state.safe.on) return LINE_NEVER;
-    return input_waits ? end_ns : end_ns - least(ramp_ns, line->options.policy.lease_ns);
 }
 
 /* Bins that wait make SAFE's frames, unless none of them gets that far. */

@@ -46,6 +46,7 @@ static void visit_safe(struct serial *f, struct safe *s)
     serial_u32_to(f, &reason, SAFE_N_REASONS - 1);
     s->reason = (enum safe_reason)reason;
     serial_u32(f, &s->n_good);
+    serial_u64(f, &s->t_good_ns);
     serial_u64(f, &s->t_end_ns);
     serial_u64(f, &s->t_last_ns);
 }
@@ -65,12 +66,27 @@ static void visit_shown(struct serial *f, struct shown *s)
     serial_u32(f, &s->n_rates);
 }
 
+static void visit_pace(struct serial *f, struct pace *p)
+{
+    serial_bool(f, &p->is_known);
+    serial_u64(f, &p->least_ns);
+    serial_u32_to(f, &p->n, PACE_MOST_BINS);
+    serial_u32_to(f, &p->at, PACE_MOST_BINS - 1);
+    for (size_t i = 0; i < PACE_MOST_BINS; i++) {
+        serial_u64(f, &p->e_ns[i]);
+        serial_u64(f, &p->t_ns[i]);
+    }
+}
+
 static void visit(struct serial *f, struct line_memory *m, float *kept, size_t n_kept)
 {
     visit_sequence(f, &m->sequence);
     visit_safe(f, &m->safe);
     visit_silence(f, &m->silence);
     visit_shown(f, &m->shown);
+    visit_pace(f, &m->pace);
+    serial_bool(f, &m->eased.leaving);
+    serial_u64(f, &m->eased.t_ns);
     serial_u64(f, &m->pub_seq);
     serial_bool(f, &m->easing);
     serial_floats(f, kept, n_kept);
@@ -80,13 +96,14 @@ static void visit(struct serial *f, struct line_memory *m, float *kept, size_t n
 
 struct head {
     uint64_t magic, n_bytes, check; /* n_bytes: of line and decoder; check: of the line's fields */
-    uint32_t format, n_kept;
+    uint32_t format, contract, n_kept;
 };
 
 static void visit_head(struct serial *f, struct head *h)
 {
     serial_u64(f, &h->magic);
     serial_u32(f, &h->format);
+    serial_u32(f, &h->contract);
     serial_u32(f, &h->n_kept);
     serial_u64(f, &h->n_bytes);
     serial_u64(f, &h->check);
@@ -124,7 +141,8 @@ int line_save(const struct line *line, void *buf, size_t n)
     struct line_memory state = line->state;
     struct serial body = {SERIAL_WRITE, bytes + n_head, NULL, n_fields, 0, false};
     struct serial front = {SERIAL_WRITE, bytes, NULL, n_head, 0, false};
-    struct head head = {MAGIC, line_size(line), 0, FORMAT, (uint32_t)line->n_kept};
+    struct head head = {MAGIC,  line_size(line),        0,
+                        FORMAT, line->options.contract, (uint32_t)line->n_kept};
 
     if (arrive_is_open(line)) return LATENT_E_UNSUPPORTED;
     if (n < head.n_bytes) return LATENT_E_SHAPE;
@@ -154,8 +172,8 @@ static bool read_fields(struct line *line, const unsigned char *bytes, size_t n,
     struct head head = {0};
 
     visit_head(&front, &head);
-    if (front.is_bad || head.format != FORMAT || head.n_kept != line->n_kept ||
-        head.n_bytes != line_size(line) || n < head.n_bytes)
+    if (front.is_bad || head.format != FORMAT || head.contract != line->options.contract ||
+        head.n_kept != line->n_kept || head.n_bytes != line_size(line) || n < head.n_bytes)
         return false;
     body = (struct serial){SERIAL_READ, NULL, bytes + front.at, fields_size(line), 0, false};
     if (head.check != serial_check(body.from, body.n_bytes)) return false;
@@ -174,6 +192,7 @@ int line_load(struct line *line, const void *buf, size_t n)
     serial_u64(&f, &magic);
     n_line = magic == MAGIC ? head_size() + fields_size(line) : snapshot_old_size(line);
     if (n < n_line) return LATENT_E_SNAPSHOT;
+    if (magic != MAGIC && line->options.contract != 1) return LATENT_E_SNAPSHOT;
     if (!(magic == MAGIC ? read_fields(line, buf, n, &state)
                          : snapshot_old_read(line, buf, n, &state)) ||
         !is_sound(line, &state))

@@ -117,6 +117,7 @@ static int write_meta(sqlite3 *db, const struct store_about *about)
     put_text(&w, "stream", about->stream);
     put_text(&w, "config", about->config);
     put_hex(&w, "clock_id", about->clock_id);
+    put_whole(&w, "contract", about->contract);
     put_host(&w);
     put_now(&w, "start_utc_ns", "start_monotonic_ns");
     put_model(&w, about);

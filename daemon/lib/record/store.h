@@ -16,6 +16,7 @@ struct store_about {
     const struct latent_info *info;
     const char *mode, *precision;
     uint64_t decoder_id, clock_id;
+    uint32_t contract;
 };
 
 enum store_result {

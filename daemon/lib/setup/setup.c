@@ -21,7 +21,8 @@ static struct line_policy setup_policy(const struct conf_stream *v)
                                 .lease_ns = v->lease_ns,
                                 .max_age_ns = v->publish_late ? 0 : v->max_age_ns,
                                 .safe_ramp_ns = v->safe_ramp_ns,
-                                .safe_exit_bins = v->safe_exit};
+                                .safe_exit_bins = v->safe_exit,
+                                .safe_start = v->safe_start && v->contract > 1};
 }
 
 struct line_options setup_line(const struct conf_stream_section *section,
@@ -37,5 +38,6 @@ struct line_options setup_line(const struct conf_stream_section *section,
         .valid_for_ns = v->valid_for_ns,
         .clock_id = clock_id,
         .policy = setup_policy(v),
+        .contract = v->contract,
         .send_readout = (v->outputs & LATENT_GROUP_READOUT) != 0};
 }
