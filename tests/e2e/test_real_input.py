@@ -66,7 +66,7 @@ def fit_model(folder, name, arch):
     checkpoint = folder / f"{name}-{arch}.{'pt' if arch == 'gru' else 'fit.safetensors'}"
     model = folder / f"{name}-{arch}.safetensors"
     run("/usr/bin/python3", SOURCE / "models" / arch / "train.py", *RECORDINGS[name]["fit"],
-        *TRAINING[arch], "--out", checkpoint)
+        *TRAINING[arch], "--force", "--out", checkpoint)  # decoded alike, however badly
     run("/usr/bin/python3", SOURCE / "models" / arch / "export.py", checkpoint, model)
     return model
 
