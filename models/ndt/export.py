@@ -269,7 +269,9 @@ def main():
     checkpoint = exporting.read_input(args)
     tensors = dict(checkpoint.tensors)
     buffer = tensors.pop(BUFFER, None)
-    if buffer is not None and (buffer.ndim < 2 or not buffer.size or buffer.dtype.kind != "f"):
+    is_fixed = TABLE not in tensors  # beside a learnt table the buffer only counts its rows
+    if is_fixed and buffer is not None and (
+            buffer.ndim < 2 or not buffer.size or buffer.dtype.kind != "f"):
         raise Refusal(f"{args.input}: tensor {BUFFER} has shape {list(buffer.shape)} and type "
                       f"{buffer.dtype}, expected positions of a trial's bins")
     sizes = learn_sizes(tensors, args.input)
