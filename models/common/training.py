@@ -76,8 +76,10 @@ def save_state(args, step, seconds, model, optimizer):
     """Everything needed to go on exactly here; replaced atomically."""
     passing = ("resume", "stop_at", "report_every", "out")
     kept = {k: v for k, v in vars(args).items() if k not in passing}
-    state = {"step": step, "seconds": seconds, "args": kept, "model": model.state_dict(),
-             "optimizer": optimizer.state_dict(), "random": torch.get_rng_state()}
+    # Numbers with fractions go as text: the reader of torch 1.13 that runs no code knows none.
+    state = {"step": step, "told": json.dumps({"seconds": seconds, "args": kept}),
+             "model": model.state_dict(), "optimizer": optimizer.state_dict()["state"],
+             "random": torch.get_rng_state()}
     with output(resume_path(args)) as part:
         torch.save(state, part)
 
@@ -89,14 +91,15 @@ def load_state(args, model, optimizer):
         raise Refusal(f"{path}: nothing to resume; start without --resume")
     try:
         state = torch.load(path, weights_only=True)
-        for key, value in state["args"].items():
+        told = json.loads(state["told"])
+        for key, value in told["args"].items():
             if getattr(args, key, None) != value:
                 raise Refusal(f"{path} was started with {key} = {value}, "
                               f"now {getattr(args, key, None)}: options must be the same")
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state["optimizer"]})
         torch.set_rng_state(state["random"])
-        return int(state["step"]), float(state["seconds"])
+        return int(state["step"]), float(told["seconds"])
     except Refusal:
         raise
     except Exception as error:  # a damaged file can fail in any way

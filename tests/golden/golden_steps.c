@@ -24,7 +24,7 @@ static void fail(const char *what, const char *why)
 static latent_decoder *decoder_make(const latent_model *m, const char *mode)
 {
     struct latent_error err = {0};
-    struct latent_options options = {.mode = mode, .predicts = 1};
+    struct latent_options options = {.mode = mode, .predicts = 1, .any_finite = 1};
     latent_decoder *d = NULL;
     if (latent_decoder_new(&d, m, &options, &err)) fail(mode, err.text);
     return d;
