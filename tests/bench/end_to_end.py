@@ -90,6 +90,8 @@ spin-ms = {spin_ms}
 # Bins come as fast as they are answered, or far apart: neither is a fault here.
 missing-after-ms = 60000
 lease-ms = 60000
+publish-late = yes
+safe-start = no
 """)
     return path
 

@@ -49,6 +49,7 @@ output = ipc://{folder}/out
 missing-after-ms = 60000
 lease-ms = 60000
 publish-late = yes
+safe-start = no
 """)
     return path
 

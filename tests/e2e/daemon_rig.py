@@ -56,8 +56,8 @@ def answer(counts):
     return states, states @ W.T + B
 
 
-def write_model(path, n_channels=3, has_means=True):
-    """A model file whose known answer is answer()."""
+def write_model(path, n_channels=3, has_means=True, kind="counts"):
+    """A model file whose known answer is answer(). kind: of its input, counts or real."""
     config = model_file.build_config(
         "kalman", n_channels, BIN_US, ["causal"], {"form": "given"},
         outputs=(2, 0, [model_file.readout_entry("vx", "mm/s", NEUTRAL[0]),
@@ -65,6 +65,7 @@ def write_model(path, n_channels=3, has_means=True):
         licence="CC0-1.0", source="a test", checkpoint_sha256="0" * 64,
         channels=model_file.channel_table(np.ones(n_channels), np.ones(n_channels))
         if has_means else None)
+    config["input"] = kind
     counts = np.arange(4 * n_channels).reshape(4, n_channels) % 3
     states, readouts = answer(counts)
     tensors = {"M1": M1, "M2": gain(n_channels), "m0": M0, "readout.weight": W, "readout.bias": B,

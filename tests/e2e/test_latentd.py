@@ -313,6 +313,7 @@ class InputTest(unittest.TestCase):
 
     def test_output_that_is_not_finite(self):
         """Finite input, output beyond a float: SAFE in its place, and on from a reset."""
+        rig.write_model(self.rig.folder / "model.safetensors", kind="real")
         source, consumer = self.start_arm()
         self.go_on(source, consumer, 0)
         self.send(source, rig.pack_bins(1, [3e38, 3e38, 0], encoding=pb.F32))

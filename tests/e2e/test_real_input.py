@@ -101,6 +101,7 @@ class RealInput(unittest.TestCase):
             # Frames of bins only, however loaded the machine is: neither missing nor too old.
             text += (f"[stream {stream}]\nmodel = {model}\nbudget-ms = 1\ninput-socket = pull\n"
                      "on-missing = skip\nlease-ms = 3600000\npublish-late = yes\n"
+                     "safe-start = no\nsafe-ramp-ms = none\n"
                      f"input = ipc://{cls.folder}/in-{stream}\noutput = ipc://{cls.folder}/out\n")
         (cls.folder / "latentd.conf").write_text(text)
         cls.daemon = subprocess.Popen([BIN / "latentd", cls.folder / "latentd.conf"],

@@ -135,7 +135,9 @@ class Chain:
         self.seed = seed
         self.epoch = 1
         self.folder = self.rig.folder
-        rig.write_model(self.folder / "model.safetensors")
+        # Real input can drive the output beyond a float; counts have on-gap = zero.
+        kind = "counts" if (stream or {}).get("on_gap") == "zero" else "real"
+        rig.write_model(self.folder / "model.safetensors", kind=kind)
         (self.folder / "actions").write_text(json.dumps(actions or {}))
         self.rig.configure({"arm": {"max_gap_ms": 500, **STEADY, **(stream or {})}}, **daemon_keys)
         self.out = f"ipc://{self.folder}/out"
