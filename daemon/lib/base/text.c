@@ -2,26 +2,35 @@
 #include "base/text.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
-static bool is_control(unsigned char c)
+/* Bytes of the UTF-8 character at s; 0: malformed, or a control character of ASCII or C1. */
+static size_t character_bytes(const unsigned char *s)
 {
-    return c < 0x20 || c == 0x7F;
-}
+    static const uint32_t least[] = {0, 0x20, 0xa0, 0x800, 0x10000};
+    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    uint32_t code = n == 1 ? s[0] : s[0] & (0xffu >> (n + 1));
 
-/* C1 in UTF-8, both bytes: half of a letter is none that JSON takes. */
-static bool is_c1(const char *at)
-{
-    return (unsigned char)at[0] == 0xC2 && (unsigned char)at[1] >= 0x80 &&
-           (unsigned char)at[1] <= 0x9F;
+    if ((s[0] >= 0x80 && s[0] < 0xc2) || s[0] > 0xf4) return 0;
+    for (size_t i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80) return 0;
+        code = code << 6 | (s[i] & 0x3fu);
+    }
+    if (code < least[n] || code == 0x7f || code > 0x10ffff) return 0;
+    return code >= 0xd800 && code <= 0xdfff ? 0 : n;
 }
 
 char *printable(char *text)
 {
-    for (char *at = text; *at; at++) {
-        if (is_c1(at)) at[0] = at[1] = '?';
-        if (is_control((unsigned char)*at)) *at = '?';
+    unsigned char *at = (unsigned char *)text;
+
+    while (*at) {
+        size_t n = character_bytes(at);
+
+        if (n == 0) *at = '?';
+        at += n ? n : 1;
     }
     return text;
 }

@@ -9,8 +9,8 @@
  * that says what, where, expected, found, what to do. */
 int error_text(struct latent_error *err, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Control characters (of ASCII, and C1 in UTF-8) become '?': what a peer or a file sends must
- * neither move a cursor nor forge a line. In place; returns text. */
+/* Control characters (of ASCII, and C1 in UTF-8) and what is no UTF-8 become '?': what a peer or a
+ * file sends must neither move a cursor nor forge a line. In place; returns text. */
 char *printable(char *text);
 
 #endif
