@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 
-from tool_case import BIN, Case, random_counts, run, small_files
+from tool_case import BIN, Case, limits_file_sizes, random_counts, run, small_files
 
 
 def load(path):
@@ -50,6 +50,7 @@ class Bins(Case):
             self.assertIsNone(archive.testzip())
             self.assertEqual({m.compress_type for m in archive.infolist()}, {zipfile.ZIP_STORED})
 
+    @limits_file_sizes
     def test_whole_or_absent(self):
         """A disk that fills up: nothing at the path, nothing beside it; an older file is kept."""
         recording = self.recording(random_counts(4, 2000, 60))

@@ -120,7 +120,8 @@ class FloodTest(unittest.TestCase):
 
     def test_garbage(self):
         client = self.pour("garbage", clock_id())
-        for _ in range(20):
+        end = time.monotonic() + WAIT_S
+        while client.refused <= 20 and time.monotonic() < end:
             self.assertIsNone(client.latest())
         self.assertGreater(client.refused, 20)
 

@@ -26,11 +26,15 @@ TRIAL_START, TRIAL_END = 1, 2
 WARMUP, RESET, OUTSIDE = 1 << 0, 1 << 7, 1 << 12
 
 
-
 def run(*command, **options):
     """-> the finished process with its texts."""
     return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300,
                           **options)
+
+
+limits_file_sizes = unittest.skipIf(
+    "thread" in os.environ.get("LATENT_SANITIZE", ""),
+    "the thread sanitizer itself dies of a limit on file sizes")
 
 
 def small_files(n_bytes):

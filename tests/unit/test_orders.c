@@ -285,10 +285,10 @@ static void test_the_last_word_holds(void **state)
 static void test_stop(void **state)
 {
     struct bench *b = *state;
-    struct order on, off, stop;
+    struct order on, stop;
 
     on = orders_enter(b->orders, 0, LINE_SAFE_ON);
-    while ((off = orders_enter(b->orders, 0, LINE_SAFE_OFF)).number) continue;
+    while (orders_enter(b->orders, 0, LINE_SAFE_OFF).number) continue;
     stop = orders_stop(b->orders);
     assert_false(orders_are_stopped(b->orders));
     orders_take(b->orders);

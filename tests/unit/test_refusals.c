@@ -17,8 +17,9 @@ static int n_said(struct refusal_said *said, uint64_t from_s, uint64_t to_s, uin
     int said_n = 0;
 
     for (uint64_t t = from_s; t < to_s; t++) {
-        struct refusal r = {.n = ++n, .found = found, .epoch = t % epochs};
+        struct refusal r = {.n = n + 1, .found = found, .epoch = t % epochs};
 
+        n++;
         said_n += refusal_is_due(said, &r, t * S);
     }
     return said_n;

@@ -118,9 +118,10 @@ static size_t head_size(void)
     return f.at;
 }
 
+/* Of any state alike: other threads ask while the line runs, so its state is not looked at. */
 static size_t fields_size(const struct line *line)
 {
-    struct line_memory state = line->state;
+    struct line_memory state = {0};
     struct serial f = {.how = SERIAL_COUNT};
 
     visit(&f, &state, line->read_kept, line->n_kept);
