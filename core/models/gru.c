@@ -76,8 +76,7 @@ static const char *gru_predict_check(const void *model)
 {
     const struct gru *m = model;
     if (feeds_itself(m) || m->channel_mean) return NULL;
-    return "a gru without a rate for each channel predicts from the training mean: "
-           "export it with \"channels\": {\"mean\": [...]}, or set on-gap = reset";
+    return "a gru without a rate for each channel predicts from " MODEL_LACKS_MEAN;
 }
 
 static void *gru_init(const void *model, int mode, struct model_memory *mem)

@@ -191,8 +191,7 @@ static const char *kalman_predict_check(const void *model)
 {
     const struct kalman *m = model;
     if (m->forecast) return NULL;
-    return "a kalman of form \"given\" predicts from the training mean: "
-           "export it with \"channels\": {\"mean\": [...]}, or set on-gap = reset";
+    return "a kalman of form \"given\" predicts from " MODEL_LACKS_MEAN;
 }
 
 /* ---- state ---- */

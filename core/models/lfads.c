@@ -53,8 +53,7 @@ static const char *lfads_predict_check(const void *model)
 {
     const struct lfads *m = model;
     if (m->n_out >= m->n_spikes || m->channel_mean) return NULL;
-    return "an lfads without a rate for each channel fills missing bins with the training mean: "
-           "export it with \"channels\": {\"mean\": [...]}, or set on-gap = reset";
+    return "an lfads without a rate for each channel fills missing bins with " MODEL_LACKS_MEAN;
 }
 
 /* ---- state ---- */

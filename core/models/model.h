@@ -56,6 +56,11 @@ struct model_ops {
     const char *(*predict_check)(const void *model);
 };
 
+/* The end of "cannot predict": what it would predict from. */
+#define MODEL_LACKS_MEAN                                                                  \
+    "the training mean, which the file does not hold: export it again with --statistics " \
+    "FILE.h5:/counts"
+
 const struct model_ops *model_find(const char *name); /* NULL when unknown */
 const char *model_names(void);                        /* "dlds, gru, ..., wiener" */
 

@@ -124,8 +124,7 @@ static const char *sae_predict_check(const void *model)
 {
     const struct sae *m = model;
     if (m->n_rates >= m->n_channels || m->channel_mean) return NULL;
-    return "an sae without a rate for each channel fills missing bins with the training mean: "
-           "export it with \"channels\": {\"mean\": [...]}, or set on-gap = reset";
+    return "an sae without a rate for each channel fills missing bins with " MODEL_LACKS_MEAN;
 }
 
 /* ---- state ---- */

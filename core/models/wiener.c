@@ -43,8 +43,7 @@ static const char *wiener_predict_check(const void *model)
 {
     const struct wiener *m = model;
     if (m->channel_mean) return NULL;
-    return "wiener predicts from the training mean: "
-           "export it with \"channels\": {\"mean\": [...]}, or set on-gap = reset";
+    return "wiener predicts from " MODEL_LACKS_MEAN;
 }
 
 static void *wiener_init(const void *model, int mode, struct model_memory *mem)

@@ -25,7 +25,7 @@ static enum program_exit streams_open(struct daemon *d)
     d->n_streams = d->conf.n_streams;
     for (size_t i = 0; i < d->n_streams; i++) {
         enum program_exit status =
-            stream_open(&d->streams[i], &d->conf, &d->conf.streams[i], &d->access);
+            stream_open(&d->streams[i], &d->conf, &d->conf.streams[i], &d->access, &d->notes);
 
         if (status > worst) worst = status;
     }

@@ -95,9 +95,9 @@ static bool check_mean(struct stream *s, struct conf *c)
 {
     if (s->conf->values.on_gap != ON_GAP_MEAN || s->info.channel_mean) return true;
     conf_stream_problem(c, s->conf, "on-gap",
-                        "mean needs the training mean of each channel; export the model "
-                        "with \"channels\": {\"mean\"}, or choose another of: predict, "
-                        "zero, hold-input, reset");
+                        "mean needs the training mean of each channel, and the model file holds "
+                        "none; export it again with --statistics FILE.h5:/counts, or choose "
+                        "another of: auto, predict, zero, hold-input, reset");
     return false;
 }
 
@@ -107,7 +107,7 @@ static bool check_zero(struct stream *s, struct conf *c)
     if (s->conf->values.on_gap != ON_GAP_ZERO || s->info.input != LATENT_INPUT_REAL) return true;
     conf_stream_problem(c, s->conf, "on-gap",
                         "zero means no spikes, and the model takes real values; choose another "
-                        "of: mean, predict, hold-input, reset");
+                        "of: auto, predict, hold-input, mean, reset");
     return false;
 }
 
@@ -152,16 +152,44 @@ static void write_back(struct stream *s)
     conf_resolve(v, s->info.bin_width_us);
 }
 
-static int open_decoder(struct stream *s, struct conf *c)
+static int try_decoder(struct stream *s, struct latent_error *err)
 {
     const struct latent_options options = setup_decoder(&s->conf->values);
-    struct latent_error err = {0};
-    int status = latent_decoder_new(&s->decoder, s->model, &options, &err);
 
-    if (status == LATENT_E_UNSUPPORTED)
-        conf_stream_problem(c, s->conf,
-                            s->conf->values.on_gap == ON_GAP_PREDICT ? "on-gap" : "on-missing",
-                            "%s", err.text);
+    return latent_decoder_new(&s->decoder, s->model, &options, err);
+}
+
+/* What a text of the core says after the model's path. */
+static const char *reason_in(const struct stream *s, const struct latent_error *err)
+{
+    size_t n = strlen(s->info.path) + strlen(": ");
+
+    return strlen(err->text) > n ? err->text + n : err->text;
+}
+
+/* With on-gap = auto: one that predicts, else one that is reset by a gap. Everything else that is
+ * asked of it the file was seen to offer. */
+static int open_decoder(struct stream *s, struct conf *c, struct notes *notes)
+{
+    struct conf_stream *v = &s->conf->values;
+    bool is_auto = v->on_gap == CONF_AUTO;
+    struct latent_error err = {0};
+    int status;
+
+    if (is_auto) v->on_gap = ON_GAP_PREDICT;
+    status = try_decoder(s, &err);
+    if (status == LATENT_E_UNSUPPORTED && is_auto) {
+        v->on_gap = ON_GAP_RESET;
+        notes_add(notes, "stream %s: each gap resets it (on-gap = auto): %.180s", s->conf->name,
+                  reason_in(s, &err));
+        status = try_decoder(s, &err);
+    }
+    if (status == LATENT_E_UNSUPPORTED && v->on_gap == ON_GAP_PREDICT)
+        conf_stream_problem(c, s->conf, "on-gap",
+                            "%s, or choose another of: auto, zero, hold-input, reset", err.text);
+    else if (status == LATENT_E_UNSUPPORTED)
+        conf_stream_problem(c, s->conf, "on-missing",
+                            "%s, or choose another of: hold-frame, safe, skip", err.text);
     else if (status)
         conf_stream_problem(c, s->conf, "model", "%s", err.text);
     return status;
@@ -208,7 +236,7 @@ static int read_server_keys(struct stream *s, struct conf *c)
 }
 
 enum program_exit stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section,
-                              const struct access *access)
+                              const struct access *access, struct notes *notes)
 {
     int status;
 
@@ -220,7 +248,7 @@ enum program_exit stream_open(struct stream *s, struct conf *c, struct conf_stre
     if (!check_requests(s, c) || !recording_check(c, section)) return PROGRAM_MISUSED;
     write_back(s);
     if (!check_lease(s, c)) return PROGRAM_MISUSED;
-    status = open_decoder(s, c);
+    status = open_decoder(s, c, notes);
     if (status == LATENT_E_UNSUPPORTED) return PROGRAM_MISUSED;
     return status ? PROGRAM_FAILED : PROGRAM_DONE;
 }

@@ -44,10 +44,11 @@ struct stream {
 };
 
 /* Open model and decoder as section says, and write the values that the model decides
- * back into it. Mistakes become problems of c. PROGRAM_FAILED: the model cannot be used;
+ * back into it. Mistakes become problems of c; what the model lacks and the configuration
+ * does not insist on is noted. PROGRAM_FAILED: the model cannot be used;
  * PROGRAM_MISUSED: the configuration asks for what the model does not have. */
 enum program_exit stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section,
-                              const struct access *access);
+                              const struct access *access, struct notes *notes);
 /* Run the decoder on silence, at most 300 bins or 300 ms, and note when the slowest
  * step exceeds the budget: then refused, if the configuration says so. Its state is as
  * before. 0, or negative and a text. */

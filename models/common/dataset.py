@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from latent_models.common.programs import ROOT, need_program
-from latent_models.common.refusal import Refusal, number, whole
+from latent_models.common.refusal import Refusal, milliseconds, number, whole
+
+BIN_WIDTH_MS = (0.1, 10_000)
 
 
 @dataclasses.dataclass
@@ -110,7 +112,7 @@ READER_OPTIONS = (
                  "help": "instead of --in: times of spikes in clock ticks (alone: --in has them)"}),
     ("--units", {"metavar": "/DATASET", "help": "unit of each spike"}),
     ("--good", {"metavar": "/DATASET", "help": "per unit: not 0 = use it"}),
-    ("--bin-ms", {"type": number(above=0), "metavar": "MS",
+    ("--bin-ms", {"type": milliseconds(*BIN_WIDTH_MS), "metavar": "MS",
                   "help": "bin width (with --in: where no attribute says it)"}),
     ("--clock-hz", {"type": number(above=0), "metavar": "HZ",
                     "help": "ticks per second (default: attribute clock_hz; 1: seconds)"}),
@@ -181,7 +183,8 @@ def read_bins(words):
         command = [str(need_program("latent-decode")), "--bins-only", *words, "--out", str(out)]
         result = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if result.returncode != 0:
-            raise Refusal(result.stderr.strip().removeprefix("latent-decode: ")
+            text = result.stderr.strip().removeprefix("latent-decode: ")
+            raise Refusal(text.replace("see latent-decode --help", "see --help")
                           or f"latent-decode ended with {result.returncode}")
         for line in result.stdout.splitlines():  # what was read, and what was left out of it
             print(line.removeprefix("latent-decode: ").removesuffix(f" -> {out}"))
@@ -189,10 +192,14 @@ def read_bins(words):
             return dict(arrays)
 
 
-def read_counts(text, bin_ms, kind="counts"):
-    """Counts (or real values) FILE.h5:/dataset of bins of this width, float64 [..., channels]."""
-    bins = read_bins(["--in", text, "--bin-ms", f"{bin_ms:.10g}",
-                      *(["--input", kind] if kind != "counts" else [])])
+def read_counts(text, bin_ms, kind="counts", who="the model"):
+    """Counts (or real values) FILE.h5:/dataset of bins of this width, float64 [..., channels].
+    who: says the width, for texts."""
+    kinds = ["--input", kind] if kind != "counts" else []
+    try:
+        bins = read_bins(["--in", text, "--bin-ms", f"{bin_ms:.10g}", *kinds])
+    except Refusal as refusal:
+        raise Refusal(str(refusal).replace("--bin-ms", who)) from refusal
     return bins["counts"].astype(np.float64)
 
 

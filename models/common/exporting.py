@@ -3,14 +3,13 @@ import math
 
 from latent_models.common import model_file, precision, statements
 from latent_models.common.checkpoint import read as read_checkpoint
-from latent_models.common.dataset import read_counts
+from latent_models.common.dataset import BIN_WIDTH_MS, read_counts
 from latent_models.common.files import output_name
 from latent_models.common.model_file import Model, build_config
-from latent_models.common.refusal import Parser, Refusal, number, whole
+from latent_models.common.refusal import Parser, Refusal, milliseconds, whole
 
 SELFTEST_BINS = 60
 INPUT_KINDS = ("counts", "real")
-BIN_WIDTH_MS = (0.1, 10_000)
 READOUT_KEYS = ("name", "unit", "neutral", "min", "max", "slew")
 
 
@@ -20,7 +19,7 @@ def exporter_parser(text, modes):
     parser.add_argument("input", metavar="IN",
                         help="PyTorch checkpoint, .safetensors of tensors, or HDF5 with /weights")
     parser.add_argument("output", type=output_name, metavar="OUT.safetensors")
-    parser.add_argument("--bin-width", type=number(*BIN_WIDTH_MS), metavar="MS",
+    parser.add_argument("--bin-width", type=milliseconds(*BIN_WIDTH_MS), metavar="MS",
                         help="bin width in milliseconds, where the checkpoint does not say")
     parser.add_argument("--modes",
                         help=f"comma-separated, the first is the default; of {', '.join(modes)}")
@@ -33,8 +32,8 @@ def exporter_parser(text, modes):
                              "normalised\n(default: as the checkpoint says, else counts)")
     parser.add_argument("--statistics", metavar="FILE.h5:/dataset",
                         help="training counts, as latent-decode --in reads them: their mean and "
-                             "variance go into\nthe file (for masking; for predict by wiener and "
-                             "kalman --form given)")
+                             "variance go into\nthe file. A model that is not told what to expect "
+                             "of a channel is reset by a gap")
     precision.add_options(parser)
     return parser
 
@@ -97,7 +96,7 @@ def bin_width_us(args, checkpoint):
     for key in ("bin_width_ms", "bin_ms"):
         value = facts.get(key, checkpoint.architecture.get(key))
         if value is not None:
-            said_ms = statements.stated(args.input, key, value, number(*BIN_WIDTH_MS))
+            said_ms = statements.stated(args.input, key, value, milliseconds(*BIN_WIDTH_MS))
     if args.bin_width is None and said_ms is None:
         raise Refusal(f"{args.input}: does not say its bin width; give --bin-width MS")
     width = round(1000 * (said_ms if args.bin_width is None else args.bin_width))
@@ -138,7 +137,8 @@ def channel_statistics(args, checkpoint, n_channels, kind):
     channels, where = statements.own_facts(checkpoint).get("channels"), args.input
     if args.statistics:
         where = args.statistics
-        counts = read_counts(where, bin_width_us(args, checkpoint) / 1000, kind)
+        counts = read_counts(where, bin_width_us(args, checkpoint) / 1000, kind,
+                             args.input if args.bin_width is None else "--bin-width")
         flat = counts.reshape(-1, counts.shape[-1])
         channels = model_file.channel_table(flat.mean(0), flat.var(0))
     if channels is not None:
@@ -147,10 +147,12 @@ def channel_statistics(args, checkpoint, n_channels, kind):
 
 
 def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, weights,
-           selftest_bins=SELFTEST_BINS, selftest_counts=None, kinds=INPUT_KINDS):
+           selftest_bins=SELFTEST_BINS, selftest_counts=None, kinds=INPUT_KINDS,
+           expects_all=True):
     """Assemble the model, compute its known answers with the reference, write, report. The answers
     are to selftest_bins of drawn counts, or to selftest_counts: [T, C], or model -> [T, C].
-    kinds: what the channels may hold, the default first."""
+    kinds: what the channels may hold, the default first. expects_all: the model itself says what
+    to expect of each channel when a bin is missing; False: only the training mean does."""
     facts, kind = statements.own_facts(checkpoint), input_kind(args, checkpoint, kinds[0])
     channels = channel_statistics(args, checkpoint, n_channels, kind)
     config = build_config(
@@ -169,6 +171,7 @@ def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, we
     precision.apply(model, args)
     model_file.write_model(args.output, model)
     print_summary(args.output, model)
+    print_statistics(model, expects_all)
 
 
 def print_summary(path, model):
@@ -181,6 +184,19 @@ def print_summary(path, model):
     names = ", ".join(f"{r['name']} ({r['unit']})" for r in config["outputs"]["readout"]) or "none"
     print(f"  outputs: {config['outputs']['latents']} latents, {config['outputs']['rates']} rates, "
           f"readout {names}")
+
+
+def print_statistics(model, expects_all):
+    """Whether the file knows its training mean, and what latentd can do in a gap with and without
+    it."""
+    if "channels" in model.config:
+        print("  training mean: in the file")
+    elif expects_all:
+        print("  training mean: not in the file; --statistics FILE.h5:/counts adds it (on-gap = "
+              "mean of latentd needs it)")
+    else:
+        print("  training mean: not in the file, so a gap resets this model (on-gap = auto of "
+              "latentd);\n    --statistics FILE.h5:/counts adds it, and it predicts through gaps")
 
 
 def read_input(args):

@@ -60,6 +60,25 @@ def number(low=-math.inf, high=math.inf, above=None):
     return convert
 
 
+def milliseconds(low, high):
+    """For add_argument's type: a time in milliseconds; what would be right in seconds or in
+    microseconds is named in milliseconds, not taken."""
+    plain = number(low, high)
+
+    def convert(text):
+        try:
+            return plain(text)
+        except argparse.ArgumentTypeError as error:
+            for unit, factor in (("seconds", 1000), ("microseconds", 0.001)):
+                guess = float(text) * factor if re.fullmatch(r"[0-9.]*[0-9](e-?\d+)?", text) else 0
+                if low <= guess <= high:
+                    raise argparse.ArgumentTypeError(
+                        f"{text}: expected milliseconds, {low:g} to {high:g}; {text} {unit} are "
+                        f"{guess:g}") from error
+            raise
+    return convert
+
+
 def words_of(*allowed):
     """For add_argument's type: WORD,WORD, each one of these, as a list."""
     def convert(text):

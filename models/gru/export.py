@@ -58,7 +58,8 @@ def main():
     hyper = {"layers": sizes["layers"], "hidden": sizes["hidden"], "lograte": True}
     exporting.export(args, checkpoint, "gru", reference.run, n_channels=sizes["n_channels"],
                      modes=exporting.choose_modes(args, MODES), hyper=hyper,
-                     outputs=(sizes["hidden"], sizes["rate"], readout), weights=weights)
+                     outputs=(sizes["hidden"], sizes["rate"], readout), weights=weights,
+                     expects_all=sizes["rate"] == sizes["n_channels"])
 
 
 if __name__ == "__main__":

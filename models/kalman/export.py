@@ -99,7 +99,7 @@ def main():
                      modes=exporting.choose_modes(args, MODES), hyper={"form": form},
                      outputs=(sizes["n_states"], 0,
                               exporting.readout_entries(args, checkpoint, sizes["n_readout"])),
-                     weights=weights)
+                     weights=weights, expects_all=form != "given")
 
 
 if __name__ == "__main__":

@@ -247,7 +247,8 @@ def main():
                      outputs=(n_latents[args.latents], 0 if gaussian else sizes["n_rates"],
                               readout),
                      weights=weights, selftest_counts=natural.window_counts(reference.run),
-                     kinds=("real", "counts") if sizes["ext_input_dim"] else exporting.INPUT_KINDS)
+                     kinds=("real", "counts") if sizes["ext_input_dim"] else exporting.INPUT_KINDS,
+                     expects_all=sizes["n_rates"] >= sizes["n_spikes"])
 
 
 if __name__ == "__main__":

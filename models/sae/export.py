@@ -198,7 +198,8 @@ def main():
     exporting.export(args, checkpoint, "sae", reference.run, n_channels=sizes["n_channels"],
                      modes=exporting.choose_modes(args, MODES), hyper=hyper,
                      outputs=(sizes["latent_dim"], sizes["n_rates"], []), weights=weights,
-                     selftest_counts=natural.window_counts(reference.run))
+                     selftest_counts=natural.window_counts(reference.run),
+                     expects_all=sizes["n_rates"] >= sizes["n_channels"])
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ def main():
     exporting.export(args, checkpoint, "wiener", reference.run, n_channels=n_channels,
                      modes=exporting.choose_modes(args, MODES), hyper={"lags": lags},
                      outputs=(0, 0, exporting.readout_entries(args, checkpoint, n_readout)),
-                     weights=weights, selftest_bins=lags + exporting.SELFTEST_BINS)
+                     weights=weights, selftest_bins=lags + exporting.SELFTEST_BINS,
+                     expects_all=False)
 
 
 if __name__ == "__main__":

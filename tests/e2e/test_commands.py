@@ -104,7 +104,11 @@ MISTAKES = {
          "--in and --ticks do not go together"),
         (["--ticks", "a:/b", "--stream", "s", "--bins", "b"], "--ticks needs --units"),
         (["--stop-after", "soon"], '--stop-after: expected a number, 0 or more, found "soon"'),
-        (["--bin-ms", "0"], '--bin-ms: expected a number from 0.001 to 1000000, found "0"'),
+        (["--bin-ms", "0"], '--bin-ms: expected a number from 0.1 to 10000, found "0"'),
+        (["--bin-ms", "0.02"], '--bin-ms: expected a number from 0.1 to 10000, found "0.02" '
+         "(milliseconds; 0.02 seconds are 20)"),
+        (["--bin-ms=20000"], '--bin-ms: expected a number from 0.1 to 10000, found "20000" '
+         "(milliseconds; 20000 microseconds are 20)"),
         (["--model", "m", "--in", "a:/b"], "--model goes with --verify"),
         (["--verify", "r", "--loop"], "--verify takes no other option than --model"),
         (["--record", "r", "--loop"],

@@ -125,7 +125,7 @@ class LifeTest(unittest.TestCase):
         err = self.refused(2)
         self.assertEqual(err.splitlines(), [
             f"{self.rig.config}:3: controll: not a key of [latentd]; nearest: control",
-            f"{self.rig.config}:6: on-gap: 'zerro' is not known; allowed: predict, zero, "
+            f"{self.rig.config}:6: on-gap: 'zerro' is not known; allowed: auto, predict, zero, "
             "hold-input, mean, reset; nearest: zero",
             f"{self.rig.config}:7: buget-ms: not a key of [stream NAME]; nearest: budget-ms",
             "3 problems"])

@@ -82,7 +82,7 @@ MISTAKES = [  # lines of [stream arm], words of the text beside file and line
     ("buget-ms = 1", ("buget-ms", "nearest: budget-ms")),
     ("budget-ms = soon", ("budget-ms", "'soon'", "milliseconds")),
     ("budget-ms = 0x10", ("budget-ms", "'0x10'", "milliseconds")),
-    ("on-gap = predikt", ("on-gap", "'predikt'", "allowed: predict", "nearest: predict")),
+    ("on-gap = predikt", ("on-gap", "'predikt'", "allowed: auto, predict", "nearest: predict")),
     ("input = inproc://x", ("input", "'inproc://x'", "tcp://HOST:PORT")),
     ("output = tcp://192.0.2.1:5", ("output", "plaintext = anywhere")),
     ("mode = casual", ("mode", "'casual'", "it allows: causal")),

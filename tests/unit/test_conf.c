@@ -34,7 +34,7 @@ static void test_defaults(void **state)
     assert_int_equal(s->input_attach, CONF_BIND);
     assert_int_equal(s->outputs, 0);
     assert_int_equal(s->budget_ns, 0);
-    assert_int_equal(s->on_gap, ON_GAP_PREDICT);
+    assert_int_equal(s->on_gap, CONF_AUTO);
     assert_int_equal(s->on_late, ON_LATE_PUBLISH);
     assert_int_equal(s->on_missing, ON_MISSING_HOLD_FRAME);
     assert_int_equal(s->missing_after_ns, 0);

@@ -33,7 +33,7 @@ static void test_policies(void **state)
 {
     (void)state;
     check_problem(STREAM "on-gap = predikt\n",
-                  ":3: on-gap: 'predikt' is not known; allowed: predict, zero, "
+                  ":3: on-gap: 'predikt' is not known; allowed: auto, predict, zero, "
                   "hold-input, mean, reset; nearest: predict");
     check_problem(STREAM "on-late = hold_frame\n",
                   ":3: on-late: 'hold_frame' is not known; allowed: publish, "

@@ -214,8 +214,16 @@ static void test_bin_width_refusals(void **state)
     dataset_put(file, "counts", 2, (hsize_t[]){2, 1}, H5T_NATIVE_UINT8, data);
     H5Fclose(file);
     check_refused_in("counts", LATENT_E_CONFIG, "no attribute bin_width_ms");
-    options.bin_ms = 0.0005;
+    options.bin_ms = 10.0005;
     check_refused(&options, LATENT_E_CONFIG, "whole microseconds");
+    options.bin_ms = 0.02; /* seconds, most likely */
+    check_refused(&options, LATENT_E_CONFIG, "0.02 seconds are 20 ms");
+    file = file_new();
+    dataset_put(file, "counts", 2, (hsize_t[]){2, 1}, H5T_NATIVE_UINT8, data);
+    number_put(file, "/", "bin_width_ms", 0.02);
+    H5Fclose(file);
+    options.bin_ms = 0.0;
+    check_refused(&options, LATENT_E_CONFIG, "0.02 seconds are 20 ms");
 }
 
 /* ---- what is refused ---------------------------------------------------------------- */
@@ -382,7 +390,7 @@ static void test_ticks_refusals(void **state)
     options = ticks_options();
     options.seconds = 0.001;
     check_refused(&options, LATENT_E_CONFIG, "nothing from 0.1 s on");
-    options.bin_ms = 0.00025;
+    options.bin_ms = 10.00025;
     check_refused(&options, LATENT_E_CONFIG, "whole microseconds");
 }
 

@@ -144,6 +144,21 @@ static int text_store(const struct option_table *table, const struct option_row 
                           text);
 }
 
+/* " (...)" for a time in another unit than milliseconds, else "". */
+static void unit_hint(const struct option_row *row, const char *text, double value, char *hint,
+                      size_t n_hint)
+{
+    bool is_ms = row->value && strcmp(row->value, "MS") == 0;
+    double of_seconds = value * 1000.0, of_microseconds = value / 1000.0;
+
+    hint[0] = '\0';
+    if (is_ms && value < row->least && of_seconds >= row->least && of_seconds <= row->most)
+        snprintf(hint, n_hint, " (milliseconds; %.20s seconds are %.9g)", text, of_seconds);
+    else if (is_ms && value > row->most && of_microseconds <= row->most)
+        snprintf(hint, n_hint, " (milliseconds; %.20s microseconds are %.9g)", text,
+                 of_microseconds);
+}
+
 /* A number as a person writes it: not nan, not inf, nothing after it. */
 static bool number_read(const char *text, bool is_whole, double *out)
 {
@@ -160,6 +175,7 @@ static int number_store(const struct option_table *table, const struct option_ro
 {
     bool is_whole = row->type == OPTION_IS_WHOLE;
     const char *kind = is_whole ? "a whole number" : "a number";
+    char hint[96] = "";
     double value;
 
     if (number_read(text, is_whole, &value) && value >= row->least && value <= row->most) {
@@ -169,11 +185,12 @@ static int number_store(const struct option_table *table, const struct option_ro
             *row->out.number = value;
         return 0;
     }
+    if (number_read(text, is_whole, &value)) unit_hint(row, text, value, hint, sizeof hint);
     if (row->most >= OPTION_ANY_NUMBER)
-        return options_refuse(table, err, "--%s: expected %s, %.9g or more, found \"%.100s\"",
-                              row->name, kind, row->least, text);
-    return options_refuse(table, err, "--%s: expected %s from %.9g to %.9g, found \"%.100s\"",
-                          row->name, kind, row->least, row->most, text);
+        return options_refuse(table, err, "--%s: expected %s, %.9g or more, found \"%.100s\"%s",
+                              row->name, kind, row->least, text, hint);
+    return options_refuse(table, err, "--%s: expected %s from %.9g to %.9g, found \"%.100s\"%s",
+                          row->name, kind, row->least, row->most, text, hint);
 }
 
 /* One option at argv[*at]; *at moves on to its value when that is a word of its own. */

@@ -179,11 +179,14 @@ static const struct conf_key stream_keys[] = {
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, on_gap),
      .words = words_on_gap,
-     .value = "predict",
+     .unset = "auto",
+     .unset_count = CONF_AUTO,
+     .value = "auto",
      .help = "What the model gets for each missing bin before one that came; each gets a "
              "frame of its own. predict: nothing, its own forecast. zero: no spikes. "
              "hold-input: the last counts that came. mean: the training mean. reset: it "
-             "starts anew, without frames."},
+             "starts anew, without frames. auto is predict, or reset for a model that "
+             "predicts from the training mean where its file holds none."},
     {.name = "max-gap-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, max_gap_ns),

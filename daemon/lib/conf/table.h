@@ -16,7 +16,8 @@
 #define CONF_MAX_STREAMS 256
 #define CONF_MAX_CLIENTS 256
 #define CONF_ANY_CPU UINT32_MAX
-#define CONF_MAX_VALUE 512 /* bytes of a value as text */
+#define CONF_AUTO UINT32_MAX /* of a choice: settled with the model */
+#define CONF_MAX_VALUE 512   /* bytes of a value as text */
 
 enum conf_socket { CONF_SUB, CONF_PULL };
 enum conf_attach { CONF_BIND, CONF_CONNECT };
@@ -52,12 +53,13 @@ struct conf_stream {
     uint32_t outputs;                           /* enum latent_group, bit set; 0 = all */
     uint64_t budget_ns, valid_for_ns, max_gap_ns;
     uint64_t missing_after_ns, lease_ns, max_age_ns, safe_ramp_ns;
-    uint64_t spin_ns;                     /* 0: the loop sleeps until something comes */
-    uint64_t warm_ns;                     /* 0: the caches are left to themselves */
-    uint32_t on_gap, on_late, on_missing; /* enums of line/policy.h */
-    uint32_t publish_late;                /* 1: whatever its age */
-    uint32_t safe_exit;                   /* bins; 0 = operator */
-    uint32_t safe_start;                  /* 1: begins in SAFE */
+    uint64_t spin_ns;             /* 0: the loop sleeps until something comes */
+    uint64_t warm_ns;             /* 0: the caches are left to themselves */
+    uint32_t on_gap;              /* enum line_on_gap, or CONF_AUTO */
+    uint32_t on_late, on_missing; /* enums of line/policy.h */
+    uint32_t publish_late;        /* 1: whatever its age */
+    uint32_t safe_exit;           /* bins; 0 = operator */
+    uint32_t safe_start;          /* 1: begins in SAFE */
     uint32_t contract;
     uint32_t admission;      /* enum conf_admission */
     uint32_t reorder_window; /* bins */
@@ -93,7 +95,7 @@ struct conf_key {
     size_t offset;            /* in the section's struct */
     const char *const *words; /* allowed, ended by NULL (choices) */
     uint32_t min, max;        /* (counts) */
-    uint32_t unset_count;     /* (counts) the value of unset */
+    uint32_t unset_count;     /* (counts, choices) the value of unset */
     const char *unset;        /* text of the value "not given", or NULL */
     const char *value;        /* default, as text; NULL: the key is required */
     const char *help;

@@ -163,31 +163,44 @@ static void list_words(const char *const *words, char *text, size_t n_text)
             (size_t)snprintf(text + used, n_text - used, "%s%s", word == words ? "" : ", ", *word);
 }
 
-static void explain_word(const struct conf_key *key, const char *word, char *text, size_t n_text)
+/* unset: the word for "not given" where it is allowed, or NULL. */
+static void explain_word(const struct conf_key *key, const char *unset, const char *word,
+                         char *text, size_t n_text)
 {
     const char *nearest = word_nearest(word, key->words);
     char allowed[CONF_MAX_VALUE];
 
     list_words(key->words, allowed, sizeof allowed);
-    snprintf(text, n_text, "'%s' is not known; allowed: %s%s%s", word, allowed,
-             nearest ? "; nearest: " : "", nearest ? nearest : "");
+    snprintf(text, n_text, "'%s' is not known; allowed: %s%s%s%s%s", word, unset ? unset : "",
+             unset ? ", " : "", allowed, nearest ? "; nearest: " : "", nearest ? nearest : "");
+}
+
+static bool find_word(const struct conf_key *key, const char *value, uint32_t *index)
+{
+    for (*index = 0; key->words[*index]; ++*index)
+        if (strcmp(key->words[*index], value) == 0) return true;
+    return false;
 }
 
 static bool set_choice(const struct conf_key *key, void *at, const char *value, char *text,
                        size_t n_text)
 {
-    for (uint32_t i = 0; key->words[i]; i++) {
-        if (strcmp(key->words[i], value) != 0) continue;
-        *(uint32_t *)at = i;
-        return true;
-    }
-    explain_word(key, value, text, n_text);
-    return false;
+    uint32_t index;
+    bool is_given = !is_unset(key, value), is_known = !is_given || find_word(key, value, &index);
+
+    if (is_known)
+        *(uint32_t *)at = is_given ? index : key->unset_count;
+    else
+        explain_word(key, key->unset, value, text, n_text);
+    return is_known;
 }
 
 static void print_choice(const struct conf_key *key, const void *at, char *text, size_t n_text)
 {
-    snprintf(text, n_text, "%s", key->words[*(const uint32_t *)at]);
+    uint32_t index = *(const uint32_t *)at;
+    bool is_given = !key->unset || index != key->unset_count;
+
+    snprintf(text, n_text, "%s", is_given ? key->words[index] : key->unset);
 }
 
 const struct conf_type conf_choice = {set_choice, print_choice, NULL, false};
@@ -203,7 +216,10 @@ static bool set_words(const struct conf_key *key, void *at, const char *value, c
     snprintf(words, sizeof words, "%s", value);
     for (char *word = strsep(&rest, " ,\t"); word; word = strsep(&rest, " ,\t")) {
         if (*word == '\0') continue;
-        if (!set_choice(key, &index, word, text, n_text)) return false;
+        if (!find_word(key, word, &index)) {
+            explain_word(key, NULL, word, text, n_text);
+            return false;
+        }
         set |= 1u << index;
     }
     if (set == 0) list_words(key->words, words, sizeof words);

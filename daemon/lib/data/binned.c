@@ -27,21 +27,17 @@ static int width_find(const struct binned *b, double option_ms, uint32_t *out_us
         .unit = "ms",
         .attributes = {{"bin_width_us", 0.001}, {"bin_width_ms", 1.0}},
     };
+    char where[H5IN_NAME + 8];
     double width_ms;
     int status =
         h5fact_find(b->in.dataset, b->in.file, b->in.name, &width, option_ms, &width_ms, err);
-    double width_us = width_ms * 1000.0;
     if (status) return status;
-    if (width_us <= 0.0)
+    if (width_ms <= 0.0)
         return error_text(err, LATENT_E_CONFIG,
                           "input %s: no attribute bin_width_ms or bin_width_us: give --bin-ms",
                           b->in.name);
-    if (width_us < 1.0 || width_us > 1e9 || fabs(width_us - round(width_us)) > 1e-3)
-        return error_text(err, LATENT_E_CONFIG,
-                          "input %s: bins of %g us: expected whole microseconds", b->in.name,
-                          width_us);
-    *out_us = (uint32_t)lround(width_us);
-    return 0;
+    snprintf(where, sizeof where, "input %s", b->in.name);
+    return reader_width(width_ms, where, out_us, err);
 }
 
 static int counts_check(const struct binned *b, size_t trial, size_t first, size_t n,

@@ -1,9 +1,13 @@
 /* Which options go together, and what they mean. */
 #include "data/input.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/text.h"
+
+#define WIDTH_MIN_MS 0.1
+#define WIDTH_MAX_MS 10000.0
 
 enum h5in_axes reader_axes(const struct reader_options *options)
 {
@@ -38,5 +42,22 @@ int reader_check(const struct reader_options *o, struct latent_error *err)
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
         if (rules[i].broken) return error_text(err, LATENT_E_CONFIG, "%s", rules[i].text);
+    return 0;
+}
+
+int reader_width(double width_ms, const char *where, uint32_t *out_us, struct latent_error *err)
+{
+    double width_us = width_ms * 1000.0;
+
+    if (width_ms < WIDTH_MIN_MS && width_us >= WIDTH_MIN_MS && width_us <= WIDTH_MAX_MS)
+        return error_text(err, LATENT_E_CONFIG,
+                          "%s: bins of %g ms: expected %g to %g; %g seconds are %g ms", where,
+                          width_ms, WIDTH_MIN_MS, WIDTH_MAX_MS, width_ms, width_us);
+    if (width_ms < WIDTH_MIN_MS || width_ms > WIDTH_MAX_MS ||
+        fabs(width_us - round(width_us)) > 1e-3)
+        return error_text(err, LATENT_E_CONFIG,
+                          "%s: bins of %.9g ms: expected %g to %g ms, in whole microseconds", where,
+                          width_ms, WIDTH_MIN_MS, WIDTH_MAX_MS);
+    *out_us = (uint32_t)lround(width_us);
     return 0;
 }

@@ -38,9 +38,9 @@ struct reader_options {
                       "(default: their attribute clock_hz)"),                      \
         OPTION_NUMBER("start", "SECONDS", &(o)->start_s, 0, OPTION_ANY_NUMBER,     \
                       "without trials: where to begin on the recording's\nclock"), \
-        OPTION_NUMBER("bin-ms", "MS", &(o)->bin_ms, 1e-3, 1e6,                     \
-                      "width of a bin: with --ticks, or where the counts have\n"   \
-                      "no attribute bin_width_ms"),                                \
+        OPTION_NUMBER("bin-ms", "MS", &(o)->bin_ms, 0.1, 1e4,                      \
+                      "milliseconds of a bin: with --ticks, or where the\n"        \
+                      "counts have no attribute bin_width_ms"),                    \
         OPTION_TEXT("input", "KIND", &(o)->input,                                  \
                     "counts, or real: any finite value (default: counts)"),        \
         OPTION_SWITCH("transpose", &(o)->transpose,                                \
@@ -55,5 +55,8 @@ int reader_check(const struct reader_options *options, struct latent_error *err)
 /* What the options say of axes, and of the kind of input (enum latent_input). */
 enum h5in_axes reader_axes(const struct reader_options *options);
 uint32_t reader_input(const struct reader_options *options);
+/* A bin's width as latentd and model files have it: whole microseconds, 0.1 to 10000 ms. where:
+ * who says it, for the text. 0, or negative and a text. */
+int reader_width(double width_ms, const char *where, uint32_t *out_us, struct latent_error *err);
 
 #endif

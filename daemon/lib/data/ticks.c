@@ -167,13 +167,10 @@ static int clock_take(struct recording *r, const struct reader_options *o, struc
         return error_text(err, LATENT_E_CONFIG,
                           "input %s: no attribute clock_hz: give --clock-hz (1: seconds)",
                           r->tick.name);
-    double width_us = o->bin_ms * 1000.0;
-    if (width_us < 1.0 || width_us > 1e9 || fabs(width_us - round(width_us)) > 1e-6)
-        return error_text(err, LATENT_E_CONFIG,
-                          "option --bin-ms: with --ticks expected a width in whole "
-                          "microseconds, found %g ms",
-                          o->bin_ms);
-    r->ticks_per_bin = round(width_us) * r->clock_hz / 1e6;
+    uint32_t width_us;
+    status = reader_width(o->bin_ms, "--bin-ms", &width_us, err);
+    if (status) return status;
+    r->ticks_per_bin = width_us * r->clock_hz / 1e6;
     r->start_tick = o->start_s * r->clock_hz;
     return clock_check(&r->tick, r->clock_hz, "--clock-hz", r->ticks, r->n_spikes, err);
 }

@@ -1,6 +1,12 @@
 /* Times become bins here, policies of the configuration those of core and line. */
 #include "setup/setup.h"
 
+/* In a record of an earlier version, or written by hand, it may not be settled. */
+static enum line_on_gap on_gap_of(const struct conf_stream *v)
+{
+    return v->on_gap == CONF_AUTO ? ON_GAP_PREDICT : (enum line_on_gap)v->on_gap;
+}
+
 /* What comes is judged by the line, which fills gaps with means, and those are no counts. */
 struct latent_options setup_decoder(const struct conf_stream *v)
 {
@@ -8,13 +14,13 @@ struct latent_options setup_decoder(const struct conf_stream *v)
                                    .mode = v->mode,
                                    .precision = v->precision,
                                    .groups = v->outputs,
-                                   .predicts = v->on_gap == ON_GAP_PREDICT ||
+                                   .predicts = on_gap_of(v) == ON_GAP_PREDICT ||
                                                v->on_missing == ON_MISSING_PREDICT};
 }
 
 static struct line_policy setup_policy(const struct conf_stream *v)
 {
-    return (struct line_policy){.on_gap = (enum line_on_gap)v->on_gap,
+    return (struct line_policy){.on_gap = on_gap_of(v),
                                 .on_late = (enum line_on_late)v->on_late,
                                 .on_missing = (enum line_on_missing)v->on_missing,
                                 .missing_after_ns = v->missing_after_ns,
