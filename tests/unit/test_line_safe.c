@@ -298,6 +298,24 @@ static void test_stop_comes_to_rest(void **state)
     rig_close(&l);
 }
 
+/* Whatever is asked for after it, in whatever order it gets there. */
+static void test_stop_is_for_good(void **state)
+{
+    struct rig l;
+    (void)state;
+    open_running(&l, NULL);
+    line_stop(l.line, l.now_ns);
+    line_safe_on(l.line, l.now_ns);
+    line_safe_off(l.line);
+    for (uint64_t seq = 1; seq <= 30; seq++) {
+        send_later(&l, seq);
+        assert_true(rig_last(&l)->frame.values.flags & LATENT_SAFE);
+        assert_int_equal(rig_counter(&l, STATE_STATE), LINE_STATE_STOPPING);
+    }
+    assert_true(rig_last(&l)->readout[0] == 0.0f);
+    rig_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_lease_needs_decoded_bins),
         cmocka_unit_test(test_lease_ends_between_bins),
         cmocka_unit_test(test_stop_comes_to_rest),
+        cmocka_unit_test(test_stop_is_for_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,14 +2,20 @@
  * which the time took of the time that was left. */
 #include "line/safe.h"
 
+/* For good: the reason stays. */
+static bool safe_is_stopped(const struct safe *s)
+{
+    return s->on && s->asked && s->reason == SAFE_STOP;
+}
+
 void safe_enter(struct safe *s, const struct line_policy *policy, enum safe_reason reason,
                 uint64_t now_ns, uint64_t t_end_ns)
 {
     bool asked = reason == SAFE_OPERATOR || reason == SAFE_STOP;
 
     s->n_good = 0;
+    if (!safe_is_stopped(s) && (!s->on || asked)) s->reason = reason;
     if (asked) s->asked = true;
-    if (!s->on || asked) s->reason = reason;
     s->locked = s->locked || policy->safe_exit_bins == 0;
     if (s->on && t_end_ns >= s->t_end_ns) return;
     if (!s->on) s->arrived = false;
@@ -19,6 +25,7 @@ void safe_enter(struct safe *s, const struct line_policy *policy, enum safe_reas
 
 void safe_release(struct safe *s)
 {
+    if (safe_is_stopped(s)) return;
     s->asked = false;
     s->locked = false;
 }

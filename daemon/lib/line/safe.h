@@ -33,10 +33,10 @@ struct safe {
 };
 
 /* From now on SAFE; a reason that is there already stays, but for the operator's and
- * stop. */
+ * stop; stop's stays for good. */
 void safe_enter(struct safe *s, const struct line_policy *policy, enum safe_reason reason,
                 uint64_t now_ns, uint64_t t_end_ns);
-/* Take back what the operator asked for, or had to allow. */
+/* Take back what the operator asked for, or had to allow. After stop it changes nothing. */
 void safe_release(struct safe *s);
 /* SAFE from the start: consumers have nothing, so there is no way to neutral. */
 void safe_begin(struct safe *s, const struct line_policy *policy);
