@@ -24,7 +24,7 @@ static struct arguments {
     struct client_server server;
     int command; /* Latent__V1__Operation, or one of ours */
     const char *stream, *file, *out;
-    bool json, dry_run;
+    bool json, dry_run, all;
     double timeout_s;
 } given = {.server.endpoint = DEFAULT_CONTROL, .timeout_s = 2.0};
 
@@ -48,6 +48,8 @@ static const struct option_command commands[] = {
      LATENT__V1__OPERATION__SAFE_OFF,
      {&given.stream},
      "let go after safe-exit consecutive good bins"},
+    {"safe on", LATENT__V1__OPERATION__SAFE_ON, {NULL}, "with --all: every stream, a line each"},
+    {"safe off", LATENT__V1__OPERATION__SAFE_OFF, {NULL}, "with --all: as above"},
     {"record start STREAM FILE",
      LATENT__V1__OPERATION__RECORD_START,
      {&given.stream, &given.file},
@@ -77,6 +79,7 @@ static const struct option_row rows[] = {
     OPTION_TEXT("server-key", "FILE", &given.server.server_key_path,
                 "latentd's public key: nobody else is asked; goes\nwith --key"),
     OPTION_SWITCH("json", &given.json, "print the answer as JSON"),
+    OPTION_SWITCH("all", &given.all, "of safe: every stream, instead of one"),
     OPTION_SWITCH("dry-run", &given.dry_run, "check and answer, but change nothing"),
     OPTION_NUMBER("timeout", "SECONDS", &given.timeout_s, 0.001, 3600,
                   "wait this long for an answer (default: 2)"),
@@ -92,10 +95,21 @@ static const struct option_table table = {
     .notes = "Exit: 0 done; 1 no answer, or refused by latentd; 2 a mistake in the command\n"
              "line; 3 NOT DONE: latentd has not carried it out in time.\n"};
 
+static bool is_safe(void)
+{
+    return given.command == LATENT__V1__OPERATION__SAFE_ON ||
+           given.command == LATENT__V1__OPERATION__SAFE_OFF;
+}
+
 static int arguments_read(int argc, char **argv, struct latent_error *err)
 {
     int status = options_read(&table, argc, argv, &given.command, err);
 
+    if (status == OPTIONS_RUN && given.all && (!is_safe() || given.stream))
+        return options_refuse(&table, err,
+                              "--all goes with safe on and safe off, without a STREAM");
+    if (status == OPTIONS_RUN && is_safe() && !given.all && !given.stream)
+        return options_refuse(&table, err, "STREAM or --all is missing");
     if (status == OPTIONS_RUN && !given.server.own_key_path != !given.server.server_key_path)
         return options_refuse(&table, err, "--key and --server-key go together");
     return status;
@@ -114,20 +128,40 @@ static int keys_make(const struct arguments *a, struct latent_error *err)
     return 0;
 }
 
+/* An answer without anything but its text. */
+static enum program_exit answer_show(int code, char *text)
+{
+    if (code == CONTROL_DONE)
+        printf("%s\n", printable(text));
+    else
+        fprintf(stderr, PROGRAM ": %s\n", printable(text));
+    if (code == CONTROL_NOT_DONE) return PROGRAM_NOT_DONE;
+    return code == CONTROL_DONE ? PROGRAM_DONE : PROGRAM_FAILED;
+}
+
+/* The exit code is the worst. */
+static enum program_exit answers_show(const Latent__V1__Reply *reply)
+{
+    enum program_exit worst = PROGRAM_DONE;
+
+    for (size_t i = 0; i < reply->n_streams; i++) {
+        enum program_exit code = answer_show(reply->streams[i]->code, reply->streams[i]->text);
+
+        if (code > worst) worst = code;
+    }
+    return worst;
+}
+
 static enum program_exit reply_show(const struct arguments *a, const Latent__V1__Reply *reply)
 {
-    if (reply->code) {
-        fprintf(stderr, PROGRAM ": %s\n", printable(reply->text));
-        return reply->code == CONTROL_NOT_DONE ? PROGRAM_NOT_DONE : PROGRAM_FAILED;
-    }
-    if (reply->status && a->json)
+    if (reply->n_streams) return answers_show(reply);
+    if (reply->code || !reply->status) return answer_show(reply->code, reply->text);
+    if (a->json)
         json_print(reply->status, stdout);
-    else if (reply->status && a->command == LATENT__V1__OPERATION__STATUS)
+    else if (a->command == LATENT__V1__OPERATION__STATUS)
         table_print(reply->status, stdout);
-    else if (reply->status && a->command == LATENT__V1__OPERATION__MODEL)
-        table_print_model(reply->status, stdout);
     else
-        printf("%s\n", printable(reply->text));
+        table_print_model(reply->status, stdout);
     return PROGRAM_DONE;
 }
 
@@ -155,6 +189,7 @@ static enum program_exit latentd_ask(const struct arguments *a)
     if (a->stream) request.stream = (char *)(uintptr_t)a->stream;
     if (a->file) request.path = path_absolute(a->file, path, sizeof path);
     request.dry_run = a->dry_run;
+    request.all = a->all;
     reply = client_ask(&a->server, &request, (int)lrint(a->timeout_s * 1e3), &err);
     if (!reply) return options_fail(PROGRAM, PROGRAM_FAILED, &err);
     status = reply_show(a, reply);

@@ -80,6 +80,7 @@ static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
 {
     if (!s->info) return;
     print_heading(s, out);
+    if (s->held[0]) fprintf(out, "  held      in SAFE by the operator; %s\n", printable(s->held));
     print_ledger("messages", s->messages, s->n_messages, out);
     print_ledger("bins", s->bins, s->n_bins, out);
     print_ledger("frames", s->frames, s->n_frames, out);

@@ -155,6 +155,7 @@ static void on_watch(uv_timer_t *timer)
         }
     for (size_t i = 0; i < c->daemon->n_streams; i++)
         refusals_say_stream(&c->daemon->streams[i], now_ns);
+    held_retry(&c->daemon->held);
     watchdog_feed(&c->watchdog);
 }
 
@@ -214,6 +215,7 @@ static int open_handles(struct control *c)
 
     if (status) return status;
     c->loop_is_open = true;
+    c->daemon->held.loop = &c->loop;
     uv_timer_init(&c->loop, &c->watch);
     uv_timer_init(&c->loop, &c->look);
     c->readable.data = c;
@@ -250,6 +252,7 @@ void control_run(struct control *c)
 
 static bool works_in_pool(const struct control *c)
 {
+    if (held_is_writing(&c->daemon->held)) return true;
     for (size_t i = 0; i < c->daemon->n_streams; i++)
         if (c->daemon->streams[i].recording.is_starting) return true;
     return false;

@@ -121,6 +121,8 @@ static int open_zaps(struct daemon *d, struct latent_error *err)
 
 int daemon_open(struct daemon *d, struct latent_error *err)
 {
+    process_widen_pool(d->n_streams); /* each may have one record that begins */
+    held_open(&d->held, &d->conf, &d->notes);
     d->loops = memory_need(calloc(d->n_streams, sizeof *d->loops));
     d->by_loop = memory_need(calloc(d->n_streams, sizeof *d->by_loop));
     d->data_context = memory_need(zmq_ctx_new());
@@ -140,8 +142,17 @@ int daemon_open(struct daemon *d, struct latent_error *err)
     return 0;
 }
 
+/* What the operator asked for in an earlier life is the first order of this one. */
+static void order_held(struct daemon *d)
+{
+    for (size_t i = 0; i < d->n_streams; i++)
+        if (held_is_on(&d->held, i))
+            orders_enter(d->streams[i].orders, d->streams[i].place, LINE_SAFE_ON);
+}
+
 int daemon_start(struct daemon *d, struct latent_error *err)
 {
+    order_held(d);
     for (size_t i = 0; i < d->n_streams; i++)
         recording_start_configured(&d->streams[i].recording, &d->notes);
     for (size_t i = 0; i < d->n_loops; i++)
@@ -188,6 +199,7 @@ void daemon_close(struct daemon *d)
 
 void daemon_free(struct daemon *d)
 {
+    held_close(&d->held);
     access_close(&d->access);
     conf_free(&d->conf);
 }

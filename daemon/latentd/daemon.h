@@ -7,6 +7,7 @@
 #include "command/options.h"
 #include "conf/conf.h"
 #include "latentd/data_loop.h"
+#include "latentd/held.h"
 #include "latentd/stream.h"
 #include "latentd/zap.h"
 
@@ -22,6 +23,7 @@ struct daemon {
     struct zap zap;     /* of that context */
     struct outputs outputs;
     struct zap output_zap; /* of their context */
+    struct held held;      /* the operator's SAFE */
     struct notes notes;
     uint64_t t_start_ns;
 };

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "command/options.h"
@@ -133,6 +134,7 @@ static enum program_exit daemon_run(const char *path)
     process_keep_heap();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a record beyond the limit is a write that fails */
+    tzset();                  /* else the first date of a record would read a file, in control */
     status = daemon_configure(&d, path);
     if (status == PROGRAM_DONE) status = daemon_serve(&d, &control);
     daemon_close(&d); /* lingers for the SAFE frames, while control still takes signals */

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -36,6 +38,18 @@ void process_raise_files(struct notes *notes)
         if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
     }
     notes_add(notes, "the limit of open files stays as it is (%s)", strerror(errno));
+}
+
+/* ---- the pool ---- */
+
+#define POOL_LEAST 4 /* libuv's own default */
+
+void process_widen_pool(size_t n)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%zu", n + 1 < POOL_LEAST ? POOL_LEAST : n + 1);
+    setenv("UV_THREADPOOL_SIZE", text, 1);
 }
 
 /* ---- locking ---- */

@@ -11,6 +11,7 @@
 #include "base/words.h"
 #include "control/code.h"
 #include "latent.pb-c.h"
+#include "latentd/ordering.h"
 #include "latentd/record_start.h"
 #include "latentd/status.h"
 
@@ -25,11 +26,13 @@ struct request {
     char text[TEXT_BYTES];
     /* While the answer is owed; look is NULL when it is not. */
     look_fn *look;
-    struct stream *stream;
     uint64_t t_taken_ns;
-    struct order order;
-    const char *done; /* of it: what is so then */
+    struct stream *stream; /* whose record ends */
     struct record_start *start;
+    struct ordering *orderings; /* [n_orderings] */
+    size_t n_orderings;
+    Latent__V1__StreamReply *stream_reply;    /* [n_orderings]: of an order to all streams ... */
+    Latent__V1__StreamReply **stream_replies; /* ... each with its answer */
 };
 
 __attribute__((format(printf, 3, 4))) static void say(struct request *r, enum control_code code,
@@ -73,62 +76,83 @@ static void on_model(struct request_ground *g, const Latent__V1__Request *reques
 
 /* ---- orders ---- */
 
-static bool look_order(struct request *r, uint64_t now_ns)
+/* The answers of all streams, and the worst of their codes. */
+static void gather_answers(struct request *r)
 {
-    const char *name = r->stream->conf->name;
-    struct recording_told told;
+    for (size_t i = 0; i < r->n_orderings; i++) {
+        struct ordering *o = &r->orderings[i];
+        Latent__V1__StreamReply *m = &r->stream_reply[i];
 
-    switch (order_look(&r->order, &r->reply.t_done_ns)) {
-    case ORDER_REFUSED:
-        say(r, CONTROL_REFUSED, "%s is busy with other orders; try again", name);
-        return true;
-    case ORDER_OVERTAKEN:
-        say(r, CONTROL_REFUSED, "%s is SAFE: it was asked for again meanwhile", name);
-        return true;
-    case ORDER_DONE:
-        say(r, CONTROL_DONE, "%s is %s", name, r->done);
-        return true;
-    case ORDER_OWED:
-        break;
+        latent__v1__stream_reply__init(m);
+        m->code = o->code;
+        m->text = printable(o->text);
+        m->t_done_ns = o->t_done_ns;
+        r->stream_replies[i] = m;
+        if (o->t_done_ns > r->reply.t_done_ns) r->reply.t_done_ns = o->t_done_ns;
+        if (o->code < r->reply.code) r->reply.code = o->code;
     }
-    if (recording_look_late(&r->stream->recording, r->t_taken_ns, now_ns, &told) == RECORDING_OWED)
-        return false;
-    say(r, CONTROL_NOT_DONE, "%s", told.text);
+    r->reply.n_streams = r->n_orderings;
+    r->reply.streams = r->stream_replies;
+    snprintf(r->text, sizeof r->text, "%zu streams were asked", r->n_orderings);
+}
+
+static bool look_orders(struct request *r, uint64_t now_ns)
+{
+    bool all = true;
+
+    for (size_t i = 0; i < r->n_orderings; i++) all &= ordering_look(&r->orderings[i], now_ns);
+    if (!all) return false;
+    if (r->stream_replies) {
+        gather_answers(r);
+        return true;
+    }
+    r->reply.t_done_ns = r->orderings[0].t_done_ns;
+    say(r, r->orderings[0].code, "%s", r->orderings[0].text);
     return true;
 }
 
-static void order(struct request *r, struct stream *s, enum line_event_kind entry, bool dry_run,
-                  const char *done)
+/* Of one stream, or of all: then each is posted before any is looked at. */
+static void order(struct request_ground *g, const Latent__V1__Request *request, struct stream *only,
+                  struct request *r, enum line_event_kind entry)
 {
-    if (dry_run) {
-        say(r, CONTROL_DONE, "%s would be %s", s->conf->name, done);
+    struct daemon *d = g->daemon;
+    size_t first = only ? (size_t)(only - d->streams) : 0, n = only ? 1 : d->n_streams;
+
+    r->orderings = calloc(n, sizeof *r->orderings);
+    if (!only) {
+        r->stream_reply = calloc(n, sizeof *r->stream_reply);
+        r->stream_replies = calloc(n, sizeof(void *));
+    }
+    if (!r->orderings || (!only && (!r->stream_reply || !r->stream_replies))) {
+        say(r, CONTROL_NO_MEMORY, "out of memory; nothing was ordered");
         return;
     }
-    r->stream = s;
-    r->done = done;
-    r->order = orders_enter(s->orders, s->place, entry);
-    r->look = look_order;
+    r->n_orderings = n;
+    for (size_t i = 0; i < n; i++) {
+        if (request->dry_run)
+            ordering_would(&r->orderings[i], &d->streams[first + i], entry);
+        else
+            ordering_post(&r->orderings[i], &d->streams[first + i], &d->held, first + i, entry);
+    }
+    r->look = look_orders;
 }
 
 static void on_reset(struct request_ground *g, const Latent__V1__Request *request, struct stream *s,
                      struct request *r)
 {
-    (void)g;
-    order(r, s, LINE_RESET, request->dry_run, "reset before its next bin");
+    order(g, request, s, r, LINE_RESET);
 }
 
 static void on_safe_on(struct request_ground *g, const Latent__V1__Request *request,
                        struct stream *s, struct request *r)
 {
-    (void)g;
-    order(r, s, LINE_SAFE_ON, request->dry_run, "SAFE");
+    order(g, request, s, r, LINE_SAFE_ON);
 }
 
 static void on_safe_off(struct request_ground *g, const Latent__V1__Request *request,
                         struct stream *s, struct request *r)
 {
-    (void)g;
-    order(r, s, LINE_SAFE_OFF, request->dry_run, "no longer held in SAFE");
+    order(g, request, s, r, LINE_SAFE_OFF);
 }
 
 /* ---- records ---- */
@@ -187,13 +211,13 @@ static void on_record_stop(struct request_ground *g, const Latent__V1__Request *
 /* only_tells: for monitors too. What is not marked so is for operators. */
 static const struct {
     operation_fn *run;
-    bool needs_stream, only_tells;
+    bool needs_stream, only_tells, takes_all;
 } operations[] = {
     [LATENT__V1__OPERATION__STATUS] = {on_status, false, true},
     [LATENT__V1__OPERATION__RESET] = {on_reset, true, false},
     [LATENT__V1__OPERATION__MODEL] = {on_model, true, true},
-    [LATENT__V1__OPERATION__SAFE_ON] = {on_safe_on, true, false},
-    [LATENT__V1__OPERATION__SAFE_OFF] = {on_safe_off, true, false},
+    [LATENT__V1__OPERATION__SAFE_ON] = {on_safe_on, true, false, .takes_all = true},
+    [LATENT__V1__OPERATION__SAFE_OFF] = {on_safe_off, true, false, .takes_all = true},
     [LATENT__V1__OPERATION__RECORD_START] = {on_record_start, true, false},
     [LATENT__V1__OPERATION__RECORD_STOP] = {on_record_stop, true, false},
 };
@@ -224,6 +248,7 @@ static void run(struct request_ground *g, bool may_change, const Latent__V1__Req
 {
     struct stream *s = daemon_find_stream(g->daemon, request->stream);
     unsigned operation = (unsigned)request->operation;
+    bool all = request->all && !request->stream[0];
 
     if (operation >= N_OPERATIONS || !operations[operation].run)
         say(r, CONTROL_UNKNOWN_OPERATION, "operation %u is not known to this version of latentd",
@@ -231,7 +256,7 @@ static void run(struct request_ground *g, bool may_change, const Latent__V1__Req
     else if (!may_change && !operations[operation].only_tells)
         say(r, CONTROL_REFUSED,
             "this key may look, not change: it lacks the role operator in its [client NAME]");
-    else if (operations[operation].needs_stream && !s)
+    else if (operations[operation].needs_stream && !s && !(all && operations[operation].takes_all))
         explain_stream(g->daemon, request->stream, r);
     else
         operations[operation].run(g, request, s, r);
@@ -265,6 +290,7 @@ void request_give_up(struct request *r, const char *why)
 {
     if (request_is_answered(r)) return;
     if (r->start) record_start_give_up(r->start);
+    r->n_orderings = 0;
     r->look = NULL;
     say(r, CONTROL_NOT_DONE, "NOT DONE: %s", why);
 }
@@ -283,5 +309,8 @@ void *request_reply(struct request *r, size_t *n_reply)
 void request_free(struct request *r)
 {
     status_free(&r->status);
+    free(r->orderings);
+    free(r->stream_reply);
+    free(r->stream_replies);
     free(r);
 }

@@ -8,12 +8,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "latentd/info.h"
 #include "latentd/record_status.h"
 #include "net/peers.h"
 
 struct stream_box {
     Latent__V1__StreamStatus status;
+    char held[HELD_TEXT];
     struct refusal refused[REFUSALS_MAX];
     Latent__V1__Refusal refusal[REFUSALS_MAX];
     Latent__V1__Refusal *refusals[REFUSALS_MAX];
@@ -125,6 +127,7 @@ static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
     m->budget_misses = v.value[STATE_BUDGET_MISSES];
     m->last_seq = v.value[STATE_LAST_SEQ];
     m->last_epoch = v.value[STATE_LAST_EPOCH];
+    m->held = b->held;
     m->record = record_status_fill(&b->record, s);
     if (with_model) m->model_json = text(s->info.config);
     fill_counters(b, &v);
@@ -144,6 +147,8 @@ static int fill_streams(struct status *st, struct daemon *d, struct stream *only
     for (size_t i = 0; i < n; i++) {
         st->n_boxes = i + 1;
         if (fill_stream(&st->boxes[i], only ? only : &d->streams[i], only != NULL)) return -1;
+        held_tell(&d->held, only ? (size_t)(only - d->streams) : i, st->boxes[i].held);
+        printable(st->boxes[i].held);
         st->streams[i] = &st->boxes[i].status;
     }
     st->message.n_streams = n;

@@ -15,6 +15,7 @@ import test_syscalls
 
 pb = rig.pb
 HOLD_US = 3_000_000
+FOR_EVER_US = 600_000_000
 LOOKS = "readlink,readlinkat,lstat,newfstatat"
 
 
@@ -26,17 +27,20 @@ class OrderTest(unittest.TestCase):
         self.rig.configure({"arm": {"lease_ms": 200, "safe_ramp_ms": 20, "safe_exit": 3}})
         self.rig.start()
         self.pid = self.rig.process.pid
+        self.kept = f"{self.rig.folder}/control.safe"
 
-    def hold(self, calls, *arguments):
+    def hold(self, calls, *arguments, hold_us=HOLD_US):
         """Let each of these calls of a thread take long; -> what ends that."""
         tracer = subprocess.Popen(["strace", *arguments, "-o", "/dev/null", "-e", f"trace={calls}",
-                                   "-e", f"inject={calls}:delay_enter={HOLD_US}"],
+                                   "-e", f"inject={calls}:delay_enter={hold_us}"],
                                   stderr=subprocess.PIPE, text=True)
         self.assertIn("attached", tracer.stderr.readline())
 
         def end():
-            tracer.send_signal(signal.SIGINT)
-            tracer.communicate()
+            if tracer.returncode is None:
+                tracer.send_signal(signal.SIGINT)
+                tracer.communicate()
+        self.addCleanup(end)
         return end
 
     def dealer(self):
@@ -54,7 +58,8 @@ class OrderTest(unittest.TestCase):
         socket = self.dealer()
         socket.send(pb.Request(operation=pb.SAFE_ON, stream="arm").SerializeToString())
         reply = self.reply(socket)
-        self.assertEqual((reply.code, reply.text), (0, "arm is SAFE"))
+        self.assertEqual(reply.code, 0)
+        self.assertRegex(reply.text, f"^arm is SAFE(; kept in {self.kept}|, but that is NOT KEPT)")
         self.assertTrue(before <= reply.t_done_ns <= time.monotonic_ns())
 
     def test_data_thread_that_does_not_come(self):
@@ -71,6 +76,47 @@ class OrderTest(unittest.TestCase):
             time.sleep(0.05)
         self.assertEqual(self.rig.status()["streams"]["arm"]["state"], "safe-operator")
 
+    def test_disk_that_does_not_keep_it(self):
+        """SAFE is answered for when the line has it, whatever the disk of its file does."""
+        end = self.hold("fsync,rename,renameat,renameat2", "-f", "-p", str(self.pid),
+                        hold_us=FOR_EVER_US)
+        code, out, err = self.rig.ctl("safe", "arm", "on")
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("arm is SAFE, but that is NOT KEPT: after a restart it may be let go: "
+                      f"{self.kept}: the disk has not answered", out)
+        status = self.rig.status()["streams"]["arm"]
+        self.assertEqual(status["state"], "safe-operator")
+        self.assertIn("NOT KEPT yet: ", status["held"])
+        self.assertIn("NOT KEPT yet: ", self.rig.log.read_text())
+        end()
+        self.wait_until_kept("arm")
+
+    def wait_until_kept(self, *names):
+        time_is_left = rig.deadline()
+        while time_is_left():
+            streams = self.rig.status()["streams"]
+            if all(streams[name]["held"] == f"kept in {self.kept}" for name in names):
+                return
+        self.fail(f"not kept: {streams}")
+
+    def test_disks_that_hold_all_records(self):
+        """As many threads wait for a disk as there are streams: the file of SAFE has one more."""
+        names = [f"s{i}" for i in range(6)]
+        self.rig.stop()
+        self.rig.configure({name: {} for name in names})
+        self.rig.start()
+        end = self.hold(LOOKS, "-f", "-p", str(self.rig.process.pid), hold_us=FOR_EVER_US)
+        records, socket = self.dealer(), self.dealer()
+        for name in names:
+            records.send(pb.Request(operation=pb.RECORD_START, stream=name,
+                                    path=f"{self.rig.folder}/{name}.record").SerializeToString())
+        socket.send(pb.Request(operation=pb.SAFE_ON, all=True).SerializeToString())
+        reply = self.reply(socket)
+        self.assertEqual([r.code for r in reply.streams], [0] * len(names))
+        self.wait_until_kept(*names)
+        self.assertEqual([self.reply(records).code for _ in names], [-6] * len(names))
+        end()
+
     def test_disk_that_does_not_answer(self):
         """The answers come in the order in which they can: SAFE does not wait for the path."""
         end = self.hold(LOOKS, "-f", "-p", str(self.pid))
@@ -85,7 +131,7 @@ class OrderTest(unittest.TestCase):
         end()
         self.assertEqual([reply.code for reply in replies], [-5, 0, -6])
         self.assertEqual(replies[0].text, "another record of arm is being started")
-        self.assertEqual(replies[1].text, "arm is SAFE")
+        self.assertRegex(replies[1].text, "^arm is SAFE[;,]")
         self.assertIn("NOT DONE: ", replies[2].text)
         self.assertIn("nothing is recorded", replies[2].text)
         code = 1

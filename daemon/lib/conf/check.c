@@ -205,6 +205,19 @@ static void check_control(struct conf *c)
     check_plaintext(c, line, "control", c->daemon.control, "[latentd] secret-key");
 }
 
+/* It is replaced and removed: by its name it is nothing else's. */
+static void check_safe_file(struct conf *c)
+{
+    const char *path = c->daemon.safe_file;
+    size_t n = path ? strlen(path) : 0;
+
+    if (!path || (n > 5 && strcmp(path + n - 5, ".safe") == 0)) return;
+    conf_problem(c, conf_line(&c->daemon_lines, CONF_DAEMON, "safe-file"), "safe-file",
+                 "%s: expected a name that ends in .safe: the file is latentd's own, to replace "
+                 "and to remove",
+                 path);
+}
+
 static void check_given(struct conf *c, const struct conf_client_section *s, const char *key)
 {
     const struct conf_key *row = conf_find(CONF_CLIENT, key);
@@ -228,6 +241,7 @@ static void check_client(struct conf *c, const struct conf_client_section *s)
 void conf_check(struct conf *c)
 {
     check_control(c);
+    check_safe_file(c);
     if (c->n_streams == 0)
         conf_problem(c, 0, NULL, "no stream; add a section [stream NAME] with a model");
     for (size_t i = 0; i < c->n_streams; i++) {

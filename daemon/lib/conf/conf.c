@@ -130,3 +130,19 @@ char *conf_path_of(const struct conf *c, const char *path)
     assert(n > 0);
     return whole;
 }
+
+char *conf_safe_file(const struct conf *c)
+{
+    static const char ipc[] = "ipc://";
+    const char *control = c->daemon.control, *beside = c->path;
+    char *whole = NULL;
+    int n;
+
+    if (c->daemon.safe_file) return conf_path_of(c, c->daemon.safe_file);
+    if (strncmp(control, ipc, strlen(ipc)) == 0 && !strchr("*@", control[strlen(ipc)]))
+        beside = control + strlen(ipc);
+    n = asprintf(&whole, "%s.safe", beside);
+    assert(n > 0);
+    (void)n;
+    return whole;
+}

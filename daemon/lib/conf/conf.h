@@ -60,5 +60,7 @@ uint64_t conf_bins(uint64_t time_ns, uint32_t bin_width_us);
 /* A path of the configuration as it is meant, from the root or from the working folder; to be
  * freed. */
 char *conf_path_of(const struct conf *c, const char *path);
+/* Where the operator's SAFE is kept; to be freed. */
+char *conf_safe_file(const struct conf *c);
 
 #endif

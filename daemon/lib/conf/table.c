@@ -43,6 +43,16 @@ static const struct conf_key daemon_keys[] = {
      .offset = offsetof(struct conf_daemon, control),
      .value = "ipc:///run/latentd/control",
      .help = "Where latentctl reaches the daemon."},
+    {.name = "safe-file",
+     .type = &conf_path,
+     .offset = offsetof(struct conf_daemon, safe_file),
+     .unset = "auto",
+     .value = "auto",
+     .help = "Where it is kept which streams the operator holds in SAFE, so that no restart lets "
+             "them go; one latentd's own, its name ends in .safe. auto: beside the control socket "
+             "(ENDPOINT.safe), or beside this file (CONFIG.safe) when control is no ipc path. A "
+             "file that cannot be read holds every stream. /run is empty after a boot: to hold "
+             "SAFE beyond that, name a file elsewhere."},
     {.name = "lock-memory",
      .type = &conf_choice,
      .offset = offsetof(struct conf_daemon, lock_memory),

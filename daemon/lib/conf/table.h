@@ -35,6 +35,7 @@ enum conf_role {
 /* [latentd] */
 struct conf_daemon {
     char *control;
+    char *safe_file;  /* or NULL: auto */
     char *secret_key; /* or NULL: nothing is encrypted */
     uint32_t lock_memory;
     uint32_t plaintext;         /* enum conf_plaintext */

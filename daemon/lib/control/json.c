@@ -122,6 +122,7 @@ static json_t *stream(const Latent__V1__StreamStatus *s)
 
     if (s->info) add_info(object, s->info);
     json_object_set_new(object, "state", json_string(s->state));
+    json_object_set_new(object, "held", json_string(s->held));
     json_object_set_new(object, "model", json_string(s->model_path));
     json_object_set_new(object, "input", json_string(s->input));
     json_object_set_new(object, "output", json_string(s->output));

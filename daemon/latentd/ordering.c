@@ -1,0 +1,93 @@
+/* SAFE is ordered before its file is touched, and answered for when the line has it: the disk gets
+ * a moment, and then is told of instead. */
+#include "latentd/ordering.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+
+static const char *const done_words[] = {[LINE_RESET] = "reset before its next bin",
+                                         [LINE_SAFE_ON] = "SAFE",
+                                         [LINE_SAFE_OFF] = "no longer held in SAFE"};
+
+__attribute__((format(printf, 3, 4))) static bool say(struct ordering *o, enum control_code code,
+                                                      const char *format, ...)
+{
+    va_list args;
+
+    o->code = code;
+    va_start(args, format);
+    vsnprintf(o->text, sizeof o->text, format, args);
+    va_end(args);
+    return true;
+}
+
+void ordering_would(struct ordering *o, const struct stream *s, enum line_event_kind entry)
+{
+    *o = (struct ordering){.entry = entry};
+    say(o, CONTROL_DONE, "%s would be %s", s->conf->name, done_words[entry]);
+}
+
+/* What was refused changes nothing, in the file either. */
+void ordering_post(struct ordering *o, struct stream *s, struct held *held, size_t place,
+                   enum line_event_kind entry)
+{
+    *o = (struct ordering){.stream = s,
+                           .held = held,
+                           .entry = entry,
+                           .t_taken_ns = clock_now_ns(),
+                           .order = orders_enter(s->orders, s->place, entry)};
+    if (o->order.number && entry != LINE_RESET)
+        o->change = held_set(held, place, entry == LINE_SAFE_ON);
+}
+
+static bool look_owed(struct ordering *o, uint64_t now_ns)
+{
+    struct recording_told told;
+
+    if (recording_look_late(&o->stream->recording, o->t_taken_ns, now_ns, &told) == RECORDING_OWED)
+        return false;
+    return say(o, CONTROL_NOT_DONE, "%s", told.text);
+}
+
+static bool look_done(struct ordering *o, uint64_t now_ns)
+{
+    const char *name = o->stream->conf->name;
+    char kept[HELD_TEXT];
+
+    if (!o->change) return say(o, CONTROL_DONE, "%s is %s", name, done_words[o->entry]);
+    if (!o->t_seen_ns) o->t_seen_ns = now_ns;
+    switch (held_look(o->held, o->change, o->t_seen_ns, now_ns, kept)) {
+    case HELD_OWED:
+        return false;
+    case HELD_KEPT:
+        if (o->entry == LINE_SAFE_OFF) kept[0] = '\0';
+        return say(o, CONTROL_DONE, "%s is %s%s%s", name, done_words[o->entry],
+                   kept[0] ? "; kept in " : "", kept);
+    case HELD_NOT_KEPT:
+        break;
+    }
+    return say(o, CONTROL_DONE, "%s is %s, but that is NOT KEPT: after a restart it may be %s: %s",
+               name, done_words[o->entry], o->entry == LINE_SAFE_ON ? "let go" : "held again",
+               kept);
+}
+
+bool ordering_look(struct ordering *o, uint64_t now_ns)
+{
+    const char *name;
+
+    if (!o->stream) return true; /* a dry run */
+    name = o->stream->conf->name;
+    switch (order_look(&o->order, &o->t_done_ns)) {
+    case ORDER_REFUSED:
+        return say(o, CONTROL_REFUSED, "%s is busy with other orders; try again", name);
+    case ORDER_OVERTAKEN:
+        return say(o, CONTROL_REFUSED, "%s is SAFE: it was asked for again meanwhile", name);
+    case ORDER_DONE:
+        return look_done(o, now_ns);
+    case ORDER_OWED:
+        break;
+    }
+    return look_owed(o, now_ns);
+}

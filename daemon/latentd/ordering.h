@@ -1,0 +1,33 @@
+/* An order of the operator to one stream, from its posting to what is said about it. */
+#ifndef LATENTD_ORDERING_H
+#define LATENTD_ORDERING_H
+
+#include "control/code.h"
+#include "latentd/held.h"
+#include "latentd/stream.h"
+
+#define ORDERING_TEXT 640
+
+struct ordering {
+    struct stream *stream;
+    struct held *held;
+    enum line_event_kind entry;
+    uint64_t t_taken_ns, t_seen_ns; /* by control; seen: carried out. 0: not yet */
+    struct order order;
+    uint64_t change; /* of held; 0: none */
+
+    /* The answer, once it is there. */
+    enum control_code code;
+    uint64_t t_done_ns; /* by the data thread; 0: it was not, or nothing was ordered */
+    char text[ORDERING_TEXT];
+};
+
+/* entry: LINE_RESET, LINE_SAFE_ON or LINE_SAFE_OFF. place: of the stream in the configuration. */
+void ordering_post(struct ordering *o, struct stream *s, struct held *held, size_t place,
+                   enum line_event_kind entry);
+/* What would be, for a dry run. */
+void ordering_would(struct ordering *o, const struct stream *s, enum line_event_kind entry);
+/* Is the answer there? If so, it has been said. */
+bool ordering_look(struct ordering *o, uint64_t now_ns);
+
+#endif
