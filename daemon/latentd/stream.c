@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/words.h"
+#include "conf/check.h"
 #include "latentd/info.h"
 #include "setup/setup.h"
 #include "wire.h"
@@ -195,21 +196,6 @@ static int open_decoder(struct stream *s, struct conf *c, struct notes *notes)
     return status;
 }
 
-/* SAFE must not begin before the next bin can come. */
-static bool check_lease(struct stream *s, struct conf *c)
-{
-    const struct conf_stream *v = &s->conf->values;
-    uint64_t bin_ns = (uint64_t)s->info.bin_width_us * 1000;
-
-    if (v->lease_ns >= v->safe_ramp_ns + bin_ns) return true;
-    conf_stream_problem(c, s->conf, "lease-ms",
-                        "%.12g is too short for bins of %.12g ms: with safe-ramp-ms = "
-                        "%.12g it must be at least %.12g",
-                        (double)v->lease_ns / 1e6, (double)bin_ns / 1e6,
-                        (double)v->safe_ramp_ns / 1e6, (double)(v->safe_ramp_ns + bin_ns) / 1e6);
-    return false;
-}
-
 /* path NULL: latentd does not connect there, or in plaintext. */
 static int read_server_key(struct stream *s, struct conf *c, const char *name, const char *path,
                            uint8_t key[KEY_BYTES])
@@ -238,6 +224,7 @@ static int read_server_keys(struct stream *s, struct conf *c)
 enum program_exit stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section,
                               const struct access *access, struct notes *notes)
 {
+    bool names_valid_for = section->values.valid_for_ns != 0;
     int status;
 
     *s = (struct stream){.whole_conf = c, .conf = section, .access = access};
@@ -247,7 +234,8 @@ enum program_exit stream_open(struct stream *s, struct conf *c, struct conf_stre
     if (open_model(s, c)) return PROGRAM_FAILED;
     if (!check_requests(s, c) || !recording_check(c, section)) return PROGRAM_MISUSED;
     write_back(s);
-    if (!check_lease(s, c)) return PROGRAM_MISUSED;
+    if (!conf_check_times(c, section, s->info.bin_width_us, names_valid_for))
+        return PROGRAM_MISUSED;
     status = open_decoder(s, c, notes);
     if (status == LATENT_E_UNSUPPORTED) return PROGRAM_MISUSED;
     return status ? PROGRAM_FAILED : PROGRAM_DONE;

@@ -89,7 +89,7 @@ output = {ends[1]}
 spin-ms = {spin_ms}
 # Bins come as fast as they are answered, or far apart: neither is a fault here.
 missing-after-ms = 60000
-lease-ms = 60000
+lease-ms = 61000
 publish-late = yes
 safe-start = no
 """)

@@ -47,7 +47,7 @@ input-socket = pull
 output = ipc://{folder}/out
 # Bins come as fast as they are taken: nothing is late here.
 missing-after-ms = 60000
-lease-ms = 60000
+lease-ms = 61000
 publish-late = yes
 safe-start = no
 """)

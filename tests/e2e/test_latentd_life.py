@@ -276,7 +276,7 @@ class LifeTest(unittest.TestCase):
 
     def test_silence_and_back(self):
         source, consumer = self.start_arm(on_missing="safe", missing_after_ms=1000,
-                                          safe_ramp_ms=100)
+                                          safe_ramp_ms=100, valid_for_ms=1100)
         self.send(source, 0)
         consumer.frames(1)
         self.wait_for_neutral(consumer)

@@ -22,7 +22,8 @@ ALLOWED = {"epoll_wait", "epoll_pwait", "poll", "getpid", "read", "write", "time
 OF_ATTACHING = {"restart_syscall"}
 N_BINS, PACE_S = 1500, 0.001
 # Frames are made without bins too.
-IMPATIENT, N_MISSING = {"on_missing": "hold-frame", "missing_after_ms": 60, "lease_ms": 200}, 20
+IMPATIENT, N_MISSING = {"on_missing": "hold-frame", "missing_after_ms": 60, "lease_ms": 200,
+                        "valid_for_ms": 80}, 20
 CALL = re.compile(r"^(\w+)\((\d+)?")
 
 

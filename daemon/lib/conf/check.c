@@ -254,3 +254,64 @@ void conf_check(struct conf *c)
     }
     for (size_t i = 0; i < c->n_clients; i++) check_client(c, &c->clients[i]);
 }
+
+/* ---- times against the model ---- */
+
+static double ms(uint64_t ns)
+{
+    return (double)ns / 1e6;
+}
+
+static bool lease_fits(struct conf *c, const struct conf_stream_section *s, uint64_t bin_ns)
+{
+    const struct conf_stream *v = &s->values;
+
+    if (v->lease_ns >= v->safe_ramp_ns + bin_ns) return true;
+    conf_stream_problem(c, s, "lease-ms",
+                        "%.12g is too short for bins of %.12g ms: with safe-ramp-ms = "
+                        "%.12g it must be at least %.12g",
+                        ms(v->lease_ns), ms(bin_ns), ms(v->safe_ramp_ns),
+                        ms(v->safe_ramp_ns + bin_ns));
+    return false;
+}
+
+/* With on-missing = skip nothing is to follow the last frame. */
+static bool valid_for_reaches(struct conf *c, const struct conf_stream_section *s, uint64_t bin_ns)
+{
+    const struct conf_stream *v = &s->values;
+    bool is_bin = bin_ns > v->missing_after_ns;
+    uint64_t apart_ns = is_bin ? bin_ns : v->missing_after_ns;
+
+    if (v->on_missing == ON_MISSING_SKIP || v->valid_for_ns > apart_ns) return true;
+    conf_stream_problem(c, s, "valid-for-ms",
+                        "%.12g: a frame expires before the next that belongs to it, %.12g ms later "
+                        "(%s), and the readout jumps to neutral between; expected more than that, "
+                        "or on-missing = skip",
+                        ms(v->valid_for_ns), ms(apart_ns), is_bin ? "a bin" : "missing-after-ms");
+    return false;
+}
+
+/* Nobody is to act longer on a last frame than its source may be silent, but by his own word. */
+static bool valid_for_is_meant(struct conf *c, const struct conf_stream_section *s,
+                               bool names_valid_for)
+{
+    const struct conf_stream *v = &s->values;
+
+    if (names_valid_for || v->valid_for_ns <= v->lease_ns) return true;
+    conf_stream_problem(c, s, "lease-ms",
+                        "%.12g is shorter than a frame is valid (valid-for-ms = auto is %.12g: "
+                        "missing-after-ms and a bin, at least 50); expected a longer lease, a "
+                        "shorter missing-after-ms, or valid-for-ms by its number",
+                        ms(v->lease_ns), ms(v->valid_for_ns));
+    return false;
+}
+
+bool conf_check_times(struct conf *c, const struct conf_stream_section *s, uint32_t bin_width_us,
+                      bool names_valid_for)
+{
+    uint64_t bin_ns = (uint64_t)bin_width_us * 1000;
+    bool lease = lease_fits(c, s, bin_ns);
+    bool reaches = valid_for_reaches(c, s, bin_ns);
+
+    return valid_for_is_meant(c, s, names_valid_for) && lease && reaches;
+}

@@ -41,11 +41,11 @@ static FILE *read_whole(struct conf *c, const char *path, char **text)
 }
 
 /* file NULL: what was to be read could not be opened. */
-static int read_and_check(struct conf *c, FILE *file)
+static int read_lines(struct conf *c, FILE *file, bool is_checked)
 {
     if (!file)
         conf_problem(c, 0, NULL, "cannot open: %s", strerror(errno));
-    else if (conf_lines_read(c, file))
+    else if (conf_lines_read(c, file) && is_checked)
         conf_check(c);
     if (file) fclose(file);
     return c->n_problems ? -1 : 0;
@@ -63,7 +63,7 @@ int conf_read(struct conf *c, const char *path)
         return -1;
     }
     file = read_whole(c, path, &text);
-    if (file) status = read_and_check(c, file);
+    if (file) status = read_lines(c, file, true);
     free(text);
     return status;
 }
@@ -71,5 +71,5 @@ int conf_read(struct conf *c, const char *path)
 int conf_read_text(struct conf *c, const char *path, const char *text)
 {
     conf_init(c, path);
-    return read_and_check(c, fmemopen((void *)(uintptr_t)text, strlen(text), "r"));
+    return read_lines(c, fmemopen((void *)(uintptr_t)text, strlen(text), "r"), false);
 }
