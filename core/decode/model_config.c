@@ -13,6 +13,7 @@
 #define MAX_WORDS 16         /* modes, precisions */
 #define MAX_NAME_BYTES 64    /* of a channel, readout dimension or unit */
 #define MAX_PROSE_BYTES 1000 /* licence, source */
+#define MAX_RUN 1000000000   /* bins */
 #define BIN_WIDTH_MIN_US 100
 #define BIN_WIDTH_MAX_US 10000000
 
@@ -218,7 +219,13 @@ static int outputs_read(struct model_config *mc, json_t *object, struct latent_i
     return fields_finish(&c);
 }
 
-/* Statistics of the training set; each of the three may be absent. */
+/* A number of bins that may be absent. */
+static uint32_t run_read(struct fields *c, const char *key)
+{
+    return fields_has(c, key) ? (uint32_t)fields_int(c, key, 0, MAX_RUN) : LATENT_NOT_SAID;
+}
+
+/* Statistics of the training set; each of them may be absent. */
 static int channels_read(struct model_config *mc, json_t *object, struct latent_info *info,
                          struct latent_error *err)
 {
@@ -240,6 +247,8 @@ static int channels_read(struct model_config *mc, json_t *object, struct latent_
         float *variance = arena_floats(&mc->arrays, n);
         numbers_read(&c, "variance", fields_array(&c, "variance", n, n), 0.0, variance);
     }
+    info->longest_silence = run_read(&c, "longest_silence");
+    info->longest_repeat = run_read(&c, "longest_repeat");
     return fields_finish(&c);
 }
 
@@ -278,6 +287,7 @@ static int root_read(struct model_config *mc, struct latent_info *info, struct l
         (uint32_t)fields_int(&c, "bin_width_us", BIN_WIDTH_MIN_US, BIN_WIDTH_MAX_US);
     if (!c.status) c.status = arrays_allocate(mc, info->n_channels, err);
     if (c.status) return c.status;
+    info->longest_silence = info->longest_repeat = LATENT_NOT_SAID;
     input_read(&c, info);
     modes_read(mc, &c, info);
     precisions_read(mc, &c, info);

@@ -73,8 +73,9 @@ enum latent_flag {
     LATENT_LIMITED = 1u << 11,       /* (*) a limit or slew limit of the readout applied */
     LATENT_OUTSIDE = 1u << 12,       /* (*) outside a trial: readout neutral, the rest absent */
     LATENT_AGE_UNKNOWN = 1u << 13,   /* the source clock is not mapped */
+    LATENT_NO_SIGNAL = 1u << 14,     /* bins come, but for too long with nothing in them */
 };
-#define LATENT_N_FLAGS 14
+#define LATENT_N_FLAGS 15
 
 /* Output groups (bit set). */
 enum latent_group {
@@ -155,7 +156,11 @@ struct latent_info {
     const float *channel_mean;            /* [n_channels] counts per bin in training, or NULL */
     size_t weight_bytes;                  /* of those n_tensors, as they lie in the file */
     uint32_t input;                       /* enum latent_input */
+    /* Longest runs in training, in bins, or LATENT_NOT_SAID: of bins without a single count; of
+     * equal bins with some (input real: of equal bins, whatever is in them). */
+    uint32_t longest_silence, longest_repeat;
 };
+#define LATENT_NOT_SAID UINT32_MAX
 
 typedef struct latent_model latent_model;
 typedef struct latent_decoder latent_decoder;

@@ -10,6 +10,12 @@
 #include "conf/read.h"
 #include "setup/setup.h"
 
+/* Nobody looked at what the configuration does not name yet. */
+static void forget_newer(struct conf_stream_section *s)
+{
+    if (!conf_is_given(&s->lines, CONF_STREAM, "on-silent")) s->values.on_silent = ON_SILENT_OFF;
+}
+
 static int read_conf(struct again *a, struct reading *r, struct latent_error *err)
 {
     const char *text = reading_text(r, "config");
@@ -22,6 +28,7 @@ static int read_conf(struct again *a, struct reading *r, struct latent_error *er
     if (a->conf.n_streams == 1) {
         a->contract = reading_whole(r, "contract") ? (uint32_t)reading_whole(r, "contract") : 1;
         a->conf.streams[0].values.contract = a->contract;
+        forget_newer(&a->conf.streams[0]);
         if (a->contract <= LINE_CONTRACT) return 0;
         return error_text(err, LATENT_E_UNSUPPORTED,
                           "the record follows contract %u; this version knows those up to %d",

@@ -33,7 +33,8 @@ def exporter_parser(text, modes):
     parser.add_argument("--statistics", metavar="FILE.h5:/dataset",
                         help="training counts, as latent-decode --in reads them: their mean and "
                              "variance go into\nthe file. A model that is not told what to expect "
-                             "of a channel is reset by a gap")
+                             "of a channel is reset by a gap;\nand their longest silence, to know "
+                             "one that is longer")
     precision.add_options(parser)
     return parser
 
@@ -139,8 +140,7 @@ def channel_statistics(args, checkpoint, n_channels, kind):
         where = args.statistics
         counts = read_counts(where, bin_width_us(args, checkpoint) / 1000, kind,
                              args.input if args.bin_width is None else "--bin-width")
-        flat = counts.reshape(-1, counts.shape[-1])
-        channels = model_file.channel_table(flat.mean(0), flat.var(0))
+        channels = model_file.training_channels(counts, kind)
     if channels is not None:
         model_file.check_channels(where, channels, n_channels, kind)
     return channels

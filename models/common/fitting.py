@@ -5,7 +5,7 @@ import sys
 from latent_models.common import dataset, safetensors
 from latent_models.common.files import output_name
 from latent_models.common.metrics import r2_per_column, r2_summary
-from latent_models.common.model_file import channel_table, command_line, readout_limits
+from latent_models.common.model_file import command_line, readout_limits, training_channels
 from latent_models.common.refusal import Parser, Refusal
 
 
@@ -50,11 +50,10 @@ def judge_readout(args, recording, truth, found):
 
 def save_fit(path, tensors, hyper, recording):
     """Tensors, and beside them the facts that the model file must state."""
-    flat = recording.part("train").reshape(-1, recording.counts.shape[-1])
     facts = {"bin_width_us": round(recording.bin_ms * 1000), "hyper": hyper,
              "readout": readout_limits(recording,
                                        recording.behaviour_rows(recording.split["train"])),
-             "channels": channel_table(flat.mean(0), flat.var(0)),
+             "channels": training_channels(recording.part("train"), recording.kind),
              "source": f"{command_line()}, data: {recording.source}"}
     if recording.licence:
         facts["licence"] = recording.licence

@@ -22,6 +22,7 @@ UNTOLD_SWITCHES = ("--resume",)
 NAME_BYTES, PROSE_BYTES = 64, 1000  # of a name or unit; of licence and source
 CHANNELS_MAX = OUTPUTS_MAX = 65536
 MEAN_MAX = 65535.0  # as counts in messages go
+RUN_KEYS, RUN_MAX = ("longest_silence", "longest_repeat"), 10**9  # bins
 FLOAT_MAX = float(np.finfo(np.float32).max)
 TRIAL_MODES = ("A", "B", "B-lag", "trial")  # known answers end with the trial
 CONFIG_KEYS = {"format", "arch", "n_channels", "bin_width_us", "modes", "precisions", "hyper",
@@ -96,6 +97,16 @@ def check_channels(where, channels, n_channels, kind="counts"):
                 is_free = key == "mean" and kind == "real"
                 check_number(f"{where}: channel {key}", value, -FLOAT_MAX if is_free else 0,
                              MEAN_MAX if key == "mean" else FLOAT_MAX)
+    check_runs(where, channels)
+
+
+def check_runs(where, channels):
+    for key in RUN_KEYS:
+        if key in channels:
+            found = channels[key]
+            if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= RUN_MAX:
+                raise Refusal(f"{where}: {key} {found!r:.60}: expected a number of bins from 0 to "
+                              f"{RUN_MAX}")
 
 
 def check_sizes(n_channels, outputs):
@@ -131,6 +142,30 @@ def channel_table(mean, variance, names=None):
     names = names if names is not None else [f"ch{i}" for i in range(len(mean))]
     return {"names": list(names), "mean": [float(m) for m in mean],
             "variance": [float(v) for v in variance]}
+
+
+def longest_run(rows):
+    """How many bins of rows [K, T] follow each other, in one trial, that are all true."""
+    ends = np.flatnonzero(~np.pad(rows, ((0, 0), (1, 1))).ravel())
+    return int(np.diff(ends).max()) - 1
+
+
+def longest_runs(trials, kind):
+    """What latentd takes for no signal when it lasts three times as long: bins of zeros (counts
+    alone), and equal bins. trials [K, T, C]."""
+    same = (trials[:, 1:] == trials[:, :-1]).all(-1)
+    if kind == "real":
+        return {"longest_repeat": 1 + longest_run(same)}
+    silent = (trials == 0).all(-1)
+    return {"longest_silence": longest_run(silent),
+            "longest_repeat": min(1, (~silent).sum()) + longest_run(same & ~silent[:, 1:])}
+
+
+def training_channels(counts, kind="counts", names=None):
+    """The channels entry from what a model was trained on: counts [K, T, C] or [T, C]."""
+    trials = counts if counts.ndim == 3 else counts[None]
+    flat = trials.reshape(-1, trials.shape[-1])
+    return {**channel_table(flat.mean(0), flat.var(0), names), **longest_runs(trials, kind)}
 
 
 def command_line():

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import torch
 
-from latent_models.common.model_file import channel_table, command_line
+from latent_models.common.model_file import command_line, training_channels
 from latent_models.common.files import output, output_name
 from latent_models.common.refusal import Refusal, number, whole
 
@@ -139,9 +139,8 @@ def fit(model, args, batch_loss, report):
 
 def save_checkpoint(args, state_dict, hyper, recording, readout, *, seconds):
     """What export.py reads: tensors, and beside them the facts that the model file must state."""
-    flat = recording.part("train").reshape(-1, recording.counts.shape[-1])
     facts = {"bin_width_us": round(recording.bin_ms * 1000), "hyper": hyper, "readout": readout,
-             "channels": channel_table(flat.mean(0), flat.var(0)),
+             "channels": training_channels(recording.part("train"), recording.kind),
              "source": f"{command_line()}, data: {recording.source}"}
     if recording.licence:
         facts["licence"] = recording.licence

@@ -24,7 +24,7 @@ from latent_models.common import dataset, safetensors
 from latent_models.common.fitting import judge_readout
 from latent_models.common.metrics import r2_summary
 from latent_models.common.files import output_name
-from latent_models.common.model_file import channel_table, command_line, readout_limits
+from latent_models.common.model_file import command_line, readout_limits, training_channels
 from latent_models.common.refusal import Parser, run_command, whole
 from latent_models.dlds import reference, scoring, switching
 
@@ -178,9 +178,8 @@ def main():
     recording, data = read_data(args)
     trials = recording.part("train").astype(np.float64)
     w, hyper = fit(args, trials, recording.part("valid").astype(np.float64))
-    flat = trials.reshape(-1, trials.shape[-1])
     facts = {"bin_width_us": round(recording.bin_ms * 1000), "hyper": hyper,
-             "channels": channel_table(flat.mean(0), flat.var(0)),
+             "channels": training_channels(trials, recording.kind),
              "source": f"{command_line()}, data: {recording.source}"}
     if data is not None:
         facts["licence"] = "Apache-2.0"

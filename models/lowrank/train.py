@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from latent_models.common import safetensors
-from latent_models.common.model_file import channel_table, command_line, readout_entry
+from latent_models.common.model_file import command_line, readout_entry, training_channels
 from latent_models.common.refusal import Parser, number, run_command, whole
 from latent_models.lowrank import reference, task
 
@@ -169,10 +169,9 @@ def one_ahead(w, recipe, u, counts):
 
 def save(path, tensors, recipe, form, channels):
     """channels [K, T, C]: what a rig would send, for the training statistics."""
-    flat = channels.reshape(-1, channels.shape[-1])
     facts = {"bin_width_us": recipe["bin_width_ms"] * 1000, "hyper": hyper_of(recipe, form),
              "readout": [readout_entry("decision", "1", 0.0, -1.5, 1.5)], "licence": "Apache-2.0",
-             "channels": channel_table(flat.mean(0), flat.var(0)),
+             "channels": training_channels(channels, "real"),
              "source": f"{command_line()}, data: models/lowrank/rdm.json"}
     safetensors.write(path, {k: np.asarray(v, np.float64) for k, v in tensors.items()},
                       {"latent": json.dumps(facts)})

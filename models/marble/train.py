@@ -17,7 +17,7 @@ import torch
 
 from latent_models.common import safetensors
 from latent_models.common.files import output_name
-from latent_models.common.model_file import channel_table, command_line, readout_entry
+from latent_models.common.model_file import command_line, readout_entry, training_channels
 from latent_models.common.refusal import Parser, number, run_command, whole
 from latent_models.marble import animals, geometry, population, scoring
 
@@ -113,10 +113,9 @@ def train(args, crowd, generator):
 def save(path, animal, tensors, recipe):
     """What export.py reads."""
     position, velocity = animal.points["train"]
-    flat = animal.part("counts", "train").reshape(-1, len(animal.w["projection.mean"]))
     limits = 1.5 * np.abs(animal.part("behaviour", "train")).max((0, 1))
     facts = {"bin_width_us": recipe["bin_width_ms"] * 1000, "hyper": animal.hyper,
-             "licence": "Apache-2.0", "channels": channel_table(flat.mean(0), flat.var(0)),
+             "licence": "Apache-2.0", "channels": training_channels(animal.part("counts", "train")),
              "readout": [readout_entry(name, "mm", 0.0, -float(f"{x:.3g}"), float(f"{x:.3g}"))
                          for name, x in zip(HAND, limits)],
              "source": f"{command_line()}, data: models/marble/animals.json"}

@@ -14,7 +14,7 @@ import json
 
 from latent_models.common import safetensors
 from latent_models.common.files import output_name
-from latent_models.common.model_file import channel_table, command_line, readout_entry
+from latent_models.common.model_file import command_line, readout_entry, training_channels
 from latent_models.common.refusal import Parser, run_command
 from latent_models.refit import loop, scoring
 
@@ -37,7 +37,7 @@ def main():
     tensors = scoring.fit_refit(session, recipe)
     counts = session["counts"]
     facts = {"bin_width_us": recipe["bin_width_ms"] * 1000, "readout": readout_entries(recipe),
-             "licence": "Apache-2.0", "channels": channel_table(counts.mean(0), counts.var(0)),
+             "licence": "Apache-2.0", "channels": training_channels(counts),
              "source": f"{command_line()}, data: models/refit/loop.json"}
     safetensors.write(args.out, tensors, {"latent": json.dumps(facts)})
     print(f"{args.out}: written")

@@ -28,7 +28,7 @@ WAIT_S = 30  # ends a test that would hang
 BIN_US = 20000
 WARMUP, GAP, FILLED, PREDICTED, LATE, HELD, SAFE, RESET = (1 << i for i in range(8))
 LIMITED = 1 << 11
-AGE_UNKNOWN = 1 << 13
+AGE_UNKNOWN, NO_SIGNAL = 1 << 13, 1 << 14
 NEUTRAL = (0.0, 0.5)
 # On a loaded machine nothing may depend on the time: only the tests of deadlines set them.
 PATIENT = {"budget_ms": 1000, "max_age_ms": 3600000, "on_missing": "skip", "lease_ms": 3600000,

@@ -323,7 +323,7 @@ class InputTest(unittest.TestCase):
         self.assertEqual(self.rig.status()["streams"]["arm"]["state"], "failed")
         seq, arrived = 2, []
         while frame.flags & rig.SAFE:  # safe-exit: ten good bins, in the time that they take
-            self.send(source, rig.pack_bins(seq, [0, 0, 0]))
+            self.send(source, rig.pack_bins(seq, [seq % 2, 0, 0]))
             frame, = consumer.frames(1)
             arrived.append(frame.t_recv_ns)
             seq += 1

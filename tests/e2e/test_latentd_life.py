@@ -27,7 +27,7 @@ class LifeTest(unittest.TestCase):
         return self.rig.source(), self.rig.consumer("arm")
 
     def send(self, source, seq, **more):
-        source.send_multipart([b"arm/bins", rig.pack_bins(seq, COUNTS[0], **more)])
+        source.send_multipart([b"arm/bins", rig.pack_bins(seq, COUNTS[seq % 2], **more)])
 
     def refused(self, code, *words):
         """latentd ends with this code and says all words; -> what it said."""

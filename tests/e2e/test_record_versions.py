@@ -2,7 +2,9 @@
 """Records of earlier versions, and records that somebody made: the ones verify, the others are
 refused, whatever stands in their snapshots. contract1/ holds a record as latentd wrote it when a
 message was one entry and a snapshot the struct as it lay in memory (68 messages with gaps,
-duplicates, restarts and garbage, SAFE by the operator, silence, a reset), and its model."""
+duplicates, restarts and garbage, SAFE by the operator, silence, a reset), and its model. contract2/
+holds one of contract 2 from before anybody looked whether there is a signal: 12 bins, 65 without a
+spike, 8 bins; and its model."""
 import hashlib
 import lzma
 import pathlib
@@ -15,6 +17,7 @@ import daemon_rig as rig
 import record_rig as records
 
 KEPT = pathlib.Path(__file__).parent / "contract1"
+UNWATCHED = pathlib.Path(__file__).parent / "contract2"
 OLD_HEAD, OLD_STATE, N_KEPT = 16, 1216, 7  # bytes, bytes, floats: 2 latents, 2 readouts, 3 channels
 OLD_LINE = OLD_HEAD + OLD_STATE + 4 * N_KEPT
 OLD_DECODER_HEAD = 48
@@ -110,6 +113,33 @@ class Contract1(unittest.TestCase):
         for at in range(OLD_HEAD, OLD_LINE + OLD_DECODER_HEAD + 64, 13):
             code, _, err = self.forge(lambda s, at=at: s.__setitem__(at, s[at] ^ 0xff))
             self.assertIn(code, (1, 2), f"byte {at}: {err}")
+
+
+class BeforeNoSignal(unittest.TestCase):
+    def setUp(self):
+        self.rig = rig.Rig()
+        self.addCleanup(self.rig.close)
+        self.path = self.rig.folder / "arm.record"
+        self.path.write_bytes(lzma.decompress((UNWATCHED / "arm.record.xz").read_bytes()))
+
+    def verify(self):
+        return records.verify(self.path, "--model", UNWATCHED / "model.safetensors")
+
+    def test_verifies(self):
+        code, out, err = self.verify()
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("identical, bit by bit", out)
+
+    def test_its_silence_would_be_told_now(self):
+        file = sqlite3.connect(self.path)
+        (text,), = file.execute("SELECT value FROM meta WHERE key = 'config'").fetchall()
+        file.execute("UPDATE meta SET value = ? WHERE key = 'config'",
+                     (text + "on-silent = flag\n",))
+        file.commit()
+        file.close()
+        code, out, _ = self.verify()
+        self.assertNotEqual(code, 0)
+        self.assertNotIn("identical", out)
 
 
 if __name__ == "__main__":

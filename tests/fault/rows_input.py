@@ -1,6 +1,7 @@
 """Faults of what comes in: what the network and the source do to the bins."""
 import chain
 import plan
+from chain import rig
 from table import row
 
 
@@ -63,6 +64,47 @@ def burst(run):
      "SAFE in its place, neutral at once; on from a reset, and out of SAFE after safe-exit bins")
 def overflow(run):
     return follow(run, ["overflow"], 6, 1000)
+
+
+N_UNSAID, LEASE_BINS = 50, 1500  # bins: a second, where the model does not say; half a minute
+
+
+def send_same(c, seq, counts, n):
+    """n equal bins from number seq on; -> their frames."""
+    source, frames = c.rig.source(), []
+    for first in range(seq, seq + n, chain.CHUNK_BINS):
+        rows = range(first, min(first + chain.CHUNK_BINS, seq + n))
+        for i in rows:
+            source.send_multipart([b"arm/bins", rig.pack_bins(i, counts)])
+        frames += c.consumer.frames(len(rows))
+    return frames
+
+
+@row("no signal", "no spike in any channel; then a buffer that sends the same bin again and again",
+     "NO_SIGNAL after a second of them, SAFE a lease later; the stream comes back with its signal")
+def no_signal(run):
+    n = N_UNSAID + LEASE_BINS + 50
+    keys = {"on_gap": "zero", "lease_ms": 20 * LEASE_BINS}
+    for counts in ([0, 0, 0], [1, 0, 2]):
+        with chain.Chain(run.seed, stream=keys) as c:
+            c.start()
+            c.feed(chain.CHUNK_BINS)
+            frames = send_same(c, chain.CHUNK_BINS, counts, n)
+            told = [f.seq - chain.CHUNK_BINS for f in frames if f.flags & rig.NO_SIGNAL]
+            safe = [f.seq - chain.CHUNK_BINS for f in frames if f.flags & rig.SAFE]
+            first = N_UNSAID - 1
+            if (told, safe) != (list(range(first, n)), list(range(first + LEASE_BINS, n))):
+                raise AssertionError(f"{counts}: told from {told[:1]}, SAFE from {safe[:1]}")
+            status = c.status()
+            seen = (status["state"], status["flags"]["NO_SIGNAL"], status["flags"]["SAFE"])
+            if seen != ("safe-no-signal", len(told), len(safe)):
+                raise AssertionError(f"{counts}: state, NO_SIGNAL, SAFE: {seen}")
+            c.end(c.source)
+            c.start_source(first=chain.CHUNK_BINS + n)
+            if any(f.flags & rig.NO_SIGNAL for f in c.feed(chain.CHUNK_BINS)):
+                raise AssertionError("told though the signal is back")
+            chain.wait_until(lambda: not c.feed(1)[-1].flags & rig.SAFE, "SAFE ends")
+    return f"{n} bins each"
 
 
 @row("mixture", "all of the above, mixed",

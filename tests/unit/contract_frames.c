@@ -172,8 +172,8 @@ static void check_order(struct oracle *o, const struct wire_frame *f, const stru
 
 static void see(struct oracle *o, const struct seen_frame *f, const struct due *d, uint32_t flags)
 {
-    const uint32_t judged =
-        LATENT_GAP | LATENT_FILLED | LATENT_LATE | LATENT_HELD | LATENT_SAFE | LATENT_AGE_UNKNOWN;
+    const uint32_t judged = LATENT_GAP | LATENT_FILLED | LATENT_LATE | LATENT_HELD | LATENT_SAFE |
+                            LATENT_NO_SIGNAL | LATENT_AGE_UNKNOWN;
     uint32_t found = f->frame.values.flags;
 
     require(o, (found & judged) == (flags | LATENT_AGE_UNKNOWN), "flags %x, not %x", found & judged,
@@ -224,12 +224,14 @@ static void send_one(struct oracle *o, const struct due *d, uint64_t t_publish_n
     bool waited_long = policy->max_age_ns && waited_ns > policy->max_age_ns && !d->repeats;
     bool old = policy->max_age_ns && age_ns > policy->max_age_ns && !d->repeats;
     bool late = d->received && age_ns > o->options->budget_ns;
-    uint32_t flags =
-        (d->gap ? LATENT_GAP : 0u) | (d->filled ? LATENT_FILLED : 0u) | (late ? LATENT_LATE : 0u);
-    uint32_t held = o->has_last ? o->last.frame.values.flags & LATENT_SAFE : 0;
+    uint32_t flags = (d->gap ? LATENT_GAP : 0u) | (d->filled ? LATENT_FILLED : 0u) |
+                     (late ? LATENT_LATE : 0u) | (d->no_signal ? LATENT_NO_SIGNAL : 0u);
+    const uint32_t shown = LATENT_SAFE | LATENT_NO_SIGNAL;
+    uint32_t held = o->has_last ? o->last.frame.values.flags & shown : 0;
     bool holds = d->repeats || (late && !old && policy->on_late == ON_LATE_HOLD_FRAME);
     bool publishes = !late || policy->on_late == ON_LATE_PUBLISH;
-    bool good = d->received && !d->huge && (old ? o->safe && !waited_long : publishes);
+    bool empty = d->no_signal && policy->on_silent == ON_SILENT_SAFE;
+    bool good = d->received && !d->huge && !empty && (old ? o->safe && !waited_long : publishes);
 
     if (d->received && waited_ns > o->options->budget_ns) o->count[STATE_BUDGET_MISSES]++;
     if (late && !old && policy->on_late == ON_LATE_SAFE)
@@ -257,9 +259,14 @@ static void get_to(struct oracle *o, uint64_t now_ns)
 
 void oracle_expect(struct oracle *o, const struct due *d)
 {
-    uint64_t t_publish_ns;
+    uint64_t t_step_ns = 0, t_publish_ns;
 
-    if (d->received || d->first_filled) get_to(o, next_reading(o));
+    if (d->received || d->first_filled) {
+        t_step_ns = next_reading(o);
+        get_to(o, t_step_ns);
+    }
+    if (d->no_signal_safe && o->options->policy.on_silent == ON_SILENT_SAFE)
+        oracle_go_safe(o, t_step_ns, UINT64_MAX, false);
     if (d->huge) {
         oracle_go_safe(o, next_reading(o), UINT64_MAX, false);
         oracle_count(o, SEQUENCE_RESETS);

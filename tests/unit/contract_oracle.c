@@ -196,6 +196,21 @@ static uint64_t pace_age(struct oracle *o, uint64_t seq, uint64_t t_ns)
     return o->has_pace && own > (int64_t)o->t_zero_ns ? (uint64_t)(own - (int64_t)o->t_zero_ns) : 0;
 }
 
+/* Are there too many bins in a row that say the same? */
+static void watch_signal(struct oracle *o, struct due *d, float value)
+{
+    uint64_t limit = value > 0.0f ? o->repeat_bins : o->silence_bins;
+
+    if (d->huge || o->options->policy.on_silent == ON_SILENT_OFF) {
+        o->n_same = 0;
+        return;
+    }
+    o->n_same = o->n_same && memcmp(&value, &o->last_value, sizeof value) == 0 ? o->n_same + 1 : 1;
+    o->last_value = value;
+    d->no_signal = o->n_same >= limit;
+    d->no_signal_safe = o->n_same >= limit + o->silent_lease_bins;
+}
+
 static void decode(struct oracle *o, const struct parcel *p, uint32_t i)
 {
     struct due d = {
@@ -205,6 +220,7 @@ static void decode(struct oracle *o, const struct parcel *p, uint32_t i)
     d.pace_age_ns = pace_age(o, d.seq, d.t_arrived_ns);
     d.gap = o->open.gap;
     d.huge = p->bin[i] == BIN_HUGE;
+    watch_signal(o, &d, p->value[i]);
     oracle_count(o, BINS_DECODED);
     oracle_expect(o, &d);
     o->heard = true;
@@ -388,6 +404,15 @@ void oracle_on_operator(struct oracle *o, enum operator_act act, uint64_t now_ns
 
 /* ---- the sum ---- */
 
+/* Three times the longest of training, in at least 250 ms. */
+static uint64_t too_many(const struct oracle *o, uint32_t longest)
+{
+    uint64_t n = 3 * (uint64_t)longest;
+
+    while (n * o->bin_ns < 250000000) n++;
+    return n;
+}
+
 void oracle_init(struct oracle *o, const struct line_options *options,
                  const struct latent_info *info, uint64_t seed)
 {
@@ -398,6 +423,11 @@ void oracle_init(struct oracle *o, const struct line_options *options,
                          .leaving = true,
                          .safe = options->policy.safe_start,
                          .locked = options->policy.safe_start && !options->policy.safe_exit_bins};
+    o->silence_bins = too_many(o, info->longest_silence);
+    o->repeat_bins = too_many(o, info->longest_repeat);
+    while (o->silent_lease_bins * o->bin_ns + options->policy.safe_ramp_ns <
+           options->policy.lease_ns)
+        o->silent_lease_bins++;
 }
 
 void oracle_check(const struct oracle *o, const struct ledger_values *v)

@@ -24,6 +24,7 @@ struct parcel {
     uint64_t epoch, seq;
     uint32_t n_bins, marks; /* marks of its first bin */
     enum bin_kind bin[ORACLE_MAX_BATCH];
+    float value[ORACLE_MAX_BATCH]; /* of all channels of each bin */
 };
 
 struct seen_frame {
@@ -77,7 +78,10 @@ struct oracle {
     size_t n_pace;
     bool has_pace;
     uint64_t t_zero_ns; /* when bin 0 would have come, by the pace */
-    bool heard, ticked; /* ticked: by the entry before */
+    uint64_t n_same;    /* bins with the value of the last */
+    float last_value;
+    uint64_t silence_bins, repeat_bins, silent_lease_bins; /* too many of them; and for SAFE */
+    bool heard, ticked;                                    /* ticked: by the entry before */
     uint64_t t_heard_ns, t_decoded_ns, t_made_ns;
 
     struct seen_frame last; /* seen by consumers */

@@ -44,6 +44,7 @@ static struct line_options draw_options(struct world *w)
         .policy = {.on_gap = (enum line_on_gap)draw(w, 0, 4),
                    .on_late = (enum line_on_late)draw(w, 0, 3),
                    .on_missing = (enum line_on_missing)draw(w, 0, 3),
+                   .on_silent = (enum line_on_silent)draw(w, 0, 2),
                    .missing_after_ns = draw(w, 20, 120) * MS,
                    .lease_ns = ramp_ns + draw(w, 60, 300) * MS,
                    .max_age_ns = draw(w, 0, 3) ? draw(w, 10, 80) * MS : 0,
@@ -108,8 +109,8 @@ static void hear(void *ctx, const struct line_event *e)
     if (e->kind != LINE_ACTION) return;
     switch ((enum line_action)e->what) {
     case LINE_STEP:
-        step_second(w, e->seq, w->value[i], i == 0 ? w->opened.marks : 0, NULL);
-        if (w->decoded.n_readout) w->last_value = w->value[i];
+        step_second(w, e->seq, w->opened.value[i], i == 0 ? w->opened.marks : 0, NULL);
+        if (w->decoded.n_readout) w->last_value = w->opened.value[i];
         break;
     case LINE_PREDICT:
         if (latent_decoder_predict(w->second, &w->decoded)) w->decoded = (struct latent_frame){0};
@@ -155,7 +156,7 @@ static float value_of(struct world *w, enum bin_kind kind)
     case BIN_HUGE:
         return FLT_MAX;
     default:
-        return (float)draw(w, 0, 4);
+        return w->t_bin_ns < w->t_still_ns ? w->still_value : (float)draw(w, 0, 4);
     }
 }
 
@@ -171,8 +172,7 @@ static size_t pack(struct world *w, const struct parcel *p, uint8_t *message)
     size_t n;
 
     for (size_t i = 0; i < p->n_bins; i++) {
-        float value = w->value[i] = value_of(w, p->bin[i]);
-        for (size_t k = 0; k < head.n_channels; k++) counts[i * head.n_channels + k] = value;
+        for (size_t k = 0; k < head.n_channels; k++) counts[i * head.n_channels + k] = p->value[i];
     }
     n = wire_pack_bins(&head, counts, marks, NULL, message, MAX_MESSAGE);
     assert_true(n > 0);
@@ -249,7 +249,9 @@ static void make_bin(struct world *w)
 
     if (g->n_bins == 0) *g = (struct parcel){.epoch = w->epoch, .seq = w->seq};
     if (g->n_bins == 0 && happens(w, 60)) g->marks = LATENT_MARK_RESET;
-    g->bin[g->n_bins++] = draw_kind(w);
+    g->bin[g->n_bins] = draw_kind(w);
+    g->value[g->n_bins] = value_of(w, g->bin[g->n_bins]);
+    g->n_bins++;
     w->seq++;
     w->n_bins++;
     if (g->n_bins >= w->n_gather) flush(w);
@@ -258,6 +260,10 @@ static void make_bin(struct world *w)
 static void source_acts(struct world *w)
 {
     if (happens(w, 20)) w->t_silent_ns = w->t_bin_ns + draw(w, 30, 1500) * MS;
+    if (happens(w, 20)) {
+        w->t_still_ns = w->t_bin_ns + draw(w, 30, 1500) * MS;
+        w->still_value = (float)draw(w, 0, 2);
+    }
     if (happens(w, 20)) {
         flush(w);
         restart_source(w);

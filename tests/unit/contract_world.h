@@ -14,9 +14,9 @@ enum {
 struct world {
     uint64_t seed, first_seed, now_ns;
     struct line_options options;
-    latent_decoder *decoder, *second;          /* second: told what the line asks of the first */
-    struct latent_frame decoded;               /* by the second */
-    float value[ORACLE_MAX_BATCH], last_value; /* of the channels of each bin of the open message */
+    latent_decoder *decoder, *second; /* second: told what the line asks of the first */
+    struct latent_frame decoded;      /* by the second */
+    float last_value;                 /* of the channels of the bin decoded last */
     struct parcel opened;
     const float *mean;
     struct line *line;
@@ -24,6 +24,8 @@ struct world {
     struct oracle oracle;
 
     uint64_t epoch, seq, t_bin_ns, t_silent_ns; /* source */
+    uint64_t t_still_ns;                        /* until then all its bins say the same: */
+    float still_value;
     bool has_epochs;
     struct parcel gathering; /* bins that wait to be sent together */
     uint32_t n_gather;

@@ -47,7 +47,7 @@ struct line_options rig_options(void)
                                  .budget_ns = 5000000,
                                  .valid_for_ns = 60000000,
                                  .clock_id = 77,
-                                 .policy.safe_exit_bins = 1,
+                                 .policy = {.safe_exit_bins = 1, .on_silent = ON_SILENT_OFF},
                                  .any_finite = true,
                                  .send_readout = true,
                                  .contract = LINE_CONTRACT};

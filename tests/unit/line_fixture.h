@@ -31,7 +31,7 @@ struct rig {
 };
 
 /* Budget 5 ms, frames valid for 60 ms, window 16, gaps of at most 25 bins filled unless
- * the options say otherwise. options may be NULL. */
+ * the options say otherwise; nobody looks whether there is a signal. options may be NULL. */
 struct line_options rig_options(void);
 void rig_open(struct rig *l, struct model_parts parts, const char *mode,
               const struct line_options *options);

@@ -34,7 +34,8 @@ struct line_options trace_options(void)
                                           .lease_ns = 200000000,
                                           .max_age_ns = 40000000,
                                           .safe_ramp_ns = 100000000,
-                                          .safe_exit_bins = 3};
+                                          .safe_exit_bins = 3,
+                                          .on_silent = ON_SILENT_OFF};
     return options;
 }
 

@@ -35,7 +35,7 @@ static const char kalman_config[] =
     "s\",\"neutral\":0,\"min\":-500,\"max\":500,\"slew\":null},"
     "{\"name\":\"grip\",\"unit\":\"N\",\"neutral\":0.5,\"min\":null,\"max\":null,"
     "\"slew\":25.5}]}," ABOUT ",\"channels\":{\"names\":[\"a\",\"b\",\"c\"],\"mean\":["
-    "1,1.5,0.75],\"variance\":[1,2,0]}}";
+    "1,1.5,0.75],\"variance\":[1,2,0],\"longest_silence\":3,\"longest_repeat\":5}}";
 
 static const double m1[4] = {0.5, 0.0, 0.25, 0.5};
 static const double m2[6] = {1.0, 0.0, 0.0, 0.0, 2.0, -1.0};

@@ -69,7 +69,7 @@ static uint64_t draw(uint64_t *seed, uint64_t n)
 
 static void live_through(struct rig *l, uint64_t seed)
 {
-    uint64_t seq = 0, epoch = 1;
+    uint64_t seq = 0, epoch = 1, still = 0;
 
     for (int i = 0; i < N_BINS; i++) {
         uint64_t chance = draw(&seed, 100);
@@ -86,7 +86,8 @@ static void live_through(struct rig *l, uint64_t seed)
         if (chance == 11) line_safe_on(l->line, l->now_ns);
         if (chance < 20) line_safe_off(l->line);
         if (chance > 90) rig_wait(l, draw(&seed, 400) * 1000000);
-        rig_send(l, epoch, seq, 1, (float)draw(&seed, 4));
+        still = still ? still - 1 : draw(&seed, 50) == 0 ? 40 : 0;
+        rig_send(l, epoch, seq, 1, still ? 0.0f : (float)draw(&seed, 4));
         seq++;
     }
     line_stop(l->line, l->now_ns);
@@ -154,6 +155,7 @@ static struct line_options options_of(unsigned variant)
         (struct line_policy){.on_gap = (enum line_on_gap)(variant % 5),
                              .on_late = (enum line_on_late)(variant % 4),
                              .on_missing = (enum line_on_missing)((variant + variant / 4) % 4),
+                             .on_silent = (enum line_on_silent)(variant % 3),
                              .missing_after_ns = 60000000,
                              .lease_ns = 200000000,
                              .max_age_ns = 6000000,
@@ -351,6 +353,40 @@ static void flip_every_byte(struct model_parts parts, const char *mode)
     free(again);
 }
 
+/* Format 2 ends before the count of equal bins, which then begins anew. */
+static void test_format_2(void **state)
+{
+    const struct line_options options = options_of(0);
+    unsigned char *buf = malloc(MAX_SNAPSHOT), *again = malloc(MAX_SNAPSHOT);
+    const uint32_t format = 2;
+    const size_t n_new = 8;
+    uint64_t n_bytes, n_still;
+    size_t n, n_line;
+    struct rig l;
+    (void)state;
+    rig_open(&l, maker_kalman(), NULL, &options);
+    rig_send(&l, 1, 5, 3, 1.0f);
+    n = line_size(l.line);
+    n_line = n - latent_decoder_size(l.decoder);
+    assert_int_equal(line_save(l.line, buf, n), 0);
+    memcpy(&n_still, buf + n_line - n_new, n_new);
+    assert_int_equal(n_still, 3);
+    memmove(buf + n_line - n_new, buf + n_line, n - n_line);
+    n_bytes = n - n_new;
+    memcpy(buf + 8, &format, 4);
+    memcpy(buf + 20, &n_bytes, 8);
+    mend(buf, n_line - n_new, n - n_new);
+    assert_int_equal(line_load(l.line, buf, n - n_new - 1), LATENT_E_SNAPSHOT);
+    assert_int_equal(line_load(l.line, buf, n - n_new), 0);
+    assert_int_equal(line_save(l.line, again, n), 0);
+    assert_memory_equal(again + LINE_HEAD, buf + LINE_HEAD, n_line - n_new - LINE_HEAD);
+    memcpy(&n_still, again + n_line - n_new, n_new);
+    assert_int_equal(n_still, 0);
+    rig_close(&l);
+    free(buf);
+    free(again);
+}
+
 static void test_every_byte(void **state)
 {
     (void)state;
@@ -401,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_again),
         cmocka_unit_test(test_events_of_a_gap),
         cmocka_unit_test(test_snapshot_refused),
+        cmocka_unit_test(test_format_2),
         cmocka_unit_test(test_every_byte),
         cmocka_unit_test(test_open_message),
         cmocka_unit_test(test_names),

@@ -220,9 +220,7 @@ static void check_safe_file(struct conf *c)
 
 static void check_given(struct conf *c, const struct conf_client_section *s, const char *key)
 {
-    const struct conf_key *row = conf_find(CONF_CLIENT, key);
-
-    if (s->lines.key[row - conf_keys(CONF_CLIENT)]) return;
+    if (conf_is_given(&s->lines, CONF_CLIENT, key)) return;
     conf_problem(c, s->lines.section, key, "missing in [client %s]", s->name);
 }
 

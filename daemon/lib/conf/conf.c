@@ -45,6 +45,13 @@ void conf_problem(struct conf *c, unsigned line, const char *key, const char *fo
     va_end(args);
 }
 
+bool conf_is_given(const struct conf_lines *lines, enum conf_section section, const char *key)
+{
+    const struct conf_key *row = conf_find(section, key);
+
+    return row && lines->key[row - conf_keys(section)];
+}
+
 unsigned conf_line(const struct conf_lines *lines, enum conf_section section, const char *key)
 {
     const struct conf_key *row = key ? conf_find(section, key) : NULL;

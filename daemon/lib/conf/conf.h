@@ -47,6 +47,8 @@ void conf_free(struct conf *c);
 /* Add a problem. key may be NULL, line 0 means the whole file. */
 void conf_problem(struct conf *c, unsigned line, const char *key, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* A line of this section names the key. */
+bool conf_is_given(const struct conf_lines *lines, enum conf_section section, const char *key);
 /* Line of a key that was given, else of the section's heading; 0: neither was. */
 unsigned conf_line(const struct conf_lines *lines, enum conf_section section, const char *key);
 /* Add a problem of a stream, at the line of this key or else of the section's heading. */

@@ -34,6 +34,8 @@ static const char *const words_on_missing[] = {[ON_MISSING_HOLD_FRAME] = "hold-f
                                                [ON_MISSING_SAFE] = "safe",
                                                [ON_MISSING_SKIP] = "skip",
                                                NULL};
+static const char *const words_on_silent[] = {
+    [ON_SILENT_SAFE] = "safe", [ON_SILENT_FLAG] = "flag", NULL};
 static const char *const words_admission[] = {
     [CONF_ADMISSION_WARN] = "warn", [CONF_ADMISSION_REFUSE] = "refuse", NULL};
 
@@ -244,6 +246,15 @@ static const struct conf_key stream_keys[] = {
      .help = "What to send, once a bin period, while no bin comes. hold-frame: the last "
              "frame again. predict: the model's forecast, at most max-gap-ms of it. safe: "
              "go SAFE. skip: nothing. When the lease is over, SAFE whatever it is."},
+    {.name = "on-silent",
+     .type = &conf_choice,
+     .offset = offsetof(struct conf_stream, on_silent),
+     .words = words_on_silent,
+     .value = "safe",
+     .help = "When bins come with nothing in them: no count in any channel, or the same bin again "
+             "and again, for three times as long as in training, at least 250 ms (a second where "
+             "the model does not say). Frames then carry NO_SIGNAL. safe: after another lease go "
+             "SAFE. flag: nothing else."},
     {.name = "lease-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, lease_ns),

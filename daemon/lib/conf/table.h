@@ -54,13 +54,13 @@ struct conf_stream {
     uint32_t outputs;                           /* enum latent_group, bit set; 0 = all */
     uint64_t budget_ns, valid_for_ns, max_gap_ns;
     uint64_t missing_after_ns, lease_ns, max_age_ns, safe_ramp_ns;
-    uint64_t spin_ns;             /* 0: the loop sleeps until something comes */
-    uint64_t warm_ns;             /* 0: the caches are left to themselves */
-    uint32_t on_gap;              /* enum line_on_gap, or CONF_AUTO */
-    uint32_t on_late, on_missing; /* enums of line/policy.h */
-    uint32_t publish_late;        /* 1: whatever its age */
-    uint32_t safe_exit;           /* bins; 0 = operator */
-    uint32_t safe_start;          /* 1: begins in SAFE */
+    uint64_t spin_ns;                        /* 0: the loop sleeps until something comes */
+    uint64_t warm_ns;                        /* 0: the caches are left to themselves */
+    uint32_t on_gap;                         /* enum line_on_gap, or CONF_AUTO */
+    uint32_t on_late, on_missing, on_silent; /* enums of line/policy.h */
+    uint32_t publish_late;                   /* 1: whatever its age */
+    uint32_t safe_exit;                      /* bins; 0 = operator */
+    uint32_t safe_start;                     /* 1: begins in SAFE */
     uint32_t contract;
     uint32_t admission;      /* enum conf_admission */
     uint32_t reorder_window; /* bins */

@@ -70,11 +70,12 @@ static enum line_state state_after(const struct line *line, const struct bin_fra
         [SAFE_LEASE] = LINE_STATE_SAFE_LEASE,       [SAFE_MISSING] = LINE_STATE_SAFE_MISSING,
         [SAFE_LATE] = LINE_STATE_SAFE_LATE,         [SAFE_OUTPUT] = LINE_STATE_FAILED,
         [SAFE_OPERATOR] = LINE_STATE_SAFE_OPERATOR, [SAFE_STOP] = LINE_STATE_STOPPING,
-        [SAFE_START] = LINE_STATE_SAFE_START,
+        [SAFE_START] = LINE_STATE_SAFE_START,       [SAFE_SIGNAL] = LINE_STATE_SAFE_SIGNAL,
     };
 
     if (line->state.safe.on) return safe[line->state.safe.reason];
     if (!b->t_arrived_ns) return LINE_STATE_SILENT;
+    if (b->no_signal) return LINE_STATE_NO_SIGNAL;
     return b->frame.values.flags & LATENT_OUTSIDE ? LINE_STATE_OUTSIDE : LINE_STATE_RUNNING;
 }
 

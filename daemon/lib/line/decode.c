@@ -6,6 +6,7 @@
 #include "line/account.h"
 #include "line/lease.h"
 #include "line/publish.h"
+#include "line/still.h"
 
 /* Consumers are led from what they saw to what the new decoder says. */
 void decode_reset(struct line *line)
@@ -97,6 +98,20 @@ static uint64_t age_of(struct line *line, const struct bin_frame *b)
                        line->options.policy.safe_exit_bins);
 }
 
+/* What came becomes what came last. */
+static void take_input(struct line *line, struct bin_frame *b)
+{
+    b->no_signal = still_on_bin(line, b->t_start_ns);
+    if (b->no_signal) b->frame.values.flags |= LATENT_NO_SIGNAL;
+    memcpy(line->last_counts, line->counts, line->n_channels * sizeof *line->counts);
+}
+
+static void fail_input(struct line *line, struct bin_frame *b)
+{
+    replace_bad_output(line, b);
+    still_on_failure(line);
+}
+
 bool decode_bin(struct line *line, struct bin_frame *b, uint32_t extra_flags)
 {
     const struct latent_bin bin = {.seq = b->frame.seq,
@@ -116,9 +131,9 @@ bool decode_bin(struct line *line, struct bin_frame *b, uint32_t extra_flags)
         return false;
     }
     if (status)
-        replace_bad_output(line, b);
+        fail_input(line, b);
     else
-        memcpy(line->last_counts, line->counts, line->n_channels * sizeof *line->counts);
+        take_input(line, b);
     b->frame.values.flags |= extra_flags;
     publish_frame(line, b);
     account_decoded(line, b);

@@ -38,6 +38,7 @@ struct line_memory {
     struct shown shown;
     struct pace pace;
     struct eased eased;
+    uint64_t n_still; /* decoded bins, to the last, that equal each other */
     uint64_t pub_seq;
     bool easing; /* contract 1: consumers saw other readouts than the decoder's */
 };
@@ -71,6 +72,11 @@ struct line {
     struct misfits misfits;
     struct histogram times[TIME_SPARE]; /* spare follows from latency */
 
+    struct {
+        uint64_t silence_bins, repeat_bins; /* in a row that are too many */
+        uint64_t safe_bins;                 /* beyond them, that begin SAFE */
+    } still;
+
     uint32_t input; /* enum latent_input: what a bin may hold */
     size_t max_payload, n_buffer;
     struct wire_arena arena;             /* one unpacked message */
@@ -100,6 +106,7 @@ struct bin_frame {
     bool agrees;          /* its readout is the decoder's */
     bool received;        /* a message brought it */
     bool failed;          /* the output was not finite: it has no values */
+    bool no_signal;       /* nothing was in it, nor in those before, for too long */
     bool repeats;         /* it has no values of its own: those shown last */
     enum counter outcome; /* of its frame */
 };

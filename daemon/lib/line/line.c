@@ -12,21 +12,18 @@
 #include "line/inside.h"
 #include "line/publish.h"
 #include "line/silence.h"
+#include "line/still.h"
 
 /* Bound of a message on small models: room for a sender that batches or pads. */
 #define MIN_PAYLOAD_BOUND 4096
 
 static const char *const state_names[LINE_N_STATES] = {
-    [LINE_STATE_WAITING] = "waiting",
-    [LINE_STATE_RUNNING] = "running",
-    [LINE_STATE_OUTSIDE] = "outside",
-    [LINE_STATE_SILENT] = "silent",
-    [LINE_STATE_FAILED] = "failed",
-    [LINE_STATE_SAFE_LEASE] = "safe-lease",
-    [LINE_STATE_SAFE_MISSING] = "safe-missing",
-    [LINE_STATE_SAFE_LATE] = "safe-late",
-    [LINE_STATE_SAFE_OPERATOR] = "safe-operator",
-    [LINE_STATE_SAFE_START] = "safe-start",
+    [LINE_STATE_WAITING] = "waiting",       [LINE_STATE_RUNNING] = "running",
+    [LINE_STATE_OUTSIDE] = "outside",       [LINE_STATE_SILENT] = "silent",
+    [LINE_STATE_NO_SIGNAL] = "no-signal",   [LINE_STATE_FAILED] = "failed",
+    [LINE_STATE_SAFE_LEASE] = "safe-lease", [LINE_STATE_SAFE_MISSING] = "safe-missing",
+    [LINE_STATE_SAFE_LATE] = "safe-late",   [LINE_STATE_SAFE_OPERATOR] = "safe-operator",
+    [LINE_STATE_SAFE_START] = "safe-start", [LINE_STATE_SAFE_SIGNAL] = "safe-no-signal",
     [LINE_STATE_STOPPING] = "stopping",
 };
 
@@ -258,6 +255,7 @@ static void describe(struct line *line, const struct latent_info *info,
     line->mean = info->channel_mean;
     line->limits = info->readout;
     line->input = options->any_finite ? LATENT_INPUT_REAL : info->input;
+    still_init(line, info);
 }
 
 static void start(struct line *line, const struct latent_info *info)

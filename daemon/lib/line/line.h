@@ -59,12 +59,14 @@ enum line_state {
     LINE_STATE_RUNNING,
     LINE_STATE_OUTSIDE,    /* of a trial */
     LINE_STATE_SILENT,     /* no bin comes; on-missing */
+    LINE_STATE_NO_SIGNAL,  /* bins come with nothing in them; on-silent */
     LINE_STATE_FAILED,     /* SAFE since an output was not finite; the decoder was reset */
     LINE_STATE_SAFE_LEASE, /* SAFE for the other reasons of enum safe_reason */
     LINE_STATE_SAFE_MISSING,
     LINE_STATE_SAFE_LATE,
     LINE_STATE_SAFE_OPERATOR,
     LINE_STATE_SAFE_START,
+    LINE_STATE_SAFE_SIGNAL,
     LINE_STATE_STOPPING,
     LINE_N_STATES,
 };

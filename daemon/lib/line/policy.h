@@ -26,10 +26,18 @@ enum line_on_missing {
     ON_MISSING_SKIP, /* nothing, until the lease is over */
 };
 
+/* What is sent when bins come, but for too long with nothing in them (still.h). */
+enum line_on_silent {
+    ON_SILENT_SAFE, /* their frames, with NO_SIGNAL; after another lease SAFE */
+    ON_SILENT_FLAG, /* their frames, with NO_SIGNAL */
+    ON_SILENT_OFF,  /* nobody looks: for records made before anybody did */
+};
+
 struct line_policy {
     enum line_on_gap on_gap;
     enum line_on_late on_late;
     enum line_on_missing on_missing;
+    enum line_on_silent on_silent;
     uint64_t missing_after_ns; /* without a bin: on_missing begins; 0: never */
     uint64_t lease_ns;         /* without a decoded bin: the readout is neutral; 0: never */
     uint64_t max_age_ns;       /* arrival to publication, above it suppressed; 0: never */

@@ -7,11 +7,12 @@
 #include <string.h>
 
 /* What a frame says of its bin stays, whatever values it carries ... */
-#define FLAGS_OF_BIN (LATENT_GAP | LATENT_FILLED | LATENT_LATE | LATENT_RESET | LATENT_SWAPPED)
+#define FLAGS_OF_BIN \
+    (LATENT_GAP | LATENT_FILLED | LATENT_LATE | LATENT_RESET | LATENT_SWAPPED | LATENT_NO_SIGNAL)
 /* ... and what it says of its values goes with them. */
 #define FLAGS_OF_VALUES                                                                      \
     (LATENT_WARMUP | LATENT_PREDICTED | LATENT_SAFE | LATENT_MASKED | LATENT_INPUT_CLIPPED | \
-     LATENT_LIMITED | LATENT_OUTSIDE)
+     LATENT_LIMITED | LATENT_OUTSIDE | LATENT_NO_SIGNAL)
 
 enum decision {
     SEND_SAFE,
@@ -349,10 +350,17 @@ static void send(struct line *line, struct bin_frame *b)
     remember(line, f);
 }
 
+/* Nothing in it says that all is well. */
+static bool is_empty(const struct line *line, const struct bin_frame *b)
+{
+    return b->no_signal && line->options.policy.on_silent == ON_SILENT_SAFE;
+}
+
 /* In SAFE a bin that is old by its pace alone is as good as any: the pace may have changed. It may
  * not end SAFE, though. */
 static bool is_good(const struct line *line, const struct bin_frame *b, enum decision decision)
 {
+    if (!b->received || b->failed || is_empty(line, b)) return false;
     if (decision == SUPPRESS_OLD) return line->state.safe.on && !waited_too_long(line, b);
     return rows[decision].is_good;
 }
@@ -365,7 +373,7 @@ void publish_frame(struct line *line, struct bin_frame *b)
     b->frame.t_publish_ns = line_now(line);
     judge_time(line, b);
     decision = decide_beyond_safe(line, b);
-    good = b->received && !b->failed && is_good(line, b, decision);
+    good = is_good(line, b, decision);
     if (decision == SEND_SAFE)
         publish_enter_safe(line, SAFE_LATE, b->frame.t_publish_ns, LINE_NEVER);
     if (line->state.safe.on) decision = SEND_SAFE;

@@ -17,6 +17,7 @@ enum safe_reason {
     SAFE_OPERATOR, /* asked for */
     SAFE_STOP,     /* the daemon ends */
     SAFE_START,    /* no bin has shown yet that all is well */
+    SAFE_SIGNAL,   /* bins came with nothing in them, for too long */
     SAFE_N_REASONS,
 };
 

@@ -8,7 +8,8 @@
 #include "line/arrive.h"
 
 #define MAGIC 0x32656e6974616c00u /* a zero, then "latine2": no old snapshot is that large */
-#define FORMAT 2
+#define FORMAT 3
+#define FORMAT_FIRST 2 /* of those that are still read */
 
 /* ---- the fields, in order ---- */
 
@@ -78,7 +79,9 @@ static void visit_pace(struct serial *f, struct pace *p)
     }
 }
 
-static void visit(struct serial *f, struct line_memory *m, float *kept, size_t n_kept)
+/* Each format has the fields of those before. */
+static void visit(struct serial *f, uint32_t format, struct line_memory *m, float *kept,
+                  size_t n_kept)
 {
     visit_sequence(f, &m->sequence);
     visit_safe(f, &m->safe);
@@ -90,6 +93,7 @@ static void visit(struct serial *f, struct line_memory *m, float *kept, size_t n
     serial_u64(f, &m->pub_seq);
     serial_bool(f, &m->easing);
     serial_floats(f, kept, n_kept);
+    if (format >= 3) serial_u64(f, &m->n_still);
 }
 
 /* ---- head ---- */
@@ -119,12 +123,12 @@ static size_t head_size(void)
 }
 
 /* Of any state alike: other threads ask while the line runs, so its state is not looked at. */
-static size_t fields_size(const struct line *line)
+static size_t fields_size(const struct line *line, uint32_t format)
 {
     struct line_memory state = {0};
     struct serial f = {.how = SERIAL_COUNT};
 
-    visit(&f, &state, line->read_kept, line->n_kept);
+    visit(&f, format, &state, line->read_kept, line->n_kept);
     return f.at;
 }
 
@@ -132,12 +136,12 @@ static size_t fields_size(const struct line *line)
 
 size_t line_size(const struct line *line)
 {
-    return head_size() + fields_size(line) + latent_decoder_size(line->decoder);
+    return head_size() + fields_size(line, FORMAT) + latent_decoder_size(line->decoder);
 }
 
 int line_save(const struct line *line, void *buf, size_t n)
 {
-    size_t n_head = head_size(), n_fields = fields_size(line);
+    size_t n_head = head_size(), n_fields = fields_size(line, FORMAT);
     unsigned char *bytes = buf;
     struct line_memory state = line->state;
     struct serial body = {SERIAL_WRITE, bytes + n_head, NULL, n_fields, 0, false};
@@ -147,7 +151,7 @@ int line_save(const struct line *line, void *buf, size_t n)
 
     if (arrive_is_open(line)) return LATENT_E_UNSUPPORTED;
     if (n < head.n_bytes) return LATENT_E_SHAPE;
-    visit(&body, &state, line->kept, line->n_kept);
+    visit(&body, FORMAT, &state, line->kept, line->n_kept);
     head.check = serial_check(bytes + n_head, n_fields);
     visit_head(&front, &head);
     return latent_decoder_save(line->decoder, bytes + n_head + n_fields, n - n_head - n_fields);
@@ -166,20 +170,37 @@ static bool is_sound(const struct line *line, const struct line_memory *m)
            sequence_is_sound(&m->sequence, &line->options.sequence);
 }
 
+static bool is_fitting(const struct line *line, const struct head *h, size_t n_line, size_t n)
+{
+    return h->contract == line->options.contract && h->n_kept == line->n_kept &&
+           h->n_bytes == n_line + latent_decoder_size(line->decoder) && n >= h->n_bytes;
+}
+
+/* n_line: how many of the bytes are the line's. */
 static bool read_fields(struct line *line, const unsigned char *bytes, size_t n,
-                        struct line_memory *state)
+                        struct line_memory *state, size_t *n_line)
 {
     struct serial front = {SERIAL_READ, NULL, bytes, n, 0, false}, body;
     struct head head = {0};
+    size_t n_fields;
 
     visit_head(&front, &head);
-    if (front.is_bad || head.format != FORMAT || head.contract != line->options.contract ||
-        head.n_kept != line->n_kept || head.n_bytes != line_size(line) || n < head.n_bytes)
-        return false;
-    body = (struct serial){SERIAL_READ, NULL, bytes + front.at, fields_size(line), 0, false};
+    if (front.is_bad || head.format < FORMAT_FIRST || head.format > FORMAT) return false;
+    n_fields = fields_size(line, head.format);
+    *n_line = front.at + n_fields;
+    if (!is_fitting(line, &head, *n_line, n)) return false;
+    body = (struct serial){SERIAL_READ, NULL, bytes + front.at, n_fields, 0, false};
     if (head.check != serial_check(body.from, body.n_bytes)) return false;
-    visit(&body, state, line->read_kept, line->n_kept);
+    visit(&body, head.format, state, line->read_kept, line->n_kept);
     return !body.is_bad;
+}
+
+/* The struct of format 1, which contract 1 alone has. */
+static bool read_old(struct line *line, const unsigned char *bytes, size_t n,
+                     struct line_memory *state, size_t *n_line)
+{
+    *n_line = snapshot_old_size(line);
+    return n >= *n_line && line->options.contract == 1 && snapshot_old_read(line, bytes, n, state);
 }
 
 int line_load(struct line *line, const void *buf, size_t n)
@@ -187,15 +208,11 @@ int line_load(struct line *line, const void *buf, size_t n)
     struct line_memory state = {0};
     struct serial f = {SERIAL_READ, NULL, buf, n, 0, false};
     uint64_t magic = 0;
-    size_t n_line;
+    size_t n_line = 0;
     int status;
 
     serial_u64(&f, &magic);
-    n_line = magic == MAGIC ? head_size() + fields_size(line) : snapshot_old_size(line);
-    if (n < n_line) return LATENT_E_SNAPSHOT;
-    if (magic != MAGIC && line->options.contract != 1) return LATENT_E_SNAPSHOT;
-    if (!(magic == MAGIC ? read_fields(line, buf, n, &state)
-                         : snapshot_old_read(line, buf, n, &state)) ||
+    if (!(magic == MAGIC ? read_fields : read_old)(line, buf, n, &state, &n_line) ||
         !is_sound(line, &state))
         return LATENT_E_SNAPSHOT;
     status = latent_decoder_load(line->decoder, (const unsigned char *)buf + n_line, n - n_line);

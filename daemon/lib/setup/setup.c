@@ -23,6 +23,8 @@ static struct line_policy setup_policy(const struct conf_stream *v)
     return (struct line_policy){.on_gap = on_gap_of(v),
                                 .on_late = (enum line_on_late)v->on_late,
                                 .on_missing = (enum line_on_missing)v->on_missing,
+                                .on_silent = v->contract > 1 ? (enum line_on_silent)v->on_silent
+                                                             : ON_SILENT_OFF,
                                 .missing_after_ns = v->missing_after_ns,
                                 .lease_ns = v->lease_ns,
                                 .max_age_ns = v->publish_late ? 0 : v->max_age_ns,

@@ -33,6 +33,7 @@ class Flag(enum.IntFlag):
     LIMITED = 1 << 11
     OUTSIDE = 1 << 12
     AGE_UNKNOWN = 1 << 13
+    NO_SIGNAL = 1 << 14
 
 
 @dataclass
