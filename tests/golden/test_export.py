@@ -257,6 +257,25 @@ class OtherExports(golden.Case):
         self.refused("wiener", path, "--bin-width", "10", "--statistics",
                      f"{self.folder}/counts.h5:/narrow", text=("3 channels", "5"))
 
+    @staticmethod
+    def runs(model):
+        channels = model.config["channels"]
+        return channels.get("longest_silence"), channels["longest_repeat"]
+
+    def test_longest_runs(self):
+        """Trials do not go on in the next; real input has no silence of its own."""
+        path = self.write(self.tensors("wiener")[0])
+        counts = 1 + np.arange(4 * 50 * 5).reshape(4, 50, 5) % 7
+        counts[0, 45:], counts[1, :4], counts[2, 10:13] = 0, 0, 0
+        counts[3, 20:26], counts[3, 30:37] = 3, 0
+        with h5py.File(self.folder / "counts.h5", "w") as f:
+            f["counts"], f["flat"] = counts, counts.reshape(-1, 5)
+        for dataset, kind, expected in (("counts", (), (7, 6)), ("flat", (), (9, 6)),
+                                        ("counts", ("--input", "real"), (None, 7))):
+            model = read_model(self.export("wiener", path, "--bin-width", "10", *kind,
+                                           "--statistics", f"{self.folder}/counts.h5:/{dataset}"))
+            self.assertEqual(self.runs(model), expected)
+
     def test_shared_doubled_and_unowned_bytes(self):
         """The format forbids all three, and nobody could say which tensor was meant."""
         path = self.write(self.tensors("wiener")[0])
