@@ -31,10 +31,9 @@ def exporter_parser(text, modes):
                         help="real: the channels take any finite value, e.g. smoothed or "
                              "normalised\n(default: as the checkpoint says, else counts)")
     parser.add_argument("--statistics", metavar="FILE.h5:/dataset",
-                        help="training counts, as latent-decode --in reads them: their mean and "
-                             "variance go into\nthe file. A model that is not told what to expect "
-                             "of a channel is reset by a gap;\nand their longest silence, to know "
-                             "one that is longer")
+                        help="training counts, as latent-decode --in reads them: their mean, "
+                             "variance and longest\nsilence go into the file. A model that is not "
+                             "told what to expect of a channel is reset by a gap")
     precision.add_options(parser)
     return parser
 
