@@ -81,13 +81,15 @@ static void wake(void *ctx)
 
 static void open_line(struct bench *b, size_t i)
 {
-    const struct line_options options = {
-        .name = "arm",
-        .sequence = {.window_bins = 16, .max_gap_bins = 25},
-        .budget_ns = 5000000,
-        .valid_for_ns = 50000000,
-        .policy = {.on_gap = ON_GAP_HOLD_INPUT, .on_missing = ON_MISSING_SKIP, .safe_exit_bins = 3},
-        .send_readout = true};
+    const struct line_options options = {.name = "arm",
+                                         .sequence = {.window_bins = 16, .max_gap_bins = 25},
+                                         .budget_ns = 5000000,
+                                         .valid_for_ns = 50000000,
+                                         .policy = {.on_gap = ON_GAP_HOLD_INPUT,
+                                                    .on_missing = ON_MISSING_SKIP,
+                                                    .on_silent = ON_SILENT_OFF,
+                                                    .safe_exit_bins = 3},
+                                         .send_readout = true};
 
     assert_int_equal(latent_decoder_new(&b->decoder[i], b->model, NULL, NULL), 0);
     assert_int_equal(line_new(&b->line[i], b->decoder[i], &b->info, &options,
