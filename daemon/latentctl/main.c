@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "certify/certify.h"
 #include "command/options.h"
+#include "command/stop.h"
 #include "control/ask.h"
 #include "control/code.h"
 #include "control/json.h"
@@ -18,7 +20,7 @@
 #define DEFAULT_CONTROL "ipc:///run/latentd/control"
 
 /* Commands that need no latentd, beside its operations. */
-enum { EXPORT = -1, KEYS = -2 };
+enum { EXPORT = -1, KEYS = -2, CERTIFY = -3 };
 
 static struct arguments {
     struct client_server server;
@@ -26,7 +28,10 @@ static struct arguments {
     const char *stream, *file, *out;
     bool json, dry_run, all;
     double timeout_s;
-} given = {.server.endpoint = DEFAULT_CONTROL, .timeout_s = 2.0};
+    struct certify_options certify;
+    const char *report;
+} given = {
+    .server.endpoint = DEFAULT_CONTROL, .timeout_s = 2.0, .certify = {.root = "", .seconds = 60}};
 
 /* ---- command line ---- */
 
@@ -64,6 +69,11 @@ static const struct option_command commands[] = {
      {&given.file, &given.out},
      "a record as HDF5: bins, frames, outcomes, actions;\n"
      "needs no latentd"},
+    {"certify CONFIG",
+     CERTIFY,
+     {&given.certify.config},
+     "is this machine good for this configuration? Needs no\n"
+     "latentd: it runs one of its own"},
     {"keys FILE",
      KEYS,
      {&given.file},
@@ -83,6 +93,14 @@ static const struct option_row rows[] = {
     OPTION_SWITCH("dry-run", &given.dry_run, "check and answer, but change nothing"),
     OPTION_NUMBER("timeout", "SECONDS", &given.timeout_s, 0.001, 3600,
                   "wait this long for an answer (default: 2)"),
+    OPTION_NUMBER("seconds", "SECONDS", &given.certify.seconds, 0, 86400,
+                  "certify: of each measurement (default: 60); 0: only\nfacts"),
+    OPTION_SWITCH("load", &given.certify.load,
+                  "certify: with programs of its own on the other cores"),
+    OPTION_TEXT("report", "FILE.md", &given.report,
+                "certify: write all of it there, with histograms"),
+    OPTION_TEXT("root", "FOLDER", &given.certify.root,
+                "certify: read proc and sys of another machine there"),
     {0},
 };
 
@@ -93,7 +111,8 @@ static const struct option_table table = {
     .rows = rows,
     .commands = commands,
     .notes = "Exit: 0 done; 1 no answer, or refused by latentd; 2 a mistake in the command\n"
-             "line; 3 NOT DONE: latentd has not carried it out in time.\n"};
+             "line; 3 NOT DONE: latentd has not carried it out in time. certify: 0 certified;\n"
+             "1 not; 2 it could not be measured.\n"};
 
 static bool is_safe(void)
 {
@@ -152,6 +171,31 @@ static enum program_exit answers_show(const Latent__V1__Reply *reply)
     return worst;
 }
 
+static enum program_exit machine_certify(const struct arguments *a)
+{
+    struct certificate certificate;
+    struct latent_error err = {0};
+    int status;
+
+    stop_install();
+    status = certify(&certificate, &a->certify, &err);
+    if (status == 0) {
+        if (a->json)
+            certificate_print_json(&certificate, stdout);
+        else
+            certificate_print(&certificate, stdout);
+        if (a->report) status = certificate_write(&certificate, a->report, &err);
+    }
+    if (status == 0 && !certificate.is_measured)
+        status = PROGRAM_MISUSED;
+    else if (status == 0)
+        status = certificate_holds(&certificate) ? PROGRAM_DONE : PROGRAM_FAILED;
+    else
+        status = options_fail(PROGRAM, PROGRAM_MISUSED, &err);
+    certificate_free(&certificate);
+    return (enum program_exit)status;
+}
+
 static enum program_exit reply_show(const struct arguments *a, const Latent__V1__Reply *reply)
 {
     if (reply->n_streams) return answers_show(reply);
@@ -204,6 +248,7 @@ int main(int argc, char **argv)
 
     if (status == OPTIONS_DONE) return PROGRAM_DONE;
     if (status) return options_fail(PROGRAM, PROGRAM_MISUSED, &err);
+    if (given.command == CERTIFY) return machine_certify(&given);
     if (given.command != EXPORT && given.command != KEYS) return latentd_ask(&given);
     if (given.command == EXPORT)
         status = export_record(given.file, given.out, &err);

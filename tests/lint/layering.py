@@ -12,7 +12,7 @@ import tree
 
 LAYERS = ("base", "kernels", "layers", "models", "decode")
 FLOORS = ("base", "line", "feed", "net", "conf", "record", "command", "data", "features", "source",
-          "control", "setup")
+          "control", "setup", "certify")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MULTILINE)
 STANDARD = {f"{name}.h" for name in (
     "assert ctype errno float inttypes limits math stdalign stdarg stdatomic stdbool stddef stdint "
