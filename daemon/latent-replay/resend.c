@@ -40,6 +40,7 @@ int resend_run(const char *record, const struct source_options *options, struct 
     if (!status) status = send_all(r, source, &n_sent, err);
     if (status >= 0)
         printf("%s: %s: %llu messages sent\n", o.program, o.stream, (unsigned long long)n_sent);
+    if (status >= 0) reading_say_missing(r, record, stderr);
     source_close(source);
     reading_close(r);
     return status == SOURCE_STOPPED ? 0 : status;

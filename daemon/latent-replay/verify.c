@@ -217,8 +217,7 @@ static void print_result(struct verify *v, const char *path)
     printf("gaps %" PRIu64 ", entries lost in them %" PRIu64 ", passed over %" PRIu64 "\n",
            reading_ask(r, "SELECT count(*) FROM losses"),
            reading_ask(r, "SELECT sum(n_entries) FROM losses"), v->n_passed_over);
-    if (!reading_text(r, "end_utc_ns"))
-        printf("the record was not closed: it is still being written, or its writer was stopped\n");
+    reading_say_ends(r, path, stdout);
     print_kernels(v);
     if (v->n_differences)
         printf("DIFFERENT: %" PRIu64 " differences; the first: %s\n", v->n_differences, v->first);

@@ -268,6 +268,7 @@ static void describe_file(struct export *x)
     }
     h5out_number(&x->out, "/", "bin_width_ms",
                  (double)reading_whole(x->reading, "bin_width_us") / 1e3);
+    h5out_number(&x->out, "/", "closed", reading_is_closed(x->reading));
     h5out_number(&x->out, "/", "entries_lost",
                  (double)reading_ask(x->reading, "SELECT sum(n_entries) FROM losses"));
 }
@@ -333,6 +334,13 @@ static int run(struct export *x, const char *out, struct latent_error *err)
     return h5out_commit(&x->out);
 }
 
+static void say_result(struct export *x, const char *record, const char *out)
+{
+    printf("%s: %zu bins, %zu frames, %zu outcomes, %zu actions -> %s\n", record, x->n_bins,
+           x->n_frames, x->n_events[OUTCOMES], x->n_events[ACTIONS], out);
+    reading_say_missing(x->reading, record, stderr);
+}
+
 int export_record(const char *record, const char *out, struct latent_error *err)
 {
     struct export x = {0};
@@ -340,9 +348,7 @@ int export_record(const char *record, const char *out, struct latent_error *err)
 
     if (status) return status;
     status = run(&x, out, err);
-    if (!status)
-        printf("%s: %zu bins, %zu frames, %zu outcomes, %zu actions -> %s\n", record, x.n_bins,
-               x.n_frames, x.n_events[OUTCOMES], x.n_events[ACTIONS], out);
+    if (!status) say_result(&x, record, out);
     reading_close(x.reading);
     free(x.arena.bytes);
     free(x.counts);

@@ -4,7 +4,8 @@
 
 #include "latent.h"
 
-/* Prints what was exported. 0, or negative and a text; out then does not exist, or is as before. */
+/* Prints what was exported, and on stderr what the record lacks. 0, or negative and a text; out
+ * then does not exist, or is as before. */
 int export_record(const char *record, const char *out, struct latent_error *err);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "record/path.h"
+#include "record/place.h"
 
 struct record_start {
     uv_work_t work;
@@ -32,6 +33,7 @@ struct record_start {
 
 static int check_path(char *path, struct latent_error *err)
 {
+    char beside[RECORDING_MAX_PATH + 16];
     struct stat found;
 
     if (path[0] != '/')
@@ -39,6 +41,11 @@ static int check_path(char *path, struct latent_error *err)
     if (lstat(path, &found) == 0)
         return error_text(err, LATENT_E_CONFIG,
                           "record %.300s: the file exists; a record never replaces one", path);
+    if (place_beside(path, beside, sizeof beside))
+        return error_text(err, LATENT_E_CONFIG,
+                          "record %.200s: %.200s is there, of a record that was renamed or "
+                          "removed; move it to its record, or choose another name",
+                          path, beside);
     return record_path_resolve(path, RECORDING_MAX_PATH, err);
 }
 

@@ -9,7 +9,9 @@ static void fill_counts(struct record_status *b)
     const struct {
         const char *name;
         uint64_t value;
-    } counts[RECORD_STATUS_COUNTS] = {{"bytes", r->n_bytes},
+    } counts[RECORD_STATUS_COUNTS] = {{"files", r->n_files},
+                                      {"bytes", r->n_bytes},
+                                      {"wal_bytes", r->wal_bytes},
                                       {"entries", r->n_entries},
                                       {"frames", r->n_frames},
                                       {"thinned", r->n_thinned},

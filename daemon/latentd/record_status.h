@@ -5,7 +5,7 @@
 #include "latent.pb-c.h"
 #include "latentd/stream.h"
 
-#define RECORD_STATUS_COUNTS 9
+#define RECORD_STATUS_COUNTS 11
 
 /* A message with the memory that it points to. */
 struct record_status {

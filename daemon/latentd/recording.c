@@ -3,6 +3,7 @@
  * until the next, and that one's predecessor until its file is closed. */
 #include "latentd/recording.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,15 +226,17 @@ enum recording_answer recording_look_end(const struct recording *r, uint64_t t_n
 {
     struct recorder_status status;
     uint64_t t_done_ns;
+    char files[40] = "";
     bool has_ended = recorder_has_ended(r->recorder);
 
     if (order_look(&r->removal, &t_done_ns) == ORDER_OWED)
         return recording_look_late(r, t_ns, now_ns, told);
     if (!has_ended && now_ns - t_ns < RECORDING_MOMENT_NS) return RECORDING_OWED;
     recorder_read(r->recorder, &status);
-    return recording_tell(told, RECORDING_DONE, "the record of %s %s: %.300s, %llu frames",
+    if (status.n_files > 1) snprintf(files, sizeof files, ", in %" PRIu64 " files", status.n_files);
+    return recording_tell(told, RECORDING_DONE, "the record of %s %s: %.300s%s, %llu frames",
                           r->of.section->name, has_ended ? "is complete" : "is being closed",
-                          status.path, (unsigned long long)status.n_frames);
+                          status.path, files, (unsigned long long)status.n_frames);
 }
 
 /* ---- telling ---- */

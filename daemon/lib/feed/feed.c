@@ -63,6 +63,15 @@ static void anchor(struct feed *f)
     put_snapshot(f);
 }
 
+/* Wished for by whoever takes; once. */
+static bool anchor_is_due(struct feed *f)
+{
+    if (!atomic_load_explicit(&f->anchor_is_wanted, memory_order_relaxed)) return false;
+    if (line_has_work(f->line)) return false;
+    atomic_store_explicit(&f->anchor_is_wanted, false, memory_order_relaxed);
+    return true;
+}
+
 static void judge_room(struct feed *f)
 {
     size_t used = ring_used(f->ring);
@@ -94,6 +103,7 @@ static void on_entry(struct feed *f, const struct line_event *e)
     }
     judge_room(f);
     if (!f->is_anchored && !is_inside) anchor(f);
+    if (f->is_anchored && anchor_is_due(f)) put_snapshot(f);
     put(f, TRACE_ENTRY, &head, sizeof head, e->bytes, e->n_bytes);
 }
 
@@ -185,6 +195,11 @@ void feed_removed(struct feed *f)
 bool feed_is_removed(const struct feed *f)
 {
     return atomic_load_explicit(&f->is_removed, memory_order_acquire);
+}
+
+void feed_want_anchor(struct feed *f)
+{
+    atomic_store_explicit(&f->anchor_is_wanted, true, memory_order_relaxed);
 }
 
 void feed_init(struct feed *f, struct ring *ring, const struct line *line)

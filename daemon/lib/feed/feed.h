@@ -32,6 +32,7 @@ struct feed {
     uint64_t t_entry_ns, frames_in_group, thinned_in_group;
     struct trace_loss loss; /* since the last entry that went through */
     struct feed_counts counts;
+    _Atomic bool anchor_is_wanted; /* a snapshot before the next entry that finds no message open */
     _Atomic bool is_closed;  /* nobody takes from the ring any more: entries are only counted */
     _Atomic bool is_removed; /* the data thread will not touch it again */
 };
@@ -44,6 +45,8 @@ struct line_tap feed_tap(struct feed *f);
  * line has no thread any more. Any thread. */
 bool feed_is_removed(const struct feed *f);
 void feed_removed(struct feed *f);
+/* Whoever takes from the ring wants to begin anew: a snapshot is to come soon. Any thread. */
+void feed_want_anchor(struct feed *f);
 /* Size of a ring that holds several snapshots and the largest entry of this line. */
 size_t feed_least_ring(const struct line *line);
 

@@ -135,22 +135,33 @@ bool ring_waits(const struct ring *r)
     return r->taken < r->seen;
 }
 
-bool ring_take(struct ring *r, struct ring_record *out)
+bool ring_peek(struct ring *r, struct ring_record *out)
 {
     while (r->taken < r->seen) {
         const struct head *head = head_at(r, r->taken);
 
-        r->taken += whole_bytes(head->n_bytes);
-        if (head->kind == RING_PAD) continue;
         *out = (struct ring_record){head->kind, head->n_bytes, head + 1};
-        return true;
+        if (head->kind != RING_PAD) return true;
+        r->taken += whole_bytes(head->n_bytes);
     }
     return false;
+}
+
+bool ring_take(struct ring *r, struct ring_record *out)
+{
+    if (!ring_peek(r, out)) return false;
+    r->taken += whole_bytes(out->n_bytes);
+    return true;
 }
 
 void ring_release(struct ring *r)
 {
     atomic_store_explicit(&r->released, r->taken, memory_order_release);
+}
+
+void ring_rewind(struct ring *r)
+{
+    r->taken = atomic_load_explicit(&r->released, memory_order_relaxed);
 }
 
 size_t ring_level(const struct ring *r)

@@ -39,8 +39,12 @@ size_t ring_used(const struct ring *r);
 void ring_look(struct ring *r);
 bool ring_waits(const struct ring *r); /* did the look find something that is not taken? */
 bool ring_take(struct ring *r, struct ring_record *out);
+/* The same, but it stays the next. */
+bool ring_peek(struct ring *r, struct ring_record *out);
 /* What was taken so far may be written over. */
 void ring_release(struct ring *r);
+/* What was taken since the last release comes again. */
+void ring_rewind(struct ring *r);
 
 /* Any thread: bytes of complete groups that are not released, about. */
 size_t ring_level(const struct ring *r);

@@ -1,6 +1,7 @@
 /* What is in the ring at a turn is in the open transaction after it; the transaction is committed
- * when a quarter of the interval has passed since it began. Turns come often enough that more than
- * half of the interval is left for the commit itself. */
+ * when a quarter of the interval has passed since it began, or when it holds much of the ring:
+ * only then is the ring's memory free again. Turns come often enough that more than half of the
+ * interval is left for the commit itself. */
 #include "record/drain.h"
 
 #include "feed/trace.h"
@@ -43,10 +44,12 @@ static enum store_result take(struct drain *d, uint64_t now_ns)
     ring_look(d->ring);
     if (!ring_waits(d->ring)) return STORE_OK;
     result = begin(d, now_ns);
-    while (!result && ring_take(d->ring, &record)) {
+    while (!result && ring_peek(d->ring, &record)) {
+        d->is_at_anchor = d->ends_at_anchor && record.kind < TRACE_ENTRY;
+        if (d->is_at_anchor) break;
         result = store_put(d->store, &record);
         account(d, &record);
-        ring_release(d->ring);
+        ring_take(d->ring, &record);
     }
     return result;
 }
@@ -58,22 +61,36 @@ static enum store_result commit(struct drain *d, uint64_t now_ns)
 
     if (result) return result;
     if (to_disk) d->t_disk_ns = now_ns;
+    ring_release(d->ring);
     d->in_transaction = false;
     d->n_commits++;
     d->n_entries += d->n_open_entries;
     d->n_frames += d->n_open_frames;
     d->n_open_entries = d->n_open_frames = 0;
-    return STORE_OK;
+    return store_checkpoint(d->store);
+}
+
+static bool commit_is_due(const struct drain *d, uint64_t now_ns, uint64_t patience_ns)
+{
+    return d->in_transaction && (d->is_at_anchor || now_ns - d->t_begun_ns >= patience_ns ||
+                                 ring_level(d->ring) > ring_size(d->ring) / 4);
+}
+
+static void put_back(struct drain *d)
+{
+    store_rollback(d->store);
+    ring_rewind(d->ring);
+    d->in_transaction = d->is_at_anchor = false;
+    d->n_open_entries = d->n_open_frames = 0;
 }
 
 static enum store_result turn(struct drain *d, uint64_t now_ns, uint64_t patience_ns)
 {
     enum store_result result = take(d, now_ns);
 
-    if (!result && d->in_transaction && now_ns - d->t_begun_ns >= patience_ns)
-        result = commit(d, now_ns);
+    if (!result && commit_is_due(d, now_ns, patience_ns)) result = commit(d, now_ns);
     if (result == STORE_BUSY) d->n_busy++;
-    if (result > STORE_BUSY) store_rollback(d->store);
+    if (result > STORE_BUSY) put_back(d);
     return result;
 }
 

@@ -118,9 +118,21 @@ static int write_meta(sqlite3 *db, const struct store_about *about)
     put_text(&w, "config", about->config);
     put_hex(&w, "clock_id", about->clock_id);
     put_whole(&w, "contract", about->contract);
+    put_whole(&w, "file", about->file);
+    if (about->continues) put_text(&w, "continues", about->continues);
     put_host(&w);
     put_now(&w, "start_utc_ns", "start_monotonic_ns");
     put_model(&w, about);
+    return writer_close(&w);
+}
+
+int meta_write_file(sqlite3 *db, const struct store_about *about)
+{
+    struct writer w;
+
+    writer_open(&w, db, insert_meta);
+    put_whole(&w, "file", about->file);
+    put_text(&w, "copied_from", about->continues);
     return writer_close(&w);
 }
 

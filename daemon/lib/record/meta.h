@@ -11,6 +11,8 @@
 
 /* SQLITE_OK or SQLite's error. */
 int meta_write(sqlite3 *db, const struct store_about *about);
+/* Only what differs in a copy that goes on as another file: its number, what it was copied from. */
+int meta_write_file(sqlite3 *db, const struct store_about *about);
 /* Names of the codes; false: past the last one. */
 #define META_MAX_NAME 128
 bool meta_entry_name(uint32_t code, char *name, size_t n);

@@ -2,10 +2,12 @@
 #include "record/reading.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/text.h"
 #include "line/ledger.h"
@@ -223,6 +225,47 @@ uint64_t reading_ask(struct reading *r, const char *sql)
         value = (uint64_t)sqlite3_column_int64(question, 0);
     sqlite3_finalize(question);
     return value;
+}
+
+/* ---- what is missing ---- */
+
+bool reading_is_closed(struct reading *r)
+{
+    return reading_text(r, "end_utc_ns") != NULL;
+}
+
+/* Reading makes an empty -wal where there was none. */
+static void say_end(const char *path, FILE *out)
+{
+    struct stat found;
+    char wal[4096];
+
+    snprintf(wal, sizeof wal, "%s-wal", path);
+    fprintf(out, "the record was not closed: it is still being written, or its writer was stopped");
+    if (stat(wal, &found) == 0 && found.st_size > 0)
+        fprintf(out, "\n");
+    else
+        fprintf(out,
+                "; if this is a copy, what was in its -wal is missing: copy that with it, or stop "
+                "the record first\n");
+}
+
+void reading_say_ends(struct reading *r, const char *path, FILE *out)
+{
+    const char *before = reading_text(r, "continues");
+
+    if (before) fprintf(out, "the record goes on here; what came before is in %s\n", before);
+    if (!reading_is_closed(r)) say_end(path, out);
+}
+
+void reading_say_missing(struct reading *r, const char *path, FILE *out)
+{
+    uint64_t n_gaps = reading_ask(r, "SELECT count(*) FROM losses");
+    uint64_t n_lost = reading_ask(r, "SELECT sum(n_entries) FROM losses");
+
+    if (n_gaps > 0)
+        fprintf(out, "gaps %" PRIu64 ", entries lost in them %" PRIu64 "\n", n_gaps, n_lost);
+    reading_say_ends(r, path, out);
 }
 
 /* ---- names ---- */

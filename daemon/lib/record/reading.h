@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "latent.h"
 #include "line/event.h"
@@ -46,6 +47,13 @@ const char *reading_text(struct reading *r, const char *key);
 uint64_t reading_whole(struct reading *r, const char *key); /* 0 */
 /* The only value that a question answers with; 0 when it has none. */
 uint64_t reading_ask(struct reading *r, const char *sql);
+
+/* Was it closed in order? Else what its writer had not yet folded in may be missing. */
+bool reading_is_closed(struct reading *r);
+/* What is not in the record, a line each: gaps, and what the second says: files before it, an end
+ * that is missing. path: as it was opened. */
+void reading_say_missing(struct reading *r, const char *path, FILE *out);
+void reading_say_ends(struct reading *r, const char *path, FILE *out);
 
 /* Are the steps of a message entries of their own (LINE_CONTINUE)? Records of latentd before it
  * worked so hold each message with all its steps as one entry, for line_enter_whole. */

@@ -17,6 +17,8 @@
 #include "feed/ring.h"
 #include "feed/trace.h"
 #include "record/drain.h"
+#include "record/mapped.h"
+#include "record/parts.h"
 
 #define THREAD_NAME "recorder"
 #define STACK_BYTES (2u << 20) /* SQLite takes more than a data thread */
@@ -24,16 +26,21 @@
 
 struct recorder {
     struct store_about about;
-    uint64_t sync_ns;
+    uint64_t sync_ns, wal_bytes;
     struct ring *ring;
     struct feed feed;
     pthread_t thread;
     _Atomic bool finish_wanted;
 
+    /* Of the thread. */
+    struct parts parts;
+    struct drain drain;                 /* into the newest file */
+    uint64_t lost_entries, lost_frames; /* that no file took */
+
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool has_ended;
-    struct recorder_status status; /* of the drain; the rest is read where it is */
+    struct recorder_status status; /* of the files; the rest is read where it is */
 };
 
 static const char *const state_names[RECORDER_N_STATES] = {
@@ -62,29 +69,24 @@ static void set_state(struct recorder *r, enum recorder_state state, const char 
     pthread_mutex_unlock(&r->mutex);
 }
 
-static void show(struct recorder *r, const struct drain *d)
+/* In one go: what is written and what is lost add up at every look. */
+static void show(struct recorder *r)
 {
-    uint64_t n_bytes = store_bytes(r->status.path); /* set once, before the thread */
+    const struct parts *p = &r->parts;
+    struct recorder_status *status = &r->status;
+    uint64_t n_bytes = p->kept_bytes + place_bytes_at(p->path);
+    uint64_t wal_bytes = p->store ? store_wal_bytes(p->store) : 0;
 
     pthread_mutex_lock(&r->mutex);
-    r->status.n_bytes = n_bytes;
-    r->status.n_entries = d->n_entries;
-    r->status.n_frames = d->n_frames;
+    snprintf(status->path, sizeof status->path, "%s", p->path);
+    status->n_files = p->n_files;
+    status->n_bytes = n_bytes;
+    status->wal_bytes = wal_bytes;
+    status->n_entries = p->kept_entries + r->drain.n_entries;
+    status->n_frames = p->kept_frames + r->drain.n_frames;
+    status->n_lost = p->lost_entries + r->lost_entries;
+    status->lost_frames = p->lost_frames + r->lost_frames;
     pthread_mutex_unlock(&r->mutex);
-}
-
-static struct store *open_store(struct recorder *r)
-{
-    struct latent_error err = {0};
-    struct store *store;
-
-    if (store_create(&store, r->status.path, &r->about, &err) == 0) {
-        set_state(r, RECORDER_RECORDING, "");
-        return store;
-    }
-    atomic_store(&r->feed.is_closed, true);
-    set_state(r, RECORDER_FAILED, err.text);
-    return NULL;
 }
 
 static bool is_last_turn(struct recorder *r)
@@ -99,83 +101,148 @@ static void wait_turn(const struct drain *d)
     clock_nanosleep(CLOCK_MONOTONIC, 0, &period, NULL);
 }
 
-/* Turns until asked to end, or until the file takes no more. */
-static enum store_result turns(struct recorder *r, struct drain *d)
-{
-    enum store_result result = STORE_OK;
-
-    while (!result && !is_last_turn(r)) {
-        uint64_t n_before = d->n_commits;
-
-        result = drain_turn(d, clock_now_ns());
-        if (d->n_commits != n_before) show(r, d);
-        if (!result) wait_turn(d);
-    }
-    if (!result) result = drain_end(d, clock_now_ns());
-    while (result == STORE_BUSY) {
-        wait_turn(d);
-        result = drain_end(d, clock_now_ns());
-    }
-    return result;
-}
-
-/* A loss that no later entry could tell, and the time. */
-static void finish(struct recorder *r, struct drain *d)
-{
-    const struct ring_record record = {TRACE_LOSS, sizeof r->feed.loss, &r->feed.loss};
-
-    if (r->feed.loss.n_entries > 0 && store_begin(d->store) == STORE_OK &&
-        (store_put(d->store, &record) || store_commit(d->store, true)))
-        store_rollback(d->store);
-    store_finish(d->store);
-}
-
-static void count_lost(struct recorder *r, uint64_t n_entries, uint64_t n_frames)
-{
-    pthread_mutex_lock(&r->mutex);
-    r->status.n_lost += n_entries;
-    r->status.lost_frames += n_frames;
-    pthread_mutex_unlock(&r->mutex);
-}
-
-/* What was in the ring when the file took no more. */
+/* What was in the ring when no file took it. */
 static void count_ring(struct recorder *r)
 {
     struct ring_record record;
-    uint64_t n_entries = 0, n_frames = 0;
 
     ring_look(r->ring);
     while (ring_take(r->ring, &record)) {
-        n_entries += record.kind == TRACE_ENTRY;
-        n_frames += record.kind == TRACE_FRAME;
+        r->lost_entries += record.kind == TRACE_ENTRY;
+        r->lost_frames += record.kind == TRACE_FRAME;
     }
     ring_release(r->ring);
-    count_lost(r, n_entries, n_frames);
+    show(r);
 }
 
-/* What was in the open transaction and in the ring is not in the file. */
-static void give_up(struct recorder *r, struct drain *d, enum store_result result)
+static void give_up(struct recorder *r, enum recorder_state state, const char *text)
 {
     atomic_store(&r->feed.is_closed, true);
-    count_lost(r, d->n_open_entries, d->n_open_frames);
+    parts_close(&r->parts);
     count_ring(r);
-    set_state(r, result == STORE_FULL ? RECORDER_DISK_FULL : RECORDER_FAILED, store_text(d->store));
+    set_state(r, state, text);
+    fprintf(stderr, "latentd: stream %s: its record is %s: %s\n", r->about.stream,
+            recorder_state_name(state), text);
 }
 
-static void write_store(struct recorder *r, struct store *store)
+/* ---- one file ---- */
+
+enum part_end { PART_GOES_ON, PART_FINISHED, PART_FULL, PART_FAILED, PART_LEFT };
+
+/* Has anything happened to the file? What can still be written into is left only where the next one
+ * can begin: at a snapshot. */
+static enum part_end look(struct recorder *r, enum parts_leave *why)
 {
-    struct drain d;
+    struct drain *d = &r->drain;
+    enum place_found found = d->in_transaction ? PLACE_SAME : store_look(d->store);
+
+    if (d->in_transaction) return PART_GOES_ON;
+    *why = found == PLACE_GONE ? PARTS_GONE : found == PLACE_CUT ? PARTS_BROKEN : PARTS_MOVED;
+    if (*why != PARTS_MOVED) return PART_LEFT;
+    if (found == PLACE_SAME) {
+        d->ends_at_anchor = store_wal_bytes(d->store) > r->wal_bytes;
+        *why = PARTS_LONG;
+    } else {
+        d->ends_at_anchor = true;
+    }
+    if (d->ends_at_anchor) feed_want_anchor(&r->feed);
+    return PART_GOES_ON;
+}
+
+static enum part_end turn(struct recorder *r, enum parts_leave *why)
+{
+    struct drain *d = &r->drain;
+    bool is_last = is_last_turn(r);
+    uint64_t n_before = d->n_commits;
     enum store_result result;
 
-    drain_init(&d, r->ring, store, r->sync_ns);
-    result = turns(r, &d);
-    if (result)
-        give_up(r, &d, result);
+    if (look(r, why) == PART_LEFT) return PART_LEFT;
+    result = is_last ? drain_end(d, clock_now_ns()) : drain_turn(d, clock_now_ns());
+    if (result == STORE_FULL) return PART_FULL;
+    if (result == STORE_FAILED) {
+        *why = store_look(d->store) == PLACE_GONE ? PARTS_GONE : PARTS_BROKEN;
+        return d->n_commits > 0 ? PART_LEFT : PART_FAILED;
+    }
+    if (d->n_commits != n_before) show(r);
+    if (d->is_at_anchor && !d->in_transaction) return PART_LEFT;
+    return is_last && result == STORE_OK ? PART_FINISHED : PART_GOES_ON;
+}
+
+/* A loss that no later entry could tell, and the time. */
+static void finish(struct recorder *r)
+{
+    struct store *store = r->parts.store;
+    const struct ring_record record = {TRACE_LOSS, sizeof r->feed.loss, &r->feed.loss};
+
+    if (r->feed.loss.n_entries > 0 && store_begin(store) == STORE_OK &&
+        (store_put(store, &record) || store_commit(store, true)))
+        store_rollback(store);
+    store_finish(store);
+    parts_end(&r->parts, &r->drain);
+    r->drain.n_entries = r->drain.n_frames = 0; /* the parts have them */
+    show(r);
+    set_state(r, RECORDER_STOPPED, r->parts.text);
+}
+
+/* false: there is none. */
+static bool begin_next(struct recorder *r, enum parts_leave why)
+{
+    struct latent_error err = {0};
+    char text[LATENT_ERROR_TEXT];
+    int status;
+
+    if (why <= PARTS_LONG)
+        store_finish(r->parts.store);
     else
-        finish(r, &d);
-    store_close(store);
-    show(r, &d);
-    if (!result) set_state(r, RECORDER_STOPPED, "");
+        feed_want_anchor(&r->feed); /* what comes before it can be read, not verified */
+    status = parts_next(&r->parts, why, &r->drain, &err);
+    drain_init(&r->drain, r->ring, r->parts.store, r->sync_ns);
+    if (!status) {
+        show(r);
+        set_state(r, RECORDER_RECORDING, r->parts.text);
+        return true;
+    }
+    snprintf(text, sizeof text, "%.250s; %.250s", r->parts.text, err.text);
+    give_up(r, RECORDER_FAILED, text);
+    return false;
+}
+
+/* ---- all files ---- */
+
+static bool begin_first(struct recorder *r)
+{
+    struct latent_error err = {0};
+
+    if (parts_open(&r->parts, r->status.path, &r->about, &err)) {
+        give_up(r, RECORDER_FAILED, err.text);
+        return false;
+    }
+    drain_init(&r->drain, r->ring, r->parts.store, r->sync_ns);
+    show(r);
+    set_state(r, RECORDER_RECORDING, "");
+    return true;
+}
+
+/* Until asked to end, or until nothing more can be written. */
+static void write_files(struct recorder *r)
+{
+    enum parts_leave why = PARTS_LONG;
+    bool is_on = begin_first(r);
+
+    while (is_on) {
+        enum part_end end = turn(r, &why);
+
+        if (end == PART_GOES_ON) wait_turn(&r->drain);
+        if (end == PART_LEFT) is_on = begin_next(r, why);
+        if (end == PART_FINISHED) finish(r);
+        if (end == PART_FULL || end == PART_FAILED) {
+            char text[LATENT_ERROR_TEXT];
+
+            snprintf(text, sizeof text, "%s", store_text(r->parts.store));
+            give_up(r, end == PART_FULL ? RECORDER_DISK_FULL : RECORDER_FAILED, text);
+        }
+        is_on = is_on && (end == PART_GOES_ON || end == PART_LEFT);
+    }
 }
 
 /* Until it is, the data thread may be at the ring. */
@@ -193,9 +260,9 @@ static void wait_detached(struct recorder *r)
 static void *run(void *ctx)
 {
     struct recorder *r = ctx;
-    struct store *store = open_store(r);
 
-    if (store) write_store(r, store);
+    mapped_guard_thread();
+    write_files(r);
     wait_detached(r);
     pthread_mutex_lock(&r->mutex);
     r->has_ended = true;
@@ -328,7 +395,9 @@ static struct recorder *new_recorder(const struct recorder_options *options,
     init_waiting(r);
     r->about = *about;
     r->sync_ns = options->sync_ns;
+    r->wal_bytes = options->wal_bytes ? options->wal_bytes : STORE_WAL_BYTES;
     snprintf(r->status.path, sizeof r->status.path, "%s", options->path);
+    snprintf(r->parts.path, sizeof r->parts.path, "%s", options->path);
     r->ring = ring_new(options->buffer_bytes > least ? options->buffer_bytes : least);
     if (!r->ring) {
         free_recorder(r);

@@ -26,16 +26,20 @@ struct recorder_options {
     const char *path;    /* of a file that does not exist */
     uint64_t sync_ns;    /* what the end of the process may cost at most */
     size_t buffer_bytes; /* of the ring; enlarged if too small for the line */
+    uint64_t wal_bytes;  /* of a -wal that readers keep from being folded in: above it the record
+                          * goes on in another file; 0: STORE_WAL_BYTES */
 };
 
 struct recorder_status {
     enum recorder_state state;
-    char path[4096];
-    char text[LATENT_ERROR_TEXT]; /* of DISK_FULL and FAILED: what the system said */
-    uint64_t n_bytes;             /* on the disk */
-    uint64_t n_entries, n_frames; /* committed */
+    char path[4096];              /* of the newest file */
+    char text[LATENT_ERROR_TEXT]; /* what the system said when it ended, or why it goes on in
+                                   * another file; "" */
+    uint64_t n_files;
+    uint64_t n_bytes, wal_bytes;  /* on the disk, of all files; of the newest -wal */
+    uint64_t n_entries, n_frames; /* committed, and there to be read */
     uint64_t n_thinned, n_gaps;
-    uint64_t n_lost, lost_frames; /* in gaps, and since the file takes no more */
+    uint64_t n_lost, lost_frames; /* in gaps, in files that are gone, and since none is written */
     uint64_t buffer_used, buffer_bytes;
 };
 

@@ -4,36 +4,20 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <sqlite3.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <time.h>
 
-#include "base/text.h"
 #include "feed/trace.h"
-#include "record/buffer.h"
-#include "record/meta.h"
-#include "record/schema.h"
-#include "wire.h"
+#include "record/store_inside.h"
 
-#define MAX_PATH 4096
+#define CHECKPOINT_PAGES 1000 /* of the WAL; SQLite's own number */
+#define EMPTIED_TRIES 20
+#define EMPTIED_WAIT_NS 5000000
+#define WAL_HEAD_BYTES 32
+#define WAL_FRAME_HEAD_BYTES 24
 
-enum statement {
-    BEGIN,
-    COMMIT,
-    PUT_ENTRY,
-    PUT_FRAME,
-    PUT_OUTCOME,
-    PUT_ACTION,
-    PUT_SNAPSHOT,
-    PUT_LOSS,
-    N_STATEMENTS,
-};
-
-static const char *const statement_sql[N_STATEMENTS] = {
+const char *const store_sql[N_STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [PUT_ENTRY] = "INSERT INTO entries (entry, kind, what, t_ns, payload, clock)"
@@ -43,25 +27,14 @@ static const char *const statement_sql[N_STATEMENTS] = {
     [PUT_OUTCOME] = "INSERT INTO outcomes (entry, epoch, seq, code) VALUES (?, ?, ?, ?)",
     [PUT_ACTION] = "INSERT INTO actions (entry, epoch, seq, code) VALUES (?, ?, ?, ?)",
     [PUT_SNAPSHOT] = "INSERT INTO snapshots (entry, bytes) VALUES (?, ?)",
-    [PUT_LOSS] = "INSERT INTO losses (entry, t_ns, n_entries, n_frames) VALUES (?, ?, ?, ?)",
-};
-
-struct store {
-    sqlite3 *db;
-    sqlite3_stmt *statement[N_STATEMENTS];
-    char path[MAX_PATH];
-    char text[LATENT_ERROR_TEXT];
-    struct wire_arena arena; /* one unpacked frame */
-
-    int64_t entry; /* number of the entry that is being put together; 0: none yet */
-    bool entry_is_open;
-    struct trace_event head;
-    struct buffer payload, clock;
+    [PUT_LOSS] = "INSERT INTO losses (entry, t_ns, n_entries, n_frames) VALUES (?, ?, ?, ?)"
+                 " ON CONFLICT (entry) DO UPDATE SET n_entries = n_entries + excluded.n_entries,"
+                 " n_frames = n_frames + excluded.n_frames",
 };
 
 /* ---- results ---- */
 
-static enum store_result result_of(struct store *s, int status)
+enum store_result store_result_of(struct store *s, int status)
 {
     switch (status & 0xff) {
     case SQLITE_OK:
@@ -96,7 +69,7 @@ static enum store_result run(struct store *s, enum statement which)
 {
     sqlite3_stmt *statement = s->statement[which];
     int status = sqlite3_step(statement);
-    enum store_result result = result_of(s, status);
+    enum store_result result = store_result_of(s, status);
 
     sqlite3_reset(statement);
     return result;
@@ -243,9 +216,19 @@ enum store_result store_put(struct store *s, const struct ring_record *record)
 
 /* ---- transactions ---- */
 
+/* Nobody else may shorten the WAL during a transaction. */
 enum store_result store_begin(struct store *s)
 {
-    return run(s, BEGIN);
+    enum store_result result = run(s, BEGIN);
+
+    s->place.least[PLACE_WAL] = place_bytes(&s->place, PLACE_WAL);
+    return result;
+}
+
+static uint64_t wal_bytes_in_use(const struct store *s)
+{
+    if (s->n_wal_pages == 0) return 0;
+    return WAL_HEAD_BYTES + s->n_wal_pages * (PAGE_BYTES + WAL_FRAME_HEAD_BYTES);
 }
 
 /* In WAL mode only FULL waits for the disk at a commit; what was written before it is then on the
@@ -255,9 +238,24 @@ enum store_result store_commit(struct store *s, bool to_disk)
     enum store_result result = close_entry(s);
 
     if (result) return result;
+    if (place_look(&s->place, s->text, sizeof s->text) == PLACE_CUT) return STORE_FAILED;
     sqlite3_exec(s->db, to_disk ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL,
                  NULL, NULL);
-    return run(s, COMMIT);
+    result = run(s, COMMIT);
+    if (!result) s->place.least[PLACE_WAL] = wal_bytes_in_use(s);
+    return result;
+}
+
+/* Not into a file that was cut, nor out of a WAL that was: it would hide where. */
+enum store_result store_checkpoint(struct store *s)
+{
+    enum store_result result;
+
+    if (s->n_wal_pages < CHECKPOINT_PAGES) return STORE_OK;
+    if (store_look(s) >= PLACE_CUT) return STORE_OK;
+    result = store_result_of(
+        s, sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
+    return result == STORE_FAILED ? result : STORE_OK;
 }
 
 void store_rollback(struct store *s)
@@ -266,113 +264,37 @@ void store_rollback(struct store *s)
     if (!sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
-uint64_t store_bytes(const char *path)
+/* Another connection may have emptied the WAL, into the file: SQLite knows. While that one is still
+ * at it, this one is told BUSY. */
+static bool wal_is_emptied(struct store *s)
 {
-    char wal[MAX_PATH + 8];
-    struct stat file;
-    uint64_t n = 0;
+    const struct timespec wait = {.tv_nsec = EMPTIED_WAIT_NS};
+    int status = SQLITE_BUSY;
 
-    snprintf(wal, sizeof wal, "%s-wal", path);
-    if (stat(path, &file) == 0) n += (uint64_t)file.st_size;
-    if (stat(wal, &file) == 0) n += (uint64_t)file.st_size;
-    return n;
-}
-
-/* ---- life ---- */
-
-static int fail(struct store *s, int status, struct latent_error *err)
-{
-    if (result_of(s, status) == STORE_BUSY)
-        snprintf(s->text, sizeof s->text, "somebody else holds it");
-    return error_text(err, LATENT_E_IO, "record %s: cannot write: %.300s", s->path, s->text);
-}
-
-/* SQLite opens what is there; the exclusive creation here is what refuses it. */
-static int create_file(const char *path, struct latent_error *err)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-
-    if (fd < 0)
-        return error_text(err, LATENT_E_IO,
-                          "record %s: cannot create: %s; a record never replaces a file", path,
-                          strerror(errno));
-    close(fd);
-    return 0;
-}
-
-static int prepare(struct store *s)
-{
-    for (int i = 0; i < N_STATEMENTS; i++) {
-        int status = sqlite3_prepare_v3(s->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-                                        &s->statement[i], NULL);
-        if (status) return status;
+    if (place_bytes(&s->place, PLACE_WAL) > 0) return false;
+    for (int i = 0; status == SQLITE_BUSY && i < EMPTIED_TRIES; i++) {
+        if (i > 0) clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
+        status = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     }
-    return SQLITE_OK;
+    if (status) return false;
+    s->place.least[PLACE_WAL] = s->n_wal_pages = 0;
+    return true;
 }
 
-/* Tables and meta are one transaction: a record has all of it or is empty. */
-static int fill(struct store *s, const struct store_about *about)
+enum place_found store_look(struct store *s)
 {
-    int status = sqlite3_exec(s->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+    enum place_found found = place_look(&s->place, s->text, sizeof s->text);
 
-    if (!status) status = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-    if (!status) status = sqlite3_exec(s->db, record_schema, NULL, NULL, NULL);
-    if (!status) status = meta_write(s->db, about);
-    if (!status) status = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
-    return status ? status : prepare(s);
+    if (found != PLACE_CUT || !wal_is_emptied(s)) return found;
+    return place_look(&s->place, s->text, sizeof s->text);
 }
 
-static int take_memory(struct store *s, const struct latent_info *info)
+uint64_t store_wal_bytes(const struct store *s)
 {
-    size_t n_values = (size_t)info->n_latents + info->n_rates + info->n_readout;
-
-    s->arena.size = WIRE_ARENA_BASE + 4 * wire_frame_bound(n_values);
-    s->arena.bytes = malloc(s->arena.size);
-    return s->arena.bytes ? 0 : -1;
+    return place_bytes(&s->place, PLACE_WAL);
 }
 
-int store_possible(struct latent_error *err)
+bool store_name(const struct store *s, char *path, size_t n)
 {
-    (void)err;
-    return 0;
-}
-
-int store_create(struct store **out, const char *path, const struct store_about *about,
-                 struct latent_error *err)
-{
-    struct store *s = calloc(1, sizeof *s);
-    int status;
-
-    *out = NULL;
-    if (!s || take_memory(s, about->info)) {
-        store_close(s);
-        return error_text(err, LATENT_E_NOMEM, "out of memory");
-    }
-    snprintf(s->path, sizeof s->path, "%s", path);
-    status = create_file(path, err);
-    if (!status && sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE, NULL))
-        status = fail(s, sqlite3_errcode(s->db), err);
-    if (!status && fill(s, about)) status = fail(s, sqlite3_errcode(s->db), err);
-    if (status) {
-        store_close(s);
-        return status;
-    }
-    *out = s;
-    return 0;
-}
-
-void store_finish(struct store *s)
-{
-    meta_write_end(s->db);
-}
-
-void store_close(struct store *s)
-{
-    if (!s) return;
-    for (int i = 0; i < N_STATEMENTS; i++) sqlite3_finalize(s->statement[i]);
-    sqlite3_close(s->db);
-    free(s->arena.bytes);
-    buffer_free(&s->payload);
-    buffer_free(&s->clock);
-    free(s);
+    return place_name(&s->place, path, n);
 }
