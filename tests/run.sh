@@ -124,7 +124,7 @@ stage_tsan() {
     local suppressions=$source_dir/tests/suppressions/tsan.txt
     runner=(env "TSAN_OPTIONS=second_deadlock_stack=1:exitcode=66:suppressions=$suppressions"
         "${fixed[@]}")
-    tests tsan -L '^(unit|e2e)$' -LE '^(slow|nosan)$'
+    tests tsan -L '^(threads|e2e)$' -LE '^(slow|nosan)$'
     runner=(env)
 }
 
