@@ -33,6 +33,7 @@ struct latent_decoder {
     struct arena state, work;
     struct arena_piece *pieces; /* of state */
     struct decoder_state *own;
+    float *clipped;                   /* [C] the bin as the model gets it; [0] as it came */
     float *last_readout;              /* [O], in the state arena */
     float *latents, *rates, *readout; /* [L], [N], [O] */
     struct forward forward;
@@ -56,6 +57,11 @@ static uint64_t decoder_id(const latent_model *m, const char *mode, const char *
     return id;
 }
 
+static bool clips(const latent_decoder *d)
+{
+    return d->m->info.channel_clip || d->m->info.channel_clip_low;
+}
+
 /* Carve everything; over counting arenas this only adds up. */
 static void decoder_carve(latent_decoder *d, int mode)
 {
@@ -63,6 +69,7 @@ static void decoder_carve(latent_decoder *d, int mode)
     struct model_memory memory = {.state = &d->state, .work = &d->work};
     d->own = (struct decoder_state *)arena_flags(&d->state, sizeof *d->own / sizeof(uint32_t));
     d->last_readout = arena_floats(&d->state, dims->n_readout);
+    d->clipped = arena_floats(&d->work, clips(d) ? dims->n_channels : 0);
     d->latents = arena_floats(&d->work, dims->n_latents);
     d->rates = arena_floats(&d->work, dims->n_rates);
     d->readout = arena_floats(&d->work, dims->n_readout);
@@ -267,7 +274,14 @@ int latent_decoder_step(latent_decoder *d, const struct latent_bin *in, struct l
     int status = bin_check(d, in);
     if (status) return status;
     if (in->marks & (LATENT_MARK_TRIAL_START | LATENT_MARK_RESET)) latent_decoder_reset(d);
-    status = decoder_advance(d, in->counts, out);
+    uint32_t clipped = 0;
+    const float *counts = in->counts;
+    if (clips(d)) {
+        clipped = latent_input_clip(&d->m->info, d->clipped, counts);
+        counts = d->clipped;
+    }
+    status = decoder_advance(d, counts, out);
+    if (!status) out->flags |= clipped;
     if (d->mode->aligned && in->marks & LATENT_MARK_TRIAL_END) d->own->ended = 1;
     return status;
 }
@@ -297,6 +311,19 @@ static float *rows_for(float *caller, size_t n_bins, size_t width, struct arena 
     return arena_new(own, n_bins * width * sizeof *caller) ? NULL : (float *)(void *)own->base;
 }
 
+/* The rows as the model gets them: the caller's, or clipped in a buffer of our own; NULL: no
+ * memory. */
+static const float *rows_clipped(const latent_decoder *d, const float *counts, size_t n_bins,
+                                 struct arena *own)
+{
+    size_t c = d->m->dims.n_channels;
+    if (!clips(d)) return counts;
+    float *rows = rows_for(NULL, n_bins, c, own);
+    for (size_t t = 0; rows && t < n_bins; t++)
+        latent_input_clip(&d->m->info, rows + t * c, counts + t * c);
+    return rows;
+}
+
 /* As a stream from a reset shows them: neutral until the stage's lags are filled, then
  * within limits and slew. */
 static void trial_limit(latent_decoder *d, float *readout, size_t n_bins)
@@ -316,7 +343,7 @@ int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins, 
 {
     assert(d && counts);
     const struct model_dims *dims = &d->m->dims;
-    struct arena own[3] = {0};
+    struct arena own[4] = {0};
     int status = trial_check(d, counts, n_bins);
     if (status) return status;
     struct model_out out = {
@@ -324,11 +351,12 @@ int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins, 
         .rates = rows_for(rates, n_bins, dims->n_rates, &own[1]),
         .readout = rows_for(readout, n_bins, dims->n_readout, &own[2]),
     };
-    if (!out.latents || !out.rates || !out.readout)
+    const float *rows = rows_clipped(d, counts, n_bins, &own[3]);
+    if (!rows || !out.latents || !out.rates || !out.readout)
         status = LATENT_E_NOMEM;
     else {
         denormals_mode before = denormals_off();
-        forward_trial(&d->forward, counts, n_bins, &out);
+        forward_trial(&d->forward, rows, n_bins, &out);
         rates_to_hz(out.rates, n_bins * dims->n_rates, dims->bin_s);
         denormals_restore(before);
         if (!all_finite(out.latents, n_bins * dims->n_latents) ||
@@ -338,7 +366,7 @@ int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins, 
         else
             trial_limit(d, out.readout, n_bins);
     }
-    for (int i = 0; i < 3; i++) arena_free(&own[i]);
+    for (int i = 0; i < 4; i++) arena_free(&own[i]);
     return status;
 }
 

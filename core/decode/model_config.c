@@ -13,6 +13,7 @@
 #define MAX_WORDS 16         /* modes, precisions */
 #define MAX_NAME_BYTES 64    /* of a channel, readout dimension or unit */
 #define MAX_PROSE_BYTES 1000 /* licence, source */
+#define N_CHANNEL_NUMBERS 4  /* mean, variance, clip, clip_low */
 #define MAX_RUN 1000000000   /* bins */
 #define BIN_WIDTH_MIN_US 100
 #define BIN_WIDTH_MAX_US 10000000
@@ -219,6 +220,33 @@ static int outputs_read(struct model_config *mc, json_t *object, struct latent_i
     return fields_finish(&c);
 }
 
+static float *channel_numbers(struct model_config *mc, struct fields *c, const char *key, size_t n,
+                              double min)
+{
+    if (!fields_has(c, key)) return NULL;
+    float *numbers = arena_floats(&mc->arrays, n);
+    numbers_read(c, key, fields_array(c, key, n, n), min, numbers);
+    return numbers;
+}
+
+/* What reaches the model: counts have no limit below. */
+static void clip_read(struct model_config *mc, struct fields *c, struct latent_info *info)
+{
+    size_t n = info->n_channels;
+    bool real = info->input == LATENT_INPUT_REAL;
+    const float *high = channel_numbers(mc, c, "clip", n, real ? (double)-FLT_MAX : 0.0);
+    const float *low = channel_numbers(mc, c, "clip_low", n, (double)-FLT_MAX);
+    if (low && !real)
+        fields_refuse(c, LATENT_E_CONFIG, "clip_low", "expected with \"input\": \"real\" alone");
+    for (size_t i = 0; low && high && !c->status && i < n; i++)
+        if (low[i] > high[i])
+            fields_refuse(c, LATENT_E_CONFIG, "clip_low",
+                          "expected item %zu to be at most that of \"clip\" (%g), found %g", i,
+                          (double)high[i], (double)low[i]);
+    info->channel_clip = high;
+    info->channel_clip_low = low;
+}
+
 /* A number of bins that may be absent. */
 static uint32_t run_read(struct fields *c, const char *key)
 {
@@ -237,16 +265,10 @@ static int channels_read(struct model_config *mc, json_t *object, struct latent_
         names_read(&c, "names", fields_array(&c, "names", n, n), names);
         info->channel_names = names;
     }
-    if (fields_has(&c, "mean")) {
-        float *mean = arena_floats(&mc->arrays, n);
-        numbers_read(&c, "mean", fields_array(&c, "mean", n, n),
-                     info->input == LATENT_INPUT_REAL ? (double)-FLT_MAX : 0.0, mean);
-        info->channel_mean = mean;
-    }
-    if (fields_has(&c, "variance")) {
-        float *variance = arena_floats(&mc->arrays, n);
-        numbers_read(&c, "variance", fields_array(&c, "variance", n, n), 0.0, variance);
-    }
+    info->channel_mean = channel_numbers(mc, &c, "mean", n,
+                                         info->input == LATENT_INPUT_REAL ? (double)-FLT_MAX : 0.0);
+    channel_numbers(mc, &c, "variance", n, 0.0);
+    clip_read(mc, &c, info);
     info->longest_silence = run_read(&c, "longest_silence");
     info->longest_repeat = run_read(&c, "longest_repeat");
     return fields_finish(&c);
@@ -266,10 +288,10 @@ static int arrays_allocate(struct model_config *mc, size_t n_channels, struct la
 {
     const json_t *outputs = json_object_get(mc->root, "outputs");
     size_t n_readout = json_array_size(json_object_get(outputs, "readout"));
-    size_t per_channel = sizeof(const char *) + 2 * sizeof(float);
+    size_t per_channel = sizeof(const char *) + N_CHANNEL_NUMBERS * sizeof(float);
     size_t size = MAX_WORDS * (sizeof(struct latent_mode) + sizeof(const char *)) +
                   n_readout * sizeof(struct latent_readout) + n_channels * per_channel +
-                  6 * ARENA_ALIGN;
+                  (4 + N_CHANNEL_NUMBERS) * ARENA_ALIGN;
     if (arena_new(&mc->arrays, size))
         return error_set(err, LATENT_E_NOMEM, "latent.config: no memory for %zu bytes", size);
     return 0;

@@ -162,6 +162,8 @@ static int buffers_new(struct selftest *s)
         return error_set(s->err, LATENT_E_NOMEM, "known answer: no memory for %zu numbers", n);
     s->counts = arena_floats(&s->buffers, n_counts);
     memcpy(s->counts, s->input->data, n_counts * sizeof *s->counts);
+    for (size_t i = 0; i < n_counts; i += s->m->info.n_channels)
+        latent_input_clip(&s->m->info, s->counts + i, s->counts + i);
     for (struct answer *a = s->answers; a < s->answers + N_GROUPS; a++) {
         a->found = a->width ? arena_floats(&s->buffers, s->n_bins * a->width) : NULL;
         for (size_t i = 0; i < s->n_bins * a->width; i++) a->found[i] = NAN;

@@ -101,6 +101,12 @@ enum latent_input {
 LATENT_API const char *latent_input_name(uint32_t input); /* "counts", "real" */
 /* The index of the first of n values that is not of this kind; n when all are. Real-time safe. */
 LATENT_API size_t latent_input_check(uint32_t input, const float *values, size_t n);
+struct latent_info;
+/* One bin [n_channels] held within the model's range into out, which may be values: what the
+ * decoder does with every bin, live and offline. Returns LATENT_INPUT_CLIPPED when anything was
+ * changed, else 0. Real-time safe. */
+LATENT_API uint32_t latent_input_clip(const struct latent_info *info, float *out,
+                                      const float *values);
 
 struct latent_bin {
     uint64_t seq;         /* consecutive; for the caller, not read here */
@@ -159,6 +165,8 @@ struct latent_info {
     /* Longest runs in training, in bins, or LATENT_NOT_SAID: of bins without a single count; of
      * equal bins with some (input real: of equal bins, whatever is in them). */
     uint32_t longest_silence, longest_repeat;
+    const float *channel_clip;     /* [n_channels] no more reaches the model; NULL: any does */
+    const float *channel_clip_low; /* [n_channels] nor less; NULL, as for counts: any does */
 };
 #define LATENT_NOT_SAID UINT32_MAX
 

@@ -53,6 +53,11 @@ void results_rows_free(struct results_rows *rows)
     free(rows);
 }
 
+uint32_t *results_flags(struct results_rows *rows)
+{
+    return rows->flags;
+}
+
 float *results_latents(struct results_rows *rows)
 {
     return rows->groups[LATENTS];

@@ -26,6 +26,7 @@ void results_rows_free(struct results_rows *rows); /* NULL is allowed */
 /* Puts frame i into the rows; an absent group becomes NaN. */
 void results_row_set(struct results_rows *rows, size_t i, const struct latent_frame *frame);
 /* The groups of all rows, [n_bins][width] each; NULL: the model does not have it. */
+uint32_t *results_flags(struct results_rows *rows); /* [n_bins] */
 float *results_latents(struct results_rows *rows);
 float *results_rates(struct results_rows *rows);
 float *results_readout(struct results_rows *rows);

@@ -29,7 +29,8 @@ struct worker {
     struct workers *shared;
     latent_decoder *decoder, *other; /* other: NULL, or in the precision against */
     struct results_rows *rows, *other_rows;
-    float *counts; /* [n_slab_bins][n_channels] */
+    float *counts;  /* [n_slab_bins][n_channels] */
+    float *clipped; /* [n_channels] */
     struct latent_error err;
     pthread_t thread;
     bool started;
@@ -72,13 +73,17 @@ static int slab_step(struct worker *w, latent_decoder *decoder, struct results_r
     return 0;
 }
 
-/* One whole trial in an offline mode; it has no flags. */
+/* One whole trial in an offline mode: of flags it has what its input says. */
 static int trial_step(struct worker *w, latent_decoder *decoder, struct results_rows *rows,
                       size_t trial)
 {
+    size_t n_channels = w->shared->shape->n_channels;
     int status =
         latent_decoder_trial(decoder, w->counts, w->shared->shape->n_bins, results_latents(rows),
                              results_rates(rows), results_readout(rows));
+    for (size_t i = 0; !status && i < w->shared->shape->n_bins; i++)
+        results_flags(rows)[i] =
+            latent_input_clip(&w->shared->info, w->clipped, w->counts + i * n_channels);
     return status ? core_fail(w, status, trial, 0) : 0;
 }
 
@@ -189,7 +194,8 @@ static int worker_init(struct worker *w, struct workers *c)
     }
     w->rows = results_rows_new(c->job->results, c->job->n_slab_bins);
     w->counts = malloc(c->job->n_slab_bins * c->shape->n_channels * sizeof *w->counts);
-    if (w->rows && w->counts && (!w->other || w->other_rows)) return 0;
+    w->clipped = malloc(c->shape->n_channels * sizeof *w->clipped);
+    if (w->rows && w->counts && w->clipped && (!w->other || w->other_rows)) return 0;
     return error_text(&w->err, LATENT_E_NOMEM, "out of memory");
 }
 
@@ -200,6 +206,7 @@ static void worker_clear(struct worker *w)
     results_rows_free(w->rows);
     results_rows_free(w->other_rows);
     free(w->counts);
+    free(w->clipped);
 }
 
 /* The caller's thread is the first worker; a thread that cannot be had is done without. */
@@ -237,6 +244,7 @@ int workers_run(const struct workers_job *job, struct latent_error *err)
     size_t n = job->n_threads < c.shape->n_trials ? job->n_threads : c.shape->n_trials;
     struct worker *workers = calloc(n, sizeof *workers);
     if (!workers) return error_text(err, LATENT_E_NOMEM, "out of memory");
+    latent_model_info(job->model, &c.info);
     int status = trials_decode(&c, workers, n);
     if (status) *err = c.err;
     for (size_t i = 0; i < n; i++) worker_clear(&workers[i]);

@@ -119,6 +119,25 @@ static int open_zaps(struct daemon *d, struct latent_error *err)
     return zap_open(&d->output_zap, d->outputs.context, &d->access, err);
 }
 
+/* One note for all streams, however many. */
+static void note_unclipped(struct daemon *d)
+{
+    char names[NOTES_TEXT / 2] = "";
+    size_t n = 0;
+
+    for (size_t i = 0; i < d->n_streams; i++) {
+        if (d->streams[i].info.channel_clip) continue;
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "",
+                              d->streams[i].conf->name);
+        if (n >= sizeof names) n = sizeof names - 1; /* cut off */
+    }
+    if (n)
+        notes_add(&d->notes,
+                  "input is not clipped, the model does not say what training saw (export it with "
+                  "--statistics): %s",
+                  names);
+}
+
 int daemon_open(struct daemon *d, struct latent_error *err)
 {
     process_widen_pool(d->n_streams); /* each may have one record that begins */
@@ -135,6 +154,7 @@ int daemon_open(struct daemon *d, struct latent_error *err)
         d->streams[i].outputs = &d->outputs;
         if (stream_admit(&d->streams[i], &d->notes, err)) return err->status;
     }
+    note_unclipped(d);
     /* Before the sockets that it guards. */
     if (open_zaps(d, err)) return err->status;
     if (open_loops(d, err)) return err->status;

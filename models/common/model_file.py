@@ -22,6 +22,7 @@ UNTOLD_SWITCHES = ("--resume",)
 NAME_BYTES, PROSE_BYTES = 64, 1000  # of a name or unit; of licence and source
 CHANNELS_MAX = OUTPUTS_MAX = 65536
 MEAN_MAX = 65535.0  # as counts in messages go
+CLIP_TIMES, CLIP_DEVIATIONS = 2.0, 10.0
 RUN_KEYS, RUN_MAX = ("longest_silence", "longest_repeat"), 10**9  # bins
 FLOAT_MAX = float(np.finfo(np.float32).max)
 TRIAL_MODES = ("A", "B", "B-lag", "trial")  # known answers end with the trial
@@ -97,7 +98,23 @@ def check_channels(where, channels, n_channels, kind="counts"):
                 is_free = key == "mean" and kind == "real"
                 check_number(f"{where}: channel {key}", value, -FLOAT_MAX if is_free else 0,
                              MEAN_MAX if key == "mean" else FLOAT_MAX)
+    check_clip(where, channels, n_channels, kind)
     check_runs(where, channels)
+
+
+def check_clip(where, channels, n_channels, kind):
+    for key in ("clip", "clip_low"):
+        found = channels.get(key)
+        if found is None:
+            continue
+        if key == "clip_low" and kind != "real":
+            raise Refusal(f"{where}: clip_low: expected with input real alone")
+        if not isinstance(found, list) or len(found) != n_channels:
+            raise Refusal(f"{where}: {key}: expected a list of {n_channels} numbers")
+        for value in found:
+            check_number(f"{where}: channel {key}", value, -FLOAT_MAX if kind == "real" else 0)
+    if any(low > high for low, high in zip(channels.get("clip_low", ()), channels.get("clip", ()))):
+        raise Refusal(f"{where}: clip_low: expected nothing above clip")
 
 
 def check_runs(where, channels):
@@ -161,11 +178,24 @@ def longest_runs(trials, kind):
             "longest_repeat": min(1, (~silent).sum()) + longest_run(same & ~silent[:, 1:])}
 
 
+def clip_limits(flat, kind):
+    """What of the input reaches the model, by its training values [rows, C]: twice the largest
+    count, or 10 standard deviations above the mean where that is more. Real input has no zero to
+    measure from: the same from the mean, upwards and downwards."""
+    mean, reach = flat.mean(0), CLIP_DEVIATIONS * flat.std(0)
+    if kind == "real":
+        high = mean + np.maximum(CLIP_TIMES * (flat.max(0) - mean), reach)
+        low = mean - np.maximum(CLIP_TIMES * (mean - flat.min(0)), reach)
+        return {"clip": [float(x) for x in high], "clip_low": [float(x) for x in low]}
+    return {"clip": [float(x) for x in np.maximum(CLIP_TIMES * flat.max(0), mean + reach)]}
+
+
 def training_channels(counts, kind="counts", names=None):
     """The channels entry from what a model was trained on: counts [K, T, C] or [T, C]."""
     trials = counts if counts.ndim == 3 else counts[None]
     flat = trials.reshape(-1, trials.shape[-1])
-    return {**channel_table(flat.mean(0), flat.var(0), names), **longest_runs(trials, kind)}
+    return {**channel_table(flat.mean(0), flat.var(0), names), **longest_runs(trials, kind),
+            **clip_limits(flat, kind)}
 
 
 def command_line():

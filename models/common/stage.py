@@ -42,12 +42,22 @@ def apply(weights, config, answer):
     return np.einsum("tkd,okd->to", lagged(z, stage["lags"]), weight) + bias
 
 
+def clipped(config, counts):
+    """counts [..., C] as they reach the model."""
+    channels = config.get("channels", {})
+    limits = [channels.get("clip_low"), channels.get("clip")]
+    if limits == [None, None]:
+        return counts
+    return np.clip(counts, *(None if x is None else np.float32(x).astype(np.float64)
+                             for x in limits))
+
+
 def staged(run):
-    """The architecture's run(weights, config, counts, mode, ...) with the stage, where the file has
-    one, behind it."""
-    def run_staged(weights, config, *arguments):
+    """The architecture's run(weights, config, counts, mode, ...) with what the file has around it:
+    the range of its input before, the stage behind."""
+    def run_staged(weights, config, counts, *arguments):
         own = {k: v for k, v in weights.items() if not k.startswith("stage.")}
-        answer = run(own, config, *arguments)
+        answer = run(own, config, clipped(config, counts), *arguments)
         if "stage" in config:
             answer = {**answer, "readout": apply(weights, config, answer)}
         return answer

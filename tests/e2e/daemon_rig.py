@@ -27,7 +27,7 @@ BIN = pathlib.Path(os.environ.get("LATENT_BIN", BUILD / "bin"))
 WAIT_S = 30  # ends a test that would hang
 BIN_US = 20000
 WARMUP, GAP, FILLED, PREDICTED, LATE, HELD, SAFE, RESET = (1 << i for i in range(8))
-LIMITED = 1 << 11
+INPUT_CLIPPED, LIMITED = 1 << 10, 1 << 11
 AGE_UNKNOWN, NO_SIGNAL = 1 << 13, 1 << 14
 NEUTRAL = (0.0, 0.5)
 # On a loaded machine nothing may depend on the time: only the tests of deadlines set them.
@@ -56,8 +56,9 @@ def answer(counts):
     return states, states @ W.T + B
 
 
-def write_model(path, n_channels=3, has_means=True, kind="counts"):
-    """A model file whose known answer is answer(). kind: of its input, counts or real."""
+def write_model(path, n_channels=3, has_means=True, kind="counts", clip=None):
+    """A model file whose known answer is answer(). kind: of its input, counts or real; clip: the
+    most of each channel that reaches it."""
     config = model_file.build_config(
         "kalman", n_channels, BIN_US, ["causal"], {"form": "given"},
         outputs=(2, 0, [model_file.readout_entry("vx", "mm/s", NEUTRAL[0]),
@@ -66,6 +67,8 @@ def write_model(path, n_channels=3, has_means=True, kind="counts"):
         channels=model_file.channel_table(np.ones(n_channels), np.ones(n_channels))
         if has_means else None)
     config["input"] = kind
+    if clip:
+        config["channels"]["clip"] = clip
     counts = np.arange(4 * n_channels).reshape(4, n_channels) % 3
     states, readouts = answer(counts)
     tensors = {"M1": M1, "M2": gain(n_channels), "m0": M0, "readout.weight": W, "readout.bias": B,

@@ -354,9 +354,11 @@ class LifeTest(unittest.TestCase):
         self.assertEqual(consumer.frames(1)[0].seq, 0)
         notes = self.rig.status()["notes"]
         if not self.is_sanitized():  # a sanitizer makes mlockall do nothing
-            self.assertEqual(len(notes), 1)
-            self.assertIn("memory is not locked", notes[0])
-            self.assertIn(notes[0], self.rig.ctl("status")[1])
+            self.assertEqual(len(notes), 2)
+            self.assertRegex(notes[0], "^input is not clipped, .*: arm$")
+            self.assertIn("memory is not locked", notes[1])
+            for note in notes:
+                self.assertIn(note, self.rig.ctl("status")[1])
 
     def is_sanitized(self):
         maps = pathlib.Path(f"/proc/{self.rig.process.pid}/maps").read_text()

@@ -41,6 +41,29 @@ class Case(unittest.TestCase):
         return err
 
 
+class Clipped(Case):
+    """Input beyond what training saw, told in each frame, and replayed."""
+
+    def test_clipped(self):
+        model = rig.write_model(self.rig.folder / "clipped.safetensors", clip=[2, 5, 3])
+        self.start(model, record="arm.record")
+        rows = [[1, 2, 0], [100, 2, 3], [2, 5, 3], [0, 250, 250], [1, 1, 1]]
+        source = self.rig.sockets[-1]
+        for seq, row in enumerate(rows):
+            source.send_multipart([b"arm/bins", rig.pack_bins(seq, row)])
+        frames = self.consumer.frames(len(rows))
+        self.assertEqual([bool(f.flags & rig.INPUT_CLIPPED) for f in frames],
+                         [False, True, False, True, False])
+        states, _ = rig.answer([[1, 2, 0], [2, 2, 3], [2, 5, 3], [0, 5, 3], [1, 1, 1]])
+        for frame, state in zip(frames, states):
+            self.assertEqual(tuple(frame.latents), tuple(state))
+        status = self.rig.status()
+        self.assertEqual(status["streams"]["arm"]["flags"]["INPUT_CLIPPED"], 2)
+        self.assertFalse([note for note in status["notes"] if "not clipped" in note])
+        self.rig.stop()
+        records.check_whole(self.path)
+
+
 class Operator(Case):
     def test_start_and_stop(self):
         self.start()

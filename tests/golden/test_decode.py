@@ -77,6 +77,29 @@ class NdtMaking(Decode):
                                 "window_bins": window, "future_zeros": future})))
 
 
+class Clipped(NdtMaking):
+    def test_every_mode(self):
+        """What the file lets through, bin by bin and in whole trials, and which bins had more."""
+        counts = golden.random_counts(9, 3, TRIAL_BINS, N_CHANNELS, mean=2)
+        clip = [1, 2, 3, 2, 1, 0, 4]
+        counts[1, 5, 2] = 200
+        counts[2, 1] = 0
+        plain, clipped = self.make(5, "linear", "causal"), self.folder / "clipped.safetensors"
+        model = read_model(plain)
+        model.config["channels"] = {"clip": clip}
+        run_selftest(model, ndt.run, 0, model.selftest["selftest.input"])
+        write_model(clipped, model)
+        self.assertIn("trial", model.config["modes"])
+        for mode in model.config["modes"]:
+            found, _ = self.compare(ndt.run, clipped, counts, mode, "clipped")
+            expected = self.decode(plain, np.minimum(counts, clip).astype(np.uint8), mode)
+            for group in ("latents", "rates"):
+                self.assertTrue(np.array_equal(found[group], expected[group], equal_nan=True))
+            told = found["flags"] & golden.FLAG_INPUT_CLIPPED != 0
+            self.assertTrue(np.array_equal(told, (counts > clip).any(-1)), mode)
+            self.assertFalse(told[2, 1])
+
+
 class NdtDecode(NdtMaking):
     def check(self, seed, embed, mask, **options):
         path = self.make(seed, embed, mask, **options)

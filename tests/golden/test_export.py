@@ -252,6 +252,10 @@ class OtherExports(golden.Case):
         self.close(model.config["channels"]["mean"], counts.mean((0, 1)), 1e-12, "mean")
         self.close(model.config["channels"]["variance"], counts.reshape(-1, 5).var(0), 1e-12,
                    "variance")
+        flat = counts.reshape(-1, 5)
+        self.close(model.config["channels"]["clip"],
+                   np.maximum(2 * flat.max(0), flat.mean(0) + 10 * flat.std(0)), 1e-12, "clip")
+        self.assertNotIn("clip_low", model.config["channels"])
         self.assertNotIn("channels", read_model(self.export("wiener", path, "--bin-width",
                                                             "10")).config)
         self.refused("wiener", path, "--bin-width", "10", "--statistics",
@@ -275,6 +279,12 @@ class OtherExports(golden.Case):
             model = read_model(self.export("wiener", path, "--bin-width", "10", *kind,
                                            "--statistics", f"{self.folder}/counts.h5:/{dataset}"))
             self.assertEqual(self.runs(model), expected)
+        flat, channels = counts.reshape(-1, 5), model.config["channels"]
+        mean, reach = flat.mean(0), 10 * flat.std(0)
+        self.close(channels["clip"], mean + np.maximum(2 * (flat.max(0) - mean), reach), 1e-12,
+                   "clip")
+        self.close(channels["clip_low"], mean - np.maximum(2 * (mean - flat.min(0)), reach), 1e-12,
+                   "clip_low")
 
     def test_shared_doubled_and_unowned_bytes(self):
         """The format forbids all three, and nobody could say which tensor was meant."""

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -133,12 +134,132 @@ static void test_line(void **state)
     check_line("", true, 0);
 }
 
+/* ---- how much of it reaches the model ---- */
+
+/* The known answer's input stays within. */
+static struct model_parts clipping_parts(bool real, const char *clip)
+{
+    static char config[4000], clipping[4400];
+    struct model_parts parts =
+        kalman_with(real ? "\"input\":\"real\"," : "", config, sizeof config);
+    const char *at = strstr(config, "\"variance\"");
+
+    assert_non_null(at);
+    snprintf(clipping, sizeof clipping, "%.*s%s,%s", (int)(at - config), config, clip, at);
+    parts.config = clipping;
+    return parts;
+}
+
+static latent_model *open_parts(const struct model_parts *parts)
+{
+    struct file_bytes file = maker_file(parts);
+    struct latent_error err = {0};
+    latent_model *m = NULL;
+
+    if (model_open_bytes(&m, file.bytes, file.n, &err)) fail_msg("%s", err.text);
+    free(file.bytes);
+    return m;
+}
+
+static uint32_t step_once(const latent_model *m, const float *values, float latents[2])
+{
+    struct latent_bin bin = {.n_channels = 3, .counts = values};
+    struct latent_frame frame;
+    latent_decoder *d = NULL;
+
+    assert_int_equal(latent_decoder_new(&d, m, NULL, NULL), 0);
+    assert_int_equal(latent_decoder_step(d, &bin, &frame), 0);
+    memcpy(latents, frame.latents, 2 * sizeof *latents);
+    latent_decoder_free(d);
+    return frame.flags & LATENT_INPUT_CLIPPED;
+}
+
+/* The first bin through the one model is the second through another that clips nothing. */
+static void check_clipped(bool real, const float *values, const float *within, uint32_t flags)
+{
+    static const char high[] = "\"clip\":[3,2,2.5]";
+    static const char both[] = "\"clip\":[3,2,2.5],\"clip_low\":[-1,0,-2]";
+    struct model_parts parts = clipping_parts(real, real ? both : high);
+    latent_model *clipping = open_parts(&parts), *plain;
+    char config[4000];
+    float found[2], expected[2], one[3];
+    struct latent_info info;
+
+    latent_model_info(clipping, &info);
+    assert_int_equal(latent_input_clip(&info, one, values), flags);
+    assert_memory_equal(one, within, sizeof one);
+    memcpy(one, values, sizeof one);
+    assert_int_equal(latent_input_clip(&info, one, one), flags);
+    assert_memory_equal(one, within, sizeof one);
+    parts = kalman_with("\"input\":\"real\",", config, sizeof config);
+    plain = open_parts(&parts);
+    assert_int_equal(step_once(clipping, values, found), flags);
+    assert_int_equal(step_once(plain, within, expected), 0);
+    assert_memory_equal(found, expected, sizeof found);
+    latent_model_close(clipping);
+    latent_model_close(plain);
+}
+
+static void test_clipped(void **state)
+{
+    (void)state;
+    check_clipped(false, (const float[]){3, 2, 2}, (const float[]){3, 2, 2}, 0);
+    check_clipped(false, (const float[]){100, 2, 0}, (const float[]){3, 2, 0},
+                  LATENT_INPUT_CLIPPED);
+    check_clipped(false, (const float[]){0, 0, 3}, (const float[]){0, 0, 2.5f},
+                  LATENT_INPUT_CLIPPED);
+    check_clipped(true, (const float[]){-1, 0, -2}, (const float[]){-1, 0, -2}, 0);
+    check_clipped(true, (const float[]){-1.5f, 1, 9}, (const float[]){-1, 1, 2.5f},
+                  LATENT_INPUT_CLIPPED);
+    check_clipped(true, (const float[]){0.5f, -FLT_MAX, 0}, (const float[]){0.5f, 0, 0},
+                  LATENT_INPUT_CLIPPED);
+}
+
+/* A file that says nothing lets everything through. */
+static void test_not_clipped(void **state)
+{
+    struct model_parts parts = maker_kalman();
+    latent_model *m = open_parts(&parts);
+    struct latent_info info;
+    float latents[2];
+    (void)state;
+    latent_model_info(m, &info);
+    assert_null(info.channel_clip);
+    assert_null(info.channel_clip_low);
+    assert_int_equal(step_once(m, (const float[]){16777215, 0, 9}, latents), 0);
+    assert_true(latents[0] > 16777215.0f);
+    latent_model_close(m);
+}
+
+static void check_clip_refused(bool real, const char *clip, const char *const *words)
+{
+    struct model_parts parts = clipping_parts(real, clip);
+
+    check_parts_refused(&parts, LATENT_E_CONFIG, words);
+}
+
+static void test_clip_in_the_file(void **state)
+{
+    (void)state;
+    check_clip_refused(false, "\"clip\":[3,2]",
+                       (const char *const[]){"\"clip\"", "3 items", "found 2", NULL});
+    check_clip_refused(false, "\"clip\":[3,-2,1]",
+                       (const char *const[]){"\"clip\"", "item 1", "at least 0", NULL});
+    check_clip_refused(false, "\"clip_low\":[0,0,0]",
+                       (const char *const[]){"\"clip_low\"", "real", NULL});
+    check_clip_refused(true, "\"clip\":[1,2,3],\"clip_low\":[0,0,4]",
+                       (const char *const[]){"\"clip_low\"", "item 2", "found 4", NULL});
+    check_clip_refused(true, "\"clip\":[1,2,1e39]",
+                       (const char *const[]){"\"clip\"", "item 2", NULL});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rule), cmocka_unit_test(test_decoder),
-        cmocka_unit_test(test_file), cmocka_unit_test(test_known_answer),
-        cmocka_unit_test(test_line),
+        cmocka_unit_test(test_rule),        cmocka_unit_test(test_decoder),
+        cmocka_unit_test(test_file),        cmocka_unit_test(test_known_answer),
+        cmocka_unit_test(test_line),        cmocka_unit_test(test_clipped),
+        cmocka_unit_test(test_not_clipped), cmocka_unit_test(test_clip_in_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
