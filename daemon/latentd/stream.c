@@ -12,6 +12,7 @@
 #include "base/words.h"
 #include "conf/check.h"
 #include "latentd/info.h"
+#include "setup/admission.h"
 #include "setup/setup.h"
 #include "wire.h"
 
@@ -253,47 +254,40 @@ static uint32_t admission_marks(const struct stream *s, uint64_t seq)
     return trial_bins == 0 || seq % trial_bins == 0 ? LATENT_MARK_TRIAL_START : 0;
 }
 
-struct admission {
-    uint64_t n_steps, longest_ns;
-    int status; /* of the last step */
-};
-
-static void admission_run(struct stream *s, const float *counts, struct admission *a)
+/* Status of the last step. */
+static int admission_run(struct stream *s, const float *counts, struct admission *a)
 {
     uint64_t start = clock_now_ns(), now = start;
     struct latent_frame frame;
+    int status = 0;
 
-    *a = (struct admission){0};
-    while (a->n_steps < ADMISSION_STEPS && now - start < ADMISSION_NS && !a->status) {
+    while (a->n_steps < ADMISSION_STEPS && now - start < ADMISSION_NS && !status) {
         const struct latent_bin bin = {.seq = a->n_steps,
                                        .marks = admission_marks(s, a->n_steps),
                                        .n_channels = s->info.n_channels,
                                        .counts = counts};
         uint64_t before = clock_now_ns();
 
-        a->status = latent_decoder_step(s->decoder, &bin, &frame);
+        status = latent_decoder_step(s->decoder, &bin, &frame);
         now = clock_now_ns();
-        if (now - before > a->longest_ns) a->longest_ns = now - before;
-        a->n_steps++;
+        admission_add(a, now - before);
     }
+    return status;
 }
 
 /* What is too slow is noted, and refused where the configuration says so. */
 static int admission_judge(const struct stream *s, const struct admission *a, struct notes *notes,
                            struct latent_error *err)
 {
-    uint64_t budget_ns = s->conf->values.budget_ns;
     bool refuses = s->conf->values.admission == CONF_ADMISSION_REFUSE;
     char text[NOTES_TEXT];
 
-    if (a->status)
-        notes_add(notes, "stream %s: decoding silence failed at bin %u: %s", s->conf->name,
-                  (unsigned)a->n_steps - 1, latent_strerror(a->status));
-    if (a->longest_ns <= budget_ns) return 0;
+    if (!admission_is_slow(a)) return 0;
     snprintf(text, sizeof text,
-             "stream %s: the slowest of %u trial steps took %.3f ms, its budget is %.3f ms: %s",
-             s->conf->name, (unsigned)a->n_steps, (double)a->longest_ns / 1e6,
-             (double)budget_ns / 1e6,
+             "stream %s: %u of %u trial steps were too slow: up to %.3f ms, its budget is %.3f ms: "
+             "%s",
+             s->conf->name, (unsigned)a->n_slow, (unsigned)a->n_steps, (double)a->longest_ns / 1e6,
+             (double)a->budget_ns / 1e6,
              refuses ? "refused (admission = refuse)" : "expect frames with LATE");
     notes_add(notes, "%s", text);
     return refuses ? error_text(err, LATENT_E_CONFIG, "%s", text) : 0;
@@ -306,11 +300,15 @@ int stream_admit(struct stream *s, struct notes *notes, struct latent_error *err
     size_t n_state = latent_decoder_size(s->decoder);
     float *silence = memory_need(calloc(s->info.n_channels, sizeof *silence));
     void *state = memory_need(malloc(n_state));
-    struct admission a;
+    struct admission a = {.budget_ns = s->conf->values.budget_ns};
     int status = latent_decoder_save(s->decoder, state, n_state);
 
     if (status == 0) {
-        admission_run(s, silence, &a);
+        int failed = admission_run(s, silence, &a);
+
+        if (failed)
+            notes_add(notes, "stream %s: decoding silence failed at bin %u: %s", s->conf->name,
+                      (unsigned)a.n_steps - 1, latent_strerror(failed));
         status = latent_decoder_load(s->decoder, state, n_state);
     }
     if (status)

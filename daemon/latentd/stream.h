@@ -49,9 +49,9 @@ struct stream {
  * PROGRAM_MISUSED: the configuration asks for what the model does not have. */
 enum program_exit stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section,
                               const struct access *access, struct notes *notes);
-/* Run the decoder on silence, at most 300 bins or 300 ms, and note when the slowest
- * step exceeds the budget: then refused, if the configuration says so. Its state is as
- * before. 0, or negative and a text. */
+/* Run the decoder on silence, at most 300 bins or 300 ms, and note when its steps exceed
+ * the budget (setup/admission.h): then refused, if the configuration says so. Its state
+ * is as before. 0, or negative and a text. */
 int stream_admit(struct stream *s, struct notes *notes, struct latent_error *err);
 /* Make the line and the info message; frames go to output through send. 0 or -1: out of
  * memory. */

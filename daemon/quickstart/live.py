@@ -4,15 +4,21 @@
 Started by daemon/quickstart.sh, which builds first. Needs the client package on PYTHONPATH.
 """
 import argparse
+import os
 import pathlib
 import signal
 import sys
 import time
 
-import zmq
+try:
+    import zmq
 
-from latentd import Flag, Subscriber
-from latentd import latent_pb2 as pb
+    from latentd import Flag, Subscriber
+    from latentd import latent_pb2 as pb
+except ImportError as absent:
+    print(f"live.py: {absent}; start it by daemon/quickstart.sh, which installs, builds and sets "
+          f"PYTHONPATH", file=sys.stderr)
+    sys.exit(2)
 
 from models import find_model
 from rig import Rig, RigError
@@ -227,4 +233,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # who read the table has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

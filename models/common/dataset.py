@@ -152,7 +152,8 @@ def add_recording_options(parser):
     group.add_argument("--behaviour-ticks", dest="behaviour_times", metavar="/DATASET",
                        help="the same as --behaviour-times")
     group.add_argument("--names", help="names of the behaviour's columns, e.g. vx,vy")
-    group.add_argument("--unit", help="physical unit of the behaviour")
+    group.add_argument("--unit", metavar="UNIT[,UNIT]",
+                       help="physical unit of the behaviour, or one for each column")
     group.add_argument("--blocks", type=whole(10, 100000), metavar="N",
                        help="cut a continuous recording into N blocks and hold out every fifth "
                             "(default: hold out its last fifth)")
@@ -205,12 +206,18 @@ def read_counts(text, bin_ms, kind="counts", who="the model"):
 
 def column_names(args, bins, n_dims):
     """-> names and units of the behaviour's columns: the options, else what the dataset says."""
-    names = args.names.split(",") if args.names else \
-        text_list(bins.get("names", [f"y{i}" for i in range(n_dims)]))
-    if len(names) != n_dims:
-        raise Refusal(f"--names gives {len(names)} names, the behaviour has {n_dims} columns")
-    units = [args.unit] * n_dims if args.unit else text_list(bins.get("units", ["a.u."] * n_dims))
-    return names, units
+    def column(key, option, text, default):
+        values = [word.strip() for word in text.split(",")] if text else \
+            text_list(bins.get(key, default))
+        if len(values) == 1 and key == "units":
+            values = values * n_dims
+        if len(values) != n_dims:
+            raise Refusal(f"{option if text else f'attribute {key}'} gives {len(values)} {key}, "
+                          f"the behaviour has {n_dims} columns")
+        return values
+
+    return (column("names", "--names", args.names, [f"y{i}" for i in range(n_dims)]),
+            column("units", "--unit", args.unit, ["a.u."] * n_dims))
 
 
 def read_recording(args):

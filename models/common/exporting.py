@@ -42,7 +42,8 @@ def add_readout_options(parser):
     """For checkpoints that do not describe their readout."""
     group = parser.add_argument_group("readout, where the checkpoint does not say")
     group.add_argument("--readout-names", metavar="NAME,NAME", help="e.g. vx,vy")
-    group.add_argument("--readout-units", metavar="UNIT,UNIT", help="e.g. mm/s,mm/s")
+    group.add_argument("--readout-units", metavar="UNIT,UNIT",
+                       help="e.g. mm,N; one unit, as every single value below, is that of all")
     group.add_argument("--readout-min", metavar="X,X",
                        help="limits, always applied (write --readout-min=-300,-300)")
     group.add_argument("--readout-max", metavar="X,X")
@@ -56,7 +57,7 @@ def readout_column(option, text, n, convert, default):
     if text is None:
         return [default(i) for i in range(n)]
     values = [word.strip() for word in text.split(",")]
-    if len(values) == 1 and convert is not str:
+    if len(values) == 1 and option != "--readout-names":
         values = values * n
     if len(values) != n:
         raise Refusal(f"{option} {text}: {len(values)} values for a readout of {n}")

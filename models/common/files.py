@@ -44,6 +44,17 @@ def output_name(text):
     return text
 
 
+def output_folder(text):
+    """For add_argument's type: a folder to write to, which is made where it is missing."""
+    try:
+        os.makedirs(text, exist_ok=True)
+    except OSError as error:
+        raise Refusal(f"{text}: {error.strerror}; expected a folder to write to") from error
+    if not os.access(text, os.W_OK | os.X_OK):
+        raise Refusal(f"{text}: may not be written")
+    return text
+
+
 @contextlib.contextmanager
 def output(path):
     """Gives the name to write to; the file appears at path when all of it has been written. A

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from latent_models.common import safetensors
+from latent_models.common.files import output_folder
 from latent_models.common.model_file import command_line, readout_entry, training_channels
 from latent_models.common.refusal import Parser, number, run_command, whole
 from latent_models.lowrank import reference, task
@@ -27,7 +28,8 @@ NOISES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
 def parse():
     parser = Parser(__doc__)
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="gets what export.py reads")
+    parser.add_argument("--out", required=True, type=output_folder, metavar="FOLDER",
+                        help="gets what export.py reads; made if it is missing")
     parser.add_argument("--teacher-steps", type=whole(1), default=600)
     parser.add_argument("--student-steps", type=whole(1), default=1200)
     parser.add_argument("--batch", type=whole(1), default=32)

@@ -42,16 +42,17 @@ class MistakesTest(unittest.TestCase):
             f"[client rig]\npublic-key = {key}\nroles = {roles}\n"
 
     def test_missing_files(self):
-        self.check_refused(self.daemon("no"), r"latentd.conf:2: secret-key: .*/no: .*No such file")
-        self.check_refused(self.client("no"),
-                           r"latentd.conf:8: public-key: .*/no: .*No such file")
+        self.check_refused(self.daemon("absent"),
+                           r"latentd.conf:2: secret-key: .*/absent: .*No such file")
+        self.check_refused(self.client("absent"),
+                           r"latentd.conf:8: public-key: .*/absent: .*No such file")
         self.check_refused(
             self.daemon("latentd.key_secret") + "input-attach = connect\n"
-            "input-server-key = no\n", r"latentd.conf:8: input-server-key: .*No such file")
+            "input-server-key = absent\n", r"latentd.conf:8: input-server-key: .*No such file")
 
     def test_without_check(self):
-        self.check_refused(self.daemon("no"), r"latentd.conf:2: secret-key: ", before=())
-        self.check_refused(self.client("no"), r"latentd.conf:8: public-key: ", before=())
+        self.check_refused(self.daemon("absent"), r"latentd.conf:2: secret-key: ", before=())
+        self.check_refused(self.client("absent"), r"latentd.conf:8: public-key: ", before=())
 
     def test_permissions(self):
         for mode in (0o644, 0o640, 0o620):
@@ -96,7 +97,7 @@ class MistakesTest(unittest.TestCase):
                            r"conf:5: \[client rig\] means nothing without", code=2)
 
     def test_every_mistake_at_once(self):
-        self.check_refused(self.daemon("no")
+        self.check_refused(self.daemon("absent")
                            + "[client rig]\npublic-key = nope\nroles = source\n",
                            r"(?s)conf:2: secret-key.*conf:8: public-key.*2 problems")
 

@@ -200,7 +200,7 @@ class Decode(Case):
             ("nothing from 0 s on for 3 s", (*model, "--in", fine, "--seconds", "3")),
         ])
         self.refused("latent-decode", *model, "--in", fine, "--out",
-                     self.folder / "none" / "x.h5", text="No such file")
+                     self.folder / "none" / "x.h5", text="make it first")
         self.assertFalse(out.exists())
 
     def test_output_replaces_nothing_that_matters(self):

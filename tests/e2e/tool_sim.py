@@ -133,7 +133,7 @@ class Dataset(Case):
             ('unknown key "n_chanels"', ("--recipe", broken)),
         ])
         self.refused("latent-sim", *recipe, "--out", self.folder / "none" / "x.h5",
-                     text="No such file")
+                     text="its folder does not exist; make it first")
         self.assertFalse(out.exists())
 
     def test_live_refusals(self):

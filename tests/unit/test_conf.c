@@ -55,10 +55,10 @@ static void test_values(void **state)
     struct read r;
     const struct conf *c =
         read_text(&r, "\xEF\xBB\xBF# comment\r\n[latentd]\r\nlock-memory = no ; because\r\n\n"
-                      "  [stream a-B_9]  # arm\n\tmodel: x = y.st\n; comment\nmode=A\n"
+                      "  [stream a-B_9]  # arm\n\tmodel: x = y#1.st\n; comment\nmode=A\n"
                       "outputs = readout,latents\nbudget-ms = 0.25\nvalid-for-ms=100\n"
                       "on-gap = reset\nreorder-window = 1024\nloop = fast\n"
-                      "on-late = skip\non-missing = safe\nmissing-after-ms = 7\n"
+                      "on-late = skip # as agreed; so\non-missing = safe\t#\nmissing-after-ms = 7\n"
                       "lease-ms = 90\nsafe-ramp-ms = none\nsafe-exit = operator\n"
                       "max-age-ms = 3\npublish-late = yes\nadmission = refuse\n"
                       "input = ipc:///tmp/a b\ninput-socket = pull\ninput-attach = connect");
@@ -67,7 +67,7 @@ static void test_values(void **state)
     assert_int_equal(r.status, 0);
     assert_int_equal(c->daemon.lock_memory, 0);
     assert_string_equal(c->streams[0].name, "a-B_9");
-    assert_string_equal(s->model, "x = y.st");
+    assert_string_equal(s->model, "x = y#1.st");
     assert_string_equal(s->mode, "A");
     assert_int_equal(s->outputs, LATENT_GROUP_READOUT | LATENT_GROUP_LATENTS);
     assert_int_equal(s->budget_ns, 250000);

@@ -29,6 +29,34 @@ static void test_unknown_names(void **state)
                   "[client NAME]; nearest: stream");
 }
 
+/* What is no path is not made one; a comment may stand behind a value, not in place of it. */
+static void test_answers_for_paths(void **state)
+{
+    (void)state;
+    check_problem(STREAM "record = yes\n",
+                  ":3: record: 'yes' is no path; allowed: none, or the path of a file (./yes if it "
+                  "is called so)");
+    check_problem(
+        STREAM "record = No # thanks\n",
+        ":3: record: 'No' is no path; allowed: none, or the path of a file (./No if it is "
+        "called so)");
+    check_problem(
+        STREAM "record = None\n",
+        ":3: record: 'None' is no path; allowed: none, or the path of a file (./None if it "
+        "is called so)");
+    check_problem(
+        STREAM "input-server-key = 1\n",
+        ":3: input-server-key: '1' is no path; allowed: none, or the path of a file (./1 if "
+        "it is called so)");
+    check_problem("[stream arm]\nmodel = true\n",
+                  ":2: model: 'true' is no path; allowed: the path of a file (./true if it is "
+                  "called so)");
+    check_problem(STREAM "record = \"a b.record\"\n",
+                  ":3: record: \"a b.record\": write the path without quotes");
+    check_problem(STREAM "record = # where\n", ":3: record: is empty; write PATH");
+    check_problem(STREAM "record # = a\n", ":3: 'record ' is neither [section] nor key = value");
+}
+
 static void test_policies(void **state)
 {
     (void)state;
@@ -248,6 +276,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unknown_names),
+        cmocka_unit_test(test_answers_for_paths),
         cmocka_unit_test(test_policies),
         cmocka_unit_test(test_ramp_longer_than_the_lease),
         cmocka_unit_test(test_bad_values),

@@ -7,7 +7,9 @@
 
 static void check_required(struct conf *c, const struct conf_stream_section *s)
 {
-    if (s->values.model) return;
+    const struct conf_key *model = conf_find(CONF_STREAM, "model");
+
+    if (s->lines.key[model - conf_keys(CONF_STREAM)]) return;
     conf_stream_problem(c, s, "model", "missing in [stream %s]; write the path of a model file",
                         s->name);
 }

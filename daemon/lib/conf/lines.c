@@ -263,6 +263,16 @@ static bool is_assignment(const char *line)
     return true;
 }
 
+/* libinih knows comments behind a blank and ; only. */
+static void cut_comment(char *line)
+{
+    for (char *mark = strchr(line, '#'); mark; mark = strchr(mark + 1, '#')) {
+        if (mark == line || !isspace((unsigned char)mark[-1])) continue;
+        *mark = '\0';
+        return;
+    }
+}
+
 /* Headings are taken here; a line that is none, no comment and no assignment is refused. Both come
  * back empty, so that libinih sees assignments only. */
 static void judge_line(struct reader *r, char *line)
@@ -273,6 +283,7 @@ static void judge_line(struct reader *r, char *line)
     if (r->line == 1 && strncmp(line, bom, strlen(bom)) == 0) start += strlen(bom);
     start += strspn(start, " \t\r");
     memmove(line, start, strlen(start) + 1);
+    cut_comment(line);
     if (*line == '[')
         on_heading(r, line);
     else if (is_end_of_line(line) || is_assignment(line))

@@ -144,7 +144,7 @@ static const char man_head[] =
     "latentd \\- configuration of latentd, the real\\-time neural decoder\n"
     ".SH DESCRIPTION\n"
     "The file holds sections, [NAME] alone in a line, and in them keys, key = value. Lines\n"
-    "that start with # or ; are comments; so is the rest of a line after a blank and ;.\n"
+    "that start with # or ; are comments; so is the rest of a line after a blank and # or ;.\n"
     "No line is longer than 1000 bytes. A section or key that is given twice, or that is\n"
     "not described here, is refused: latentd then names file, line and key, and ends with\n"
     "exit code 2. latentd \\-\\-check FILE does the same without starting, opens the models,\n"

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/memory.h"
 #include "base/words.h"
@@ -49,7 +50,37 @@ static void print_text(const struct conf_key *key, const void *at, char *text, s
 }
 
 const struct conf_type conf_text = {set_text, print_text, "NAME", true};
-const struct conf_type conf_path = {set_text, print_text, "PATH", true};
+
+/* An answer to another question: a file of this name would be made, or missed. */
+static bool is_answer(const char *value)
+{
+    static const char *const words[] = {"yes", "no", "true", "false", "on",
+                                        "off", "0",  "1",    "none",  "auto"};
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcasecmp(value, words[i]) == 0) return true;
+    return false;
+}
+
+static bool set_path(const struct conf_key *key, void *at, const char *value, char *text,
+                     size_t n_text)
+{
+    size_t n = strlen(value);
+    bool is_quoted = n > 1 && strchr("\"'", value[0]) && value[n - 1] == value[0];
+
+    if (is_unset(key, value) || (!is_quoted && !is_answer(value)))
+        return set_text(key, at, value, text, n_text);
+    if (is_quoted)
+        snprintf(text, n_text, "%s: write the path without quotes", value);
+    else
+        snprintf(text, n_text,
+                 "'%s' is no path; allowed: %s%sthe path of a file (./%s if it is "
+                 "called so)",
+                 value, key->unset ? key->unset : "", key->unset ? ", or " : "", value);
+    return false;
+}
+
+const struct conf_type conf_path = {set_path, print_text, "PATH", true};
 
 static bool set_loop(const struct conf_key *key, void *at, const char *value, char *text,
                      size_t n_text)

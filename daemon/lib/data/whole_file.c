@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/path.h"
 #include "base/text.h"
 
 #define SUFFIX_BYTES 32 /* ".tmp-PID" */
@@ -27,6 +28,9 @@ int whole_file_name(struct whole_file *file, const char *path, struct latent_err
         return error_text(err, LATENT_E_IO,
                           "output %s: expected a new name or a regular file, found something "
                           "else; choose another name",
+                          path);
+    if (path_lacks_folder(path))
+        return error_text(err, LATENT_E_IO, "output %s: its folder does not exist; make it first",
                           path);
     if (strlen(path) >= WHOLE_FILE_PATH - SUFFIX_BYTES)
         return error_text(err, LATENT_E_IO, "output %.100s...: the name is too long", path);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "base/path.h"
 #include "base/text.h"
 
 #define MAX_FILE_BYTES 16384
@@ -189,7 +190,9 @@ static int write_text(const char *path, mode_t mode, const char *text, struct la
 
     if (fd < 0)
         return error_text(err, LATENT_E_IO, "%s: cannot make it: %s%s", path, strerror(errno),
-                          errno == EEXIST ? "; a key is never replaced" : "");
+                          errno == EEXIST           ? "; a key is never replaced"
+                          : path_lacks_folder(path) ? "; make its folder first"
+                                                    : "");
     /* fchmod: the umask may have left less, and nobody could read it. */
     errno = ENOSPC; /* of a write that is short, which says nothing itself */
     if (fchmod(fd, mode) || write(fd, text, n) != (ssize_t)n || fsync(fd)) error = errno;

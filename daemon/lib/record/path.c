@@ -84,7 +84,8 @@ int record_path_resolve(char *path, size_t n_path, struct latent_error *err)
         return error_text(err, LATENT_E_IO, "record %.200s: expected the name of a regular file",
                           path);
     if (!realpath(dirname(copy), folder) || access(folder, W_OK | X_OK) != 0)
-        return error_text(err, LATENT_E_IO, "record %.200s: its folder: %s", path, strerror(errno));
+        return error_text(err, LATENT_E_IO, "record %.200s: its folder: %s%s", path,
+                          strerror(errno), errno == ENOENT ? "; make it first" : "");
     snprintf(copy, sizeof copy, "%s", name);
     n = snprintf(path, n_path, "%s/%s", strcmp(folder, "/") ? folder : "", copy);
     if (n >= 0 && (size_t)n < n_path) return 0;
