@@ -71,7 +71,7 @@ static bool is_neutral(const struct oracle *o, const struct seen_frame *f)
 
 static bool is_expired(const struct oracle *o, uint64_t now_ns)
 {
-    return !o->has_last || now_ns - o->last.frame.t_publish_ns > o->options->valid_for_ns;
+    return !o->has_last || now_ns - o->last.frame.t_publish_ns >= o->options->valid_for_ns;
 }
 
 bool oracle_is_neutral(const struct oracle *o, uint64_t now_ns)
@@ -149,6 +149,10 @@ static void check_shown_frame(struct oracle *o, const struct seen_frame *f)
 
 static void check_held_frame(struct oracle *o, const struct seen_frame *f)
 {
+    if (is_expired(o, f->frame.t_publish_ns)) { /* it shows neutral, and so it is left from there */
+        o->leaving = true;
+        o->t_left_ns = 0;
+    }
     for (size_t i = 0; i < ORACLE_N_READOUT; i++) {
         float had = in_use(o, i, f->frame.t_publish_ns);
         require(o, memcmp(&f->readout[i], &had, sizeof had) == 0, "%g held, not %g",
@@ -167,7 +171,7 @@ static void check_order(struct oracle *o, const struct wire_frame *f, const stru
     if (!o->has_last) return;
     require(o, f->t_publish_ns >= before->t_publish_ns, "time runs backwards");
     if (f->epoch == before->epoch && f->seq < before->seq && has_number)
-        require(o, o->count[SEQUENCE_RESTARTS] > 0 && f->epoch == 0, "seq %" PRIu64, f->seq);
+        require(o, o->count[SEQUENCE_RESTARTS] > o->n_restarts_seen, "seq %" PRIu64, f->seq);
 }
 
 static void see(struct oracle *o, const struct seen_frame *f, const struct due *d, uint32_t flags)
@@ -195,6 +199,7 @@ static void see(struct oracle *o, const struct seen_frame *f, const struct due *
     o->pub_seq++;
     o->last = *f;
     o->has_last = true;
+    o->n_restarts_seen = o->count[SEQUENCE_RESTARTS];
     if (flags & LATENT_SAFE) {
         o->leaving = true;
         o->t_left_ns = 0;
@@ -270,6 +275,10 @@ void oracle_expect(struct oracle *o, const struct due *d)
     if (d->huge) {
         oracle_go_safe(o, next_reading(o), UINT64_MAX, false);
         oracle_count(o, SEQUENCE_RESETS);
+        o->leaving = true;
+        o->t_left_ns = 0;
+    }
+    if (d->reset) { /* whatever is sent for its bin */
         o->leaving = true;
         o->t_left_ns = 0;
     }

@@ -16,6 +16,7 @@ struct due {
     uint64_t pace_age_ns;              /* by the pace of the source */
     bool no_signal, no_signal_safe;    /* too many bins are the same; for a lease */
     bool received, filled, predicted, gap, huge, repeats, first_filled;
+    bool reset; /* by a mark */
 };
 
 /* Fails the test, with the seed. */

@@ -219,6 +219,7 @@ static void decode(struct oracle *o, const struct parcel *p, uint32_t i)
     o->open.fills = false;
     d.pace_age_ns = pace_age(o, d.seq, d.t_arrived_ns);
     d.gap = o->open.gap;
+    d.reset = i == 0 && (p->marks & LATENT_MARK_RESET);
     d.huge = p->bin[i] == BIN_HUGE;
     watch_signal(o, &d, p->value[i]);
     oracle_count(o, BINS_DECODED);
@@ -392,8 +393,11 @@ void oracle_on_operator(struct oracle *o, enum operator_act act, uint64_t now_ns
         begin_leaving(o);
         break;
     case OPERATOR_SAFE_OFF:
-        o->asked = o->locked = false;
+        if (!o->stopped) o->asked = o->locked = false;
         break;
+    case OPERATOR_STOP:
+        o->stopped = true;
+        __attribute__((fallthrough));
     case OPERATOR_SAFE_ON:
         oracle_go_safe(o, now_ns, UINT64_MAX, true);
         expect_made(o, now_ns);

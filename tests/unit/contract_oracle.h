@@ -68,7 +68,7 @@ struct oracle {
     } history[ORACLE_HISTORY];
     uint64_t count[N_COUNTERS]; /* what every counter must say */
 
-    bool safe, asked, locked;
+    bool safe, asked, locked, stopped;     /* stopped: for good */
     uint64_t n_good, t_good_ns, t_safe_ns; /* t_safe: the ramp is over by then */
     bool leaving;                          /* the readout is on its way from neutral ... */
     uint64_t t_left_ns;                    /* ... so long already, between frames */
@@ -86,13 +86,14 @@ struct oracle {
 
     struct seen_frame last; /* seen by consumers */
     bool has_last;
-    uint64_t pub_seq;
+    uint64_t pub_seq, n_restarts_seen;
     struct oracle_open open;
     const struct entry_trace *trace; /* of the entry being judged ... */
     size_t at_reading, at_frame;     /* ... and how far it is told */
 };
 
-enum operator_act { OPERATOR_RESET, OPERATOR_SAFE_ON, OPERATOR_SAFE_OFF };
+/* Of the operator, and the end of the daemon in order. */
+enum operator_act { OPERATOR_RESET, OPERATOR_SAFE_ON, OPERATOR_SAFE_OFF, OPERATOR_STOP };
 
 void oracle_init(struct oracle *o, const struct line_options *options,
                  const struct latent_info *info, uint64_t seed);

@@ -14,43 +14,31 @@
 enum { MAX_MESSAGE = 4096, MAX_CHANNELS = 4, START_S = 1000 };
 #define MS ((uint64_t)1000000)
 
-/* ---- chance ---- */
-
-static uint64_t draw(struct world *w, uint64_t low, uint64_t high)
-{
-    w->seed = w->seed * 6364136223846793005u + 1442695040888963407u;
-    return low + (w->seed >> 33) % (high - low + 1);
-}
-
-/* In so many of 10,000 cases; never when all is calm. */
-static bool happens(struct world *w, uint64_t in_10000)
-{
-    return !w->is_calm && draw(w, 0, 9999) < in_10000;
-}
-
 static struct line_options draw_options(struct world *w)
 {
-    uint64_t ramp_ns = draw(w, 0, 3) ? draw(w, 0, 100) * MS : 0;
+    uint64_t ramp_ns = world_draw(w, 0, 3) ? world_draw(w, 0, 100) * MS : 0;
 
     return (struct line_options){
         .any_finite = true, /* FLT_MAX stands for what overflows */
 
         .name = "arm",
-        .sequence = {.window_bins = (uint32_t)draw(w, 1, 64), .max_gap_bins = draw(w, 1, 25)},
+        .sequence = {.window_bins = (uint32_t)world_draw(w, 1, 64),
+                     .max_gap_bins = world_draw(w, 1, 25)},
         .budget_ns = 5 * MS,
-        .valid_for_ns = draw(w, 50, 200) * MS,
+        .valid_for_ns = world_draw(w, 50, 200) * MS,
         .send_readout = true,
+        .clock_id = 3,
         .contract = LINE_CONTRACT,
-        .policy = {.on_gap = (enum line_on_gap)draw(w, 0, 4),
-                   .on_late = (enum line_on_late)draw(w, 0, 3),
-                   .on_missing = (enum line_on_missing)draw(w, 0, 3),
-                   .on_silent = (enum line_on_silent)draw(w, 0, 2),
-                   .missing_after_ns = draw(w, 20, 120) * MS,
-                   .lease_ns = ramp_ns + draw(w, 60, 300) * MS,
-                   .max_age_ns = draw(w, 0, 3) ? draw(w, 10, 80) * MS : 0,
+        .policy = {.on_gap = (enum line_on_gap)world_draw(w, 0, 4),
+                   .on_late = (enum line_on_late)world_draw(w, 0, 3),
+                   .on_missing = (enum line_on_missing)world_draw(w, 0, 3),
+                   .on_silent = (enum line_on_silent)world_draw(w, 0, 2),
+                   .missing_after_ns = world_draw(w, 20, 120) * MS,
+                   .lease_ns = ramp_ns + world_draw(w, 60, 300) * MS,
+                   .max_age_ns = world_draw(w, 0, 3) ? world_draw(w, 10, 80) * MS : 0,
                    .safe_ramp_ns = ramp_ns,
-                   .safe_start = draw(w, 0, 1) == 1,
-                   .safe_exit_bins = (uint32_t)draw(w, 0, 12)}};
+                   .safe_start = world_draw(w, 0, 1) == 1,
+                   .safe_exit_bins = (uint32_t)world_draw(w, 0, 12)}};
 }
 
 /* ---- the line's world ---- */
@@ -63,8 +51,8 @@ static uint64_t read_clock(void *ctx)
 
     assert_true(w->n_readings < WORLD_MAX_READINGS);
     w->reading[w->n_readings++] = now_ns;
-    w->now_ns += draw(w, 1000, 50000);
-    if (happens(w, 60)) w->now_ns += draw(w, 1, 60) * MS;
+    w->now_ns += world_draw(w, 1000, 50000);
+    if (world_happens(w, 60)) w->now_ns += world_draw(w, 1, 60) * MS;
     return now_ns;
 }
 
@@ -83,7 +71,8 @@ static int take_frame(void *ctx, const char *topic, const void *bytes, size_t n)
         memcpy(f->decoded_latents, w->decoded.latents, sizeof f->latents);
     }
     if (w->decoded.n_readout) memcpy(f->decoded, w->decoded.readout, sizeof f->decoded);
-    f->refused = happens(w, 20);
+    f->refused = world_happens(w, 20);
+    if (!f->refused) consumers_publish(&w->consumers, f, w->now_ns);
     return f->refused ? -1 : 0;
 }
 
@@ -148,18 +137,6 @@ static void end_entry(struct world *w, struct entry_trace *trace)
 
 /* ---- parcels ---- */
 
-static float value_of(struct world *w, enum bin_kind kind)
-{
-    switch (kind) {
-    case BIN_NOT_FINITE:
-        return NAN;
-    case BIN_HUGE:
-        return FLT_MAX;
-    default:
-        return w->t_bin_ns < w->t_still_ns ? w->still_value : (float)draw(w, 0, 4);
-    }
-}
-
 static size_t pack(struct world *w, const struct parcel *p, uint8_t *message)
 {
     float counts[ORACLE_MAX_BATCH * MAX_CHANNELS];
@@ -195,87 +172,6 @@ static void deliver(struct world *w, const struct parcel *p, uint64_t t_recv_ns)
         line_on_frame(w->line, message, pack(w, p, message), t_recv_ns);
     end_entry(w, &trace);
     oracle_on_parcel(&w->oracle, p, now_ns, t_recv_ns, &trace);
-}
-
-static void put(struct world *w, const struct parcel *p, uint64_t delay_ns)
-{
-    struct parcel *to = &w->waiting[w->n_waiting++];
-
-    assert_true(w->n_waiting <= WORLD_MAX_PARCELS);
-    *to = *p;
-    to->t_ns = w->t_bin_ns + delay_ns;
-}
-
-/* What the network does to a message. */
-static void post(struct world *w, struct parcel *p)
-{
-    uint64_t delay_ns = draw(w, 100000, 2000000);
-
-    if (happens(w, 300)) return;
-    if (happens(w, 80)) p->kind = PARCEL_GARBAGE;
-    if (happens(w, 40)) p->kind = PARCEL_WIDTH;
-    if (happens(w, 40)) p->kind = PARCEL_PARTS;
-    if (happens(w, 300)) delay_ns += draw(w, 1, 40) * w->bin_width_us * 500;
-    put(w, p, delay_ns);
-    if (happens(w, 200)) put(w, p, delay_ns + draw(w, 0, 30) * w->bin_width_us * 1000);
-}
-
-/* ---- the source ---- */
-
-static void restart_source(struct world *w)
-{
-    if (w->has_epochs)
-        w->epoch++;
-    else
-        w->seq = w->seq > 5000 ? draw(w, 0, w->seq - 3000) : w->seq;
-    if (w->has_epochs) w->seq = draw(w, 0, 1000000);
-}
-
-static enum bin_kind draw_kind(struct world *w)
-{
-    if (happens(w, 60)) return BIN_NOT_FINITE;
-    return happens(w, 15) ? BIN_HUGE : BIN_GOOD;
-}
-
-static void flush(struct world *w)
-{
-    if (w->gathering.n_bins) post(w, &w->gathering);
-    w->gathering.n_bins = 0;
-}
-
-static void make_bin(struct world *w)
-{
-    struct parcel *g = &w->gathering;
-
-    if (g->n_bins == 0) *g = (struct parcel){.epoch = w->epoch, .seq = w->seq};
-    if (g->n_bins == 0 && happens(w, 60)) g->marks = LATENT_MARK_RESET;
-    g->bin[g->n_bins] = draw_kind(w);
-    g->value[g->n_bins] = value_of(w, g->bin[g->n_bins]);
-    g->n_bins++;
-    w->seq++;
-    w->n_bins++;
-    if (g->n_bins >= w->n_gather) flush(w);
-}
-
-static void source_acts(struct world *w)
-{
-    if (happens(w, 20)) w->t_silent_ns = w->t_bin_ns + draw(w, 30, 1500) * MS;
-    if (happens(w, 20)) {
-        w->t_still_ns = w->t_bin_ns + draw(w, 30, 1500) * MS;
-        w->still_value = (float)draw(w, 0, 2);
-    }
-    if (happens(w, 20)) {
-        flush(w);
-        restart_source(w);
-    }
-    if (happens(w, 15)) {
-        flush(w);
-        w->seq += draw(w, 0, 1) ? draw(w, 20, 3000) : 1000000000;
-    }
-    if (happens(w, 30) || w->n_gather > 1)
-        w->n_gather = happens(w, 1000) ? 1 : (uint32_t)draw(w, 2, ORACLE_MAX_BATCH);
-    if (w->t_bin_ns >= w->t_silent_ns) make_bin(w);
-    w->t_bin_ns += (uint64_t)w->bin_width_us * 1000;
 }
 
 /* ---- the daemon ---- */
@@ -331,9 +227,8 @@ static void tick(struct world *w, bool waits)
     oracle_on_tick(&w->oracle, now_ns, waits, &trace);
 }
 
-static void operator_acts(struct world *w)
+static void operate(struct world *w, enum operator_act act)
 {
-    enum operator_act act = (enum operator_act)draw(w, 0, 2);
     uint64_t now_ns = w->now_ns;
     struct entry_trace trace;
 
@@ -341,8 +236,66 @@ static void operator_acts(struct world *w)
     if (act == OPERATOR_RESET) line_reset(w->line);
     if (act == OPERATOR_SAFE_ON) line_safe_on(w->line, now_ns);
     if (act == OPERATOR_SAFE_OFF) line_safe_off(w->line);
+    if (act == OPERATOR_STOP) line_stop(w->line, now_ns);
     end_entry(w, &trace);
     oracle_on_operator(&w->oracle, act, now_ns, &trace);
+}
+
+/* ---- lives of the daemon ---- */
+
+static void begin_life(struct world *w)
+{
+    const struct latent_options decoder_options = {.predicts = 1, .any_finite = 1};
+    struct latent_info info;
+
+    latent_model_info(w->model, &info);
+    assert_int_equal(latent_decoder_new(&w->decoder, w->model, &decoder_options, NULL), 0);
+    assert_int_equal(latent_decoder_new(&w->second, w->model, &decoder_options, NULL), 0);
+    assert_int_equal(line_new(&w->line, w->decoder, &info, &w->options,
+                              (struct line_clock){read_clock, w},
+                              (struct line_sink){take_frame, w}),
+                     0);
+    assert_true(line_add_tap(w->line, (struct line_tap){.on_event = hear, .ctx = w}));
+    w->decoded = (struct latent_frame){0};
+    w->is_stopping = false;
+    w->n_lives++;
+    oracle_init(&w->oracle, &w->options, &info, w->first_seed);
+    w->oracle.t_free_ns = w->now_ns;
+}
+
+static void end_life(struct world *w)
+{
+    struct ledger_values v;
+
+    assert_true(line_read(w->line, &v));
+    w->oracle.count[BINS_IN] -= w->oracle.open.is_judged; /* one that waits for what is filled */
+    oracle_check(&w->oracle, &v);
+    for (enum counter c = 0; c < N_COUNTERS; c++) w->total[c] += w->oracle.count[c];
+    line_free(w->line);
+    latent_decoder_free(w->second);
+    latent_decoder_free(w->decoder);
+}
+
+/* What waits in the network waits on; what the operator holds is the first order of the next
+ * life. */
+static void restart(struct world *w)
+{
+    bool is_held = w->oracle.asked && !w->oracle.stopped;
+
+    if (w->is_stopping) is_held = w->was_held;
+    end_life(w);
+    w->now_ns += world_happens(w, 5000) ? world_draw(w, 1, 30) * MS : world_draw(w, 30, 3000) * MS;
+    consumers_follow(&w->consumers, w->now_ns);
+    begin_life(w);
+    if (is_held) operate(w, OPERATOR_SAFE_ON);
+}
+
+static void stop(struct world *w)
+{
+    if (w->is_stopping) return;
+    w->was_held = w->oracle.asked;
+    w->is_stopping = true;
+    operate(w, OPERATOR_STOP);
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -357,7 +310,12 @@ static void serve(struct world *w)
 
     w->t_wake_ns = w->now_ns;
     while (waits) {
-        if (happens(w, 20)) operator_acts(w);
+        if (world_happens(w, 20)) operate(w, (enum operator_act)world_draw(w, 0, 2));
+        if (world_happens(w, 3)) stop(w);
+        if (world_happens(w, 3) || (w->is_stopping && line_is_at_rest(w->line))) {
+            restart(w);
+            break;
+        }
         waits = line_has_work(w->line) || has_arrived(w);
         if (line_next_tick_ns(w->line, waits) <= w->now_ns) tick(w, waits);
         if (line_has_work(w->line))
@@ -365,7 +323,7 @@ static void serve(struct world *w)
         else
             take_parcel(w);
     }
-    if (happens(w, 15)) w->t_stalled_ns = w->now_ns + draw(w, 10, 800) * MS;
+    if (world_happens(w, 15)) w->t_stalled_ns = w->now_ns + world_draw(w, 10, 800) * MS;
 }
 
 /* The next thing that the daemon would do, and when it can. */
@@ -383,6 +341,7 @@ static void step(struct world *w, uint64_t t_ns)
     if (t_ns > w->now_ns) w->now_ns = t_ns;
     if (w->now_ns == w->t_stalled_ns) w->oracle.t_free_ns = w->now_ns;
     serve(w);
+    consumers_follow(&w->consumers, w->now_ns);
 }
 
 void world_run(struct world *w, uint64_t n_bins)
@@ -393,7 +352,7 @@ void world_run(struct world *w, uint64_t n_bins)
         uint64_t t_ns = next_service_ns(w);
 
         if (w->n_bins < end && w->t_bin_ns <= t_ns)
-            source_acts(w);
+            world_source_acts(w);
         else
             step(w, t_ns);
     }
@@ -412,39 +371,34 @@ void world_fall_silent(struct world *w, uint64_t ns)
 
 void world_open(struct world *w, const latent_model *model, uint64_t seed)
 {
-    const struct latent_options decoder_options = {.predicts = 1, .any_finite = 1};
     struct latent_info info;
 
     memset(w, 0, sizeof *w);
     w->seed = w->first_seed = seed;
     w->now_ns = w->t_bin_ns = START_S * 1000 * MS;
+    w->n_faster = 1;
     latent_model_info(model, &info);
     w->n_channels = info.n_channels;
     w->bin_width_us = info.bin_width_us;
     w->options = draw_options(w);
-    w->has_epochs = draw(w, 0, 2) > 0;
+    w->has_epochs = world_draw(w, 0, 2) > 0;
     w->epoch = w->has_epochs;
-    w->seq = draw(w, 0, 1) * 100000;
+    w->seq = world_draw(w, 0, 1) * 100000;
     w->n_gather = 1;
     w->arena = (struct wire_arena){.bytes = w->arena_bytes, .size = sizeof w->arena_bytes};
-    assert_int_equal(latent_decoder_new(&w->decoder, model, &decoder_options, NULL), 0);
-    assert_int_equal(line_new(&w->line, w->decoder, &info, &w->options,
-                              (struct line_clock){read_clock, w},
-                              (struct line_sink){take_frame, w}),
-                     0);
     w->mean = info.channel_mean;
-    assert_int_equal(latent_decoder_new(&w->second, model, &decoder_options, NULL), 0);
-    assert_true(line_add_tap(w->line, (struct line_tap){.on_event = hear, .ctx = w}));
-    oracle_init(&w->oracle, &w->options, &info, seed);
+    w->model = model;
+    begin_life(w);
+    consumers_open(&w->consumers, &w->oracle, &info, latent_decoder_id(w->decoder), seed);
 }
 
 void world_close(struct world *w)
 {
-    struct ledger_values v;
+    end_life(w);
+    consumers_close(&w->consumers);
+}
 
-    assert_true(line_read(w->line, &v));
-    oracle_check(&w->oracle, &v);
-    line_free(w->line);
-    latent_decoder_free(w->second);
-    latent_decoder_free(w->decoder);
+uint64_t world_total(const struct world *w, enum counter c)
+{
+    return w->total[c];
 }

@@ -1,9 +1,10 @@
-/* A rig on a virtual clock: a source, a network that spoils what passes, a machine that
- * stalls, an operator, and the real line between them. Seeded: a seed is a history. */
+/* A rig on a virtual clock: a source that falls silent and floods, a network that spoils what
+ * passes and holds it back, a machine that stalls, kills and restarts, an operator, consumers on
+ * clocks of their own, and the real line between them. Seeded: a seed is a history. */
 #ifndef CONTRACT_WORLD_H
 #define CONTRACT_WORLD_H
 
-#include "contract_oracle.h"
+#include "contract_consumers.h"
 
 enum {
     WORLD_MAX_PARCELS = 256,
@@ -22,18 +23,27 @@ struct world {
     struct line *line;
     uint32_t n_channels, bin_width_us;
     struct oracle oracle;
+    struct consumers consumers;
+    const latent_model *model;
+    uint64_t total[N_COUNTERS]; /* of the lives before this one */
+    uint64_t n_lives;
 
     uint64_t epoch, seq, t_bin_ns, t_silent_ns; /* source */
     uint64_t t_still_ns;                        /* until then all its bins say the same: */
     float still_value;
     bool has_epochs;
-    struct parcel gathering; /* bins that wait to be sent together */
-    uint32_t n_gather;
+    struct parcel gathering;     /* bins that wait to be sent together */
+    uint32_t n_gather, n_faster; /* n_faster: bins in the time of one, in a flood ... */
+    uint64_t t_flood_ns;         /* ... until then */
+    uint64_t t_dam_ns;           /* the network holds all back until then */
+    uint32_t n_dammed;
     struct parcel waiting[WORLD_MAX_PARCELS]; /* on their way */
     size_t n_waiting;
     uint64_t t_wake_ns;    /* stamp of what is taken now */
     uint64_t t_stalled_ns; /* the daemon does nothing until then */
     bool is_calm;          /* no faults any more */
+    bool is_stopping;      /* the daemon ends in order ... */
+    bool was_held;         /* ... and the operator held it in SAFE before */
 
     uint64_t reading[WORLD_MAX_READINGS];
     struct seen_frame frame[WORLD_MAX_FRAMES];
@@ -43,6 +53,16 @@ struct world {
     _Alignas(16) unsigned char arena_bytes[1 << 16];
 };
 
+/* ---- chance, the source and the network (contract_source) ---- */
+
+uint64_t world_draw(struct world *w, uint64_t low, uint64_t high);
+/* In so many of 10,000 cases; never when all is calm. */
+bool world_happens(struct world *w, uint64_t in_10000);
+/* What the source does at w->t_bin_ns, which moves on. */
+void world_source_acts(struct world *w);
+
+/* ---- the whole ---- */
+
 /* Policies are drawn from the seed. The model's readout must be of ORACLE_N_READOUT. */
 void world_open(struct world *w, const latent_model *model, uint64_t seed);
 /* Until the source has made n_bins more; what is on its way then arrives. */
@@ -50,5 +70,7 @@ void world_run(struct world *w, uint64_t n_bins);
 /* The source stops, everything else goes well, time passes. */
 void world_fall_silent(struct world *w, uint64_t ns);
 void world_close(struct world *w);
+/* What a counter came to in all lives of the line, once they are over. */
+uint64_t world_total(const struct world *w, enum counter c);
 
 #endif

@@ -45,18 +45,31 @@ static uint64_t n_seeds(void)
 static void test_histories(void **state)
 {
     uint64_t total[N_COUNTERS] = {0};
-    uint64_t n_bins = 0, seconds = 0;
+    uint64_t n_bins = 0, n_lives = 0, seconds = 0;
+    uint64_t n_fresh[CONSUMERS_N] = {0}, n_stale[CONSUMERS_N] = {0};
     (void)state;
     for (uint64_t seed = 1; seed <= n_seeds(); seed++) {
         world_open(&world, model, seed);
         world_run(&world, N_BINS);
-        for (enum counter c = 0; c < N_COUNTERS; c++) total[c] += world.oracle.count[c];
         n_bins += world.n_bins;
+        n_lives += world.n_lives;
         seconds += world.now_ns / (1000 * MS) - 1000;
+        for (size_t i = 0; i < CONSUMERS_N; i++) {
+            n_fresh[i] += world.consumers.all[i].n_fresh;
+            n_stale[i] += world.consumers.all[i].n_stale;
+        }
         world_close(&world);
+        for (enum counter c = 0; c < N_COUNTERS; c++) total[c] += world_total(&world, c);
     }
-    print_message("%.1f million bins, %.1f simulated hours\n", (double)n_bins / 1e6,
-                  (double)seconds / 3600);
+    print_message("%.1f million bins, %.1f simulated hours, %.0f lives\n", (double)n_bins / 1e6,
+                  (double)seconds / 3600, (double)n_lives);
+    for (size_t i = 0; i < CONSUMERS_N; i++) {
+        const char *what = world.consumers.all[i].what;
+
+        print_message("consumer %s: %.0f thousand looks fresh, %.0f stale\n", what,
+                      (double)n_fresh[i] / 1e3, (double)n_stale[i] / 1e3);
+        if (!n_fresh[i] || !n_stale[i]) fail_msg("%s: all the same", what);
+    }
     for (enum counter c = 0; c < N_COUNTERS; c++) {
         uint32_t flag = c >= FLAGS_FIRST && c <= FLAGS_LAST ? 1u << (c - FLAGS_FIRST) : 0;
         if (c == BINS_REFUSED_SHAPE || c == STATE_LAST_SEQ || c == STATE_LAST_EPOCH ||

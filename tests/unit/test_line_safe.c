@@ -247,6 +247,44 @@ static void test_expired_readout_is_not_revived(void **state)
     rig_close(&l);
 }
 
+/* A held frame that shows neutral, since what it repeats has expired, is as valid as any: what
+ * comes after it leaves from neutral all the same, a fifth of the way each bin. */
+static void test_held_after_expiry(void **state)
+{
+    struct line_options options = trace_options();
+    struct rig l;
+    (void)state;
+    options.policy.missing_after_ns = 70 * MS; /* frames are valid for 60 */
+    open_running(&l, &options);
+    rig_wait(&l, 70 * MS);
+    l.now_ns += 10 * MS;
+    rig_send(&l, 1, 1, 1, 1.0f);
+    send_later(&l, 2);
+    assert_trace(&l, 1, "70: 0 HELD,LIMITED l 1.5 r 0", "80: 1 LIMITED l 2.25 r 0.55",
+                 "100: 2 LIMITED l 2.625 r 1.8");
+    rig_close(&l);
+}
+
+/* A reset by a mark counts whatever is sent for its bin: here the last frame again. */
+static void test_reset_of_a_bin_that_is_held(void **state)
+{
+    struct line_options options = trace_options();
+    struct rig l;
+    (void)state;
+    options.policy.on_late = ON_LATE_HOLD_FRAME;
+    open_running(&l, &options);
+    for (uint64_t seq = 1; seq <= 8; seq++) send_later(&l, seq);
+    l.now_ns += 20 * MS;
+    l.tick_ns = 6 * MS; /* over its budget of 5 */
+    rig_send_marks(&l, 9, LATENT_MARK_RESET);
+    l.tick_ns = 0;
+    l.now_ns = (uint64_t)1200 * MS;
+    rig_send(&l, 1, 10, 1, 10.0f); /* 23.5; in 14 of 100 ms 3.29 of it */
+    assert_trace(&l, 8, "160: 8 - l 2.99414 r 6.98828",
+                 "186: 9 LATE,HELD,RESET l 2.99414 r 6.98828", "200: 10 LIMITED l 11.25 r 10.2783");
+    rig_close(&l);
+}
+
 /* The lease is that of decoded bins: others do not prolong it. */
 static void test_lease_needs_decoded_bins(void **state)
 {
@@ -272,6 +310,7 @@ static void test_lease_ends_between_bins(void **state)
     struct line_options options = trace_options();
     struct rig l;
     (void)state;
+    options.valid_for_ns = 61 * MS;
     options.policy.lease_ns = 115 * MS;
     options.policy.safe_ramp_ns = 50 * MS;
     open_running(&l, &options);
@@ -331,6 +370,8 @@ int main(void)
         cmocka_unit_test(test_absence_before_a_gap),
         cmocka_unit_test(test_start),
         cmocka_unit_test(test_expired_readout_is_not_revived),
+        cmocka_unit_test(test_held_after_expiry),
+        cmocka_unit_test(test_reset_of_a_bin_that_is_held),
         cmocka_unit_test(test_lease_needs_decoded_bins),
         cmocka_unit_test(test_lease_ends_between_bins),
         cmocka_unit_test(test_stop_comes_to_rest),

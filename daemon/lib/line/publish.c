@@ -32,11 +32,13 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 /* ---- what consumers have ---- */
 
+/* As the clients judge it; contract 1 gave it a nanosecond more. */
 static bool is_expired(const struct line *line, uint64_t now_ns)
 {
     uint64_t t_shown = line->state.shown.t_ns, valid_for_ns = line->options.valid_for_ns;
+    uint64_t end_ns = line->options.contract == 1 ? valid_for_ns + 1 : valid_for_ns;
 
-    return valid_for_ns && now_ns > t_shown && now_ns - t_shown > valid_for_ns;
+    return valid_for_ns && now_ns > t_shown && now_ns - t_shown >= end_ns;
 }
 
 /* The readout that consumers act on. Whose last frame is no longer valid is
@@ -144,12 +146,20 @@ static void dress_safe(struct line *line, struct bin_frame *b)
     line->state.easing = true;
 }
 
+/* Consumers have become neutral: from there the readout leaves once more. */
+static void leave_if_expired(struct line *line, const struct bin_frame *b)
+{
+    if (is_expired(line, b->frame.t_publish_ns))
+        line->state.eased = (struct eased){.leaving = true};
+}
+
 static void dress_held(struct line *line, struct bin_frame *b)
 {
     const struct shown *shown = &line->state.shown;
     struct latent_frame *values = &b->frame.values;
     bool keeps = line->options.contract == 1; /* even what has expired */
 
+    leave_if_expired(line, b);
     values->flags = (values->flags & FLAGS_OF_BIN) | (shown->flags & FLAGS_OF_VALUES) | LATENT_HELD;
     values->n_latents = shown->n_latents;
     values->latents = line->shown_latents;
@@ -226,8 +236,7 @@ static void dress_decoded(struct line *line, struct bin_frame *b)
         dress_decoded_1(line, b);
         return;
     }
-    if (is_expired(line, now_ns) || values->flags & LATENT_RESET)
-        line->state.eased = (struct eased){.leaving = true};
+    leave_if_expired(line, b);
     b->moved_ns = in_use_ns(line, now_ns);
     b->agrees = true;
     share = line->state.eased.leaving && ramp_ns ? (double)b->moved_ns / (double)ramp_ns : 1.0;
@@ -372,6 +381,7 @@ void publish_frame(struct line *line, struct bin_frame *b)
 
     b->frame.t_publish_ns = line_now(line);
     judge_time(line, b);
+    if (b->frame.values.flags & LATENT_RESET) line->state.eased = (struct eased){.leaving = true};
     decision = decide_beyond_safe(line, b);
     good = is_good(line, b, decision);
     if (decision == SEND_SAFE)
