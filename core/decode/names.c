@@ -1,4 +1,6 @@
-/* Names of statuses, flags, version and kernels. */
+/* Names of statuses, flags, version and kernels; sizes of what is public. */
+#include <string.h>
+
 #include "kernels/kernels.h"
 #include "latent.h"
 
@@ -54,4 +56,24 @@ const char *latent_version(void)
 const char *latent_kernels(void)
 {
     return kernels_get()->name;
+}
+
+size_t latent_struct_size(const char *name)
+{
+    static const struct {
+        const char *name;
+        size_t n_bytes;
+    } structs[] = {
+        {"latent_error", sizeof(struct latent_error)},
+        {"latent_options", sizeof(struct latent_options)},
+        {"latent_bin", sizeof(struct latent_bin)},
+        {"latent_frame", sizeof(struct latent_frame)},
+        {"latent_readout", sizeof(struct latent_readout)},
+        {"latent_mode", sizeof(struct latent_mode)},
+        {"latent_info", sizeof(struct latent_info)},
+    };
+
+    for (size_t i = 0; i < sizeof structs / sizeof *structs; i++)
+        if (strcmp(structs[i].name, name) == 0) return structs[i].n_bytes;
+    return 0;
 }

@@ -222,6 +222,9 @@ LATENT_API void latent_decoder_free(latent_decoder *d); /* NULL is allowed */
 LATENT_API const char *latent_strerror(int status);
 LATENT_API const char *latent_version(void);
 LATENT_API const char *latent_kernels(void); /* name of the instruction set in use */
+/* Bytes of "struct NAME" of this header in the library that runs, 0 for a name that it does not
+ * have: for bindings, which write the structs down again. */
+LATENT_API size_t latent_struct_size(const char *name);
 /* Names of enum latent_flag, bit by bit: "WARMUP", ... NULL past the last. */
 LATENT_API const char *latent_flag_name(unsigned bit);
 

@@ -1,11 +1,15 @@
-"""Python client of latentd: publish bins, subscribe to frames. Needs pyzmq, protobuf, numpy."""
+"""latentd from Python: publish bins, subscribe to frames, decode arrays in this process.
+
+Publisher and Subscriber need pyzmq and protobuf; Decoder needs liblatent, which is loaded when the
+first one is made; all need numpy."""
 
 from .clock import clock_id
+from .decoder import Decoder, Error, ModelInfo, ReadoutDim, Result, Step
 from .frames import Flag, Frame, Info, Mark, Readout, ReadoutField
 from .publisher import Publisher
 from .subscriber import Subscriber
 
 __all__ = [
-    "Flag", "Frame", "Info", "Mark", "Publisher", "Readout", "ReadoutField", "Subscriber",
-    "clock_id",
+    "Decoder", "Error", "Flag", "Frame", "Info", "Mark", "ModelInfo", "Publisher", "Readout",
+    "ReadoutDim", "ReadoutField", "Result", "Step", "Subscriber", "clock_id",
 ]
