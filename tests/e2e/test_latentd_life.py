@@ -229,6 +229,14 @@ class LifeTest(unittest.TestCase):
             if frame.flags & rig.SAFE and tuple(frame.readout) == rig.NEUTRAL:
                 return
 
+    def frame_of(self, consumer, seq):
+        """The frame of this bin; those before it, and those made without one, are passed over."""
+        frame = None
+        while not frame or not frame.t_recv_ns or frame.seq < seq:
+            frame, = consumer.frames(1)
+        self.assertEqual(frame.seq, seq)
+        return frame
+
     def wait_for_good(self, source, consumer, seq):
         """Bins at a pace until one is shown again; -> how many were not, and its number."""
         n_safe = 0
@@ -253,13 +261,19 @@ class LifeTest(unittest.TestCase):
         self.assertEqual(self.rig.status()["streams"]["arm"]["state"], "safe-operator")
         for seq in range(1, 30):
             self.send(source, seq)
-        self.rig.wait_for("arm", "bins", "decoded", 30)
+        since_ns = self.frame_of(consumer, 1).t_recv_ns
+        self.assertTrue(self.frame_of(consumer, 29).flags & rig.SAFE)
         self.assertEqual(self.rig.status()["streams"]["arm"]["state"], "safe-operator")
         self.assertEqual(self.rig.ctl("safe", "arm", "off")[:2],
                          (0, "arm is no longer held in SAFE\n"))
-        while consumer.socket.poll(0):
-            consumer.socket.recv_multipart()
-        self.wait_for_good(source, consumer, 30)
+        # Ten good bins have passed; the first that comes ten bin widths after them is the last.
+        frame, is_last = None, False
+        while not frame or frame.flags & rig.SAFE:
+            seq += 1
+            self.send(source, seq)
+            frame = self.frame_of(consumer, seq)
+            self.assertEqual(bool(frame.flags & rig.SAFE), not is_last)
+            is_last = frame.t_recv_ns - since_ns >= 10 * rig.BIN_US * 1000
         self.assertEqual(self.rig.ctl("safe", "arm", "maybe")[0], 2)
         self.assertEqual(self.rig.ctl("safe", "leg", "on")[0], 1)
 

@@ -24,6 +24,7 @@ N_BINS, PACE_S = 1500, 0.001
 # Frames are made without bins too.
 IMPATIENT, N_MISSING = {"on_missing": "hold-frame", "missing_after_ms": 60, "lease_ms": 200,
                         "valid_for_ms": 80}, 20
+FRAME_MS = 100
 CALL = re.compile(r"^(\w+)\((\d+)?")
 
 
@@ -92,6 +93,15 @@ class SyscallTest(unittest.TestCase):
         self.consumer = self.rig.consumer("arm", ends["arm.output"])
         self.seq, self.epoch = 0, 1
 
+    def wait_for_frame(self):
+        """Until the bin that was sent is answered for: the thread has to wake for each, however
+        busy the machine is. A frame that became too old on the way is not waited for."""
+        while self.consumer.socket.poll(FRAME_MS):
+            topic, payload = self.consumer.socket.recv_multipart()
+            frame = rig.pb.Frame.FromString(payload) if topic == b"arm/frame" else None
+            if frame and frame.t_recv_ns and (frame.epoch, frame.seq) == (self.epoch, self.seq):
+                return
+
     def send_bins(self, n):
         for i in range(n):
             if i % 100 == 50:
@@ -102,6 +112,7 @@ class SyscallTest(unittest.TestCase):
                 self.source.send_multipart([b"arm/bins", b"\xff\xff"])
             self.source.send_multipart(
                 [b"arm/bins", rig.pack_bins(self.seq, [i % 3, 1, 0], epoch=self.epoch)])
+            self.wait_for_frame()
             self.seq += 1
             time.sleep(PACE_S)
 
