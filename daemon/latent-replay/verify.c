@@ -223,6 +223,8 @@ static void print_result(struct verify *v, const char *path)
         printf("DIFFERENT: %" PRIu64 " differences; the first: %s\n", v->n_differences, v->first);
     else
         printf("identical, bit by bit\n");
+    if (v->again.contract > 1 && v->again.conf.streams[0].values.max_jump_ns == 0)
+        printf("the record is from before max-jump-ms: any number and time was believed\n");
     if (v->again.contract < LINE_CONTRACT)
         printf("the record follows contract %u: its readouts are not those of contract %d\n",
                v->again.contract, LINE_CONTRACT);

@@ -116,13 +116,61 @@ static void read_values(const struct stream *s, const struct ledger_values *v, s
              r->n);
 }
 
+static void read_number(const struct stream *s, const struct ledger_values *v, struct refusal *r)
+{
+    (void)v;
+    read_misfit(s, MISFIT_NUMBER, r);
+    snprintf(r->text, sizeof r->text,
+             "%" PRIu64 " bins: their numbers jump, the last to %" PRIu64 " from %" PRIu64
+             "; three messages in a row would make it a restart",
+             r->n, r->found, r->expected);
+}
+
+static void read_time(const struct stream *s, const struct ledger_values *v, struct refusal *r)
+{
+    (void)v;
+    read_misfit(s, MISFIT_TIME, r);
+    snprintf(r->text, sizeof r->text,
+             "%" PRIu64 " bins: their times jump, t_source_ns the last to %" PRIu64 " from %" PRIu64
+             "; three messages in a row would make it a restart",
+             r->n, r->found, r->expected);
+}
+
+static void read_epoch(const struct stream *s, const struct ledger_values *v, struct refusal *r)
+{
+    (void)v;
+    read_misfit(s, MISFIT_EPOCH, r);
+    snprintf(r->text, sizeof r->text,
+             "%" PRIu64 " bins of another epoch, the last of %" PRIu64
+             ", while the source of epoch "
+             "%" PRIu64 " sends",
+             r->n, r->found, r->expected);
+}
+
+static void read_sources(const struct stream *s, const struct ledger_values *v, struct refusal *r)
+{
+    struct sources_seen seen;
+
+    (void)v;
+    line_read_sources(s->line, &seen);
+    r->n = seen.n;
+    r->found = seen.seq;
+    r->epoch = seen.epoch;
+    snprintf(r->text, sizeof r->text,
+             "%" PRIu64 " bins between those of another source: two sources send as this stream "
+             "(the last of epoch %" PRIu64 ", bin %" PRIu64
+             "), or one whose numbers go to and fro; end one of them, or give each a stream",
+             r->n, r->epoch, r->found);
+}
+
 static const struct {
     const char *what;
     numbers_fn *read;
 } kinds[REFUSALS_MAX] = {
     {"bytes", read_bytes},       {"parts", read_parts},        {"format", read_format},
     {"channels", read_channels}, {"bin_width_us", read_width}, {"sequence", read_sequence},
-    {"counts", read_counts},     {"values", read_values},
+    {"counts", read_counts},     {"values", read_values},      {"jump", read_number},
+    {"jump_time", read_time},    {"epoch", read_epoch},        {"two_sources", read_sources},
 };
 
 size_t refusals_of_stream(const struct stream *s, struct refusal out[REFUSALS_MAX],

@@ -3,10 +3,12 @@ into the file with the tools of SQLite."""
 import random
 import sqlite3
 import subprocess
+import time
 
 import daemon_rig as rig
 
 MODELS = rig.SOURCE / "models"
+RESTARTS = {"missing_after_ms": 20}  # of a stream: a new epoch is believed after this silence
 
 
 def _architectures():
@@ -23,10 +25,11 @@ ARCHITECTURES = _architectures()
 
 
 class Traffic:
-    """A source that loses, repeats, restarts, marks and garbles, seeded."""
+    """A source that loses, repeats, restarts, jumps, marks and garbles, seeded. settle: waits until
+    the daemon has taken all of it, so that a restart is one after a silence (RESTARTS)."""
 
-    def __init__(self, socket, stream, info, seed):
-        self.socket = socket
+    def __init__(self, socket, stream, info, seed, settle=None):
+        self.socket, self.settle = socket, settle
         self.topic = f"{stream}/bins".encode()
         self.n_channels, self.bin_us = info.n_channels, info.bin_width_us
         self.random = random.Random(seed)
@@ -61,8 +64,11 @@ class Traffic:
         if chance == 0:
             self.seq += self.random.randrange(1, 12)  # a gap that is filled
         elif chance == 1:
-            self.seq += 100000  # one that resets
+            self.seq += 600000 // self.bin_us + 1  # one that resets: above max-gap-ms
         elif chance == 2:
+            if self.settle:
+                self.settle()
+                time.sleep(0.03)
             self.epoch += 1
             self.seq = 0
         elif chance == 3:
@@ -74,6 +80,14 @@ class Traffic:
         elif chance == 6:
             self.socket.send_multipart([self.topic, b"one", b"too many"])
             self.n_sent += 1
+        elif chance == 7:
+            self._jump()
+
+    def _jump(self):
+        """One bin whose number cannot be."""
+        seq, self.seq = self.seq, self.seq ^ 1 << 32
+        self._bins(0)
+        self.seq = seq
 
 
 def sql(path, *questions):

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """latentd and what comes in: good streams and every kind of bad message. After each the ledgers
 balance, tell what was sent, and the stream goes on."""
+import time
 import unittest
 
 import numpy as np
@@ -10,6 +11,7 @@ import daemon_rig as rig
 from daemon_rig import pb
 
 COUNTS = np.random.default_rng(1).integers(0, 4, (300, 3))
+QUICK = {"missing_after_ms": 20}
 
 
 class InputTest(unittest.TestCase):
@@ -26,6 +28,24 @@ class InputTest(unittest.TestCase):
         """One stream; -> its source and a consumer."""
         self.start()
         return self.rig.source(), self.rig.consumer("arm")
+
+    def fall_silent(self, decoded):
+        """So many bins are decoded, and then nothing comes for missing-after: a new epoch is
+        believed at its first bin (streams of QUICK)."""
+        self.rig.wait_for("arm", "bins", "decoded", decoded)
+        time.sleep(0.03)
+
+    def take_over(self, send):
+        """send(i) sends message i of another source, until it is believed: three in a row over two
+        bins, as the daemon sees them. -> how many were refused"""
+        i = 0
+        while True:
+            send(i)
+            time.sleep(rig.BIN_US / 1e6)
+            status = self.rig.wait_for("arm", "messages", "in", i + 1)
+            if status["sequence"]["restarts"]:
+                return status["bins"]["refused.jump"] + status["bins"]["refused.source"]
+            i += 1
 
     def send(self, source, payload, stream="arm"):
         source.send_multipart([f"{stream}/bins".encode(), payload])
@@ -202,19 +222,22 @@ class InputTest(unittest.TestCase):
 
     def test_every_truncation(self):
         """A message cut at each length: refused, or read as what it then is; never a crash."""
-        source, consumer = self.start_arm()
+        self.start({"arm": QUICK})
+        source, consumer = self.rig.source(), self.rig.consumer("arm")
         self.go_on(source, consumer, 0)
         whole = rig.pack_bins(1, COUNTS[:3])
         for n in range(len(whole)):
             self.send(source, whole[:n])
         status = self.rig.wait_for("arm", "messages", "in", 1 + len(whole))
         self.assertEqual(status["messages"]["in"], 1 + len(whole))
+        self.fall_silent(1)
         self.send(source, rig.pack_bins(0, COUNTS[0], epoch=2))
         status = self.rig.wait_for("arm", "sequence", "restarts", 1)
         self.assertEqual(status["last_epoch"], 2)
 
     def test_random_bytes(self):
-        source, consumer = self.start_arm()
+        self.start({"arm": QUICK})
+        source, consumer = self.rig.source(), self.rig.consumer("arm")
         random = np.random.default_rng(7)
         good = bytearray(rig.pack_bins(10, COUNTS[:4]))
         for _ in range(1000):
@@ -226,6 +249,7 @@ class InputTest(unittest.TestCase):
         self.assertEqual(status["messages"]["in"], 1000)
         self.assertEqual(self.rig.ctl("reset", "arm")[0], 0)
         before = status["bins"]["decoded"]
+        self.fall_silent(before)
         self.send(source, rig.pack_bins(0, COUNTS[0], epoch=2**63 + 1))
         self.rig.wait_for("arm", "bins", "decoded", before + 1)
         consumer.frames(1)
@@ -278,12 +302,17 @@ class InputTest(unittest.TestCase):
         source, consumer = self.rig.source(), self.rig.consumer("arm")
         self.go_on(source, consumer, 0)
         self.go_on(source, consumer, 7, rig.GAP | rig.RESET)
-        self.go_on(source, consumer, 10**9, rig.GAP | rig.RESET)
-        self.go_on(source, consumer, 10**9 + 1)
+        self.go_on(source, consumer, 507, rig.GAP | rig.RESET)  # max-jump-ms: 500 bins
+        for seq in (10**9, 1008, 508 + 2**63):
+            self.send(source, rig.pack_bins(seq, COUNTS[0]))
+        self.go_on(source, consumer, 508)
         status = self.rig.wait_for("arm", "bins", "decoded", 4)
+        self.assertEqual(status["bins"]["refused.jump"], 3)
         self.assertEqual(status["sequence"]["resets"], 2)
         self.assertEqual(status["sequence"]["filled"], 0)
-        self.assertEqual(status["sequence"]["lost"], 10**9 - 2)
+        self.assertEqual(status["sequence"]["lost"], 6 + 499)
+        _, text, _ = self.rig.ctl("status")
+        self.assertIn(f"3 bins: their numbers jump, the last to {508 + 2**63} from 507", text)
 
     def test_on_gap_reset(self):
         self.start({"arm": {"on_gap": "reset"}})
@@ -292,8 +321,10 @@ class InputTest(unittest.TestCase):
         self.go_on(source, consumer, 2, rig.GAP | rig.RESET)
 
     def test_source_restarts(self):
-        source, consumer = self.start_arm()
+        self.start({"arm": QUICK})
+        source, consumer = self.rig.source(), self.rig.consumer("arm")
         self.go_on(source, consumer, 5000, epoch=11)
+        self.fall_silent(1)
         self.go_on(source, consumer, 0, rig.RESET, epoch=12)
         self.go_on(source, consumer, 1, epoch=12)
         for seq in (2, 1, 0):
@@ -304,12 +335,23 @@ class InputTest(unittest.TestCase):
     def test_source_restarts_without_epoch(self):
         source, consumer = self.start_arm()
         self.go_on(source, consumer, 5000, epoch=0)
-        for seq in (0, 1):
-            self.send(source, rig.pack_bins(seq, COUNTS[0], epoch=0))
-        self.go_on(source, consumer, 2, rig.RESET, epoch=0)
-        self.go_on(source, consumer, 3, epoch=0)
-        status = self.rig.wait_for("arm", "bins", "decoded", 3)
-        self.assertEqual((status["bins"]["stale"], status["sequence"]["restarts"]), (2, 1))
+        self.check_take_over(source, consumer, epoch=0, outcome="refused.jump")
+
+    def test_epoch_takes_over(self):
+        """A new epoch while the daemon does not miss the old one: refused, then a restart."""
+        source, consumer = self.start_arm()
+        self.go_on(source, consumer, 5000, epoch=3)
+        self.check_take_over(source, consumer, epoch=4, outcome="refused.source")
+
+    def check_take_over(self, source, consumer, epoch, outcome):
+        n = self.take_over(lambda i: self.send(source, rig.pack_bins(i, COUNTS[0], epoch=epoch)))
+        self.assertGreaterEqual(n, 2)
+        frame, = consumer.frames(1)
+        self.assertEqual((frame.epoch, frame.seq, frame.flags & ~rig.LATE),
+                         (epoch, n, rig.RESET | rig.AGE_UNKNOWN))
+        status = self.rig.status()["streams"]["arm"]
+        self.assertEqual((status["bins"][outcome], status["sequence"]["restarts"]), (n, 1))
+        self.assertEqual((status["bins"]["stale"], status["sequence"]["lost"]), (0, 0))
 
     def test_output_that_is_not_finite(self):
         """Finite input, output beyond a float: SAFE in its place, and on from a reset."""

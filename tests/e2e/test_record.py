@@ -27,10 +27,11 @@ class Case(unittest.TestCase):
     def start(self, model=None, **keys):
         if model is None:
             model = rig.write_model(self.rig.folder / "model.safetensors")
-        self.rig.configure({"arm": {"model": model, **keys}})
+        self.rig.configure({"arm": {"model": model, **records.RESTARTS, **keys}})
         self.rig.start()
         self.consumer = self.rig.consumer("arm")
-        self.traffic = records.Traffic(self.rig.source(), "arm", self.consumer.info, seed=20260401)
+        self.traffic = records.Traffic(self.rig.source(), "arm", self.consumer.info, seed=20260401,
+                                       settle=self.wait_for_traffic)
 
     def wait_for_traffic(self):
         return self.rig.wait_for("arm", "messages", "in", self.traffic.n_sent)
@@ -174,6 +175,7 @@ class EveryArchitecture(Case):
         self.assertGreater(status["sequence"]["filled"], 0)
         self.assertGreater(status["sequence"]["restarts"], 0)
         self.assertGreater(status["bins"]["refused.value"], 0)
+        self.assertGreater(status["bins"]["refused.jump"], 0)
         sent = [self.consumer.payload() for _ in range(status["frames"]["published"])]
         self.assertEqual(self.rig.stop(), 0)
         self.assertEqual(records.frames_of(self.path)[:len(sent)], sent)

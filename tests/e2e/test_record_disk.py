@@ -40,19 +40,24 @@ class Case(unittest.TestCase):
 
     def start(self, record, *before, **keys):
         model, _ = records.ARCHITECTURES["gru"]
-        self.rig.configure({"arm": {"model": model, "record": record, **keys}})
+        self.rig.configure({"arm": {"model": model, "record": record, **records.RESTARTS, **keys}})
         self.rig.start(*before)
         self.consumer = self.rig.consumer("arm")
-        self.traffic = records.Traffic(self.rig.source(), "arm", self.consumer.info, seed=20260401)
+        self.traffic = records.Traffic(self.rig.source(), "arm", self.consumer.info, seed=20260401,
+                                       settle=self.settle)
+
+    def settle(self):
+        return self.rig.wait_for("arm", "messages", "in", self.traffic.n_sent)
 
     def send(self, n):
         """n messages, all of them accounted for, every frame received: the stream is well."""
         self.traffic.send(n)
-        status = self.rig.wait_for("arm", "messages", "in", self.traffic.n_sent)
+        status = self.settle()
         self.assertEqual(status["frames"]["published"], status["frames"]["due"])
         n_new = status["frames"]["published"] - len(self.received)
         self.received += [self.consumer.payload() for _ in range(n_new)]
-        numbers = [rig.pb.Frame.FromString(frame).pub_seq for frame in self.received[-n_new:]]
+        newest = self.received[len(self.received) - n_new:]
+        numbers = [rig.pb.Frame.FromString(frame).pub_seq for frame in newest]
         self.assertEqual(numbers, list(range(len(self.received) - n_new, len(self.received))))
         return status
 

@@ -4,7 +4,9 @@ refused, whatever stands in their snapshots. contract1/ holds a record as latent
 message was one entry and a snapshot the struct as it lay in memory (68 messages with gaps,
 duplicates, restarts and garbage, SAFE by the operator, silence, a reset), and its model. contract2/
 holds one of contract 2 from before anybody looked whether there is a signal: 12 bins, 65 without a
-spike, 8 bins; and its model."""
+spike, 8 bins; and its model. contract2/numbers.record.xz is one of contract1's model from before
+numbers that cannot be were refused: a jump to 2^63, epochs by turns, an epoch that comes back, a
+number far behind, all of them believed at once or after three bins (5 restarts)."""
 import hashlib
 import lzma
 import pathlib
@@ -140,6 +142,42 @@ class BeforeNoSignal(unittest.TestCase):
         code, out, _ = self.verify()
         self.assertNotEqual(code, 0)
         self.assertNotIn("identical", out)
+
+
+class BeforeJumps(unittest.TestCase):
+    """Its configuration has no max-jump-ms, its snapshots no memory of who sends."""
+
+    def setUp(self):
+        self.rig = rig.Rig()
+        self.addCleanup(self.rig.close)
+        self.path = self.rig.folder / "arm.record"
+        kept = KEPT.parent / "contract2" / "numbers.record.xz"
+        self.path.write_bytes(lzma.decompress(kept.read_bytes()))
+
+    def test_verifies(self):
+        code, out, err = records.verify(self.path, "--model", KEPT / "model.safetensors")
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("entries 137, frames compared 60, thinned 0", out)
+        self.assertRegex(out, "identical, bit by bit\nthe record is from before max-jump-ms: any "
+                              "number and time was believed\n$")
+
+    def test_differs_by_the_rule(self):
+        """With the rule of today it would not be the same: the test can fail."""
+        file = sqlite3.connect(self.path)
+        (config,), = file.execute("SELECT value FROM meta WHERE key = 'config'").fetchall()
+        config = config.replace("max-gap-ms = 500\n", "max-gap-ms = 500\nmax-jump-ms = 10000\n")
+        file.execute("UPDATE meta SET value = ? WHERE key = 'config'", (config,))
+        file.commit()
+        file.close()
+        code, out, _ = records.verify(self.path, "--model", KEPT / "model.safetensors")
+        self.assertEqual(code, 1)
+        self.assertIn("DIFFERENT", out)
+
+    def test_opens(self):
+        out = self.rig.folder / "out.h5"
+        done = subprocess.run([rig.BIN / "latentctl", "export", self.path, out], check=False,
+                              capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
 if __name__ == "__main__":

@@ -217,6 +217,16 @@ def garbage(p, n):
         p.count(messages="refused.format")
 
 
+def inserted(what, outcome):
+    """An incident: a message with a number that cannot be, between good ones, which moves nothing;
+    the same again is no agreement."""
+    def incident(p, n):
+        for _ in range(p.pick(1, 5)):
+            p.act(n, "insert", what)
+            p.count(messages="accepted", bins=outcome)
+    return incident
+
+
 def unknown_topic(p, n):
     p.act(n, "replace", "topic")
     p.gap(n)
@@ -250,6 +260,12 @@ INCIDENTS = {
     "too many parts": replaced("parts", messages="refused.length"),
     "not a number": replaced("nan", messages="accepted", bins="refused.value"),
     "short counts": replaced("short", messages="accepted", bins="refused.shape"),
+    "wild number": inserted("number", "refused.jump"),
+    "number damaged": replaced("number", messages="accepted", bins="refused.jump"),
+    "wild time": inserted("time", "refused.jump"),
+    "time damaged": replaced("time", messages="accepted", bins="refused.jump"),
+    "foreign epoch": inserted("epoch", "refused.source"),
+    "epoch damaged": replaced("epoch", messages="accepted", bins="refused.source"),
     "unknown topic": unknown_topic,
     "overflow": overflow,
 }

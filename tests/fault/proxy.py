@@ -23,6 +23,7 @@ from plan import clock_reads
 
 NOT_A_MESSAGE = b"\xff"  # wire type 7 does not exist
 TOO_LONG = 500_000       # above the stream's bound, below libzmq's
+HOUR_NS = 3600 * 10**9
 
 
 def edited(parts, edit):
@@ -82,7 +83,31 @@ def short(parts, rng):
     return edited(parts, edit)
 
 
+def other_number(parts, rng):
+    """One bit of a counter too far up for the stream to get there."""
+    def edit(message):
+        message.seq ^= 1 << rng.randint(20, 63)
+    return edited(parts, edit)
+
+
+def other_time(parts, rng):
+    """Hours or years off, both ways."""
+    def edit(message):
+        message.t_source_ns = rng.choice([message.t_source_ns + HOUR_NS * rng.randint(1, 10**5),
+                                          2**62 + rng.getrandbits(61)])
+    return edited(parts, edit)
+
+
+def other_epoch(parts, rng):
+    def edit(message):
+        message.epoch = rng.choice([0, rng.randint(2, 2**64 - 1)])
+    return edited(parts, edit)
+
+
 DAMAGES = {
+    "number": other_number,
+    "time": other_time,
+    "epoch": other_epoch,
     "garbage": garbage,
     "truncated": truncated,
     "width": wider,

@@ -1,8 +1,12 @@
 """Faults of what comes in: what the network and the source do to the bins."""
+import time
+
 import chain
 import plan
 from chain import rig
 from table import row
+
+BIN_S = plan.BIN_NS / 1e9
 
 
 def follow(run, kinds, quick, full):
@@ -113,25 +117,98 @@ def mixture(run):
     return follow(run, None, len(plan.INCIDENTS), 5000)
 
 
+@row("wild numbers", "numbers, times and epochs that cannot be, one message at a time",
+     "refused.jump, refused.source; nothing moves, and only what was damaged is missing")
+def wild_numbers(run):
+    return follow(run, ["wild number", "number damaged", "wild time", "time damaged",
+                        "foreign epoch", "epoch damaged"], 12, 2000)
+
+
+def step_over(c, n_in):
+    """Three messages that agree, over two bins as the daemon sees them: the last is believed."""
+    for k in range(3):
+        c.source.feed(1)
+        c.rig.wait_for("arm", "bins", "in", n_in + k + 1)
+        time.sleep(BIN_S)
+
+
 @row("source clock", "the source's clock steps by hours, both ways, and drifts by 500 ppm",
-     "every bin decoded, ledgers untouched; t_source_ns goes out as it came in")
+     "a step: two bins refused.jump, then a restart; a drift: nothing; t_source_ns as it came in")
 def source_clock(run):
     hour_ns = 3600 * 10**9
     actions = {"100": [["shift", 3 * hour_ns]], "200": [["shift", -2 * hour_ns]],
                "300": [["drift", 500]], "400": [["shift", 2**62]]}
-    n = 512
+    n, refused = 512, {100, 101, 200, 201, 400, 401}
     with chain.Chain(run.seed, actions) as c:
         c.start()
-        frames = c.feed(n)
-        expected = list(clock_of(n, hour_ns))
-        if [f.t_source_ns for f in frames] != expected:
+        frames = c.feed(100)
+        for at, end in ((100, 200), (200, 400), (400, n)):
+            step_over(c, at)
+            frames += c.consumer.frames(1) + c.feed(end - at - 3)
+        times = list(clock_of(n, hour_ns))
+        if [f.t_source_ns for f in frames] != [times[i] for i in range(n) if i not in refused]:
             raise AssertionError("t_source_ns was changed on the way")
         status = c.status()
-        seen = (status["bins"]["decoded"], status["frames"]["published"],
-                status["sequence"]["lost"], status["sequence"]["resets"])
-        if seen != (n, n, 0, 0):
-            raise AssertionError(f"decoded, published, lost, resets: {seen}")
+        seen = (status["bins"]["decoded"], status["bins"]["refused.jump"],
+                status["frames"]["published"], status["sequence"]["lost"],
+                status["sequence"]["restarts"], status["sequence"]["resets"])
+        if seen != (n - 6, 6, n - 6, 0, 3, 3):
+            raise AssertionError(f"decoded, jumped, published, lost, restarts, resets: {seen}")
     return f"{n} bins"
+
+
+def send(socket, epoch, seq, counts):
+    socket.send_multipart([b"arm/bins", chain.rig.pack_bins(seq, counts, epoch)])
+
+
+@row("counter wraps", "the source's counter goes on from elsewhere: 32 bits wrap, far jumps",
+     "two bins refused.jump, then a restart, with RESET on its first bin; none is lost")
+def counter_wraps(run):
+    places, n = (2**32 - 10, 0, 10**12, 5000), 10
+    events, n_in = [], 0
+    with chain.Chain(run.seed) as c:
+        c.start()
+        socket, counts = c.rig.source(), plan.source_counts(run.seed, 1)
+        for k, place in enumerate(places):
+            for i in range(n):
+                row_ = next(counts)
+                send(socket, 1, place + i, row_)
+                n_in += 1
+                if k == 0 or i >= 2:
+                    events.append((place + i, chain.rig.RESET if k and i == 2 else 0, row_))
+                if k and i <= 2:  # two bins of time, as the daemon sees them
+                    c.rig.wait_for("arm", "bins", "in", n_in)
+                    time.sleep(BIN_S)
+        chain.check_frames(c.consumer.frames(len(events)), events)
+        status = c.rig.wait_for("arm", "bins", "in", n_in)
+        seen = (status["bins"]["decoded"], status["bins"]["refused.jump"],
+                status["sequence"]["restarts"], status["sequence"]["lost"])
+        if seen != (len(events), 2 * (len(places) - 1), len(places) - 1, 0):
+            raise AssertionError(f"decoded, jumped, restarts, lost: {seen}")
+    return f"{seen[2]} restarts"
+
+
+@row("two sources", "two sources send as one stream: two epochs by turns; the same numbers",
+     "the first is decoded, the other refused.source or duplicate; status and log name them")
+def two_sources(run):
+    n = run.pick(100, 10000)
+    for epochs, outcome in (((1, 2), "refused.source"), ((0, 0), "duplicate")):
+        with chain.Chain(run.seed, stream={"safe_exit": 10}) as c:
+            c.start()
+            socket, events = c.rig.source(), []
+            for k, counts in zip(range(n), plan.source_counts(run.seed, 1)):
+                send(socket, epochs[0], k, counts)
+                send(socket, epochs[1], k, [count + 1 for count in counts])
+                events.append((k, 0, counts))
+            chain.check_frames(c.consumer.frames(n), events)
+            status = c.rig.wait_for("arm", "bins", "in", 2 * n)
+            if (status["bins"]["decoded"], status["bins"][outcome]) != (n, n):
+                raise AssertionError(f"{n} decoded, {n} {outcome} expected: {status['bins']}")
+            chain.wait_until(lambda c=c: "two sources" in c.rig.log.read_text(), "log")
+            text = c.rig.ctl("status")[1]
+            if "two_sources" not in status["refusals"] or "two sources" not in text:
+                raise AssertionError(f"not named in the status: {text}")
+    return f"{n} bins of each"
 
 
 def clock_of(n, hour_ns):

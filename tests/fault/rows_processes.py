@@ -16,7 +16,7 @@ from table import row
      "a restart: RESET on its first bin, counted once; every bin is decoded")
 def kill_source(run):
     rounds = run.pick(3, 50)
-    with chain.Chain(run.seed) as c:
+    with chain.Chain(run.seed, stream={"missing_after_ms": 20}) as c:
         c.start()
         for epoch in range(1, rounds + 1):
             frames = c.feed(plan.SLOT_BINS)
@@ -27,6 +27,7 @@ def kill_source(run):
             if {f.epoch for f in frames} != {epoch}:
                 raise AssertionError(f"epochs {sorted({f.epoch for f in frames})}")
             c.end(c.source)
+            time.sleep(0.03)  # missing-after: the next epoch is believed at once
             c.start_source(epoch + 1)
         c.feed(1)
         status = c.status()

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "contract_frames.h"
+#include "contract_numbers.h"
 
 /* ---- sequence ---- */
 
@@ -36,7 +37,16 @@ static void begin(struct oracle *o, uint64_t epoch, uint64_t seq)
     memset(o->history, 0, sizeof o->history);
 }
 
-enum fate { FATE_DECODED, FATE_RESTART, FATE_DUPLICATE, FATE_STALE, FATE_SUSPECT, FATE_LATE };
+enum fate {
+    FATE_DECODED,
+    FATE_RESTART,
+    FATE_DUPLICATE,
+    FATE_STALE,
+    FATE_SUSPECT,
+    FATE_LATE,
+    FATE_JUMP,
+    FATE_SOURCE
+};
 
 static enum fate fate_behind(const struct oracle *o, uint64_t seq, bool third)
 {
@@ -60,6 +70,9 @@ static enum fate fate_of(const struct oracle *o, uint64_t epoch, uint64_t seq)
 {
     bool third = o->n_suspect == 2;
 
+    if (o->open.whose == WHOSE_SUCCESSOR) return FATE_RESTART;
+    if (o->open.whose == WHOSE_JUMP) return FATE_JUMP;
+    if (o->open.whose == WHOSE_OTHER) return FATE_SOURCE;
     if (!o->started) return FATE_DECODED;
     if (epoch != o->epoch && o->has_previous && epoch == o->previous)
         return third ? FATE_RESTART : FATE_SUSPECT;
@@ -70,15 +83,16 @@ static enum fate fate_of(const struct oracle *o, uint64_t epoch, uint64_t seq)
 /* A bin that is not decoded. */
 static void pass_over(struct oracle *o, enum fate fate, uint64_t seq, uint64_t t_recv_ns)
 {
-    static const enum counter counter[] = {[FATE_DUPLICATE] = BINS_DUPLICATE,
-                                           [FATE_STALE] = BINS_STALE,
-                                           [FATE_SUSPECT] = BINS_STALE,
-                                           [FATE_LATE] = BINS_LATE_AFTER_FILL};
+    static const enum counter counter[] = {
+        [FATE_DUPLICATE] = BINS_DUPLICATE, [FATE_STALE] = BINS_STALE,
+        [FATE_SUSPECT] = BINS_STALE,       [FATE_LATE] = BINS_LATE_AFTER_FILL,
+        [FATE_JUMP] = BINS_REFUSED_JUMP,   [FATE_SOURCE] = BINS_REFUSED_SOURCE};
     bool within = fate == FATE_LATE || (fate == FATE_STALE && o->newest - seq < ORACLE_HISTORY &&
                                         o->newest - seq < o->options->sequence.window_bins &&
                                         what_of(o, seq) == HISTORY_LEFT);
 
     oracle_count(o, counter[fate]);
+    if (fate == FATE_JUMP || fate == FATE_SOURCE) return;
     o->n_suspect = fate == FATE_SUSPECT ? o->n_suspect + 1 : 0;
     if (within) {
         o->count[SEQUENCE_LOST]--;
@@ -121,8 +135,10 @@ static bool bridge(struct oracle *o, uint64_t seq)
 static bool judge(struct oracle *o, const struct parcel *p, uint32_t i)
 {
     uint64_t seq = p->seq + i;
-    enum fate fate = fate_of(o, p->epoch, seq);
+    enum fate fate;
 
+    if (i == 0) o->open.whose = numbers_whose(o, p);
+    fate = fate_of(o, p->epoch, seq);
     oracle_count(o, BINS_IN);
     if (fate != FATE_DECODED && fate != FATE_RESTART) {
         pass_over(o, fate, seq, o->open.t_recv_ns);
@@ -133,6 +149,7 @@ static bool judge(struct oracle *o, const struct parcel *p, uint32_t i)
         return false;
     }
     o->n_suspect = 0;
+    numbers_follow(o, p, i, fate == FATE_RESTART);
     o->open.gap = false;
     o->open.n_fill = 0;
     if (fate == FATE_RESTART) {
@@ -164,9 +181,15 @@ static void fill(struct oracle *o, uint64_t seq)
     oracle_expect(o, &d);
 }
 
-static int64_t lateness(const struct oracle *o, size_t i)
+/* When bin 0 would have come, by this bin. Numbers and times are modulo 2^64. */
+static uint64_t zero_ns(const struct oracle *o, size_t i)
 {
-    return (int64_t)(o->pace[i].t_ns - o->pace[i].seq * o->bin_ns);
+    return o->pace[i].t_ns - o->pace[i].seq * o->bin_ns;
+}
+
+static bool is_before(uint64_t a, uint64_t b)
+{
+    return (int64_t)(a - b) < 0;
 }
 
 /* A bin is at least so old when it arrives: as late after the others as its number does not say.
@@ -174,8 +197,7 @@ static int64_t lateness(const struct oracle *o, size_t i)
  * ones. */
 static uint64_t pace_age(struct oracle *o, uint64_t seq, uint64_t t_ns)
 {
-    uint64_t n = o->options->policy.safe_exit_bins, took_ns;
-    int64_t least, own;
+    uint64_t n = o->options->policy.safe_exit_bins, took_ns, least_ns;
 
     if (n < 4) n = 4;
     if (n > ORACLE_MAX_PACE) n = ORACLE_MAX_PACE;
@@ -183,17 +205,17 @@ static uint64_t pace_age(struct oracle *o, uint64_t seq, uint64_t t_ns)
     o->pace[0].seq = seq;
     o->pace[0].t_ns = t_ns;
     if (o->n_pace < ORACLE_MAX_PACE) o->n_pace++;
-    own = least = lateness(o, 0);
+    least_ns = zero_ns(o, 0);
     if (o->n_pace >= n) {
         for (size_t i = 1; i < n; i++)
-            if (lateness(o, i) < least) least = lateness(o, i);
+            if (is_before(zero_ns(o, i), least_ns)) least_ns = zero_ns(o, i);
         took_ns = t_ns - o->pace[n - 1].t_ns;
-        if (!o->has_pace || took_ns >= (n - 1) * o->bin_ns || least < (int64_t)o->t_zero_ns) {
+        if (!o->has_pace || took_ns >= (n - 1) * o->bin_ns || is_before(least_ns, o->t_zero_ns)) {
             o->has_pace = true;
-            o->t_zero_ns = (uint64_t)least;
+            o->t_zero_ns = least_ns;
         }
     }
-    return o->has_pace && own > (int64_t)o->t_zero_ns ? (uint64_t)(own - (int64_t)o->t_zero_ns) : 0;
+    return o->has_pace && is_before(o->t_zero_ns, zero_ns(o, 0)) ? zero_ns(o, 0) - o->t_zero_ns : 0;
 }
 
 /* Are there too many bins in a row that say the same? */
@@ -319,6 +341,11 @@ void oracle_on_parcel(struct oracle *o, const struct parcel *parcel, uint64_t no
     open_entry(o, trace);
     check_nothing_is_due(o, now_ns);
     oracle_count(o, MESSAGES_IN);
+    if (parcel->kind == PARCEL_BINS && numbers_wrap(o, parcel)) {
+        oracle_count(o, MESSAGES_REFUSED_SEQUENCE);
+        close_entry(o);
+        return;
+    }
     oracle_count(o, counter[parcel->kind]);
     if (parcel->kind == PARCEL_BINS)
         o->open = (struct oracle_open){.parcel = *parcel, .t_recv_ns = t_recv_ns};
@@ -349,7 +376,7 @@ static void expect_made(struct oracle *o, uint64_t now_ns)
 
     require(o, o->safe || now_ns >= o->t_heard_ns + policy->missing_after_ns, "too early");
     if (!o->safe && policy->on_missing == ON_MISSING_PREDICT) {
-        if (o->n_ahead < o->options->sequence.max_gap_bins) {
+        if (o->n_ahead < o->options->sequence.max_gap_bins && o->newest < UINT64_MAX) {
             o->n_ahead++;
             o->newest++;
             oracle_count(o, SEQUENCE_LOST);

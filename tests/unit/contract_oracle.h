@@ -21,7 +21,7 @@ enum parcel_kind { PARCEL_BINS, PARCEL_GARBAGE, PARCEL_PARTS, PARCEL_WIDTH };
 struct parcel {
     uint64_t t_ns; /* of its delivery */
     enum parcel_kind kind;
-    uint64_t epoch, seq;
+    uint64_t epoch, seq, t_source_ns;
     uint32_t n_bins, marks; /* marks of its first bin */
     enum bin_kind bin[ORACLE_MAX_BATCH];
     float value[ORACLE_MAX_BATCH]; /* of all channels of each bin */
@@ -43,6 +43,13 @@ struct entry_trace {
     size_t n_frames;
 };
 
+/* Where a source was with its numbers, as far as messages told. */
+struct oracle_source {
+    uint64_t epoch, seq, t_source_ns; /* 0: tells no times */
+};
+
+enum whose { WHOSE_INCUMBENT, WHOSE_SUCCESSOR, WHOSE_JUMP, WHOSE_OTHER };
+
 enum history { HISTORY_NOTHING, HISTORY_CAME, HISTORY_MADE, HISTORY_LEFT };
 
 /* Bins of the message that was taken last and wait for their steps. */
@@ -50,6 +57,7 @@ struct oracle_open {
     struct parcel parcel;
     uint32_t next; /* bin */
     uint64_t t_recv_ns;
+    enum whose whose;
     bool is_judged, gap; /* bin `next` is for the decoder; bins before it did not come */
     uint64_t n_fill;     /* frames that are still due before it */
     bool fills;          /* some were made */
@@ -62,6 +70,9 @@ struct oracle {
 
     bool started, has_previous;
     uint64_t epoch, previous, newest, n_ahead, n_suspect;
+    uint64_t t_source_ns, t_incumbent_ns; /* the newest time it told; its newest arrival */
+    struct oracle_source rival;           /* not believed yet ... */
+    uint64_t n_rival, t_rival_ns;         /* ... its messages in a row, the arrival of the first */
     struct {
         uint64_t seq;
         enum history what;

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "contract_world.h"
+#include "contract_wild.h"
 
 #define MS ((uint64_t)1000000)
 
@@ -83,6 +83,7 @@ static enum bin_kind draw_kind(struct world *w)
 
 static void flush(struct world *w)
 {
+    if (w->gathering.n_bins && world_happens(w, 40)) wild_damage(w, &w->gathering);
     if (w->gathering.n_bins) post(w, &w->gathering);
     w->gathering.n_bins = 0;
 }
@@ -91,7 +92,9 @@ static void make_bin(struct world *w)
 {
     struct parcel *g = &w->gathering;
 
-    if (g->n_bins == 0) *g = (struct parcel){.epoch = w->epoch, .seq = w->seq};
+    if (g->n_bins == 0)
+        *g = (struct parcel){
+            .epoch = w->epoch, .seq = w->seq, .t_source_ns = wild_time(w, w->clock_ns)};
     if (g->n_bins == 0 && world_happens(w, 60)) g->marks = LATENT_MARK_RESET;
     g->bin[g->n_bins] = draw_kind(w);
     g->value[g->n_bins] = value_of(w, g->bin[g->n_bins]);
@@ -99,6 +102,15 @@ static void make_bin(struct world *w)
     w->seq++;
     w->n_bins++;
     if (g->n_bins >= w->n_gather) flush(w);
+}
+
+static void make_rival_bin(struct world *w)
+{
+    struct parcel p = wild_bin(w);
+
+    p.bin[0] = draw_kind(w);
+    p.value[0] = value_of(w, p.bin[0]);
+    post(w, &p);
 }
 
 /* Now and then far more bins than there is time for. */
@@ -140,6 +152,12 @@ void world_source_acts(struct world *w)
         flush(w);
         w->seq += world_draw(w, 0, 1) ? world_draw(w, 20, 3000) : 1000000000;
     }
+    if (world_happens(w, 15)) {
+        flush(w);
+        wild_jump(w);
+    }
+    if (world_happens(w, 20)) wild_join(w);
+    if (w->rival.n_bins) make_rival_bin(w);
     if (world_happens(w, 30) || w->n_gather > 1)
         w->n_gather = world_happens(w, 1000) ? 1 : (uint32_t)world_draw(w, 2, ORACLE_MAX_BATCH);
     if (w->t_bin_ns >= w->t_silent_ns) make_bin(w);

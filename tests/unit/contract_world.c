@@ -1,6 +1,6 @@
 /* Events in the order of their times: bins leave the source, parcels arrive, the timer
  * fires. Each entry into the line is told to the oracle with what came of it. */
-#include "contract_world.h"
+#include "contract_wild.h"
 
 #include <float.h>
 #include <math.h>
@@ -24,6 +24,7 @@ static struct line_options draw_options(struct world *w)
         .name = "arm",
         .sequence = {.window_bins = (uint32_t)world_draw(w, 1, 64),
                      .max_gap_bins = world_draw(w, 1, 25)},
+        .max_jump_bins = world_draw(w, 0, 9) ? world_draw(w, 25, 2000) : 0,
         .budget_ns = 5 * MS,
         .valid_for_ns = world_draw(w, 50, 200) * MS,
         .send_readout = true,
@@ -143,6 +144,7 @@ static size_t pack(struct world *w, const struct parcel *p, uint8_t *message)
     uint32_t marks[ORACLE_MAX_BATCH] = {p->marks};
     struct wire_bins head = {.epoch = p->epoch,
                              .seq = p->seq,
+                             .t_source_ns = p->t_source_ns,
                              .bin_width_us = w->bin_width_us,
                              .n_channels = w->n_channels + (p->kind == PARCEL_WIDTH),
                              .n_bins = p->n_bins};
@@ -384,6 +386,7 @@ void world_open(struct world *w, const latent_model *model, uint64_t seed)
     w->has_epochs = world_draw(w, 0, 2) > 0;
     w->epoch = w->has_epochs;
     w->seq = world_draw(w, 0, 1) * 100000;
+    wild_begin(w);
     w->n_gather = 1;
     w->arena = (struct wire_arena){.bytes = w->arena_bytes, .size = sizeof w->arena_bytes};
     w->mean = info.channel_mean;

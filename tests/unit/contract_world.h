@@ -31,8 +31,12 @@ struct world {
     uint64_t epoch, seq, t_bin_ns, t_silent_ns; /* source */
     uint64_t t_still_ns;                        /* until then all its bins say the same: */
     float still_value;
-    bool has_epochs;
-    struct parcel gathering;     /* bins that wait to be sent together */
+    bool has_epochs, has_clock;
+    uint64_t clock_ns; /* its clock at time 0 */
+    struct {
+        uint64_t epoch, seq, clock_ns, n_bins; /* n_bins: that it still makes */
+    } rival;                                   /* another source, that sends as the same stream */
+    struct parcel gathering;                   /* bins that wait to be sent together */
     uint32_t n_gather, n_faster; /* n_faster: bins in the time of one, in a flood ... */
     uint64_t t_flood_ns;         /* ... until then */
     uint64_t t_dam_ns;           /* the network holds all back until then */

@@ -42,15 +42,17 @@ static int keep_frame(void *ctx, const char *topic, const void *bytes, size_t n)
 
 struct line_options rig_options(void)
 {
-    return (struct line_options){.name = "arm",
-                                 .sequence = {.window_bins = 16, .max_gap_bins = 25},
-                                 .budget_ns = 5000000,
-                                 .valid_for_ns = 60000000,
-                                 .clock_id = 77,
-                                 .policy = {.safe_exit_bins = 1, .on_silent = ON_SILENT_OFF},
-                                 .any_finite = true,
-                                 .send_readout = true,
-                                 .contract = LINE_CONTRACT};
+    return (struct line_options){
+        .name = "arm",
+        .sequence = {.window_bins = 16, .max_gap_bins = 25},
+        .max_jump_bins = 500,
+        .budget_ns = 5000000,
+        .valid_for_ns = 60000000,
+        .clock_id = 77,
+        .policy = {.safe_exit_bins = 1, .missing_after_ns = 60000000, .on_silent = ON_SILENT_OFF},
+        .any_finite = true,
+        .send_readout = true,
+        .contract = LINE_CONTRACT};
 }
 
 void rig_open(struct rig *l, struct model_parts parts, const char *mode,
@@ -101,7 +103,7 @@ static struct wire_bins head_of(const struct rig *l, uint64_t epoch, uint64_t se
 {
     return (struct wire_bins){.epoch = epoch,
                               .seq = seq,
-                              .t_source_ns = 9000000000u + seq * 20000000u,
+                              .t_source_ns = 9000000000u + seq * l->info.bin_width_us * 1000,
                               .bin_width_us = l->info.bin_width_us,
                               .n_channels = l->info.n_channels,
                               .n_bins = n_bins};

@@ -73,7 +73,7 @@ static void test_histories(void **state)
     for (enum counter c = 0; c < N_COUNTERS; c++) {
         uint32_t flag = c >= FLAGS_FIRST && c <= FLAGS_LAST ? 1u << (c - FLAGS_FIRST) : 0;
         if (c == BINS_REFUSED_SHAPE || c == STATE_LAST_SEQ || c == STATE_LAST_EPOCH ||
-            c == STATE_STATE || c == MESSAGES_REFUSED_SEQUENCE)
+            c == STATE_STATE)
             continue;
         if (flag & (LATENT_WARMUP | LATENT_SWAPPED | LATENT_MASKED | LATENT_OUTSIDE |
                     LATENT_INPUT_CLIPPED))

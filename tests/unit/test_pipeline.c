@@ -126,12 +126,12 @@ static void test_long_gap_resets(void **state)
     (void)state;
     rig_open(&l, maker_kalman(), NULL, NULL);
     rig_send(&l, 1, 0, 1, 5.0f);
-    rig_send(&l, 1, 1000000000, 1, 0.0f);
+    rig_send(&l, 1, 500, 1, 0.0f);
     assert_int_equal(l.n_frames, 2);
     assert_flags(rig_last(&l), LATENT_GAP | LATENT_RESET | LATENT_LIMITED);
     assert_true(rig_last(&l)->latents[0] == 0.5f); /* as the first bin of test_values */
     assert_int_equal(rig_counter(&l, SEQUENCE_RESETS), 1);
-    assert_int_equal(rig_counter(&l, SEQUENCE_LOST), 999999999);
+    assert_int_equal(rig_counter(&l, SEQUENCE_LOST), 499);
     assert_int_equal(rig_counter(&l, SEQUENCE_FILLED), 0);
     rig_close(&l);
 }
@@ -156,6 +156,7 @@ static void test_new_epoch(void **state)
     (void)state;
     rig_open(&l, maker_kalman(), NULL, NULL);
     rig_send(&l, 1, 700, 1, 5.0f);
+    l.now_ns += 60000000; /* missing-after */
     rig_send(&l, 2, 0, 1, 0.0f);
     assert_flags(rig_last(&l), LATENT_RESET | LATENT_LIMITED);
     assert_true(rig_last(&l)->latents[0] == 0.5f);

@@ -3,6 +3,7 @@
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "conf/table.h"

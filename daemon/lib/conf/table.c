@@ -204,6 +204,13 @@ static const struct conf_key stream_keys[] = {
      .offset = offsetof(struct conf_stream, max_gap_ns),
      .value = "500",
      .help = "A longer gap resets, whatever on-gap says."},
+    {.name = "max-jump-ms",
+     .type = &conf_milliseconds,
+     .offset = offsetof(struct conf_stream, max_jump_ns),
+     .value = "10000",
+     .help = "A number or time that is further from what came last is refused, until three "
+             "messages in a row agree with each other: then the source has restarted. At least "
+             "max-gap-ms, whatever stands here."},
     {.name = "reorder-window",
      .type = &conf_count,
      .offset = offsetof(struct conf_stream, reorder_window),

@@ -53,6 +53,7 @@ struct conf_stream {
     uint32_t input_attach, output_attach;       /* enum conf_attach */
     uint32_t outputs;                           /* enum latent_group, bit set; 0 = all */
     uint64_t budget_ns, valid_for_ns, max_gap_ns;
+    uint64_t max_jump_ns; /* 0: in a record from before there was one */
     uint64_t missing_after_ns, lease_ns, max_age_ns, safe_ramp_ns;
     uint64_t spin_ns;                        /* 0: the loop sleeps until something comes */
     uint64_t warm_ns;                        /* 0: the caches are left to themselves */

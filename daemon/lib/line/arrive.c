@@ -46,6 +46,91 @@ static enum wire_refusal bin_counts(struct line *line, const struct wire_bins *b
     return latent_input_check(line->input, line->counts, n) == n ? WIRE_OK : WIRE_REFUSED_VALUE;
 }
 
+/* ---- whose message it is ---- */
+
+static struct trust_place place_of(const struct bin_frame *b)
+{
+    return (struct trust_place){b->frame.epoch, b->frame.seq, b->frame.t_source_ns};
+}
+
+/* Told once of each message, at bin `next`. */
+static void place(struct line *line, const struct bin_frame *b)
+{
+    struct open_message *m = &line->open;
+    const struct bin_frame end = bin_frame_of(line, &m->bins, m->bins.n_bins - 1, m->t_recv_ns);
+    const struct trust_message message = {place_of(b), place_of(&end), m->t_recv_ns};
+    struct trust *t = &line->state.trust;
+
+    m->is_placed = true;
+    m->trust = trust_judge(t, &line->trust, &line->state.sequence, &message);
+    trust_apply(t, &line->trust, m->trust, &message);
+    sources_on_message(&line->sources, &line->trust, line->options.policy.safe_exit_bins, &message);
+}
+
+static bool is_refused(enum trust_verdict verdict)
+{
+    return verdict == TRUST_JUMP || verdict == TRUST_TIME || verdict == TRUST_SOURCE;
+}
+
+/* It moves nothing. */
+static void refuse(struct line *line, const struct bin_frame *b)
+{
+    const struct sequence *s = &line->state.sequence;
+    enum trust_verdict verdict = line->open.trust;
+    uint64_t epoch = b->frame.epoch, seq = b->frame.seq;
+    const struct {
+        enum misfit what;
+        enum counter outcome;
+        uint64_t found, expected;
+    } of[] = {
+        [TRUST_JUMP] = {MISFIT_NUMBER, BINS_REFUSED_JUMP, seq, s->newest},
+        [TRUST_TIME] = {MISFIT_TIME, BINS_REFUSED_JUMP, b->frame.t_source_ns,
+                        line->state.trust.t_source_ns},
+        [TRUST_SOURCE] = {MISFIT_EPOCH, BINS_REFUSED_SOURCE, epoch, s->epoch},
+    };
+
+    misfit_expect(&line->misfits, of[verdict].what, of[verdict].expected);
+    misfit_note(&line->misfits, of[verdict].what, of[verdict].found, epoch);
+    account_dropped(line, of[verdict].outcome, epoch, seq);
+}
+
+/* ---- a bin ---- */
+
+/* What it says, to be compared; its counts are those in line.counts. */
+static uint64_t print_of(const struct line *line, const struct bin_frame *b)
+{
+    return sources_print(line->counts, line->n_channels, b->frame.t_source_ns, b->frame.event_id);
+}
+
+static void drop_bin(struct line *line, const struct bin_frame *b, enum wire_refusal refusal)
+{
+    const struct trust_place at = place_of(b);
+
+    drop(line, &line->open.verdict, line->open.t_recv_ns);
+    sources_on_repeated(&line->sources, &line->trust, line->options.policy.safe_exit_bins, &at,
+                        refusal == WIRE_OK ? print_of(line, b) : 0, line->open.t_recv_ns);
+}
+
+/* A bin that fits is the newest of its source, or the first of a new one. */
+static void take(struct line *line, const struct bin_frame *b)
+{
+    struct open_message *m = &line->open;
+    const struct sequence_verdict *v = &m->verdict;
+
+    sequence_apply(&line->state.sequence, v);
+    account_sequence(line);
+    if (v->reset) decode_reset(line);
+    if (v->restart) {
+        pace_init(&line->state.pace);
+        trust_begin(&line->state.trust, b->frame.t_source_ns, m->t_recv_ns);
+        sources_on_restart(&line->sources);
+        m->trust = TRUST_INCUMBENT;
+    }
+    trust_on_bin(&line->state.trust, b->frame.t_source_ns);
+    m->is_judged = true;
+    m->n_fill = v->n_fill;
+}
+
 /* Is bin `next` for the decoder? The order of the checks is the contract's: shape, then sequence,
  * then values. What is not is counted here. */
 static bool judge(struct line *line, const struct bin_frame *b)
@@ -58,23 +143,28 @@ static bool judge(struct line *line, const struct bin_frame *b)
         account_dropped(line, BINS_REFUSED_SHAPE, b->frame.epoch, b->frame.seq);
         return false;
     }
-    sequence_check(&line->state.sequence, b->frame.epoch, b->frame.seq, v);
+    if (!m->is_placed) place(line, b);
+    if (is_refused(m->trust)) {
+        refuse(line, b);
+        return false;
+    }
+    if (m->trust == TRUST_RESTART)
+        sequence_restart(b->frame.epoch, b->frame.seq, v);
+    else
+        sequence_check(&line->state.sequence, b->frame.epoch, b->frame.seq, v);
     if (v->outcome != SEQUENCE_DECODE) {
-        drop(line, v, m->t_recv_ns);
+        drop_bin(line, b, refusal);
         return false;
     }
     if (refusal != WIRE_OK) {
         account_dropped(line, BINS_REFUSED_VALUE, b->frame.epoch, b->frame.seq);
         return false;
     }
-    sequence_apply(&line->state.sequence, v);
-    account_sequence(line);
-    if (v->reset) decode_reset(line);
-    if (v->restart) pace_init(&line->state.pace);
-    m->is_judged = true;
-    m->n_fill = v->n_fill;
+    take(line, b);
     return true;
 }
+
+/* ---- the message ---- */
 
 /* Numbers and times of the bins of one message count up from its first and may not
  * wrap. */
@@ -130,8 +220,9 @@ static void decode_next(struct line *line, struct bin_frame *b)
 
     m->is_judged = false;
     m->next++;
-    if (decode_bin(line, b, m->verdict.after_gap ? LATENT_GAP : 0))
-        silence_on_decoded(line, m->t_recv_ns);
+    if (!decode_bin(line, b, m->verdict.after_gap ? LATENT_GAP : 0)) return;
+    silence_on_decoded(line, m->t_recv_ns);
+    sources_on_decoded(&line->sources, b->frame.seq, print_of(line, b));
 }
 
 static void begin_filling(struct line *line)

@@ -33,6 +33,7 @@ struct eased {
  * more in snapshot.c. */
 struct line_memory {
     struct sequence sequence;
+    struct trust trust;
     struct safe safe;
     struct silence silence;
     struct shown shown;
@@ -49,6 +50,9 @@ struct open_message {
     struct wire_bins bins; /* in the arena */
     uint64_t t_recv_ns;
     size_t next; /* bin; bins.n_bins: the message is done */
+    /* Of whom, found at its first bin whose shape is right. */
+    bool is_placed;
+    enum trust_verdict trust;
     /* Of bin `next`, once it is found fit for the decoder; its counts are in line.counts. */
     bool is_judged;
     struct sequence_verdict verdict;
@@ -70,6 +74,8 @@ struct line {
     struct open_message open;
     struct ledger ledger;
     struct misfits misfits;
+    struct sources sources;
+    struct trust_rules trust;
     struct histogram times[TIME_SPARE]; /* spare follows from latency */
 
     struct {

@@ -37,6 +37,8 @@ enum counter {
     BINS_LATE_AFTER_FILL,
     BINS_REFUSED_SHAPE,
     BINS_REFUSED_VALUE,
+    BINS_REFUSED_JUMP,   /* number or time cannot be the source's */
+    BINS_REFUSED_SOURCE, /* of another epoch while the source of this one sends */
     FRAMES_DUE,
     FRAMES_PUBLISHED,
     FRAMES_SUPPRESSED_SEND, /* the socket did not take it */

@@ -254,12 +254,18 @@ static void describe(struct line *line, const struct latent_info *info,
     line->decoder_id = latent_decoder_id(line->decoder);
     line->mean = info->channel_mean;
     line->limits = info->readout;
+    line->trust = (struct trust_rules){.max_jump_bins = options->max_jump_bins,
+                                       .silent_ns = options->policy.missing_after_ns,
+                                       .bin_ns = line->bin_ns};
     line->input = options->any_finite ? LATENT_INPUT_REAL : info->input;
     still_init(line, info);
 }
 
 static void start(struct line *line, const struct latent_info *info)
 {
+    misfit_expect(&line->misfits, MISFIT_BYTES, line->max_payload);
+    misfit_expect(&line->misfits, MISFIT_CHANNELS, line->n_channels);
+    misfit_expect(&line->misfits, MISFIT_BIN_WIDTH, line->bin_width_us);
     sequence_init(&line->state.sequence, &line->options.sequence);
     line->state.silence.t_due_ns = LINE_NEVER;
     line->state.eased.leaving = true;
@@ -343,14 +349,12 @@ static uint64_t spare(const struct line *line, uint64_t latency_ns)
 
 void line_read_misfit(const struct line *line, enum misfit what, struct misfit_seen *out)
 {
-    const uint64_t expected[N_MISFITS] = {
-        [MISFIT_BYTES] = line->max_payload,
-        [MISFIT_CHANNELS] = line->n_channels,
-        [MISFIT_BIN_WIDTH] = line->bin_width_us,
-    };
-
     misfit_read(&line->misfits, what, out);
-    out->expected = expected[what];
+}
+
+void line_read_sources(const struct line *line, struct sources_seen *out)
+{
+    sources_read(&line->sources, out);
 }
 
 void line_read_time(struct line *line, enum line_time time, struct histogram_summary *out)

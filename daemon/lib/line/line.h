@@ -25,6 +25,8 @@
 #include "line/misfit.h"
 #include "line/policy.h"
 #include "line/sequence.h"
+#include "line/sources.h"
+#include "line/trust.h"
 
 #define LINE_MAX_TAPS 4
 #define LINE_CONTRACT 2
@@ -43,6 +45,7 @@ struct line_sink {
 struct line_options {
     const char *name;               /* of the stream; topic NAME/frame */
     struct sequence_rules sequence; /* fill follows from policy.on_gap */
+    uint64_t max_jump_bins;         /* 0: any number is believed, for records of before */
     uint64_t budget_ns;             /* t_recv to t_publish; above it LATE */
     uint64_t valid_for_ns;          /* echoed in every frame */
     uint64_t clock_id;              /* echoed in every frame */
@@ -150,6 +153,7 @@ int line_load(struct line *line, const void *buf, size_t n);
 size_t line_max_payload(const struct line *line);
 bool line_read(struct line *line, struct ledger_values *out);
 void line_read_misfit(const struct line *line, enum misfit what, struct misfit_seen *out);
+void line_read_sources(const struct line *line, struct sources_seen *out);
 void line_read_time(struct line *line, enum line_time time, struct histogram_summary *out);
 
 #endif

@@ -11,24 +11,28 @@ enum misfit {
     MISFIT_BYTES,     /* of a payload: 0, or above the bound; refused.length */
     MISFIT_CHANNELS,  /* refused.shape */
     MISFIT_BIN_WIDTH, /* us; refused.shape */
+    MISFIT_NUMBER,    /* of a bin; refused.jump */
+    MISFIT_TIME,      /* t_source_ns of a bin; refused.jump */
+    MISFIT_EPOCH,     /* refused.source */
     N_MISFITS,
 };
 
 struct misfits {
     struct {
-        _Atomic uint64_t n, found, epoch;
+        _Atomic uint64_t n, found, expected, epoch;
     } of[N_MISFITS];
 };
 
 /* The numbers of one misfit are each whole, but may be of neighbouring messages. */
 struct misfit_seen {
-    uint64_t n;               /* messages refused for it */
-    uint64_t found, expected; /* of the newest of them; bytes, channels or us */
+    uint64_t n;               /* messages refused for it; from MISFIT_NUMBER on, bins */
+    uint64_t found, expected; /* of the newest of them */
     uint64_t epoch;           /* of its source; 0: not known */
 };
 
+/* What is expected from now on: of bytes, the most; of a number or time, what came last. */
+void misfit_expect(struct misfits *m, enum misfit what, uint64_t expected);
 void misfit_note(struct misfits *m, enum misfit what, uint64_t found, uint64_t epoch);
-/* All but expected, which the line knows. */
 void misfit_read(const struct misfits *m, enum misfit what, struct misfit_seen *out);
 
 #endif

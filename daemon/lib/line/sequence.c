@@ -99,6 +99,12 @@ void sequence_check(const struct sequence *s, uint64_t epoch, uint64_t seq,
         check_behind(s, v);
 }
 
+void sequence_restart(uint64_t epoch, uint64_t seq, struct sequence_verdict *v)
+{
+    *v = (struct sequence_verdict){.epoch = epoch, .seq = seq};
+    restart(v);
+}
+
 /* ---- apply ---- */
 
 static void start(struct sequence *s, uint64_t epoch, uint64_t seq)

@@ -1,5 +1,7 @@
 /* What epoch and sequence number of a bin say: next, after a gap, duplicate, stale,
- * late, or a restarted source. Pure functions of state and arguments. */
+ * late, or a restarted source. Pure functions of state and arguments. Which numbers may
+ * come here is for trust.h to say; where that believes any, for records of before,
+ * restarts are found here. */
 #ifndef LINE_SEQUENCE_H
 #define LINE_SEQUENCE_H
 
@@ -57,6 +59,8 @@ void sequence_init(struct sequence *s, const struct sequence_rules *rules);
 /* Judge a bin; changes nothing. */
 void sequence_check(const struct sequence *s, uint64_t epoch, uint64_t seq,
                     struct sequence_verdict *v);
+/* The verdict of a bin that starts a new source, whatever its number. */
+void sequence_restart(uint64_t epoch, uint64_t seq, struct sequence_verdict *v);
 /* Make the verdict of the latest check so. A bin refused for its content is not
  * applied: it stays missing. */
 void sequence_apply(struct sequence *s, const struct sequence_verdict *v);

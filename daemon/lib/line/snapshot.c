@@ -8,7 +8,7 @@
 #include "line/arrive.h"
 
 #define MAGIC 0x32656e6974616c00u /* a zero, then "latine2": no old snapshot is that large */
-#define FORMAT 3
+#define FORMAT 4
 #define FORMAT_FIRST 2 /* of those that are still read */
 
 /* ---- the fields, in order ---- */
@@ -34,6 +34,17 @@ static void visit_sequence(struct serial *f, struct sequence *s)
     serial_u64(f, &s->n_lost);
     serial_u64(f, &s->n_reordered);
     serial_u64(f, &s->n_restarts);
+}
+
+static void visit_trust(struct serial *f, struct trust *t)
+{
+    serial_u64(f, &t->t_heard_ns);
+    serial_u64(f, &t->t_source_ns);
+    serial_u32(f, &t->n_claims);
+    serial_u64(f, &t->claim.epoch);
+    serial_u64(f, &t->claim.seq);
+    serial_u64(f, &t->claim.t_source_ns);
+    serial_u64(f, &t->t_claim_ns);
 }
 
 static void visit_safe(struct serial *f, struct safe *s)
@@ -94,6 +105,7 @@ static void visit(struct serial *f, uint32_t format, struct line_memory *m, floa
     serial_bool(f, &m->easing);
     serial_floats(f, kept, n_kept);
     if (format >= 3) serial_u64(f, &m->n_still);
+    if (format >= 4) visit_trust(f, &m->trust);
 }
 
 /* ---- head ---- */

@@ -33,6 +33,15 @@ static struct line_policy setup_policy(const struct conf_stream *v)
                                 .safe_start = v->safe_start && v->contract > 1};
 }
 
+/* Gaps that are filled are no jumps. */
+static uint64_t setup_jump(const struct conf_stream *v, uint32_t bin_width_us)
+{
+    uint64_t gap_ns = v->max_gap_ns, jump_ns = v->max_jump_ns;
+
+    if (v->contract == 1 || jump_ns == 0) return 0;
+    return conf_bins(jump_ns > gap_ns ? jump_ns : gap_ns, bin_width_us);
+}
+
 struct line_options setup_line(const struct conf_stream_section *section,
                                const struct latent_info *info, uint64_t clock_id)
 {
@@ -42,6 +51,7 @@ struct line_options setup_line(const struct conf_stream_section *section,
         .name = section->name,
         .sequence = {.window_bins = v->reorder_window,
                      .max_gap_bins = conf_bins(v->max_gap_ns, info->bin_width_us)},
+        .max_jump_bins = setup_jump(v, info->bin_width_us),
         .budget_ns = v->budget_ns,
         .valid_for_ns = v->valid_for_ns,
         .clock_id = clock_id,
