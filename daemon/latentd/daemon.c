@@ -197,8 +197,14 @@ static void print_ledgers(const struct stream *s)
             ledger_check(&v, text, sizeof text) ? "ledgers balanced" : text);
 }
 
+void daemon_post_stop(struct daemon *d)
+{
+    for (size_t i = 0; i < d->n_loops; i++) data_loop_post_stop(&d->loops[i]);
+}
+
 void daemon_stop(struct daemon *d)
 {
+    daemon_post_stop(d);
     for (size_t i = 0; i < d->n_loops; i++) data_loop_stop(&d->loops[i]);
     for (size_t i = 0; i < d->n_streams; i++) print_ledgers(&d->streams[i]);
 }

@@ -35,7 +35,10 @@ enum program_exit daemon_configure(struct daemon *d, const char *path);
 int daemon_open(struct daemon *d, struct latent_error *err);
 /* Start the data threads and lock memory. 0, or negative and a text. */
 int daemon_start(struct daemon *d, struct latent_error *err);
-/* Stop the data threads; what they counted goes to stderr, a line per stream. */
+/* Order every data thread to lead its streams to SAFE and to end. */
+void daemon_post_stop(struct daemon *d);
+/* Wait until they have: the ramps of all loops run at once. What they counted goes to stderr, a
+ * line per stream. */
 void daemon_stop(struct daemon *d);
 /* Everything but the configuration and the keys, which control may still need. */
 void daemon_close(struct daemon *d);

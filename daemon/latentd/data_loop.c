@@ -386,10 +386,16 @@ uint64_t data_loop_turns(const struct data_loop *l)
     return atomic_load_explicit(&l->n_turns, memory_order_relaxed);
 }
 
+void data_loop_post_stop(struct data_loop *l)
+{
+    if (l->thread_is_started && !l->is_stop_posted) orders_stop(l->orders);
+    l->is_stop_posted = true;
+}
+
 void data_loop_stop(struct data_loop *l)
 {
     if (!l->thread_is_started) return;
-    orders_stop(l->orders);
+    data_loop_post_stop(l);
     pthread_join(l->thread, NULL);
     l->thread_is_started = false;
 }

@@ -38,7 +38,7 @@ struct data_loop {
     sem_t is_running;
     struct orders *orders;
     _Atomic uint64_t n_turns; /* of the loop, by its thread */
-    bool loop_is_open, thread_is_started;
+    bool loop_is_open, thread_is_started, is_stop_posted;
 };
 
 /* Open the sockets that the streams need, in context. streams are those of this loop
@@ -49,8 +49,9 @@ int data_loop_open(struct data_loop *l, const char *name, struct stream **stream
 int data_loop_start(struct data_loop *l, struct latent_error *err);
 /* How often it has turned; from any thread. One that hangs in a step does not. */
 uint64_t data_loop_turns(const struct data_loop *l);
-/* Lead each stream to SAFE, which takes as long as its ramp, end the thread, wait for
- * its end. */
+/* Order it to lead each stream to SAFE, which takes as long as its ramp, and to end. */
+void data_loop_post_stop(struct data_loop *l);
+/* The same, unless it was ordered before, and wait for the end of its thread. */
 void data_loop_stop(struct data_loop *l);
 void data_loop_close(struct data_loop *l);
 

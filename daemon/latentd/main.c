@@ -119,6 +119,7 @@ static enum program_exit daemon_serve(struct daemon *d, struct control *control)
     if (status) return options_fail(PROGRAM, PROGRAM_FAILED, &err);
     ready_print(control);
     control_run(control);
+    daemon_post_stop(d);
     notify_manager("STOPPING=1");
     daemon_stop(d);
     if (!control_finish(control)) _exit(PROGRAM_DONE);

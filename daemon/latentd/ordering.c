@@ -38,6 +38,7 @@ void ordering_post(struct ordering *o, struct stream *s, struct held *held, size
                            .entry = entry,
                            .t_taken_ns = clock_now_ns(),
                            .order = orders_enter(s->orders, s->place, entry)};
+    o->t_posted_ns = clock_now_ns();
     if (o->order.number && entry != LINE_RESET)
         o->change = held_set(held, place, entry == LINE_SAFE_ON);
 }

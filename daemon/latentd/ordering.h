@@ -18,7 +18,8 @@ struct ordering {
 
     /* The answer, once it is there. */
     enum control_code code;
-    uint64_t t_done_ns; /* by the data thread; 0: it was not, or nothing was ordered */
+    uint64_t t_posted_ns; /* the order was there by then; 0: nothing was ordered */
+    uint64_t t_done_ns;   /* by the data thread; 0: it was not, or nothing was ordered */
     char text[ORDERING_TEXT];
 };
 

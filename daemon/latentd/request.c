@@ -87,6 +87,7 @@ static void gather_answers(struct request *r)
         m->code = o->code;
         m->text = printable(o->text);
         m->t_done_ns = o->t_done_ns;
+        m->t_posted_ns = o->t_posted_ns;
         r->stream_replies[i] = m;
         if (o->t_done_ns > r->reply.t_done_ns) r->reply.t_done_ns = o->t_done_ns;
         if (o->code < r->reply.code) r->reply.code = o->code;
@@ -107,6 +108,7 @@ static bool look_orders(struct request *r, uint64_t now_ns)
         return true;
     }
     r->reply.t_done_ns = r->orderings[0].t_done_ns;
+    r->reply.t_posted_ns = r->orderings[0].t_posted_ns;
     say(r, r->orderings[0].code, "%s", r->orderings[0].text);
     return true;
 }

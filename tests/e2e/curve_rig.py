@@ -38,13 +38,13 @@ class CurveRig(rig.Rig):
         """What set_keys() takes: own secret file, public file of the server."""
         return self.folder / f"{name}.key_secret", self.folder / f"{server}.key"
 
-    def start_encrypted(self, stream=None, **daemon_keys):
-        """One stream "arm", everything over TCP; the endpoints."""
+    def start_encrypted(self, stream=None, before=(), **daemon_keys):
+        """One stream "arm", everything over TCP, by the command `before`; the endpoints."""
         ends = {"input": "tcp://127.0.0.1:*", "output": "tcp://127.0.0.1:*"}
         daemon = {"secret_key": "latentd.key_secret", "control": "tcp://127.0.0.1:*", **daemon_keys}
         self.configure({"arm": {**ends, **(stream or {})}},
                        {name: (f"{name}.key", roles) for name, roles in ROLES.items()}, **daemon)
-        return self.start()
+        return self.start(*before)
 
     def ctl_as(self, name, *arguments, server="latentd", seconds=10):
         """-> (exit code, stdout, stderr) of latentctl with the keys of this client."""

@@ -2,6 +2,9 @@
 """Subscribers are input: what libzmq's own subscribers can ask for, with keys and without, while a
 consumer must not miss a frame. Subscribers that speak ZMTP by hand are in tests/fault."""
 import os
+import pathlib
+import subprocess
+import sys
 import threading
 import unittest
 
@@ -11,8 +14,35 @@ import curve_rig
 import daemon_rig as rig
 
 N_TOPICS = int(os.environ.get("LATENT_TOPICS", 20000))
+N_LONG, LONG_BYTES = 40, 1000000
+MOST_MEMORY = 600000000  # address space in which libzmq alone would be aborted by such topics
+MOST_GROWTH_KIB = 65536
 N_COMING = 100  # that come and leave
 N_BINS = 50     # between one act and the next
+
+
+# In a process of its own: libzmq's subscriber does not survive it each time.
+LONG = f"""
+import os, sys, zmq, zmq.auth
+socket = zmq.Context().socket(zmq.SUB)
+if sys.argv[2:]:
+    socket.curve_publickey, socket.curve_secretkey = zmq.auth.load_certificate(sys.argv[2])
+    socket.curve_serverkey, _ = zmq.auth.load_certificate(sys.argv[3])
+socket.connect(sys.argv[1])
+for i in range({N_LONG}):
+    socket.subscribe(b"%d" % i + os.urandom({LONG_BYTES}))
+while True:
+    socket.poll(10)
+"""
+
+
+def counts_of(made):
+    """Every ledger and flag of the stream, and how many steps, waits and frames were timed."""
+    status = made.status()["streams"]["arm"]
+    del status["flags"]["LATE"]  # of the test's own pauses
+    groups = ("messages", "bins", "frames", "flags", "sequence")
+    return {**{group: status[group] for group in groups},
+            **{name: times["n"] for name, times in status["times_ns"].items()}}
 
 
 class PlainTest(unittest.TestCase):
@@ -31,9 +61,15 @@ class PlainTest(unittest.TestCase):
         rig.write_model(made.folder / "model.safetensors")
         return made
 
+    def prefix(self):
+        """Sanitizers take address space of their own."""
+        if os.environ.get("LATENT_SANITIZE"):
+            return ()
+        return "prlimit", f"--as={MOST_MEMORY}"
+
     def start(self):
         self.rig.configure({"arm": {"input": "tcp://127.0.0.1:*", "output": "tcp://127.0.0.1:*"}})
-        return self.rig.start()
+        return self.rig.start(*self.prefix())
 
     def keys(self, _name):
         return None
@@ -66,6 +102,26 @@ class PlainTest(unittest.TestCase):
     def check_nothing_lost(self):
         frames = self.rig.status()["streams"]["arm"]["frames"]
         self.assertEqual((frames["published"], frames["suppressed.send"]), (self.seq, 0))
+        self.assertEqual(counts_of(self.rig), self.counts_without())
+
+    def counts_without(self):
+        """What the same bins count where nobody but the consumer subscribes."""
+        quiet = rig.Rig()
+        self.addCleanup(quiet.close)
+        rig.write_model(quiet.folder / "model.safetensors")
+        quiet.configure({"arm": {}})
+        quiet.start()
+        source, consumer = quiet.source(), quiet.consumer("arm")
+        for seq in range(self.seq):
+            source.send_multipart([b"arm/bins", rig.pack_bins(seq, [1, 2, 0])])
+            consumer.frames(1)
+        return counts_of(quiet)
+
+    def resident_kib(self):
+        for line in pathlib.Path(f"/proc/{self.rig.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+        raise AssertionError("no VmHWM")
 
     def test_topics_without_end(self):
         """libzmq comes back by itself with all its topics, and is cut off again."""
@@ -82,6 +138,21 @@ class PlainTest(unittest.TestCase):
         self.check_stream()
         self.check_nothing_lost()
         self.assertLess(self.outputs()["topics.bytes"], 16384)
+
+    def test_long_topics(self):
+        """Cut off before they take the memory that there is."""
+        before = self.resident_kib()
+        greedy = subprocess.Popen([sys.executable, "-c", LONG, self.ends["arm.output"],
+                                   *map(str, self.keys("wall") or ())])
+        self.addCleanup(greedy.wait)
+        self.addCleanup(greedy.kill)
+        while self.outputs()["peers.cut"] < 3:
+            self.check_stream()
+        self.check_stream()
+        self.check_nothing_lost()
+        self.assertLess(self.outputs()["topics.bytes"], 16384)
+        if self.prefix():
+            self.assertLess(self.resident_kib() - before, MOST_GROWTH_KIB)
 
     def test_many_come_and_leave(self):
         there = []
@@ -107,7 +178,7 @@ class CurveTest(PlainTest):
         return curve_rig.CurveRig()
 
     def start(self):
-        return self.rig.start_encrypted()
+        return self.rig.start_encrypted(before=self.prefix())
 
     def keys(self, name):
         return self.rig.keys(name)
