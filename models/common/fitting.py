@@ -51,8 +51,7 @@ def judge_readout(args, recording, truth, found):
 def save_fit(path, tensors, hyper, recording):
     """Tensors, and beside them the facts that the model file must state."""
     facts = {"bin_width_us": round(recording.bin_ms * 1000), "hyper": hyper,
-             "readout": readout_limits(recording,
-                                       recording.behaviour_rows(recording.split["train"])),
+             "readout": readout_limits(recording, recording.split["train"]),
              "channels": training_channels(recording.part("train"), recording.kind),
              "source": f"{command_line()}, data: {recording.source}"}
     if recording.licence:

@@ -23,6 +23,7 @@ NAME_BYTES, PROSE_BYTES = 64, 1000  # of a name or unit; of licence and source
 CHANNELS_MAX = OUTPUTS_MAX = 65536
 MEAN_MAX = 65535.0  # as counts in messages go
 CLIP_TIMES, CLIP_DEVIATIONS = 2.0, 10.0
+SLEW_TIMES = 2.0
 RUN_KEYS, RUN_MAX = ("longest_silence", "longest_repeat"), 10**9  # bins
 FLOAT_MAX = float(np.finfo(np.float32).max)
 TRIAL_MODES = ("A", "B", "B-lag", "trial")  # known answers end with the trial
@@ -211,17 +212,34 @@ def command_line():
     return " ".join([program, *words])
 
 
-def readout_limits(recording, behaviour, margin=1.5):
-    """outputs.readout of a fitted model: limits are the training range [rows, O] times margin, as
-    round numbers; a velocity's neutral value is 0, that of any other behaviour its training
-    mean."""
-    entries, flat = [], behaviour
+def largest_steps(trials, joined):
+    """The largest change [O] of a dimension from one bin to the next: trials [K, T, O], and which
+    bins [K, T - 1] the next one follows."""
+    steps = np.abs(np.diff(trials, axis=1))[joined]
+    return steps.max(0) if len(steps) else np.zeros(trials.shape[-1])
+
+
+def slew_limits(trials, joined, bin_s):
+    """Per second, SLEW_TIMES the largest step of training; None where nothing moved."""
+    return [float(f"{SLEW_TIMES * step / bin_s:.3g}") or None
+            for step in largest_steps(trials, joined)]
+
+
+def readout_limits(recording, index, margin=1.5):
+    """outputs.readout of a model fitted to these trials: limits are the range of the behaviour
+    times margin, as round numbers, slew as slew_limits; a velocity's neutral value is 0, that of
+    any other behaviour its mean."""
+    use, flat = recording.used(index), recording.behaviour_rows(index)
+    slews = slew_limits(recording.behaviour[index], use[:, 1:] & use[:, :-1],
+                        recording.bin_ms / 1000)
+    entries = []
     for i, (name, unit) in enumerate(zip(recording.names, recording.units)):
         low, high, mean = flat[:, i].min(), flat[:, i].max(), flat[:, i].mean()
         signed = low < 0 < high
         centre = 0.0 if signed else mean
         bounds = [float(f"{centre + margin * (edge - centre):.3g}") for edge in (low, high)]
-        entries.append(readout_entry(name, unit, 0.0 if signed else float(f"{mean:.3g}"), *bounds))
+        entries.append(readout_entry(name, unit, 0.0 if signed else float(f"{mean:.3g}"), *bounds,
+                                     slew=slews[i]))
     return entries
 
 
@@ -279,9 +297,9 @@ def write_model(path, model):
     safetensors.write(path, {**model.weights, **model.selftest}, {"latent.config": text})
 
 
-def read_model(path):
-    """-> Model, its matrices as floats. Only the outline is checked: the loader in C does the
-    rest."""
+def read_exact(path):
+    """-> Model, its tensors as they lie in the file. Only the outline is checked: the loader in C
+    does the rest."""
     tensors, metadata = safetensors.read(path)
     if "latent.config" not in metadata:
         raise Refusal(f"{path}: no latent.config: a safetensors file, but not a model file")
@@ -292,6 +310,11 @@ def read_model(path):
     missing = CONFIG_KEYS - set(config if isinstance(config, dict) else ())
     if missing:
         raise Refusal(f"{path}: latent.config lacks {', '.join(sorted(missing))}")
-    weights = precision.widened(
-        {k: v for k, v in tensors.items() if not k.startswith("selftest.")})
-    return Model(config, weights, {k: v for k, v in tensors.items() if k.startswith("selftest.")})
+    return Model(config, {k: v for k, v in tensors.items() if not k.startswith("selftest.")},
+                 {k: v for k, v in tensors.items() if k.startswith("selftest.")})
+
+
+def read_model(path):
+    """The same, its matrices as floats."""
+    model = read_exact(path)
+    return dataclasses.replace(model, weights=precision.widened(model.weights))

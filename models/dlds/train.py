@@ -185,8 +185,7 @@ def main():
         facts["licence"] = "Apache-2.0"
     if recording.behaviour is not None:
         w = {**w, **fit_readout(w, hyper, recording)}
-        rows = recording.behaviour_rows(recording.split["train"])
-        facts["readout"] = readout_limits(recording, rows)
+        facts["readout"] = readout_limits(recording, recording.split["train"])
     print_scores(args, w, hyper, recording, data)
     safetensors.write(args.out, w, {"latent": json.dumps(facts)})
     print(f"{args.out}: written")

@@ -138,7 +138,7 @@ def main():
         judge_readout(args, recording, *validate(model, batches, recording)[1])
         state = fold_scale(state, *(torch.tensor(x, dtype=torch.float32)
                                     for x in (batches.mean, batches.scale)))
-        readout = readout_limits(recording, recording.behaviour_rows(recording.split["train"]))
+        readout = readout_limits(recording, recording.split["train"])
     hyper = {"layers": args.layers, "hidden": args.hidden, "lograte": True}
     training.save_checkpoint(args, state, hyper, recording, readout, seconds=seconds)
 

@@ -19,7 +19,8 @@ import torch
 
 from latent_models.common import safetensors
 from latent_models.common.files import output_folder
-from latent_models.common.model_file import command_line, readout_entry, training_channels
+from latent_models.common.model_file import (command_line, readout_entry, slew_limits,
+                                             training_channels)
 from latent_models.common.refusal import Parser, number, run_command, whole
 from latent_models.lowrank import reference, task
 
@@ -169,10 +170,22 @@ def one_ahead(w, recipe, u, counts):
     return np.array(rows)
 
 
-def save(path, tensors, recipe, form, channels):
-    """channels [K, T, C]: what a rig would send, for the training statistics."""
+def decisions(tensors, recipe, inputs):
+    """The readout [K, T, 1] that the teacher gives for inputs [K, T, 2], which the student was made
+    to give."""
+    hyper = {**hyper_of(recipe, "driven"), "output": "linear"}
+    return np.stack([reference.run(tensors, {"hyper": hyper}, u, "causal")["readout"]
+                     for u in inputs])
+
+
+def save(path, tensors, recipe, form, channels, *, readouts):
+    """channels [K, T, C]: what a rig would send, for the training statistics; readouts [K, T, 1]:
+    those to give."""
+    bin_s = recipe["bin_width_ms"] / 1000
+    slew, = slew_limits(readouts, np.ones(readouts[:, 1:, 0].shape, bool), bin_s)
     facts = {"bin_width_us": recipe["bin_width_ms"] * 1000, "hyper": hyper_of(recipe, form),
-             "readout": [readout_entry("decision", "1", 0.0, -1.5, 1.5)], "licence": "Apache-2.0",
+             "readout": [readout_entry("decision", "1", 0.0, -1.5, 1.5, slew=slew)],
+             "licence": "Apache-2.0",
              "channels": training_channels(channels, "real"),
              "source": f"{command_line()}, data: models/lowrank/rdm.json"}
     safetensors.write(path, {k: np.asarray(v, np.float64) for k, v in tensors.items()},
@@ -192,10 +205,12 @@ def main():
     student, inputs = task.with_two_sides(student), recorded["inputs"]
     fitted = fit_filter(recipe, student, inputs, recorded["counts"], recorded["split"])
     folder = Path(args.out)
-    save(folder / "teacher.safetensors", task.with_two_sides(teacher), recipe, "driven", inputs)
-    save(folder / "driven.safetensors", student, recipe, "driven", inputs)
+    teacher = task.with_two_sides(teacher)
+    readouts = decisions(teacher, recipe, inputs)
+    save(folder / "teacher.safetensors", teacher, recipe, "driven", inputs, readouts=readouts)
+    save(folder / "driven.safetensors", student, recipe, "driven", inputs, readouts=readouts)
     save(folder / "filtered.safetensors", {**student, **fitted}, recipe, "filtered",
-         recorded["channels"])
+         recorded["channels"], readouts=readouts)
 
 
 if __name__ == "__main__":

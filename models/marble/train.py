@@ -17,7 +17,8 @@ import torch
 
 from latent_models.common import safetensors
 from latent_models.common.files import output_name
-from latent_models.common.model_file import command_line, readout_entry, training_channels
+from latent_models.common.model_file import (command_line, readout_entry, slew_limits,
+                                             training_channels)
 from latent_models.common.refusal import Parser, number, run_command, whole
 from latent_models.marble import animals, geometry, population, scoring
 
@@ -113,11 +114,14 @@ def train(args, crowd, generator):
 def save(path, animal, tensors, recipe):
     """What export.py reads."""
     position, velocity = animal.points["train"]
-    limits = 1.5 * np.abs(animal.part("behaviour", "train")).max((0, 1))
+    hand = animal.part("behaviour", "train")
+    limits = 1.5 * np.abs(hand).max((0, 1))
+    slews = slew_limits(hand, np.ones(hand[:, 1:, 0].shape, bool), recipe["bin_width_ms"] / 1000)
     facts = {"bin_width_us": recipe["bin_width_ms"] * 1000, "hyper": animal.hyper,
              "licence": "Apache-2.0", "channels": training_channels(animal.part("counts", "train")),
-             "readout": [readout_entry(name, "mm", 0.0, -float(f"{x:.3g}"), float(f"{x:.3g}"))
-                         for name, x in zip(HAND, limits)],
+             "readout": [readout_entry(name, "mm", 0.0, -float(f"{x:.3g}"), float(f"{x:.3g}"),
+                                       slew=slew)
+                         for name, x, slew in zip(HAND, limits, slews)],
              "source": f"{command_line()}, data: models/marble/animals.json"}
     safetensors.write(path, {**tensors, **animal.w, "cloud.position": position,
                              "cloud.velocity": velocity}, {"latent": json.dumps(facts)})

@@ -274,9 +274,8 @@ def main():
           f"{published.good.sum()} bins to use")
     found, tau, lags, ridge = search(args, recording, published)
     tensors = fit_stage(recording, published, tau, lags, ridge)
-    fitted = published.good & np.isin(published.piece, recording.fitting)
     add_stage(model, {"input": args.group, "tau_ms": tau, "lags": lags}, tensors,
-              readout_limits(recording, published.behaviour[fitted]),
+              readout_limits(recording, recording.fitting),
               f"{command_line()}, data: {recording.source}")
     truth, answer = held_out_bins(args, recording, published, model)
     judge_readout(args, recording, truth, answer)

@@ -12,18 +12,30 @@
 """
 import json
 
+import numpy as np
+
 from latent_models.common import safetensors
 from latent_models.common.files import output_name
-from latent_models.common.model_file import command_line, readout_entry, training_channels
+from latent_models.common.model_file import (command_line, readout_entry, slew_limits,
+                                             training_channels)
 from latent_models.common.refusal import Parser, run_command
 from latent_models.refit import loop, scoring
 
 
-def readout_entries(recipe):
+def targets(session):
+    """What the fit was made to follow [1, n, 4]: position and intended velocity, and which bins
+    [1, n - 1] the next one of the same trial follows."""
+    rows = np.hstack([session["before"], scoring.intention(session)])
+    return rows[None], (session["trial"][1:] == session["trial"][:-1])[None]
+
+
+def readout_entries(recipe, session):
     """Position, held inside the workspace by the filter itself, then velocity."""
     edge, top = float(recipe["workspace_mm"]), 2.0 * recipe["intent_top_mm_s"]
-    return [readout_entry(f"p{k}", "mm", 0.0, -edge, edge) for k in "xy"] + \
-        [readout_entry(f"v{k}", "mm/s", 0.0, -top, top) for k in "xy"]
+    slews = slew_limits(*targets(session), recipe["bin_width_ms"] / 1000)
+    bounds = [("p", "mm", edge), ("p", "mm", edge), ("v", "mm/s", top), ("v", "mm/s", top)]
+    return [readout_entry(what + axis, unit, 0.0, -bound, bound, slew=slew)
+            for (what, unit, bound), axis, slew in zip(bounds, "xyxy", slews)]
 
 
 def main():
@@ -36,7 +48,8 @@ def main():
           flush=True)
     tensors = scoring.fit_refit(session, recipe)
     counts = session["counts"]
-    facts = {"bin_width_us": recipe["bin_width_ms"] * 1000, "readout": readout_entries(recipe),
+    facts = {"bin_width_us": recipe["bin_width_ms"] * 1000,
+             "readout": readout_entries(recipe, session),
              "licence": "Apache-2.0", "channels": training_channels(counts),
              "source": f"{command_line()}, data: models/refit/loop.json"}
     safetensors.write(args.out, tensors, {"latent": json.dumps(facts)})

@@ -89,7 +89,7 @@ def fit_readout(args, model, recording):
     judge_readout(args, recording, recording.behaviour[index][use], found)
     tensors = {"readout.weight": torch.tensor(weight[:, :-1]),
                "readout.bias": torch.tensor(weight[:, -1])}
-    return tensors, readout_limits(recording, behaviour)
+    return tensors, readout_limits(recording, recording.split["train"])
 
 
 def main():

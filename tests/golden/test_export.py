@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The exporters: what they read, and what they refuse by name (exit code 2, no file)."""
 import json
+import subprocess
 
 import h5py
 import numpy as np
@@ -285,6 +286,47 @@ class OtherExports(golden.Case):
                    "clip")
         self.close(channels["clip_low"], mean - np.maximum(2 * (mean - flat.min(0)), reach), 1e-12,
                    "clip_low")
+
+    def restated(self, model, *arguments, code=0):
+        """What models/restate.py makes of a file and recording.h5, or what it says."""
+        out = self.folder / "restated.safetensors"
+        done = subprocess.run([golden.PYTHON, golden.MODELS / "restate.py", model, out, "--in",
+                               f"{self.folder}/recording.h5:/counts", "--bin-ms", "10", *arguments],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stderr if code else read_model(out)
+
+    def test_restated(self):
+        """A finished file says what a new one would, and computes what it did."""
+        path = self.write(self.tensors("wiener")[0])
+        counts = golden.random_counts(7, 5, 40, 5)
+        hand = np.cumsum(np.random.default_rng(3).normal(size=(5, 40, 2)), 1)
+        hand[4] += 1000  # held out: neither its range nor the way to it counts
+        with h5py.File(self.folder / "recording.h5", "w") as f:
+            f["counts"], f["hand"] = counts, hand
+            f["split/train"], f["split/valid"], f["split/test"] = [0, 1, 2], [3], [4]
+        model = self.export("wiener", path, "--bin-width", "10")
+        before, arguments = read_model(model), ("--split", "/split", "--behaviour",
+                                                f"{self.folder}/recording.h5:/hand")
+        after = self.restated(model, *arguments)
+        for name, array in before.weights.items():
+            self.assertTrue(np.array_equal(array, after.weights[name]), name)
+        channels, flat = after.config["channels"], counts[:3].reshape(-1, 5)
+        self.close(channels["clip"], np.maximum(2 * flat.max(0), flat.mean(0) + 10 * flat.std(0)),
+                   1e-9, "clip")
+        steps = np.abs(np.diff(hand[:3], axis=1)).max((0, 1))
+        readout = after.config["outputs"]["readout"]
+        self.close([r["slew"] for r in readout], 2 * steps / 0.01, 0.005 * 2 * steps.max() / 0.01,
+                   "slew")
+        self.close([[r["min"], r["max"]] for r in readout],
+                   1.5 * np.stack([hand[:3].min((0, 1)), hand[:3].max((0, 1))], -1), 0.1, "limits")
+        again = self.decode(self.folder / "restated.safetensors", counts)
+        self.assertTrue(np.array_equal(again["flags"] & golden.FLAG_INPUT_CLIPPED,
+                                       np.zeros_like(again["flags"])))
+        with h5py.File(self.folder / "recording.h5", "r+") as f:
+            f["counts"][...] = counts + 3
+        said = self.restated(self.folder / "restated.safetensors", *arguments, code=2)
+        self.assertIn("was not trained on this recording: mean of channel", said)
 
     def test_shared_doubled_and_unowned_bytes(self):
         """The format forbids all three, and nobody could say which tensor was meant."""

@@ -90,6 +90,11 @@ class Shipped(golden.Case):
             config = read_model(golden.MODELS / path).config
             self.assertEqual(config["licence"], "Apache-2.0", path)
             self.assertEqual(len(config["channels"]["mean"]), config["n_channels"], path)
+            self.assertEqual(len(config["channels"]["clip"]), config["n_channels"], path)
+            self.assertGreater(config["channels"]["longest_repeat"], 0, path)
+            for entry in config["outputs"]["readout"]:
+                self.assertGreater(entry["slew"], 0, path)
+                self.assertLess(entry["min"], entry["max"], path)
 
     def test_modes_of_the_causal_ndt_agree(self):
         """Within a trial A, C and trial are one function when nothing looks ahead."""
