@@ -5,26 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes of the UTF-8 character at s (NUL-terminated); 0 when malformed or a control character. */
-static size_t character_length(const unsigned char *s)
-{
-    if (s[0] < 0x80) return s[0] >= 0x20 && s[0] != 0x7f;
-    size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4) return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80) return 0;
-    if (s[0] == 0xc2 && s[1] < 0xa0) return 0; /* C1 control characters */
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90)) return 0; /* overlong */
-    if ((s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf4 && s[1] > 0x8f)) return 0; /* no character */
-    return n;
-}
+#include "latent_bytes.h"
 
 /* Names and paths come from outside: what could break a line of a log becomes '?'. */
 static void text_clean(char *text)
 {
     unsigned char *s = (unsigned char *)text;
     while (*s) {
-        size_t n = character_length(s);
+        size_t n = bytes_of_character(s);
         if (!n) *s = '?';
         s += n ? n : 1;
     }
@@ -34,7 +22,7 @@ bool text_is_clean(const char *text)
 {
     const unsigned char *s = (const unsigned char *)text;
     while (*s) {
-        size_t n = character_length(s);
+        size_t n = bytes_of_character(s);
         if (!n) return false;
         s += n;
     }

@@ -6,6 +6,8 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "latent_bytes.h"
+
 #define MAGIC 0x3270616e7374616cu /* "latsnap2", little-endian */
 #define FORMAT 2
 #define HASH_BYTES 32
@@ -15,20 +17,6 @@
 
 static const size_t widths[] = {
     [ARENA_FLAGS] = 4, [ARENA_COUNTS] = 8, [ARENA_FLOATS] = 4, [ARENA_DOUBLES] = 8};
-
-/* ---- little-endian ---- */
-
-static void put(unsigned char *to, uint64_t value, size_t width)
-{
-    for (size_t i = 0; i < width; i++) to[i] = (unsigned char)(value >> 8 * i);
-}
-
-static uint64_t get(const unsigned char *from, size_t width)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < width; i++) value |= (uint64_t)from[i] << 8 * i;
-    return value;
-}
 
 /* One value of the arena as a whole number with the same bits. */
 static uint64_t bits_of(const unsigned char *at, size_t width)
@@ -71,11 +59,11 @@ static unsigned char *write_piece(const struct arena *state, const struct arena_
                                   unsigned char *to)
 {
     size_t width = widths[p->kind];
-    put(to, p->kind, 4);
-    put(to + 4, p->n, 8);
+    bytes_from_whole(to, p->kind, 4);
+    bytes_from_whole(to + 4, p->n, 8);
     to += PIECE_HEAD_BYTES;
     for (size_t i = 0; i < p->n; i++)
-        put(to + i * width, bits_of(state->base + p->at + i * width, width), width);
+        bytes_from_whole(to + i * width, bits_of(state->base + p->at + i * width, width), width);
     return to + p->n * width;
 }
 
@@ -84,11 +72,11 @@ void snapshot_write(const struct snapshot *s, unsigned char *out)
     unsigned char *fields = out + HEAD_BYTES, *to = fields;
     for (size_t i = 0; i < s->state->n_pieces; i++)
         to = write_piece(s->state, &s->state->pieces[i], to);
-    put(out, MAGIC, 8);
-    put(out + 8, FORMAT, 4);
-    put(out + 12, s->state->n_pieces, 4);
-    put(out + 16, s->decoder_id, 8);
-    put(out + 24, (uint64_t)(to - fields), 8);
+    bytes_from_whole(out, MAGIC, 8);
+    bytes_from_whole(out + 8, FORMAT, 4);
+    bytes_from_whole(out + 12, s->state->n_pieces, 4);
+    bytes_from_whole(out + 16, s->decoder_id, 8);
+    bytes_from_whole(out + 24, (uint64_t)(to - fields), 8);
     crypto_hash_sha256(out + 32, fields, (size_t)(to - fields));
 }
 
@@ -121,7 +109,7 @@ static bool piece_is_sound(const struct arena_piece *p, const unsigned char *val
 {
     size_t width = widths[p->kind];
     for (size_t i = 0; i < p->n; i++)
-        if (!is_sound(p->kind, get(values + i * width, width), failed)) return false;
+        if (!is_sound(p->kind, bytes_to_whole(values + i * width, width), failed)) return false;
     return true;
 }
 
@@ -130,7 +118,8 @@ static void piece_store(const struct arena *state, const struct arena_piece *p,
 {
     size_t width = widths[p->kind];
     for (size_t i = 0; i < p->n; i++)
-        store_bits(state->base + p->at + i * width, get(values + i * width, width), width);
+        store_bits(state->base + p->at + i * width, bytes_to_whole(values + i * width, width),
+                   width);
 }
 
 /* The last flag of the first piece. */
@@ -138,7 +127,7 @@ static bool says_failed(const struct snapshot *s, const unsigned char *values)
 {
     const struct arena_piece *first = s->state->pieces;
     assert(first->kind == ARENA_FLAGS && first->n > 0);
-    return get(values + 4 * (first->n - 1), 4) != 0;
+    return bytes_to_whole(values + 4 * (first->n - 1), 4) != 0;
 }
 
 /* Where the values of piece i lie, from those of the piece before it. */
@@ -150,7 +139,7 @@ static const unsigned char *find_field(const struct snapshot *s, const unsigned 
 {
     const struct arena_piece *p = &s->state->pieces[i];
     (void)fields;
-    if (get(after, 4) != p->kind || get(after + 4, 8) != p->n) return NULL;
+    if (bytes_to_whole(after, 4) != p->kind || bytes_to_whole(after + 4, 8) != p->n) return NULL;
     return after + PIECE_HEAD_BYTES;
 }
 
@@ -192,7 +181,8 @@ static bool hash_fits(const unsigned char *hash, const unsigned char *bytes, siz
 static bool read_old(const struct snapshot *s, const unsigned char *bytes, size_t n)
 {
     size_t used = s->state->used;
-    if (n < OLD_HEAD_BYTES + used || get(bytes, 8) != s->decoder_id || get(bytes + 8, 8) != used)
+    if (n < OLD_HEAD_BYTES + used || bytes_to_whole(bytes, 8) != s->decoder_id ||
+        bytes_to_whole(bytes + 8, 8) != used)
         return false;
     if (!hash_fits(bytes + 16, bytes + OLD_HEAD_BYTES, used)) return false;
     return read_pieces(s, bytes + OLD_HEAD_BYTES, find_old);
@@ -202,10 +192,10 @@ bool snapshot_read(const struct snapshot *s, const unsigned char *bytes, size_t 
 {
     size_t n_fields = fields_size(s);
     if (n < 8) return false;
-    if (get(bytes, 8) != MAGIC) return read_old(s, bytes, n);
-    if (n < HEAD_BYTES + n_fields || get(bytes + 8, 4) != FORMAT ||
-        get(bytes + 12, 4) != s->state->n_pieces || get(bytes + 16, 8) != s->decoder_id ||
-        get(bytes + 24, 8) != n_fields)
+    if (bytes_to_whole(bytes, 8) != MAGIC) return read_old(s, bytes, n);
+    if (n < HEAD_BYTES + n_fields || bytes_to_whole(bytes + 8, 4) != FORMAT ||
+        bytes_to_whole(bytes + 12, 4) != s->state->n_pieces ||
+        bytes_to_whole(bytes + 16, 8) != s->decoder_id || bytes_to_whole(bytes + 24, 8) != n_fields)
         return false;
     if (!hash_fits(bytes + 32, bytes + HEAD_BYTES, n_fields)) return false;
     return read_pieces(s, bytes + HEAD_BYTES, find_field);

@@ -2,9 +2,10 @@
 """Layering lint: the folder tree is the dependency graph.
 
 Inside core a folder includes only itself and those above it in LAYERS; inside daemon/lib, only
-itself and those above it in FLOORS. proto sees latent.h of core, daemon sees latent.h and what
-proto gives, tests/bench sees latent.h, the line, the wire and the keys. A program of daemon sees
-the floors and itself, never another program. circles.py holds that files do not use each other."""
+itself and those above it in FLOORS. proto sees latent.h of core, daemon that, latent_bytes.h and
+what proto gives, tests/bench sees latent.h, the line, the wire and the keys. A program of daemon
+sees the floors and itself, never another program. circles.py holds that files do not use each
+other."""
 import pathlib
 import re
 
@@ -31,8 +32,9 @@ CORE_SYSTEM = {
     "unistd.h": ("core/base/safetensors.c",),
     "sys/stat.h": ("core/base/safetensors.c",),
 }
+INCLUDE_FOLDER = ("latent.h", "latent_bytes.h")
 PUBLIC = {"proto": {"latent.h", "latent.pb-c.h"},
-          "daemon": {"latent.h", "wire.h", "client.h", "latent.pb-c.h"},
+          "daemon": {"latent.h", "latent_bytes.h", "wire.h", "client.h", "latent.pb-c.h"},
           "bench": {"net/curve.h", "latent.h", "line/line.h", "wire.h"}}
 
 
@@ -44,8 +46,9 @@ def includes(root, path):
 
 
 def core_target(root, path, name):
-    """The core folder that an include in core reaches, "include" for latent.h, None when none."""
-    if name == "latent.h":
+    """The core folder that an include in core reaches, "include" for its public folder, None when
+    none."""
+    if name in INCLUDE_FOLDER:
         return "include"
     if (root / "core" / name).is_file():
         return name.split("/")[0]

@@ -4,18 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-static void put(unsigned char *to, uint64_t value, size_t width)
-{
-    for (size_t i = 0; i < width; i++) to[i] = (unsigned char)(value >> 8 * i);
-}
-
-static uint64_t get(const unsigned char *from, size_t width)
-{
-    uint64_t value = 0;
-
-    for (size_t i = 0; i < width; i++) value |= (uint64_t)from[i] << 8 * i;
-    return value;
-}
+#include "latent_bytes.h"
 
 /* What the field holds after it was visited. */
 static uint64_t visit(struct serial *f, uint64_t value, size_t width)
@@ -28,8 +17,8 @@ static uint64_t visit(struct serial *f, uint64_t value, size_t width)
         f->is_bad = true;
         return f->how == SERIAL_READ ? 0 : value;
     }
-    if (f->how == SERIAL_READ) return get(f->from + at, width);
-    put(f->to + at, value, width);
+    if (f->how == SERIAL_READ) return bytes_to_whole(f->from + at, width);
+    bytes_from_whole(f->to + at, value, width);
     return value;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "data/whole_file.h"
+#include "latent_bytes.h"
 
 #define MAX_ARRAYS 24
 #define NAME_BYTES 40
@@ -57,8 +58,8 @@ static void bytes_put(struct npzout *out, const void *data, size_t n)
 /* Whole numbers of 2, 4 and 8 bytes, little end first. */
 static unsigned char *number_pack(unsigned char *p, uint64_t value, int n_bytes)
 {
-    for (int i = 0; i < n_bytes; i++) *p++ = (unsigned char)(value >> 8 * i);
-    return p;
+    bytes_from_whole(p, value, (size_t)n_bytes);
+    return p + n_bytes;
 }
 
 static void crc_table_fill(uint32_t table[256])
