@@ -43,7 +43,8 @@ class Publisher:
         self.epoch = time.time_ns() if epoch is None else epoch
         self.seq = 0  # of the next bin
         self._topic = f"{stream}/bins".encode()
-        self._kind = kind
+        self.kind = kind
+        self.listening = zmq.POLLIN if kind == "pub" else zmq.POLLOUT  # someone is there
         self._socket = (context or zmq.Context.instance()).socket(kinds[kind])
         self._socket.linger = _LINGER_MS
         for name, value in options.items():
@@ -56,8 +57,8 @@ class Publisher:
 
         Bins published before are lost on "pub" and kept on "push".
         """
-        events = zmq.POLLIN if self._kind == "pub" else zmq.POLLOUT
-        return bool(self._socket.poll(None if timeout is None else int(timeout * 1000), events))
+        timeout_ms = None if timeout is None else int(timeout * 1000)
+        return bool(self._socket.poll(timeout_ms, self.listening))
 
     def publish(self, counts, marks=None, event_ids=None, t_source_ns=None):
         """Send consecutive bins as one message; returns the seq of the first.
