@@ -15,7 +15,8 @@
 #include "latentd/zap.h"
 #include "net/curve.h"
 
-#define WAIT_MS 30000 /* ends a test that would hang */
+#define WAIT_MS 30000      /* ends a test that would hang */
+#define HANDSHAKE_MS 10000 /* a handler that ends in the middle of one never answers */
 #define N_REQUEST 7
 #define N_REPLY 6
 
@@ -221,11 +222,12 @@ static bool is_let_in(struct fixture *f, void *clients, const char *door)
          *monitor = zmq_socket(clients, ZMQ_PAIR);
     char endpoint[128], watched[64];
     size_t n = sizeof endpoint;
-    int wait_ms = WAIT_MS, no_linger = 0;
+    int wait_ms = WAIT_MS, handshake_ms = HANDSHAKE_MS, no_linger = 0;
     uint16_t event = 0;
 
     /* One address each: libzmq frees that of a closed monitor some time later. */
     snprintf(watched, sizeof watched, "inproc://monitor-%s", door);
+    zmq_setsockopt(server, ZMQ_HANDSHAKE_IVL, &handshake_ms, sizeof handshake_ms);
     assert_int_equal(curve_serve(server, &f->server_keys, door), 0);
     assert_int_equal(zmq_bind(server, "tcp://127.0.0.1:*"), 0);
     zmq_getsockopt(server, ZMQ_LAST_ENDPOINT, endpoint, &n);
