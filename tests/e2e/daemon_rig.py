@@ -33,7 +33,7 @@ NEUTRAL = (0.0, 0.5)
 # On a loaded machine nothing may depend on the time: only the tests of deadlines set them.
 PATIENT = {"budget_ms": 1000, "max_age_ms": 3600000, "on_missing": "skip", "lease_ms": 3600000,
            "missing_after_ms": 3600000, "safe_ramp_ms": "none", "safe_start": "no",
-           "valid_for_ms": 60}
+           "valid_for_ms": 80}
 
 M1 = np.array([[0.5, 0.0], [0.25, 0.5]])
 M0 = np.array([0.5, -1.0])

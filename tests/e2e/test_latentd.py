@@ -80,7 +80,7 @@ class InputTest(unittest.TestCase):
             # Less, where the machine made bins come later than their pace.
             self.assertLessEqual(frame.budget_left_ns,
                                  10**9 - (frame.t_publish_ns - frame.t_recv_ns))
-            self.assertEqual(frame.valid_for_ns, 60 * 10**6)
+            self.assertEqual(frame.valid_for_ns, 80 * 10**6)
             self.assertEqual(frame.decoder_id, consumer.info.decoder_id)
             self.assertEqual(frame.clock_id, consumer.info.clock_id)
         status = self.rig.wait_for("arm", "bins", "decoded", len(COUNTS))
@@ -102,7 +102,7 @@ class InputTest(unittest.TestCase):
         self.assertEqual([(r.name, r.unit, r.neutral, r.min, r.slew) for r in info.readout],
                          [("vx", "mm/s", 0.0, -np.inf, np.inf),
                           ("grip", "N", 0.5, -np.inf, np.inf)])
-        self.assertEqual((info.budget_ns, info.valid_for_ns), (10**9, 60 * 10**6))
+        self.assertEqual((info.budget_ns, info.valid_for_ns), (10**9, 80 * 10**6))
         self.assertNotEqual(info.decoder_id, 0)
 
     def test_outputs_are_chosen(self):

@@ -165,7 +165,7 @@ class LifeTest(unittest.TestCase):
         code, out, err = self.rig.run_to_end("--check", self.rig.config)
         self.assertEqual((code, err), (0, ""))
         for line in ("mode = causal", "precision = f32", "outputs = latents readout",
-                     "budget-ms = 5", "valid-for-ms = 60", "max-gap-ms = 500"):
+                     "budget-ms = 5", "valid-for-ms = 80", "max-gap-ms = 500"):
             self.assertIn(f"\n{line}\n", out)
         effective = self.rig.folder / "effective.conf"
         effective.write_text(out)

@@ -77,7 +77,6 @@ static void test_defaults_fit_each_other(void **state)
     }
     for (uint32_t ms = 1; ms <= 500; ms += 7)
         for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-            if (strcmp(lines[i], "missing-after-ms = 1\n") == 0 && ms > 49) continue;
             check_times_good(lines[i], ms);
         }
 }
@@ -89,7 +88,7 @@ static void test_longest(void **state)
     (void)state;
     conf_resolve(&s, 500000);
     assert_int_equal(s.valid_for_ns, CLIENTS_MOST_NS);
-    check_times_bad("missing-after-ms = 3600000\n", 20, "valid-for-ms: 3600000: a frame expires");
+    check_times_good("missing-after-ms = 3600000\n", 20);
 }
 
 static void test_expiry_between_frames(void **state)
@@ -98,11 +97,11 @@ static void test_expiry_between_frames(void **state)
     check_times_bad("valid-for-ms = 30\n", 20,
                     ":3: valid-for-ms: 30: a frame expires before the next that belongs to it, "
                     "60 ms later (missing-after-ms)");
-    check_times_bad("valid-for-ms = 60\n", 20, "60 ms later (missing-after-ms)");
-    check_times_good("valid-for-ms = 60.001\n", 20);
+    check_times_bad("valid-for-ms = 59.999\n", 20, "60 ms later (missing-after-ms)");
+    check_times_good("valid-for-ms = 60\n", 20);
     check_times_bad("valid-for-ms = 50\nmissing-after-ms = 150\nlease-ms = 400\n", 20,
                     "150 ms later (missing-after-ms)");
-    check_times_bad("valid-for-ms = 100\nmissing-after-ms = 1\n", 100, "100 ms later (a bin)");
+    check_times_bad("valid-for-ms = 99\nmissing-after-ms = 1\n", 100, "100 ms later (a bin)");
     check_times_bad("valid-for-ms = 30\non-missing = predict\n", 20, "a frame expires");
     check_times_bad("valid-for-ms = 30\non-missing = safe\n", 20, "a frame expires");
     check_times_good("valid-for-ms = 30\non-missing = skip\n", 20);

@@ -282,10 +282,10 @@ static bool valid_for_reaches(struct conf *c, const struct conf_stream_section *
     bool is_bin = bin_ns > v->missing_after_ns;
     uint64_t apart_ns = is_bin ? bin_ns : v->missing_after_ns;
 
-    if (v->on_missing == ON_MISSING_SKIP || v->valid_for_ns > apart_ns) return true;
+    if (v->on_missing == ON_MISSING_SKIP || v->valid_for_ns >= apart_ns) return true;
     conf_stream_problem(c, s, "valid-for-ms",
                         "%.12g: a frame expires before the next that belongs to it, %.12g ms later "
-                        "(%s), and the readout jumps to neutral between; expected more than that, "
+                        "(%s), and the readout jumps to neutral between; expected at least that, "
                         "or on-missing = skip",
                         ms(v->valid_for_ns), ms(apart_ns), is_bin ? "a bin" : "missing-after-ms");
     return false;
