@@ -39,7 +39,7 @@ static struct clocks_clock *clock_of(struct clocks *c, uint64_t id)
 
 static void candidate_start(struct clocks_candidate *c, int64_t offset_ns, int64_t t_receipt_ns)
 {
-    *c = (struct clocks_candidate){offset_ns, offset_ns, t_receipt_ns, 1, 0};
+    *c = (struct clocks_candidate){offset_ns, offset_ns, t_receipt_ns, t_receipt_ns, 1, 0};
 }
 
 /* Does the frame support the candidate? Otherwise a smaller offset takes its place; a
@@ -51,6 +51,8 @@ static bool candidate_take(struct clocks_candidate *c, int64_t offset_ns, int64_
         if (minus(offset_ns, c->low_ns) < 0) c->low_ns = offset_ns;
         if (minus(offset_ns, c->high_ns) > 0) c->high_ns = offset_ns;
         c->n_missed = 0;
+        if (minus(t_receipt_ns, c->t_counted_ns) < CLOCKS_SPREAD_NS) return true;
+        c->t_counted_ns = t_receipt_ns;
         c->n++;
         return true;
     }

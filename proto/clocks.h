@@ -3,8 +3,9 @@
  * The offset receipt - publication is the difference of the clocks plus the time the
  * frame took, so the smallest offset stands for a frame that did not wait, and frames
  * that waited look as old as they are. One frame proves nothing: it may have waited, or
- * lie. An offset is believed once CLOCKS_FRAMES frames, over at least valid_for, came
- * within CLOCKS_SPREAD_NS of each other with none smaller that is worth as much. */
+ * lie; nor do many that a queue let go together: those within CLOCKS_SPREAD_NS of one
+ * another count as one. An offset is believed once CLOCKS_FRAMES frames, over at least
+ * valid_for, came within CLOCKS_SPREAD_NS of it with none smaller that is worth as much. */
 #ifndef LATENT_CLOCKS_H
 #define LATENT_CLOCKS_H
 
@@ -19,7 +20,8 @@
 
 /* The smallest offset that is not believed yet. n 0: none. */
 struct clocks_candidate {
-    int64_t low_ns, high_ns, t_first_ns; /* offsets; receipt */
+    int64_t low_ns, high_ns;          /* offsets */
+    int64_t t_first_ns, t_counted_ns; /* receipt: of the first, of the last that counted */
     unsigned n, n_missed;
 };
 

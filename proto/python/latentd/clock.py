@@ -23,9 +23,10 @@ class Clocks:
 
     The offset receipt - publication is the difference of the clocks plus the time the frame took,
     so the smallest offset stands for a frame that did not wait, and frames that waited look as old
-    as they are. One frame proves nothing: it may have waited, or lie. An offset is believed once
-    FRAMES frames, over at least valid_for, came within SPREAD_NS of each other with none smaller
-    that is worth as much.
+    as they are. One frame proves nothing: it may have waited, or lie; nor do many that a queue let
+    go together: those within SPREAD_NS of one another count as one. An offset is believed once
+    FRAMES frames, over at least valid_for, came within SPREAD_NS of it with none smaller that is
+    worth as much.
     """
 
     FRAMES = 10
@@ -66,7 +67,8 @@ class _Clock:
         self._drop()
 
     def _drop(self):
-        self.low_ns = self.high_ns = self.t_first_ns = self.n = self.n_missed = 0
+        self.low_ns = self.high_ns = self.t_first_ns = self.t_counted_ns = 0
+        self.n = self.n_missed = 0
 
     def learn(self, offset_ns, t_receipt_ns, valid_for_ns):
         if self.offset_ns is not None and offset_ns - self.offset_ns >= -Clocks.SPREAD_NS:
@@ -86,11 +88,14 @@ class _Clock:
                 and self.high_ns - offset_ns <= Clocks.SPREAD_NS):
             self.low_ns = min(self.low_ns, offset_ns)
             self.high_ns = max(self.high_ns, offset_ns)
-            self.n += 1
             self.n_missed = 0
+            if t_receipt_ns - self.t_counted_ns >= Clocks.SPREAD_NS:
+                self.t_counted_ns = t_receipt_ns
+                self.n += 1
             return True
         self.n_missed += 1
         if self.n == 0 or offset_ns < self.low_ns or self.n_missed > Clocks.MISSES:
             self.low_ns = self.high_ns = offset_ns
-            self.t_first_ns, self.n, self.n_missed = t_receipt_ns, 1, 0
+            self.t_first_ns = self.t_counted_ns = t_receipt_ns
+            self.n, self.n_missed = 1, 0
         return False
