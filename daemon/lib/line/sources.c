@@ -32,19 +32,23 @@ static uint64_t mix(uint64_t print, uint64_t word)
     return print ^ print >> 32;
 }
 
+/* Four at a time, each for itself: one chain of mixes would wait for its own multiplications. */
 uint64_t sources_print(const float *counts, uint32_t n_channels, uint64_t t_source_ns,
                        uint64_t event_id)
 {
-    uint64_t print = mix(mix(1, t_source_ns), event_id), pair;
-    uint32_t last = 0;
+    uint64_t print[4] = {t_source_ns, event_id, 0, n_channels}, words[4];
+    uint32_t k = 0, last;
 
-    for (uint32_t k = 0; k + 1 < n_channels; k += 2) {
-        memcpy(&pair, counts + k, sizeof pair);
-        print = mix(print, pair);
+    for (; k + 8 <= n_channels; k += 8) {
+        memcpy(words, counts + k, sizeof words);
+        for (size_t i = 0; i < 4; i++) print[i] = mix(print[i], words[i]);
     }
-    if (n_channels % 2) memcpy(&last, counts + n_channels - 1, sizeof last);
-    print = mix(print, last);
-    return print ? print : 1;
+    for (; k < n_channels; k++) {
+        memcpy(&last, counts + k, sizeof last);
+        print[2] = mix(print[2], last);
+    }
+    for (size_t i = 1; i < 4; i++) print[0] = mix(mix(print[0], i), print[i]);
+    return print[0] ? print[0] : 1;
 }
 
 void sources_on_decoded(struct sources *s, uint64_t seq, uint64_t print)
