@@ -169,3 +169,23 @@ void assert_flags(const struct kept_frame *k, uint32_t flags)
 {
     assert_int_equal(k->frame.values.flags, flags | LATENT_AGE_UNKNOWN);
 }
+
+void rig_say(struct rig *l, struct rig_message m, uint64_t pause_ns)
+{
+    float counts[MAX_CHANNELS * 16];
+    uint64_t event_ids[16];
+    uint8_t message[2048];
+    struct wire_bins head = {.epoch = m.epoch,
+                             .seq = m.seq,
+                             .t_source_ns = m.t_source_ns,
+                             .bin_width_us = l->info.bin_width_us,
+                             .n_channels = l->info.n_channels,
+                             .n_bins = m.n_bins ? m.n_bins : 1};
+
+    assert_true(head.n_bins <= 16 && head.n_channels <= MAX_CHANNELS);
+    for (size_t i = 0; i < head.n_bins * head.n_channels; i++) counts[i] = m.count;
+    for (size_t i = 0; i < head.n_bins; i++) event_ids[i] = m.event_id;
+    rig_send_bytes(l, message,
+                   wire_pack_bins(&head, counts, NULL, event_ids, message, sizeof message));
+    l->now_ns += pause_ns;
+}

@@ -1,5 +1,4 @@
-/* Numbers and times that cannot be, and sources that send by turns: what of it moves the line, and
- * what is told. Bins of 20 ms, max-jump 500 bins, missing-after 60 ms. */
+/* Numbers and times that cannot be: what of it moves the line. Bins of 20 ms, max-jump 500 bins, missing-after 60 ms. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,37 +14,12 @@
 #define HOUR_NS (3600000 * MS)
 #define START_NS (9 * HOUR_NS) /* of the source's clock */
 
-/* One message, and the time until the next. */
-struct sent {
-    uint64_t epoch, seq, t_source_ns;
-    size_t n_bins;
-    float count;
-    uint64_t event_id;
-};
-
-static void send(struct rig *l, struct sent m, uint64_t pause_ns)
-{
-    float counts[3 * 8];
-    uint64_t event_ids[8];
-    uint8_t message[1024];
-    struct wire_bins head = {.epoch = m.epoch,
-                             .seq = m.seq,
-                             .t_source_ns = m.t_source_ns,
-                             .bin_width_us = 20000,
-                             .n_channels = 3,
-                             .n_bins = m.n_bins ? m.n_bins : 1};
-    for (size_t i = 0; i < 3 * head.n_bins; i++) counts[i] = m.count;
-    for (size_t i = 0; i < head.n_bins; i++) event_ids[i] = m.event_id;
-    rig_send_bytes(l, message,
-                   wire_pack_bins(&head, counts, NULL, event_ids, message, sizeof message));
-    l->now_ns += pause_ns;
-}
-
 /* A number that tells its time. */
 static void say(struct rig *l, uint64_t epoch, uint64_t seq, uint64_t pause_ns)
 {
-    send(l, (struct sent){.epoch = epoch, .seq = seq, .t_source_ns = START_NS + seq * BIN},
-         pause_ns);
+    rig_say(l,
+            (struct rig_message){.epoch = epoch, .seq = seq, .t_source_ns = START_NS + seq * BIN},
+            pause_ns);
 }
 
 static void open_at(struct rig *l, uint64_t epoch, uint64_t seq)
@@ -75,7 +49,7 @@ static void test_wild_numbers(void **state)
         struct rig l;
         open_at(&l, epoch, 2000);
         for (size_t i = 0; i < sizeof wild / sizeof wild[0]; i++) {
-            send(&l, (struct sent){.epoch = epoch, .seq = wild[i]}, BIN);
+            rig_say(&l, (struct rig_message){.epoch = epoch, .seq = wild[i]}, BIN);
             say(&l, epoch, 2001 + i, BIN);
             assert_int_equal(rig_last(&l)->frame.values.flags & (LATENT_GAP | LATENT_RESET), 0);
         }
@@ -95,7 +69,7 @@ static void test_farthest_numbers(void **state)
     say(&l, 1, 2500, BIN);
     assert_int_equal(rig_counter(&l, SEQUENCE_RESETS), 1);
     assert_int_equal(rig_counter(&l, SEQUENCE_LOST), 499);
-    send(&l, (struct sent){.epoch = 1, .seq = 2500 - 1023}, BIN);
+    rig_say(&l, (struct rig_message){.epoch = 1, .seq = 2500 - 1023}, BIN);
     assert_int_equal(rig_counter(&l, BINS_STALE), 1);
     check(&l, 2, 0, 0, 0);
     rig_close(&l);
@@ -109,11 +83,12 @@ static void test_wild_times(void **state)
     (void)state;
     open_at(&l, 1, 2000);
     for (size_t i = 0; i < 4; i++) {
-        send(&l,
-             (struct sent){.epoch = 1,
-                           .seq = 2001 + i,
-                           .t_source_ns = START_NS + (2000 + i) * BIN + (uint64_t)wild[i]},
-             BIN);
+        rig_say(
+            &l,
+            (struct rig_message){.epoch = 1,
+                                 .seq = 2001 + i,
+                                 .t_source_ns = START_NS + (2000 + i) * BIN + (uint64_t)wild[i]},
+            BIN);
         say(&l, 1, 2001 + i, BIN);
     }
     check(&l, 5, 4, 0, 0);
@@ -129,7 +104,7 @@ static void test_times_that_can_be(void **state)
     (void)state;
     rig_open(&l, maker_kalman(), NULL, NULL);
     for (size_t i = 0; i < 7; i++)
-        send(&l, (struct sent){.epoch = 1, .seq = i, .t_source_ns = t_ns[i]}, BIN);
+        rig_say(&l, (struct rig_message){.epoch = 1, .seq = i, .t_source_ns = t_ns[i]}, BIN);
     check(&l, 7, 0, 0, 0);
     rig_close(&l);
 }
@@ -142,10 +117,12 @@ static void test_time_far_back(void **state)
     (void)state;
     options.max_jump_bins = 5000;
     rig_open(&l, maker_kalman(), NULL, &options);
-    send(&l, (struct sent){.epoch = 1, .seq = 0, .t_source_ns = START_NS}, BIN);
-    send(&l, (struct sent){.epoch = 1, .seq = 1, .t_source_ns = START_NS - 1024 * BIN}, BIN);
+    rig_say(&l, (struct rig_message){.epoch = 1, .seq = 0, .t_source_ns = START_NS}, BIN);
+    rig_say(&l, (struct rig_message){.epoch = 1, .seq = 1, .t_source_ns = START_NS - 1024 * BIN},
+            BIN);
     check(&l, 1, 1, 0, 0);
-    send(&l, (struct sent){.epoch = 1, .seq = 1, .t_source_ns = START_NS - 1023 * BIN}, BIN);
+    rig_say(&l, (struct rig_message){.epoch = 1, .seq = 1, .t_source_ns = START_NS - 1023 * BIN},
+            BIN);
     check(&l, 2, 1, 0, 0);
     rig_close(&l);
 }
@@ -160,7 +137,7 @@ static void test_without_the_rule(void **state)
     rig_open(&l, maker_kalman(), NULL, &options);
     say(&l, 1, 0, BIN);
     say(&l, 1, (uint64_t)1 << 63, BIN);
-    send(&l, (struct sent){.epoch = 2, .seq = 5}, BIN);
+    rig_say(&l, (struct rig_message){.epoch = 2, .seq = 5}, BIN);
     check(&l, 3, 0, 0, 1);
     rig_close(&l);
 }
@@ -174,7 +151,8 @@ static void test_wrap_is_a_restart(void **state)
     for (uint64_t epoch = 0; epoch < 2; epoch++) {
         struct rig l;
         open_at(&l, epoch, UINT32_MAX);
-        for (uint64_t seq = 0; seq < 5; seq++) send(&l, (struct sent){epoch, seq, 0, 1, 0, 0}, BIN);
+        for (uint64_t seq = 0; seq < 5; seq++)
+            rig_say(&l, (struct rig_message){epoch, seq, 0, 1, 0, 0}, BIN);
         check(&l, 4, 2, 0, 1);
         assert_int_equal(l.frames[1].frame.seq, 2);
         assert_true(l.frames[1].frame.values.flags & LATENT_RESET);
@@ -190,7 +168,9 @@ static void test_clock_is_set(void **state)
     (void)state;
     open_at(&l, 1, 0);
     for (uint64_t seq = 1; seq < 6; seq++)
-        send(&l, (struct sent){.epoch = 1, .seq = seq, .t_source_ns = HOUR_NS + seq * BIN}, BIN);
+        rig_say(&l,
+                (struct rig_message){.epoch = 1, .seq = seq, .t_source_ns = HOUR_NS + seq * BIN},
+                BIN);
     check(&l, 4, 2, 0, 1);
     say(&l, 1, 6, BIN);
     check(&l, 4, 3, 0, 1);
@@ -203,11 +183,12 @@ static void test_agreement_takes_time(void **state)
     struct rig l;
     (void)state;
     open_at(&l, 0, 5000);
-    for (uint64_t seq = 0; seq < 20; seq++) send(&l, (struct sent){0, seq, 0, 1, 0, 0}, 0);
+    for (uint64_t seq = 0; seq < 20; seq++)
+        rig_say(&l, (struct rig_message){0, seq, 0, 1, 0, 0}, 0);
     l.now_ns += 2 * BIN - 1;
-    send(&l, (struct sent){0, 20, 0, 1, 0, 0}, 1);
+    rig_say(&l, (struct rig_message){0, 20, 0, 1, 0, 0}, 1);
     check(&l, 1, 21, 0, 0);
-    send(&l, (struct sent){0, 21, 0, 1, 0, 0}, BIN);
+    rig_say(&l, (struct rig_message){0, 21, 0, 1, 0, 0}, BIN);
     check(&l, 2, 21, 0, 1);
     rig_close(&l);
 }
@@ -219,14 +200,15 @@ static void test_no_agreement(void **state)
     (void)state;
     open_at(&l, 0, 100000);
     for (uint64_t i = 0; i < 50; i++) { /* the incumbent between */
-        send(&l, (struct sent){.seq = i}, BIN);
-        send(&l, (struct sent){.seq = i + 1}, BIN);
+        rig_say(&l, (struct rig_message){.seq = i}, BIN);
+        rig_say(&l, (struct rig_message){.seq = i + 1}, BIN);
         say(&l, 0, 100001 + i, BIN);
     }
     check(&l, 51, 100, 0, 0);
-    for (uint64_t i = 0; i < 50; i++) send(&l, (struct sent){.seq = 7}, BIN); /* the same again */
-    for (uint64_t i = 0; i < 50; i++) send(&l, (struct sent){.seq = i << 40}, BIN);
-    for (uint64_t i = 50; i > 0; i--) send(&l, (struct sent){.seq = 40000 + i}, BIN);
+    for (uint64_t i = 0; i < 50; i++)
+        rig_say(&l, (struct rig_message){.seq = 7}, BIN); /* the same again */
+    for (uint64_t i = 0; i < 50; i++) rig_say(&l, (struct rig_message){.seq = i << 40}, BIN);
+    for (uint64_t i = 50; i > 0; i--) rig_say(&l, (struct rig_message){.seq = 40000 + i}, BIN);
     check(&l, 51, 250, 0, 0);
     say(&l, 0, 100051, BIN);
     assert_int_equal(rig_last(&l)->frame.values.flags & (LATENT_GAP | LATENT_RESET), 0);
@@ -240,13 +222,13 @@ static void test_batches(void **state)
     struct rig l;
     (void)state;
     open_at(&l, 0, 5000);
-    send(&l, (struct sent){.seq = 0, .n_bins = 8}, 8 * BIN);
-    send(&l, (struct sent){.seq = 8, .n_bins = 8}, 8 * BIN);
+    rig_say(&l, (struct rig_message){.seq = 0, .n_bins = 8}, 8 * BIN);
+    rig_say(&l, (struct rig_message){.seq = 8, .n_bins = 8}, 8 * BIN);
     check(&l, 1, 16, 0, 0);
-    send(&l, (struct sent){.seq = 16, .count = NAN}, BIN);
+    rig_say(&l, (struct rig_message){.seq = 16, .count = NAN}, BIN);
     check(&l, 1, 16, 0, 0);
     assert_int_equal(rig_counter(&l, BINS_REFUSED_VALUE), 1);
-    send(&l, (struct sent){.seq = 17, .n_bins = 8}, BIN);
+    rig_say(&l, (struct rig_message){.seq = 17, .n_bins = 8}, BIN);
     check(&l, 9, 16, 0, 1);
     assert_int_equal(rig_counter(&l, SEQUENCE_LOST), 0);
     rig_close(&l);
@@ -316,7 +298,7 @@ static void test_lease_runs(void **state)
     rig_open(&l, maker_kalman(), NULL, &options);
     say(&l, 0, 100000, 0);
     for (uint64_t i = 0; i < 20; i++) {
-        send(&l, (struct sent){.seq = i << 40}, 0);
+        rig_say(&l, (struct rig_message){.seq = i << 40}, 0);
         rig_wait(&l, BIN);
     }
     assert_true(rig_last(&l)->frame.values.flags & LATENT_SAFE);
@@ -347,125 +329,6 @@ static void test_snapshot(void **state)
     rig_close(&l);
 }
 
-/* ---- two sources ---- */
-
-static uint64_t named(const struct rig *l)
-{
-    struct sources_seen seen;
-    line_read_sources(l->line, &seen);
-    return seen.n;
-}
-
-/* n bins that come twice, the second time with other counts, time or event (what: 0, 1, 2; 3:
- * nothing is other), one each pause. */
-static uint64_t named_after(size_t n, int what, uint64_t pause_ns, uint32_t safe_exit)
-{
-    struct line_options options = rig_options();
-    uint64_t n_named;
-    struct rig l;
-    options.policy.safe_exit_bins = safe_exit;
-    rig_open(&l, maker_kalman(), NULL, &options);
-    for (size_t i = 0; i < n; i++) {
-        struct sent m = {.seq = i, .t_source_ns = START_NS + i * BIN, .count = 1, .event_id = 5};
-        send(&l, m, 0);
-        m.count += what == 0;
-        m.t_source_ns += what == 1;
-        m.event_id += what == 2;
-        send(&l, m, pause_ns);
-    }
-    assert_int_equal(rig_counter(&l, BINS_DECODED), n);
-    assert_int_equal(rig_counter(&l, BINS_DUPLICATE), n);
-    n_named = named(&l);
-    rig_close(&l);
-    return n_named;
-}
-
-static void test_other_contents(void **state)
-{
-    (void)state;
-    for (int what = 0; what < 3; what++) {
-        assert_int_equal(named_after(10, what, BIN, 10), 0);
-        assert_int_equal(named_after(11, what, BIN, 10), 11);
-        assert_int_equal(named_after(30, what, BIN, 10), 30);
-    }
-    assert_int_equal(named_after(11, 0, 100 * MS, 10), 11); /* in a second */
-    assert_int_equal(named_after(100, 0, 100 * MS + 1, 10), 0);
-    assert_int_equal(named_after(100, 3, BIN, 10), 0); /* the same again */
-    assert_int_equal(named_after(10, 0, BIN, 0), 0);   /* safe-exit = operator */
-    assert_int_equal(named_after(11, 0, BIN, 0), 11);
-}
-
-/* What was decoded first stands, and what came first is told by its frame. */
-static void test_first_stands(void **state)
-{
-    struct rig l;
-    (void)state;
-    rig_open(&l, maker_kalman(), NULL, NULL);
-    for (uint64_t i = 0; i < 40; i++) {
-        bool swaps = i / 7 % 2;
-        send(&l, (struct sent){.seq = i, .count = 1, .event_id = swaps ? 2 : 1}, 0);
-        send(&l, (struct sent){.seq = i, .count = 5, .event_id = swaps ? 1 : 2}, BIN);
-        assert_int_equal(rig_last(&l)->frame.event_id, swaps ? 2 : 1);
-    }
-    assert_int_equal(named(&l), 40);
-    rig_close(&l);
-}
-
-/* By turns: epochs, far numbers, far times. Each turn has n messages. */
-static uint64_t named_by_turns(const struct sent *other, size_t n, size_t n_turns)
-{
-    struct line_options options = rig_options();
-    struct rig l;
-    uint64_t n_named;
-    options.policy.safe_exit_bins = 10;
-    rig_open(&l, maker_kalman(), NULL, &options);
-    for (size_t i = 0; i < n * n_turns; i++) {
-        struct sent m = {.epoch = 6, .seq = i, .t_source_ns = START_NS + i * BIN};
-        if (i / n % 2) {
-            m = *other;
-            m.seq += i;
-            if (m.t_source_ns) m.t_source_ns += i * BIN;
-        }
-        send(&l, m, 1 * MS);
-    }
-    n_named = named(&l);
-    rig_close(&l);
-    return n_named;
-}
-
-static void test_by_turns(void **state)
-{
-    const struct sent epoch = {.epoch = 7}, far = {.epoch = 6, .seq = 1000000},
-                      clock = {.epoch = 6, .t_source_ns = START_NS + HOUR_NS};
-    (void)state;
-    assert_true(named_by_turns(&epoch, 1, 40) > 0);
-    assert_true(named_by_turns(&far, 1, 40) > 0);
-    assert_true(named_by_turns(&clock, 1, 40) > 0);
-    assert_true(named_by_turns(&epoch, 5, 8) > 0);
-    assert_int_equal(named_by_turns(&epoch, 5, 2), 0); /* a restart */
-    assert_int_equal(named_by_turns(&epoch, 1, 10), 0);
-    assert_int_equal(named_by_turns(&epoch, 1, 1), 0);
-}
-
-/* One source with faults of its own is one: wild numbers now and then, restarts, repeats. */
-static void test_one_source(void **state)
-{
-    struct line_options options = rig_options();
-    struct rig l;
-    (void)state;
-    options.policy.safe_exit_bins = 10;
-    rig_open(&l, maker_kalman(), NULL, &options);
-    for (uint64_t i = 0; i < 1000; i++) {
-        send(&l, (struct sent){.epoch = 1 + i / 300, .seq = i, .count = 1}, 0);
-        send(&l, (struct sent){.epoch = 1 + i / 300, .seq = i - i % 3, .count = 1}, BIN);
-        if (i % 60 == 0)
-            send(&l, (struct sent){.epoch = 1, .seq = i ^ (uint64_t)1 << i % 64, .count = 2}, 0);
-        if (i % 300 == 299) l.now_ns += 60 * MS;
-    }
-    assert_int_equal(named(&l), 0);
-    rig_close(&l);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -486,10 +349,6 @@ int main(void)
         cmocka_unit_test(test_epoch_before),
         cmocka_unit_test(test_lease_runs),
         cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_other_contents),
-        cmocka_unit_test(test_first_stands),
-        cmocka_unit_test(test_by_turns),
-        cmocka_unit_test(test_one_source),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
