@@ -50,7 +50,7 @@ static int info_load(struct judge_info *info, Latent__V1__Info *m)
         const Latent__V1__ReadoutInfo *r = m->readout[i];
 
         info->fields[i] =
-            (struct latent_readout){r->name, r->unit, r->neutral, r->min, r->max, r->slew};
+            (struct latent_readout){r->name, r->unit, r->neutral, r->min, r->max, r->slew, r->hold};
         info->holds[i] = r->hold;
         info->resting[i] = r->neutral;
     }

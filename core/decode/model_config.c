@@ -163,6 +163,7 @@ static void precisions_read(struct model_config *mc, struct fields *c, struct la
 static int dimension_read(struct latent_readout *r, json_t *object, size_t i,
                           struct latent_error *err)
 {
+    static const char *const rests[] = {"neutral", "hold", NULL};
     char where[64];
     snprintf(where, sizeof where, "latent.config.outputs.readout[%zu]", i);
     if (!json_is_object(object))
@@ -175,6 +176,7 @@ static int dimension_read(struct latent_readout *r, json_t *object, size_t i,
     r->min = fields_float_or(&c, "min", -INFINITY);
     r->max = fields_float_or(&c, "max", INFINITY);
     r->slew = fields_float_or(&c, "slew", INFINITY);
+    r->hold = fields_has(&c, "safe") && fields_choice(&c, "safe", rests) == 1;
     if (!(r->min < r->max))
         fields_refuse(&c, LATENT_E_CONFIG, "min", "expected less than \"max\" (%g), found %g",
                       (double)r->max, (double)r->min);

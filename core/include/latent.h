@@ -130,6 +130,7 @@ struct latent_readout {
     float neutral;  /* what a device gets when there is nothing to say */
     float min, max; /* always applied; -INFINITY, INFINITY: none */
     float slew;     /* largest change per second; INFINITY: none */
+    uint32_t hold;  /* 1: at rest (SAFE, nothing fresh) the last value stays, instead of neutral */
 };
 
 /* What may follow `from` after dt_s seconds when y is asked for: y, held within the range, then

@@ -26,6 +26,7 @@ static void fill_readout(Latent__V1__ReadoutInfo *m, const struct latent_readout
     m->min = r->min;
     m->max = r->max;
     m->slew = r->slew;
+    m->hold = r->hold;
 }
 
 static void fill(Latent__V1__Info *m, const struct stream *s)

@@ -12,6 +12,7 @@
 #include "latentd/daemon.h"
 #include "latentd/notify.h"
 #include "latentd/process.h"
+#include "latentd/ramp.h"
 
 #define PROGRAM "latentd"
 
@@ -88,6 +89,8 @@ static enum program_exit configuration_check(const char *path)
     enum program_exit status = daemon_configure(&d, path);
 
     if (status == PROGRAM_DONE) conf_print(&d.conf, stdout);
+    for (size_t i = 0; status == PROGRAM_DONE && i < d.n_streams; i++)
+        ramp_warn(&d.streams[i], stderr);
     daemon_close(&d);
     daemon_free(&d);
     return status;

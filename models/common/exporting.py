@@ -50,6 +50,9 @@ def add_readout_options(parser):
     group.add_argument("--readout-neutral", metavar="X,X",
                        help="what a device gets when there is nothing to say (default 0)")
     group.add_argument("--readout-slew", metavar="X,X", help="largest change per second")
+    group.add_argument("--readout-safe", metavar="WORD,WORD",
+                       help="neutral, or hold: in SAFE the last value stays (positions; default "
+                            "neutral)")
 
 
 def readout_column(option, text, n, convert, default):
@@ -85,7 +88,9 @@ def readout_entries(args, checkpoint, n):
     columns = [column("name", str, "y{}".format), column("unit", "{}".format, lambda i: "a.u."),
                column("neutral", float, lambda i: 0.0), *(column(key, float, lambda i: None)
                                                           for key in ("min", "max", "slew"))]
-    keys = ("name", "unit", "neutral", "low", "high", "slew")
+    columns.append(readout_column("--readout-safe", args.readout_safe, n, str,
+                                  lambda i: said[i].get("safe") if said else None))
+    keys = ("name", "unit", "neutral", "low", "high", "slew", "safe")
     return [model_file.readout_entry(**dict(zip(keys, values))) for values in zip(*columns)]
 
 

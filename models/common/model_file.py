@@ -44,9 +44,10 @@ class Model:
         return self.config["hyper"]
 
 
-def readout_entry(name, unit, neutral=0.0, low=None, high=None, *, slew=None):
-    """One dimension of outputs.readout; None = no limit."""
-    return {"name": name, "unit": unit, "neutral": neutral, "min": low, "max": high, "slew": slew}
+def readout_entry(name, unit, neutral=0.0, low=None, high=None, *, slew=None, safe=None):
+    """One dimension of outputs.readout; None = no limit. safe: neutral (None) or hold."""
+    entry = {"name": name, "unit": unit, "neutral": neutral, "min": low, "max": high, "slew": slew}
+    return entry if safe is None else {**entry, "safe": safe}
 
 
 def check_text(what, text, n_bytes):
@@ -77,6 +78,9 @@ def check_readout(entries):
         if not low < high or not low <= entry["neutral"] <= high:
             raise Refusal(f"{where} ({entry['name']}) neutral {entry['neutral']}, from {low} to "
                           f"{high}: expected min below max and neutral between them")
+        if entry.get("safe", "neutral") not in ("neutral", "hold"):
+            raise Refusal(f"{where} ({entry['name']}) safe {entry['safe']!r:.40}: expected neutral "
+                          f"or hold")
         if entry["slew"] is not None and entry["slew"] <= 0:
             raise Refusal(f"{where} ({entry['name']}) slew {entry['slew']}: expected more than 0")
     names = [entry["name"] for entry in entries]

@@ -56,12 +56,12 @@ def answer(counts):
     return states, states @ W.T + B
 
 
-def write_model(path, n_channels=3, has_means=True, kind="counts", clip=None):
+def write_model(path, n_channels=3, has_means=True, kind="counts", *, clip=None, first=None):
     """A model file whose known answer is answer(). kind: of its input, counts or real; clip: the
-    most of each channel that reaches it."""
+    most of each channel that reaches it; first: what more its first readout says."""
     config = model_file.build_config(
         "kalman", n_channels, BIN_US, ["causal"], {"form": "given"},
-        outputs=(2, 0, [model_file.readout_entry("vx", "mm/s", NEUTRAL[0]),
+        outputs=(2, 0, [{**model_file.readout_entry("vx", "mm/s", NEUTRAL[0]), **(first or {})},
                 model_file.readout_entry("grip", "N", NEUTRAL[1])]),
         licence="CC0-1.0", source="a test", checkpoint_sha256="0" * 64,
         channels=model_file.channel_table(np.ones(n_channels), np.ones(n_channels))

@@ -277,6 +277,23 @@ class LifeTest(unittest.TestCase):
         self.assertEqual(self.rig.ctl("safe", "arm", "maybe")[0], 2)
         self.assertEqual(self.rig.ctl("safe", "leg", "on")[0], 1)
 
+    def test_position_holds(self):
+        """In SAFE the one readout stays where it was, the other goes to neutral."""
+        rig.write_model(self.model, first={"safe": "hold"})
+        source, consumer = self.start_arm(safe_ramp_ms=60)
+        self.assertEqual([r.hold for r in consumer.info.readout], [True, False])
+        for seq in range(3):
+            self.send(source, seq)
+        held = consumer.frames(3)[-1].readout[0]
+        self.assertNotEqual(held, rig.NEUTRAL[0])
+        self.assertEqual(self.rig.ctl("safe", "arm", "on")[0], 0)
+        frame, = consumer.frames(1)
+        while frame.readout[1] != rig.NEUTRAL[1]:
+            self.assertEqual((frame.flags & rig.SAFE, frame.readout[0]), (rig.SAFE, held))
+            frame, = consumer.frames(1)
+        self.assertEqual((frame.flags & rig.SAFE, frame.readout[0]), (rig.SAFE, held))
+        self.assertEqual(len(frame.latents), 0)
+
     def test_silence(self):
         """Held, then SAFE within the lease, then back when bins come."""
         source, consumer = self.start_arm(on_missing="hold-frame", missing_after_ms=60,

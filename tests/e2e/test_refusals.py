@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""What latentd refuses it says: expected and found, in log and status, once per source."""
+"""What latentd refuses it says: expected and found, in log and status, once per source; and what
+--check warns of."""
 import unittest
 
 import zmq
@@ -44,6 +45,24 @@ class RefusalsTest(unittest.TestCase):
         code, table, _ = self.rig.ctl("status")
         self.assertEqual(code, 0)
         self.assertEqual(table.count(text), 1)
+
+    def test_check_warns_of_the_ramp(self):
+        """Where SAFE may be faster than the slew; not of what holds, and not of what is slow."""
+        slow = {"min": -50, "max": 100, "slew": 200}
+        fast = {"min": -10, "max": 10, "slew": 200}
+        too_fast = ["vx over up to 100 mm/s in 100 ms", "1000 per second", "slew is 200"]
+        for first, ramp, words in ((slow, 100, too_fast), (fast, 100, []),
+                                   (slow, 200, too_fast[2:]),
+                                   ({**slow, "safe": "hold"}, 100, []),
+                                   ({"slew": 200}, 100, ["vx has a slew", "no limits"]),
+                                   (fast, "none", ["vx to 0 mm/s at once"])):
+            rig.write_model(self.rig.folder / "model.safetensors", first=first)
+            self.rig.configure({"arm": {"safe_ramp_ms": ramp}})
+            code, out, err = self.rig.run_to_end("--check", self.rig.config)
+            self.assertEqual((code, len(err.splitlines())), (0, bool(words)), err)
+            self.assertIn("[stream arm]", out)
+            for word in words:
+                self.assertIn(word, err)
 
     def test_channels(self):
         self.start()

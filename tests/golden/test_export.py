@@ -240,6 +240,11 @@ class OtherExports(golden.Case):
                           "slew": 8.0})
         self.refused("wiener", path, "--bin-width", "10", "--readout-names", "vx",
                      text=("--readout-names",))
+        model = read_model(self.export("wiener", path, "--bin-width", "10", "--readout-safe",
+                                       "hold,neutral"))
+        self.assertEqual([r["safe"] for r in model.config["outputs"]["readout"]],
+                         ["hold", "neutral"])
+        self.refused("wiener", path, "--bin-width", "10", "--readout-safe", "stay", text=("stay",))
         self.refused("wiener", path, "--bin-width", "10", "--readout-max", "1,x",
                      text=("--readout-max",))
 

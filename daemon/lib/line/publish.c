@@ -41,11 +41,19 @@ static bool is_expired(const struct line *line, uint64_t now_ns)
     return valid_for_ns && now_ns > t_shown && now_ns - t_shown >= end_ns;
 }
 
-/* The readout that consumers act on. Whose last frame is no longer valid is
- * neutral already, and must not be led back to where it was. */
-static const float *readout_in_use(const struct line *line, uint64_t now_ns)
+/* The readout that consumers act on. Whose last frame is no longer valid is at rest already, and
+ * must not be led back to where it was: neutral, or where it was last for what holds. */
+static float value_in_use(const struct line *line, uint32_t o, uint64_t now_ns)
 {
-    return is_expired(line, now_ns) ? line->neutral : line->shown_readout;
+    bool rests = is_expired(line, now_ns) && !line->limits[o].hold;
+
+    return rests ? line->neutral[o] : line->shown_readout[o];
+}
+
+static const float *readout_in_use(struct line *line, uint64_t now_ns)
+{
+    for (uint32_t o = 0; o < line->n_readout; o++) line->readout[o] = value_in_use(line, o, now_ns);
+    return line->readout;
 }
 
 /* Since when they have it, at most a bin: what was not published in time was not there. */
@@ -69,13 +77,17 @@ static void start_ramp(struct line *line, uint64_t now_ns)
     line->state.safe.t_last_ns = recent ? t_shown : now_ns - line->bin_ns;
 }
 
-/* Where it is neutral already there is no way to go. */
+/* Where it is at rest already there is no way to go. */
 static uint64_t ramp_ns(const struct line *line, uint64_t now_ns)
 {
-    const float *readout = readout_in_use(line, now_ns);
-    bool is_neutral = memcmp(readout, line->neutral, line->n_readout * sizeof *readout) == 0;
+    bool rests = true;
 
-    return is_neutral ? 0 : line->options.policy.safe_ramp_ns;
+    for (uint32_t o = 0; o < line->n_readout; o++) {
+        float y = value_in_use(line, o, now_ns);
+
+        rests &= line->limits[o].hold || memcmp(&y, &line->neutral[o], sizeof y) == 0;
+    }
+    return rests ? 0 : line->options.policy.safe_ramp_ns;
 }
 
 void publish_enter_safe(struct line *line, enum safe_reason reason, uint64_t now_ns,
@@ -136,8 +148,10 @@ static void dress_safe(struct line *line, struct bin_frame *b)
     uint32_t flags = (values->flags & FLAGS_OF_BIN) | LATENT_SAFE;
     uint64_t now_ns = b->frame.t_publish_ns;
 
-    memcpy(line->readout, readout_in_use(line, now_ns), line->n_readout * sizeof *line->readout);
+    readout_in_use(line, now_ns);
     safe_ramp(&line->state.safe, line->readout, line->neutral, line->n_readout, now_ns);
+    for (uint32_t o = 0; o < line->n_readout; o++)
+        if (line->limits[o].hold) line->readout[o] = value_in_use(line, o, now_ns);
     *values = (struct latent_frame){.flags = flags};
     if (line->options.send_readout) {
         values->n_readout = line->n_readout;
@@ -176,10 +190,22 @@ static void dress_nothing(struct line *line, struct bin_frame *b)
     line->state.easing = true;
 }
 
-static void dress_as_decoded(struct line *line, struct bin_frame *b)
+/* The decoder is neutral; what holds stays where it is. */
+static void dress_resting(struct line *line, struct bin_frame *b)
 {
-    (void)line;
-    (void)b;
+    struct latent_frame *values = &b->frame.values;
+    bool agrees = true;
+
+    for (uint32_t o = 0; o < values->n_readout; o++) {
+        bool holds = line->limits[o].hold;
+
+        line->readout[o] =
+            holds ? value_in_use(line, o, b->frame.t_publish_ns) : values->readout[o];
+        agrees &= memcmp(&line->readout[o], &values->readout[o], sizeof *line->readout) == 0;
+    }
+    if (agrees) return;
+    values->readout = line->readout;
+    values->flags |= LATENT_LIMITED;
 }
 
 /* Contract 1. The decoder limits the slew from bin to bin of its own. After frames that showed
@@ -187,14 +213,14 @@ static void dress_as_decoded(struct line *line, struct bin_frame *b)
 static void dress_decoded_1(struct line *line, struct bin_frame *b)
 {
     struct latent_frame *values = &b->frame.values;
-    const float *from = readout_in_use(line, b->frame.t_publish_ns);
+    uint64_t now_ns = b->frame.t_publish_ns;
     bool agree = true;
 
     if (!line->state.easing || values->n_readout == 0) return;
     for (uint32_t o = 0; o < values->n_readout; o++) {
         float step = (float)((double)line->limits[o].slew * (double)line->bin_ns / 1e9);
-        float low = from[o] - step, high = from[o] + step;
-        float y = values->readout[o];
+        float from = value_in_use(line, o, now_ns), y = values->readout[o];
+        float low = from - step, high = from + step;
 
         line->readout[o] = y < low ? low : y > high ? high : y;
         agree &= y >= low && y <= high;
@@ -222,6 +248,17 @@ static float ease(float limited, float y, float from, float neutral, double shar
     return is_between(limited, start, reach) ? limited : reach;
 }
 
+/* Away from where it was held: the share of the way that is left which the time is of what is left
+ * of the ramp. */
+static float ease_held(const struct line *line, float limited, float y, float from, double share)
+{
+    uint64_t ramp_ns = line->options.policy.safe_ramp_ns, t_ns = line->state.eased.t_ns;
+    double left = t_ns < ramp_ns ? (double)(ramp_ns - t_ns) / (double)ramp_ns : 0.0;
+    float way = (float)(((double)y - (double)from) * (share < left ? share / left : 1.0));
+
+    return is_between(limited, from, from + way) ? limited : from + way;
+}
+
 /* The decoder limits the slew from bin to bin of its own. Consumers have frames at other times, and
  * other readouts than its own: so it is limited once more, from what they have, by the time that
  * they have had it. */
@@ -229,7 +266,6 @@ static void dress_decoded(struct line *line, struct bin_frame *b)
 {
     struct latent_frame *values = &b->frame.values;
     uint64_t now_ns = b->frame.t_publish_ns, ramp_ns = line->options.policy.safe_ramp_ns;
-    const float *from = readout_in_use(line, now_ns);
     double share;
 
     if (line->options.contract == 1) {
@@ -241,11 +277,12 @@ static void dress_decoded(struct line *line, struct bin_frame *b)
     b->agrees = true;
     share = line->state.eased.leaving && ramp_ns ? (double)b->moved_ns / (double)ramp_ns : 1.0;
     for (uint32_t o = 0; o < values->n_readout; o++) {
-        float y = values->readout[o], neutral = line->neutral[o];
-        float limited =
-            latent_readout_limit(&line->limits[o], y, from[o], (double)b->moved_ns / 1e9);
+        float y = values->readout[o], from = value_in_use(line, o, now_ns);
+        float limited = latent_readout_limit(&line->limits[o], y, from, (double)b->moved_ns / 1e9);
 
-        if (share < 1.0) limited = ease(limited, y, from[o], neutral, share);
+        if (share < 1.0)
+            limited = line->limits[o].hold ? ease_held(line, limited, y, from, share)
+                                           : ease(limited, y, from, line->neutral[o], share);
         b->agrees &= limited >= y && limited <= y;
         line->readout[o] = limited;
     }
@@ -260,8 +297,8 @@ static const struct {
     enum counter outcome;  /* of what is not sent */
 } rows[N_DECISIONS] = {
     [SEND_SAFE] = {dress_safe, .is_sent = true},
-    [SEND_OUTSIDE] = {dress_as_decoded, .is_sent = true, .is_good = true},
-    [SEND_WARMUP] = {dress_as_decoded, .is_sent = true},
+    [SEND_OUTSIDE] = {dress_resting, .is_sent = true, .is_good = true},
+    [SEND_WARMUP] = {dress_resting, .is_sent = true},
     [SEND_HELD] = {dress_held, .is_sent = true},
     [SUPPRESS_OLD] = {dress_nothing, .outcome = FRAMES_SUPPRESSED_AGE},
     [SKIP] = {dress_nothing, .outcome = FRAMES_SKIPPED},
