@@ -172,6 +172,8 @@ class SubscriberTest(unittest.TestCase):
         self.assertEqual((frame.epoch, frame.seq, frame.t_source_ns, frame.t_recv_ns),
                          (2**63, 7, 8, 9))
         self.assertEqual(frame.flags, Flag.LATE | Flag.GAP)
+        self.assertEqual([str(Flag(n)) for n in (int(frame.flags), 0, 1 << 14 | 1 << 30)],
+                         ["GAP|LATE", "none", f"NO_SIGNAL|{1 << 30}"])
         self.assertEqual((frame.marks, frame.event_id), (Mark.TRIAL_END, 2**64 - 1))
         self.assertEqual((frame.mask_version, frame.budget_left_ns), (3, -4))
         np.testing.assert_array_equal(frame.latents, np.float32([0.5, 1.5]))

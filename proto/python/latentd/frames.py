@@ -35,6 +35,12 @@ class Flag(enum.IntFlag):
     AGE_UNKNOWN = 1 << 13
     NO_SIGNAL = 1 << 14
 
+    def __str__(self):
+        """Names, "GAP|LATE"; "none"; a newer daemon's flags as a number."""
+        names = [flag.name for flag in Flag if flag & self]
+        rest = int(self) & ~sum(Flag)
+        return "|".join(names + ([str(rest)] if rest else [])) or "none"
+
 
 @dataclass
 class Frame:
