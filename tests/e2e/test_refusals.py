@@ -1,6 +1,5 @@
 #!/usr/bin/python3
-"""What latentd refuses it says: expected and found, in log and status, once per source; and what
---check warns of."""
+"""What latentd refuses it says: expected and found, in log and status, once per source."""
 import unittest
 
 import zmq
