@@ -20,6 +20,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import dataset, programs, registry, stream

@@ -10,6 +10,7 @@ scored, and the tables say so. --write puts the tables between the markers <!-- 
 import functools
 import re
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import baselines, dataset, registry

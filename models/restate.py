@@ -5,6 +5,7 @@ Longest runs without a signal, what reaches the model of each channel, the slew 
 and limits where the file has none: as the trainers write them. Weights stay as they are, means and
 variances too, and known answers unless their input is clipped now.
 """
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import dataset, model_file, registry, stage

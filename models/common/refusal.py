@@ -9,6 +9,8 @@ import warnings
 
 import numpy as np
 
+from latent_models.common import missing_text
+
 LINE_MAX = 2000
 
 
@@ -119,6 +121,8 @@ def run_command(main):
         sys.exit(141)
     except KeyboardInterrupt:
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        say_no(missing_text(error))
     except MemoryError as error:
         say_no(f"not enough memory: {error or 'a smaller recording or model needs less'}")
     except np.linalg.LinAlgError as error:

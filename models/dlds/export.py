@@ -7,6 +7,7 @@ the first operator alone), readout.weight (O,S) and readout.bias (O). The filter
 them. Nothing in IN is executed.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import exporting, statements

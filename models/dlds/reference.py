@@ -7,6 +7,7 @@ y + lambda A c), and c by FISTA on lambda/2 |x - A c|^2 + gamma |c|_1 + kappa/2 
 warm-started at c_before.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common.reference_command import reference_main

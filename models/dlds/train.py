@@ -18,6 +18,7 @@ import itertools
 import json
 import time
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import dataset, safetensors

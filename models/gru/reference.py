@@ -7,6 +7,7 @@ causal: state zero at the start, latents = the top hidden state after the bin. S
 channels, H hidden.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common.reference_command import reference_main

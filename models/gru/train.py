@@ -11,6 +11,7 @@ models/ndt/train.py); the readout learns from the same inputs by squared error o
 behaviour.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 import torch
 

@@ -8,6 +8,7 @@ decoders: --mapping names the group under /weights, and tensors that the form do
 out. Nothing in IN is executed.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import exporting, statements

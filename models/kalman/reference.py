@@ -5,6 +5,7 @@ Forms: full (covariance updated every bin), steady (constant gain), given (s = M
 Shapes: S states, M = C channels, O outputs, T bins.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common.reference_command import reference_main

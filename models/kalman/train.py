@@ -11,6 +11,7 @@ on its diagonal.
 """
 import time
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import fitting

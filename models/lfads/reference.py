@@ -13,6 +13,7 @@ where the bin itself is needed later, in a window or a prefix or for the control
 the counts the model expected, or as the training mean where it has no rate for each channel.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common.reference_command import reference_main

@@ -11,6 +11,7 @@ others. The divergence of the posteriors (initial condition, inferred inputs) fr
 Gaussians counts in full after --kl-warm-up.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import torch
 
 from latent_models.common import dataset, training

@@ -9,6 +9,7 @@ observation.weight (M,R+I). A wo that is a multiple of the identity becomes the 
 Nothing in IN is executed.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import exporting, model_file, statements

@@ -8,6 +8,7 @@ Shapes: T bins, N units, R rank, I inputs, M spike channels, O outputs. Forms:
 Both: h_0 = h0, whose first rates take no bias b; readouts are of the state after the bin's input.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common.reference_command import reference_main

@@ -14,6 +14,7 @@ import json
 import time
 from pathlib import Path
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 import torch
 

@@ -12,6 +12,7 @@ points of its training set: give --scale n. The rest of that diffusion's departu
 not reproduced.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import exporting, statements

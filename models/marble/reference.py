@@ -6,6 +6,7 @@ of bin t is x_t-1 with the vector x_t - x_t-1, over the frozen cloud of the mode
 (geometry.py).
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common.reference_command import reference_main

@@ -12,6 +12,7 @@ fitted on the first animal alone and goes into both files.
 import json
 import time
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 import torch
 

@@ -7,6 +7,7 @@ required), a safetensors file with the same tensors, or HDF5 with /weights. Noth
 executed.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import exporting, statements

@@ -16,6 +16,7 @@ future is truncated. held_out: neurons behind the channels, always zero in the i
 """
 import math
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common.reference_command import reference_main

@@ -9,6 +9,7 @@ full-context model starts with a causal mask: with the whole trial in view from 
 on smoothing its neighbours.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import torch
 
 from latent_models.common import dataset, training

@@ -16,6 +16,7 @@ import dataclasses
 import tempfile
 import time
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import dataset, registry, stage, stream

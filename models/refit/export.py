@@ -7,6 +7,7 @@ workspace. Without a workspace give --workspace=LOW,HIGH: an integrated position
 away. Nothing in IN is executed.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import exporting

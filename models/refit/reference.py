@@ -5,6 +5,7 @@ Shapes: T bins, C channels, D dimensions of the cursor. The position is known, s
 observation; the velocity is filtered with the steady gain.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common.reference_command import reference_main

@@ -12,6 +12,7 @@
 """
 import json
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import safetensors

@@ -9,6 +9,7 @@ A missing bin (see run) is the decoder's next step; in the window it counts as t
 gave for it, or as the training mean where the model has no rate for each channel.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common.reference_command import reference_main

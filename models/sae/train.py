@@ -11,6 +11,7 @@ find the dynamics. Single elements of the input are hidden (zeroed, the rest sca
 counts them too.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import torch
 
 from latent_models.common import dataset, training

@@ -10,6 +10,7 @@ nearer than 3e-5 to a cumulative weight may fall to either side in float32 (the 
 seen is 2.9e-5), and every later bin would differ. Its counts are drawn anew until that is not so.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common import exporting, model_file, statements

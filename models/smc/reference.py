@@ -12,6 +12,7 @@ Shapes: T bins, C channels (units 0..C-1 of N), N rates, S latents, M units of t
 """
 import math
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common.reference_command import reference_main

@@ -9,6 +9,7 @@ resamples at every bin; gradients do not go through the choice of ancestors. Beh
 is any, is read out of the filtered latents by least squares after the training.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 import torch
 

@@ -5,6 +5,7 @@ y_t = sum over lag k of W[:, k] x_{t-k} + b; bins before the first count as zero
 channels, H lags, O outputs; lag 0 is the newest bin.
 """
 
+import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
 from latent_models.common.reference_command import reference_main

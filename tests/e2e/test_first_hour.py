@@ -195,6 +195,27 @@ class Words(Case):
                 self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
                 self.assertRegex(result.stderr, "make it first|make its folder first")
 
+    def test_missing_package(self):
+        """Before a program begins, or where it is needed: one line that says what to install."""
+        hdf5 = self.folder / "weights.h5"
+        with h5py.File(hdf5, "w") as f:
+            f["weights/a"] = np.zeros(3)
+        for name, command in (
+                ("numpy", ("gru", "train.py")), ("torch", ("gru", "train.py")),
+                ("torch", ("ndt", "train.py")), ("numpy", ("kalman", "reference.py")),
+                ("numpy", ("wiener", "export.py")), ("numpy", ("readout", "fit.py")),
+                ("h5py", ("gru", "export.py", hdf5, self.folder / "m", "--bin-width", "10"))):
+            with self.subTest(name, command=command[:2]):
+                stub = self.folder / f"without-{name}"
+                stub.mkdir(exist_ok=True)
+                (stub / f"{name}.py").write_text(
+                    f"raise ModuleNotFoundError('No module named {name}', name='{name}')\n")
+                result = run("/usr/bin/python3", MODELS / command[0] / command[1], *command[2:],
+                             env={**os.environ, "PYTHONPATH": str(stub)})
+                self.assertEqual(result.returncode, 2, result.stderr)
+                self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+                self.assertIn(f"apt-get install python3-{name}", result.stderr)
+
     def test_reader_that_has_gone(self):
         """What | head leaves behind: no traceback, no text at all."""
         commands = [(BIN / name, "--help") for name in
