@@ -12,9 +12,7 @@ _PLAIN_SIZE = (80, 10000)
 _GAP = "  "
 _ENTER, _LEAVE = "\x1b[?1049h", "\x1b[?1049l"  # the other screen
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[2K", "\x1b[J"
-_MORE_DUE = (
-    "frames due above bins in: where no bin comes, a frame is due all the same "
-    "(filled, held or SAFE)")
+_MORE_DUE = "frames due above bins in: where no bin comes, one is filled, held or SAFE"
 
 
 def number(value, digits):
