@@ -109,7 +109,7 @@ static int replay(const struct settings *settings, struct latent_error *err)
 int main(int argc, char **argv)
 {
     struct settings settings = {
-        .replay.source = {.program = PROGRAM, .socket = "push", .attach = "connect", .batch = 1}};
+        .replay.source = {.program = PROGRAM, .socket = "auto", .attach = "connect", .batch = 1}};
     struct latent_error err = {0};
     int status = settings_read(&settings, argc, argv, &err);
     if (status == OPTIONS_DONE) return PROGRAM_DONE;

@@ -83,6 +83,7 @@ static int replay_open(struct replay *r)
     struct source_options source = r->options->source;
     source.n_channels = (uint32_t)r->shape->n_channels;
     source.bin_width_us = r->shape->bin_width_us;
+    source.input = latent_input_name(r->shape->input);
     r->n_slab_bins = SLAB_VALUES / r->shape->n_channels + 1;
     if (r->n_slab_bins > r->shape->n_bins) r->n_slab_bins = r->shape->n_bins;
     r->counts = malloc(r->n_slab_bins * r->shape->n_channels * sizeof(float));
@@ -102,6 +103,7 @@ int replay_run(struct reader *reader, const struct replay_options *options,
     if (!status) {
         status = rounds_send(&r);
         statistics_print(&r);
+        if (status >= 0 && !stop_requested()) status = source_check_taken(r.source, err);
     }
     source_close(r.source);
     free(r.counts);

@@ -2,13 +2,25 @@
 #include "latent-replay/resend.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/text.h"
 #include "command/stop.h"
 #include "record/reading.h"
+#include "wire.h"
 
-static int send_all(struct reading *r, struct source *source, uint64_t *n_sent,
-                    struct latent_error *err)
+/* 0: not to be read, as latentd could not read it. */
+static uint64_t epoch_of(struct wire_arena *arena, const struct line_event *e)
+{
+    struct wire_bins bins = {0};
+
+    if (e->n_bytes > WIRE_MAX_BYTES) return 0;
+    wire_unpack_bins(arena, e->bytes, e->n_bytes, &bins);
+    return bins.epoch;
+}
+
+static int send_all(struct reading *r, struct source *source, struct wire_arena *arena,
+                    uint64_t *n_sent, struct latent_error *err)
 {
     uint64_t start_ns = source_status(source)->start_ns, first_ns = 0;
     struct reading_entry e;
@@ -17,7 +29,7 @@ static int send_all(struct reading *r, struct source *source, uint64_t *n_sent,
     while (!status && reading_next_entry(r, &e)) {
         if (e.event.kind != LINE_MESSAGE) continue;
         if (*n_sent == 0) first_ns = e.event.t_ns;
-        status = source_send(source, e.event.bytes, e.event.n_bytes,
+        status = source_send(source, e.event.bytes, e.event.n_bytes, epoch_of(arena, &e.event),
                              start_ns + e.event.t_ns - first_ns, err);
         *n_sent += status == 0;
     }
@@ -28,6 +40,7 @@ int resend_run(const char *record, const struct source_options *options, struct 
 {
     struct source_options o = *options;
     struct source *source = NULL;
+    struct wire_arena arena = {.size = WIRE_ARENA_BASE + 4 * WIRE_MAX_BYTES};
     struct reading *r;
     uint64_t n_sent = 0;
     int status = reading_open(&r, record, err);
@@ -36,12 +49,17 @@ int resend_run(const char *record, const struct source_options *options, struct 
     stop_install();
     o.n_channels = (uint32_t)reading_whole(r, "n_channels");
     o.bin_width_us = (uint32_t)reading_whole(r, "bin_width_us");
-    status = source_open(&source, &o, err);
-    if (!status) status = send_all(r, source, &n_sent, err);
+    o.input = reading_text(r, "input");
+    arena.bytes = aligned_alloc(16, arena.size);
+    status = arena.bytes ? source_open(&source, &o, err)
+                         : error_text(err, LATENT_E_NOMEM, "out of memory");
+    if (!status) status = send_all(r, source, &arena, &n_sent, err);
     if (status >= 0)
         printf("%s: %s: %llu messages sent\n", o.program, o.stream, (unsigned long long)n_sent);
+    if (status >= 0 && !stop_requested()) status = source_check_taken(source, err);
     if (status >= 0) reading_say_missing(r, record, stderr);
     source_close(source);
+    free(arena.bytes);
     reading_close(r);
     return status == SOURCE_STOPPED ? 0 : status;
 }

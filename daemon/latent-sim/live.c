@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "command/stop.h"
+#include "source/attach.h"
 #include "wire.h"
 
 /* Where the truth goes; socket NULL: nowhere. */
@@ -141,6 +142,7 @@ static int live_open(struct live *live)
     struct source_options source = live->options->source;
     source.n_channels = live->shape->n_channels;
     source.bin_width_us = live->shape->bin_width_us;
+    source.input = "counts";
     rng_init(&live->rng, live->options->seed, TRIAL_STREAM_LIVE);
     live->counts = calloc(live->shape->n_channels, sizeof(float));
     if (!live->counts || trial_new(&live->trial, live->shape))
@@ -160,6 +162,7 @@ int live_run(const struct world *world, const struct live_options *options,
     if (!status) {
         status = trials_send(&live);
         statistics_print(&live);
+        if (!status && options->source.output) status = source_check_taken(live.source, err);
     }
     source_close(live.source);
     truth_close(&live.truth);

@@ -44,6 +44,7 @@ static void fill(Latent__V1__Info *m, const struct stream *s)
     m->budget_ns = s->conf->values.budget_ns;
     m->version = text(latent_version());
     m->clock_id = wire_clock_id();
+    m->input = text(latent_input_name(s->info.input));
 }
 
 int info_build(struct info_message *m, const struct stream *s)

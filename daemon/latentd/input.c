@@ -62,6 +62,19 @@ static void count_unknown(struct input *in)
     atomic_store_explicit(&in->n_unknown, n + 1, memory_order_relaxed);
 }
 
+static bool is_sub(const struct input *in)
+{
+    return in->streams[0]->conf->values.input_socket == CONF_SUB;
+}
+
+/* Once, with the first bin of the last stream: from here on other names stay at the source. */
+static void count_heard(struct input *in, const struct stream *s)
+{
+    if (s->recv_ns != 0 || in->n_unheard == 0) return;
+    in->n_unheard--;
+    if (in->n_unheard == 0 && is_sub(in)) zmq_setsockopt(in->socket, ZMQ_UNSUBSCRIBE, "", 0);
+}
+
 static void dispatch(struct input *in, struct message *m)
 {
     struct stream *s = stream_of(in, m);
@@ -75,6 +88,7 @@ static void dispatch(struct input *in, struct message *m)
         zmq_msg_t *payload = &m->part[PAYLOAD];
 
         line_on_frame(s->line, zmq_msg_data(payload), zmq_msg_size(payload), in->t_wake_ns);
+        count_heard(in, s);
         s->recv_ns = in->t_wake_ns;
         in->current = s;
     }
@@ -213,10 +227,11 @@ int input_add(struct input *in, struct stream *s)
     if (!streams) return -1;
     in->streams = streams;
     in->streams[in->n_streams++] = s;
+    in->n_unheard++;
     s->input = in;
-    if (s->conf->values.input_socket == CONF_SUB)
-        return zmq_setsockopt(in->socket, ZMQ_SUBSCRIBE, s->topic_bins, strlen(s->topic_bins));
-    return 0;
+    if (!is_sub(in)) return 0;
+    if (zmq_setsockopt(in->socket, ZMQ_SUBSCRIBE, s->topic_bins, strlen(s->topic_bins))) return -1;
+    return in->n_streams > 1 ? 0 : zmq_setsockopt(in->socket, ZMQ_SUBSCRIBE, "", 0);
 }
 
 void input_close(struct input *in)

@@ -1,4 +1,7 @@
-/* A SUB or PULL socket, taken message by message into the lines of the streams that share it. */
+/* A SUB or PULL socket, taken message by message into the lines of the streams that share it.
+ *
+ * A SUB asks for the topics of its streams; until something has come for each of them it asks for
+ * all others, too, so that a source with a wrong name is noticed. */
 #ifndef LATENTD_INPUT_H
 #define LATENTD_INPUT_H
 
@@ -16,8 +19,8 @@ struct input {
     void *context, *socket;
     char endpoint[SOCKET_MAX_ENDPOINT]; /* as configured: what streams share it by */
     char bound[SOCKET_MAX_ENDPOINT];
-    struct stream **streams; /* [n_streams] */
-    size_t n_streams;
+    struct stream **streams;     /* [n_streams] */
+    size_t n_streams, n_unheard; /* of them: nothing has come for so many yet */
     uv_poll_t readable;
     void (*on_input)(void *ctx); /* the loop is to serve */
     void *ctx;

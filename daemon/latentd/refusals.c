@@ -108,12 +108,11 @@ static void read_counts(const struct stream *s, const struct ledger_values *v, s
 
 static void read_values(const struct stream *s, const struct ledger_values *v, struct refusal *r)
 {
-    (void)s;
     r->n = v->value[BINS_REFUSED_VALUE];
     snprintf(r->text, sizeof r->text,
-             "%" PRIu64 " bins: counts that the model cannot take (not finite; in pairs: channels "
-             "out of order)",
-             r->n);
+             "%" PRIu64 " bins: counts that the model cannot take (expected %s; in pairs: channels "
+             "in ascending order)",
+             r->n, s->info.input == LATENT_INPUT_REAL ? "finite numbers" : "whole, 0 to 16777215");
 }
 
 static void read_number(const struct stream *s, const struct ledger_values *v, struct refusal *r)
@@ -245,7 +244,6 @@ static void read_kind(const struct input *in, struct refusal *r)
                         : "PUSH (latent-replay --socket push), or input-socket = sub here");
 }
 
-/* A SUB asks for its streams' topics only: other names never leave the source. */
 static void read_silent(const struct input *in, uint64_t now_ns, struct refusal *r)
 {
     const char *silent = NULL;
@@ -261,7 +259,7 @@ static void read_silent(const struct input *in, uint64_t now_ns, struct refusal 
     r->n = 1;
     snprintf(r->text, sizeof r->text,
              "%s: a source is connected, but nothing has come for %s: is it sending, and under the "
-             "topic %s/bins? A SUB does not see other names",
+             "topic %s/bins?",
              in->bound, silent, silent);
 }
 

@@ -81,7 +81,7 @@ MISTAKES = {
          '--seed: expected a whole number, 0 or more, found "99999999999999999999"'),
         (["--batch", "0"], '--batch: expected a whole number from 1 to 256, found "0"'),
         (["--batch", "257"], '--batch: expected a whole number from 1 to 256, found "257"'),
-        (["--socket", "sub"], '--socket: expected push or pub, found "sub"'),
+        (["--socket", "sub"], '--socket: expected auto or push or pub, found "sub"'),
         (["--attach", "listen"], '--attach: expected connect or bind, found "listen"'),
         (["--recipe", "r", "--stream", "a b", "--bins", "b"],
          '--stream: expected 1 to 32 letters, digits, - and _, found "a b"'),
@@ -190,9 +190,9 @@ class Commands(unittest.TestCase):
         """What --help calls the default is what the program holds, given or not."""
         for arguments in ((), ("--socket", "push")):
             text = run("latent-sim", *arguments, "--help").stdout
-            self.assertRegex(text, r"--socket KIND .*\n +\(default: pub\)\n")
+            self.assertRegex(text, r"--socket KIND .*\n.*\n +\(default: pub\)\n")
         self.assertRegex(run("latent-replay", "--help").stdout,
-                         r"--socket KIND .*\n +\(default: push\)\n")
+                         r"--socket KIND .*\n.*\n +\(default: auto\)\n")
 
     def test_version(self):
         versions = {run(program, "--version").stdout.partition(" ")[2] for program in PROGRAMS}

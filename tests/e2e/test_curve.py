@@ -202,7 +202,8 @@ class ClientsTest(CurveCase):
         with h5py.File(self.rig.folder / "rec.h5", "w") as file:
             file["counts"] = counts_of(300).astype(np.uint8)
         done = self.replay("--stop-after", "1", name="stranger")
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("nobody took the bins of arm", done.stderr)
         done = self.replay()
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("300 bins sent", done.stdout)

@@ -1,8 +1,14 @@
 #!/usr/bin/python3
 """What latentd refuses it says: expected and found, in log and status, once per source."""
+import struct
+import subprocess
 import unittest
+import warnings
 
+import h5py
+import numpy as np
 import zmq
+from latentd import Publisher, Subscriber
 
 import daemon_rig as rig
 
@@ -127,13 +133,31 @@ class RefusalsTest(unittest.TestCase):
         self.assertIn("expected NAME/bins of: arm", line)
         self.assertEqual(sum('for "ar?[2Jm/bins"' in n for n in self.rig.status()["notes"]), 1)
 
-    def test_wrong_name_on_a_sub(self):
-        """The name never leaves the source: what latentd knows is that nobody sends for its own."""
+    def subscribed(self, source):
+        self.assertEqual({source.recv(), source.recv()}, {b"\1arm/bins", b"\1"})
+
+    def test_nothing_on_a_sub(self):
         endpoints = self.start(input="tcp://127.0.0.1:*", input_socket="sub")
         source = self.rig.source(endpoints["arm.input"], zmq.XPUB)
-        self.assertEqual(source.recv(), b"\1arm/bins")
+        self.subscribed(source)
         line, = self.wait_for_log("a source is connected, but nothing has come for arm")
         self.assertIn("under the topic arm/bins?", line)
+
+    def test_wrong_name_on_a_sub(self):
+        """It asks for all names until something has come for each of its own, and no longer."""
+        endpoints = self.start(input="tcp://127.0.0.1:*", input_socket="sub")
+        source = self.rig.source(endpoints["arm.input"], zmq.XPUB)
+        self.subscribed(source)
+        for _ in range(7):
+            source.send_multipart([b"leg/bins", rig.pack_bins(0, ROW)])
+        line, = self.wait_for_log('7 messages for no stream here, the last for "leg/bins"')
+        self.assertIn("expected NAME/bins of: arm", line)
+        source.send_multipart([b"arm/bins", rig.pack_bins(0, ROW)])
+        self.assertEqual(source.recv(), b"\0")
+        source.send_multipart([b"leg/bins", rig.pack_bins(0, ROW)])
+        source.send_multipart([b"arm/bins", rig.pack_bins(1, ROW)])
+        self.rig.wait_for("arm", "bins", "decoded", 2)
+        self.assertEqual(self.rig.status()["inputs"][f"{endpoints['arm.input']} unknown_topic"], 7)
 
     def check_kind(self, ours, theirs, text):
         endpoints = self.start(input="tcp://127.0.0.1:*", input_socket=ours)
@@ -145,6 +169,140 @@ class RefusalsTest(unittest.TestCase):
 
     def test_pub_to_a_pull(self):
         self.check_kind("pull", zmq.XPUB, "expected PUSH (latent-replay --socket push)")
+
+
+class SenderTest(unittest.TestCase):
+    """The sender learns it, too: from latentd's output."""
+
+    def setUp(self):
+        self.rig = rig.Rig()
+        self.addCleanup(self.rig.close)
+        rig.write_model(self.rig.folder / "model.safetensors")
+
+    def start(self, **keys):
+        self.rig.configure({"arm": {"input": f"ipc://{self.rig.folder}/in", **keys}})
+        self.ends = self.rig.start()
+
+    def recording(self, n_channels=3, bin_ms=20.0, values=1, kind=np.uint8):
+        path = self.rig.folder / "rec.h5"
+        with h5py.File(path, "w") as file:
+            file["counts"] = np.full((50, n_channels), values, kind)
+            file["counts"].attrs["bin_width_ms"] = bin_ms
+        return f"{path}:/counts"
+
+    def replay(self, *arguments, recording, stream="arm", output=None):
+        output = output or self.ends["arm.output"]
+        return subprocess.run(
+            [rig.BIN / "latent-replay", "--in", recording, "--stream", stream, "--bins",
+             f"ipc://{self.rig.folder}/in", "--full-speed", "--output", output, *arguments],
+            capture_output=True, text=True, timeout=2 * rig.WAIT_S, check=False)
+
+    def test_replay_is_told(self):
+        """Before the first bin: width, channels, kind of values, name."""
+        self.start(input_socket="pull")
+        for text, stream, arguments, recording in (
+                ("stream arm takes bins of 3 channels, these have 5", "arm", (), {"n_channels": 5}),
+                ("stream arm takes bins of 20 ms, these have 50 ms", "arm", (), {"bin_ms": 50.0}),
+                ("stream arm takes counts, these are real values", "arm", ("--input", "real"),
+                 {"values": 0.5, "kind": np.float32}),
+                ("no stream leg at ", "leg", (), {})):
+            done = self.replay(*arguments, recording=self.recording(**recording), stream=stream)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn(text, done.stderr)
+        self.assertIn("; there: arm\n", done.stderr)
+        status = self.rig.status()
+        self.assertEqual(status["streams"]["arm"]["messages"]["in"], 0)
+        self.assertEqual(status["inputs"][f"{self.ends['arm.input']} unknown_topic"], 0)
+
+    def test_nothing_was_taken(self):
+        """The stream had these bins already: a record sent twice."""
+        self.start(input_socket="pull", record="arm.record")
+        self.assertEqual(self.replay(recording=self.recording()).returncode, 0)
+        self.rig.stop()
+        for expected in (0, 1):
+            if expected == 0:
+                self.start(input_socket="pull", max_age_ms=60000)
+            done = subprocess.run(
+                [rig.BIN / "latent-replay", "--record", self.rig.folder / "arm.record", "--stream",
+                 "arm", "--bins", f"ipc://{self.rig.folder}/in", "--output",
+                 self.ends["arm.output"]], capture_output=True, text=True, timeout=2 * rig.WAIT_S,
+                check=False)
+            self.assertEqual(done.returncode, expected, done.stderr)
+        self.assertIn("latentd took none of the bins of arm", done.stderr)
+
+    def test_nobody_says(self):
+        self.start(input_socket="pull")
+        done = self.replay(recording=self.recording(), output="ipc:///tmp/latent-none")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("not checked whether latentd takes the bins", done.stderr)
+        self.rig.wait_for("arm", "bins", "decoded", 50)
+
+    def test_either_kind_of_socket(self):
+        """By default latent-replay takes the one that goes with latentd's; else it says which."""
+        for ours, wrong, right in (("sub", "push", "pub"), ("pull", "pub", "push")):
+            self.start(input_socket=ours)
+            done = self.replay(recording=self.recording())
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.rig.wait_for("arm", "bins", "decoded", 50)
+            done = self.replay("--socket", wrong, "--stop-after", "3", recording=self.recording())
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertRegex(done.stderr, f"use --socket {right}, or input-socket = ")
+            self.rig.stop()
+
+    def test_publisher_is_told(self):
+        self.start(input_socket="pull")
+        there = {"kind": "push", "output": self.ends["arm.output"]}
+        end = f"ipc://{self.rig.folder}/in"
+        for text, arguments, more in (("bin_width_us", ("arm", 10000), {}),
+                                      ("n_channels", ("arm", rig.BIN_US), {"n_channels": 5}),
+                                      ("no stream 'leg'", ("leg", rig.BIN_US), {})):
+            with self.assertRaisesRegex(ValueError, text):
+                Publisher(end, *arguments, **there, **more)
+        with Publisher(end, "arm", rig.BIN_US, **there) as source:
+            with self.assertRaisesRegex(ValueError, "0.5.*expected a count"):
+                source.publish([0, 1, 0.5])
+            with self.assertRaisesRegex(ValueError, "5 channels; expected 3"):
+                source.publish([0] * 5)
+            source.publish(ROW)
+            self.rig.wait_for("arm", "bins", "decoded", 1)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            Publisher(end, "arm", rig.BIN_US, kind="push", output="ipc:///tmp/latent-none").close()
+        self.assertIn("not checked", str(said[0].message))
+
+    def test_real_values_in_any_encoding(self):
+        """A model of real values takes whole ones packed narrow, as the floats that they are."""
+        rig.write_model(self.rig.folder / "model.safetensors", kind="real")
+        self.start(input_socket="pull")
+        source, consumer = self.rig.source(), self.rig.consumer("arm")
+        self.assertEqual(consumer.info.input, "real")
+        latents = []
+        for epoch, (encoding, data) in enumerate((
+                (rig.pb.F32, struct.pack("<3f", 2, 0, 7)), (rig.pb.U8, bytes((2, 0, 7))),
+                (rig.pb.U16, struct.pack("<3H", 2, 0, 7)),
+                (rig.pb.PAIRS, struct.pack("<4H", 0, 2, 2, 7))), 1):
+            message = rig.pb.Bins(epoch=epoch, seq=0, t_source_ns=10**9, bin_width_us=rig.BIN_US,
+                                  n_channels=3, encoding=encoding)
+            message.bins.add(counts=data)
+            source.send_multipart([b"arm/bins", message.SerializeToString()])
+            self.rig.wait_for("arm", "bins", "decoded", epoch)
+            latents += [list(frame.latents) for frame in consumer.frames(1)]
+        self.assertEqual(latents[1:], latents[:1] * 3)
+
+    def test_no_client_binds_over_a_file(self):
+        path = self.rig.folder / "precious"
+        path.write_text("data")
+        link = self.rig.folder / "link"
+        link.symlink_to(path)
+        for name in (path, link):
+            with self.assertRaisesRegex(OSError, "no socket stands there"):
+                Publisher(f"ipc://{name}", "arm", rig.BIN_US, bind=True)
+            with self.assertRaisesRegex(OSError, "no socket stands there"):
+                Subscriber(f"ipc://{name}", "arm", bind=True)
+        self.assertEqual((path.read_text(), link.is_symlink()), ("data", True))
+        with Publisher(f"ipc://{self.rig.folder}/there", "arm", rig.BIN_US, bind=True):
+            with self.assertRaisesRegex(OSError, "another program has it"):
+                Subscriber(f"ipc://{self.rig.folder}/there", "arm", bind=True)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ struct source_options {
     const char *program;  /* for messages on stderr */
     const char *stream;   /* letters, digits, - and _ */
     const char *endpoint; /* of ZeroMQ */
-    const char *socket;   /* "push" or "pub" */
+    const char *socket;   /* "push", "pub", or "auto": push, or pub where the receiver is a SUB */
     const char *attach;   /* "connect" or "bind" */
+    const char *output;   /* of latentd, to ask what the stream takes; NULL: not asked */
+    const char *input;    /* "counts" or "real": what the bins hold; NULL: not known */
     /* Files of the own secret key and of latentd's public one; both NULL: plaintext. */
     const char *key, *server_key;
     uint32_t n_channels, bin_width_us;
@@ -31,8 +33,12 @@ struct source_options {
     OPTION_TEXT("stream", "NAME", &(o)->stream, "send the bins as NAME/bins"),               \
         OPTION_TEXT("bins", "ENDPOINT", &(o)->endpoint, "where the bins go"),                \
         OPTION_CHOICE("socket", "KIND", &(o)->socket, source_sockets,                        \
-                      "push (waits for a receiver) or pub (does not)"),                      \
+                      "push (waits for a receiver), pub (does not), or auto:\n"              \
+                      "what the receiver goes with"),                                        \
         OPTION_CHOICE("attach", "HOW", &(o)->attach, source_attachments, "connect or bind"), \
+        OPTION_TEXT("output", "ENDPOINT", &(o)->output,                                      \
+                    "latentd's output: asked first whether the stream takes\n"               \
+                    "such bins, and at the end whether it took any"),                        \
         OPTION_TEXT("key", "FILE", &(o)->key,                                                \
                     "your secret key, made by latentctl keys: encrypts\n"                    \
                     "the bins; only with --attach connect"),                                 \
@@ -66,9 +72,11 @@ int source_open(struct source **out, const struct source_options *options,
 int source_put(struct source *source, const float *counts, uint32_t marks,
                struct latent_error *err);
 /* Sends a message that somebody else has packed, when its time on the monotonic clock has come; not
- * to be mixed with source_put. Likewise. */
-int source_send(struct source *source, const void *payload, size_t n, uint64_t due_ns,
-                struct latent_error *err);
+ * to be mixed with source_put. epoch: of its bins. Likewise. */
+int source_send(struct source *source, const void *payload, size_t n, uint64_t epoch,
+                uint64_t due_ns, struct latent_error *err);
+/* After the last bin: 0, or negative and a text: nobody took any, as far as it can be known. */
+int source_check_taken(struct source *source, struct latent_error *err);
 /* Sends what is left of the batch. */
 int source_flush(struct source *source, struct latent_error *err);
 /* End of a bin on the source's clock. */
@@ -80,9 +88,5 @@ void source_close(struct source *source);
 /* What can be told before anything is opened: the name of the stream, and options that do not go
  * together. 0, or negative and a text. */
 int source_check(const struct source_options *options, struct latent_error *err);
-/* Also for the truth: attaches with clear texts, and prints the endpoint that a bind to a wildcard
- * got. */
-int source_attach(void *socket, const char *program, const char *what, const char *endpoint,
-                  int bind, struct latent_error *err);
 
 #endif

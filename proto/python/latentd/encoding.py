@@ -9,6 +9,7 @@ MAX_BYTES = 1 << 20   # of one part of a message
 MAX_BINS = 256        # bins in one message
 MAX_CHANNELS = 65536  # a channel's index in PAIRS is 16 bits
 MAX_MESSAGE_BYTES = 1 << 20  # what latentd takes; a longer one would end the connection
+MAX_COUNT = 16777215  # what a model of counts takes: float32 holds all whole numbers up to it
 MAX_STREAM = 32       # letters of a stream's name
 
 
@@ -27,6 +28,16 @@ def as_bins(counts):
                          f"finite numbers that float32 holds (send 0, or no bin, for what is "
                          f"missing)")
     return bins
+
+
+def check_counts(bins):
+    """ValueError unless float32 [n_bins, n_channels] are counts, as most models take them."""
+    wrong = (bins < 0) | (bins > MAX_COUNT) | (bins != np.floor(bins))
+    if wrong.any():
+        row, channel = np.argwhere(wrong)[0]
+        raise ValueError(f"counts: bin {row}, channel {channel} is {bins[row, channel]}; expected "
+                         f"a count, whole and from 0 to {MAX_COUNT} (a model with input real "
+                         f"takes other values)")
 
 
 def narrowest(bins):

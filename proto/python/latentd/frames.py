@@ -108,6 +108,7 @@ class Info:
     version: str
     clock_id: int
     readout: list = field(default_factory=list)  # [n_readout] ReadoutField
+    input: str = ""  # what bins must hold: "counts" or "real"; "": a latentd that does not say
 
     @classmethod
     def unpack(cls, payload):
@@ -117,7 +118,7 @@ class Info:
             m.stream, m.decoder_id, m.arch, m.mode, m.precision, m.n_channels, m.bin_width_us,
             m.n_latents, m.n_rates, m.valid_for_ns, m.budget_ns, m.version, m.clock_id,
             [ReadoutField(r.name, r.unit, r.neutral, r.min, r.max, r.slew, r.hold)
-             for r in m.readout])
+             for r in m.readout], m.input)
 
     def neutral(self):
         """[n_readout] float32: what a device gets when there is nothing to say."""

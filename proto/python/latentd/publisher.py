@@ -2,15 +2,19 @@
 
 import numbers
 import time
+import warnings
 
 import numpy as np
 import zmq
 
 from . import latent_pb2 as pb
-from .encoding import MAX_MESSAGE_BYTES, as_bins, encode
+from .asking import ask_info
+from .encoding import MAX_MESSAGE_BYTES, as_bins, check_counts, encode
+from .endpoint import attach
 from .keys import curve_options
 
 _LINGER_MS = 1000
+_ASK_S = 2.0
 _WIDTH_US = (100, 10_000_000)  # as a model file may state it
 
 
@@ -22,14 +26,21 @@ class Publisher:
     """
 
     def __init__(self, endpoint, stream, bin_width_us, bind=False, kind="pub", *, n_channels=None,
-                 info=None, epoch=None, context=None, keys=None):
+                 info=None, output=None, epoch=None, context=None, keys=None):
         """n_channels: of every message; default: those of the first one.
 
-        info: what latentd says of the stream (Subscriber.info): width and channels must be these.
+        info: what latentd says of the stream (Subscriber.info): width, channels and kind of values
+        must be these.
+        output: latentd's output endpoint, to ask it for info (up to 2 s); no answer is a warning.
         epoch: any number that differs from the last start of this source; default: time_ns().
         keys: for an encrypted input, (own secret key file, latentd's public key file).
         """
         _check_width(bin_width_us)
+        if info is None and output is not None:
+            info = ask_info(output, stream, _ASK_S, context, keys)
+            if info is None:
+                warnings.warn(f"nothing comes from {output}: not checked whether latentd takes the "
+                              f"bins of {stream}", stacklevel=2)
         if info is not None:
             _check_info(info, stream, bin_width_us, n_channels)
             n_channels = info.n_channels
@@ -40,6 +51,7 @@ class Publisher:
         self.stream = stream
         self.bin_width_us = int(bin_width_us)
         self.n_channels = n_channels
+        self._takes_counts = getattr(info, "input", "") == "counts"
         self.epoch = time.time_ns() if epoch is None else epoch
         self.seq = 0  # of the next bin
         self._topic = f"{stream}/bins".encode()
@@ -49,8 +61,11 @@ class Publisher:
         self._socket.linger = _LINGER_MS
         for name, value in options.items():
             setattr(self._socket, name, value)
-        (self._socket.bind if bind else self._socket.connect)(endpoint)
-        self.endpoint = self._socket.last_endpoint.decode().rstrip("\0")
+        try:
+            self.endpoint = attach(self._socket, endpoint, bind)
+        except (OSError, zmq.ZMQError):
+            self._socket.close()
+            raise
 
     def wait(self, timeout=None):
         """Wait (seconds; None: for ever) until someone has come to listen; False: nobody in time.
@@ -72,6 +87,8 @@ class Publisher:
         if self.n_channels not in (None, n_channels):
             raise ValueError(f"counts have {n_channels} channels; expected {self.n_channels}, as "
                              f"the stream has")
+        if self._takes_counts:
+            check_counts(bins)
         if t_source_ns is None:
             t_source_ns = time.monotonic_ns() - (n_bins - 1) * self.bin_width_us * 1000
         encoding, rows = encode(bins)

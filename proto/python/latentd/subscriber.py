@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 
 from .clock import clock_id
 from .encoding import MAX_BYTES
+from .endpoint import attach
 from .frames import Frame, Info
 from .judge import Judge
 from .keys import curve_options
@@ -44,8 +45,11 @@ class Subscriber:
             self._socket.subscribe(topic)
         for name, value in options.items():
             setattr(self._socket, name, value)
-        (self._socket.bind if bind else self._socket.connect)(endpoint)
-        self.endpoint = self._socket.last_endpoint.decode().rstrip("\0")
+        try:
+            self.endpoint = attach(self._socket, endpoint, bind)
+        except (OSError, zmq.ZMQError):
+            self._socket.close()
+            raise
 
     def latest(self, timeout=0.0):
         """The newest frame not yet seen, after waiting up to timeout seconds (None: for ever).
