@@ -13,6 +13,7 @@ from latentd import Publisher, Subscriber
 import daemon_rig as rig
 
 ROW = [1, 0, 2]
+RESET = 4  # a mark: before this bin
 
 
 class RefusalsTest(unittest.TestCase):
@@ -277,15 +278,15 @@ class SenderTest(unittest.TestCase):
         source, consumer = self.rig.source(), self.rig.consumer("arm")
         self.assertEqual(consumer.info.input, "real")
         latents = []
-        for epoch, (encoding, data) in enumerate((
+        for seq, (encoding, data) in enumerate((
                 (rig.pb.F32, struct.pack("<3f", 2, 0, 7)), (rig.pb.U8, bytes((2, 0, 7))),
                 (rig.pb.U16, struct.pack("<3H", 2, 0, 7)),
-                (rig.pb.PAIRS, struct.pack("<4H", 0, 2, 2, 7))), 1):
-            message = rig.pb.Bins(epoch=epoch, seq=0, t_source_ns=10**9, bin_width_us=rig.BIN_US,
-                                  n_channels=3, encoding=encoding)
-            message.bins.add(counts=data)
+                (rig.pb.PAIRS, struct.pack("<4H", 0, 2, 2, 7)))):
+            message = rig.pb.Bins(epoch=1, seq=seq, t_source_ns=10**9 + seq * rig.BIN_US * 1000,
+                                  bin_width_us=rig.BIN_US, n_channels=3, encoding=encoding)
+            message.bins.add(counts=data, marks=RESET)
             source.send_multipart([b"arm/bins", message.SerializeToString()])
-            self.rig.wait_for("arm", "bins", "decoded", epoch)
+            self.rig.wait_for("arm", "bins", "decoded", seq + 1)
             latents += [list(frame.latents) for frame in consumer.frames(1)]
         self.assertEqual(latents[1:], latents[:1] * 3)
 
