@@ -180,7 +180,7 @@ def longest_runs(trials, kind):
         return {"longest_repeat": 1 + longest_run(same)}
     silent = (trials == 0).all(-1)
     return {"longest_silence": longest_run(silent),
-            "longest_repeat": min(1, (~silent).sum()) + longest_run(same & ~silent[:, 1:])}
+            "longest_repeat": int((~silent).any()) + longest_run(same & ~silent[:, 1:])}
 
 
 def clip_limits(flat, kind):
