@@ -1,4 +1,5 @@
-/* Numbers and times that cannot be: what of it moves the line. Bins of 20 ms, max-jump 500 bins, missing-after 60 ms. */
+/* Numbers and times that cannot be: what of it moves the line. Bins of 20 ms, max-jump 500 bins,
+ * missing-after 60 ms. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
