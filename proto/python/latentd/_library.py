@@ -38,7 +38,7 @@ class Frame(ctypes.Structure):
 class Readout(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char_p), ("unit", ctypes.c_char_p),
                 ("neutral", ctypes.c_float), ("min", ctypes.c_float), ("max", ctypes.c_float),
-                ("slew", ctypes.c_float)]
+                ("slew", ctypes.c_float), ("hold", ctypes.c_uint32)]
 
 
 class Mode(ctypes.Structure):
@@ -59,7 +59,9 @@ class Info(ctypes.Structure):
                 ("channel_names", ctypes.POINTER(ctypes.c_char_p)),
                 ("channel_mean", ctypes.POINTER(ctypes.c_float)),
                 ("weight_bytes", ctypes.c_size_t), ("input", ctypes.c_uint32),
-                ("longest_silence", ctypes.c_uint32), ("longest_repeat", ctypes.c_uint32)]
+                ("longest_silence", ctypes.c_uint32), ("longest_repeat", ctypes.c_uint32),
+                ("channel_clip", ctypes.POINTER(ctypes.c_float)),
+                ("channel_clip_low", ctypes.POINTER(ctypes.c_float))]
 
 
 STRUCTS = {"latent_error": Error, "latent_options": Options, "latent_bin": Bin,

@@ -12,7 +12,6 @@ from . import _library
 from .frames import Flag, Mark
 
 _GROUPS = {"latents": 1, "rates": 2, "readout": 4}
-_NOT_SAID = 2**32 - 1
 _ONCE = threading.Lock()
 _LIBRARY = []
 
@@ -35,7 +34,8 @@ class Error(Exception):
 
 @dataclass(frozen=True)
 class ReadoutDim:
-    """A dimension of the readout; no limit is an infinite one. slew: per second."""
+    """A dimension of the readout; no limit is an infinite one. slew: per second. hold: at rest the
+    last value stays, instead of neutral."""
 
     name: str
     unit: str
@@ -43,6 +43,7 @@ class ReadoutDim:
     min: float
     max: float
     slew: float
+    hold: bool
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class ModelInfo:
     readout: tuple   # of ReadoutDim
     channel_names: tuple       # empty: the file has none
     channel_mean: np.ndarray   # [n_channels] counts per bin in training, or None
+    channel_clip: np.ndarray   # [n_channels] no more reaches the model, or None
+    channel_clip_low: np.ndarray
 
 
 @dataclass
@@ -114,8 +117,8 @@ class _Model:
         self.core.latent_model_info(self.handle, i)
         names = tuple(_text(i.channel_names[c]) for c in range(i.n_channels)) \
             if i.channel_names else ()
-        mean = np.ctypeslib.as_array(i.channel_mean, (i.n_channels,)).copy() \
-            if i.channel_mean else None
+        mean, clip, low = (np.ctypeslib.as_array(p, (i.n_channels,)).copy() if p else None
+                           for p in (i.channel_mean, i.channel_clip, i.channel_clip_low))
         return ModelInfo(
             arch=_text(i.arch), path=_text(i.path), licence=_text(i.licence),
             source=_text(i.source), config=_text(i.config), sha256=bytes(i.sha256).hex(),
@@ -124,9 +127,10 @@ class _Model:
             n_readout=i.n_readout, trial_bins=i.trial_bins,
             modes=tuple(_text(i.modes[k].name) for k in range(i.n_modes)),
             precisions=tuple(_text(i.precisions[k]) for k in range(i.n_precisions)),
-            readout=tuple(ReadoutDim(_text(r.name), _text(r.unit), r.neutral, r.min, r.max, r.slew)
+            readout=tuple(ReadoutDim(_text(r.name), _text(r.unit), r.neutral, r.min, r.max, r.slew,
+                                     bool(r.hold))
                           for r in (i.readout[k] for k in range(i.n_readout))),
-            channel_names=names, channel_mean=mean)
+            channel_names=names, channel_mean=mean, channel_clip=clip, channel_clip_low=low)
 
     def __del__(self):
         if getattr(self, "handle", None):
