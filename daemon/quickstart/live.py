@@ -234,7 +234,11 @@ def main():
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        try:
+            status = main()
+        finally:
+            sys.stdout.flush()  # after --help, too, which exits
+        sys.exit(status)
     except BrokenPipeError:  # who read the table has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -112,8 +112,10 @@ def run_command(main):
     nobody foresaw, which says that it was not; LATENT_TRACEBACK=1 shows where it was raised."""
     warnings.simplefilter("ignore", RuntimeWarning)  # results are checked to be finite instead
     try:
-        status = main()
-        sys.stdout.flush()
+        try:
+            status = main()
+        finally:
+            sys.stdout.flush()  # after --help, too, which exits
     except Refusal as refusal:
         say_no(refusal)
     except BrokenPipeError:  # who read our output has gone

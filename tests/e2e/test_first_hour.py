@@ -225,12 +225,13 @@ class Words(Case):
         commands += [(MODELS / arch / part, "--help") for arch, part in
                      (("gru", "train.py"), ("kalman", "export.py"), ("ndt", "reference.py"),
                       ("readout", "fit.py"), (".", "precisions.py"), (".", "compare.py"))]
+        buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
         for command in commands:
             with self.subTest(command=str(command[0])):
                 ear, mouth = os.pipe()
                 os.close(ear)
                 result = subprocess.run(command, stdout=mouth, stderr=subprocess.PIPE, text=True,
-                                        timeout=300)
+                                        timeout=300, env=buffered)
                 os.close(mouth)
                 self.assertEqual(result.stderr, "")
                 self.assertIn(result.returncode, (-13, 141))
