@@ -2,9 +2,12 @@
 #include "command/stop.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
-static volatile sig_atomic_t stop_flag;
+/* Threads read it too; a handler may write it because it is lock-free. */
+static atomic_int stop_flag;
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "a lock in a signal handler");
 
 static void on_signal(int number)
 {
