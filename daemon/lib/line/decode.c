@@ -47,7 +47,8 @@ static int advance(struct line *line, struct bin_frame *b, enum line_on_gap how)
     const struct latent_bin bin = {
         .seq = b->frame.seq, .n_channels = line->n_channels, .counts = input[how].counts};
 
-    line_tell_action(line, input[how].action, b->frame.epoch, b->frame.seq);
+    line_tell_input(line, input[how].action, b->frame.epoch, b->frame.seq,
+                    bin.counts ? &bin : NULL);
     if (!bin.counts) return latent_decoder_predict(line->decoder, &b->frame.values);
     return latent_decoder_step(line->decoder, &bin, &b->frame.values);
 }
@@ -124,7 +125,7 @@ bool decode_bin(struct line *line, struct bin_frame *b, uint32_t extra_flags)
     b->t_start_ns = line_now(line);
     lease_on_step(line, b->t_start_ns);
     b->age_ns = age_of(line, b);
-    line_tell_action(line, LINE_STEP, b->frame.epoch, b->frame.seq);
+    line_tell_input(line, LINE_STEP, b->frame.epoch, b->frame.seq, &bin);
     status = latent_decoder_step(line->decoder, &bin, &b->frame.values);
     if (status == LATENT_E_SHAPE || status == LATENT_E_VALUE) {
         account_dropped(line, refused_by_core(status), b->frame.epoch, b->frame.seq);

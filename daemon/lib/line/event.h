@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "latent.h"
+
 /* Names, not numbers, are for files: line_event_name, line_action_name,
  * counter_name. */
 enum line_event_kind {
@@ -28,8 +30,8 @@ enum line_event_kind {
     LINE_CLOCK, /* t_ns: what the clock said */
     LINE_SENT,  /* what: 0 when the sink took the frame, else 1 */
     /* What the line did. */
-    LINE_ACTION,  /* what: enum line_action, for epoch, seq */
-    LINE_FRAME,   /* bytes: packed, before the sink has it; what: its flags */
+    LINE_ACTION,  /* what: enum line_action, for epoch, seq; input: of those that have one */
+    LINE_FRAME,   /* bytes: packed, before the sink has it; what: its flags; values: the same */
     LINE_OUTCOME, /* what: enum counter of a message, bin or frame; epoch, seq of the
                      latter two */
     LINE_DONE,    /* nothing more comes of the entry */
@@ -55,6 +57,8 @@ struct line_event {
     uint64_t t_ns, epoch, seq;
     const void *bytes;
     size_t n_bytes;
+    const struct latent_bin *input;    /* what the decoder is about to get */
+    const struct latent_frame *values; /* not packed */
 };
 
 struct line_tap {

@@ -44,6 +44,12 @@ void histogram_add(struct histogram *h, uint64_t ns)
     if (ns > get(&h->max_ns)) set(&h->max_ns, ns);
 }
 
+void histogram_clear(struct histogram *h)
+{
+    for (unsigned i = 0; i < HISTOGRAM_N_BUCKETS; i++) set(&h->bucket[i], 0);
+    set(&h->max_ns, 0);
+}
+
 /* The value that per_mille of all n values are at most, rounded up. */
 static uint64_t quantile(const uint64_t *bucket, uint64_t n, unsigned per_mille, uint64_t max_ns)
 {

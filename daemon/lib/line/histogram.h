@@ -20,6 +20,8 @@ struct histogram_summary {
 };
 
 void histogram_add(struct histogram *h, uint64_t ns);
+/* By the thread that adds; whoever reads meanwhile may find some of it. */
+void histogram_clear(struct histogram *h);
 void histogram_read(struct histogram *h, struct histogram_summary *out);
 
 #endif

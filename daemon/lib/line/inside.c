@@ -9,8 +9,14 @@ void line_tell(const struct line *line, const struct line_event *event)
 void line_tell_action(const struct line *line, enum line_action action, uint64_t epoch,
                       uint64_t seq)
 {
+    line_tell_input(line, action, epoch, seq, NULL);
+}
+
+void line_tell_input(const struct line *line, enum line_action action, uint64_t epoch, uint64_t seq,
+                     const struct latent_bin *input)
+{
     const struct line_event event = {
-        .kind = LINE_ACTION, .what = action, .epoch = epoch, .seq = seq};
+        .kind = LINE_ACTION, .what = action, .epoch = epoch, .seq = seq, .input = input};
 
     line_tell(line, &event);
 }
@@ -31,7 +37,8 @@ int line_hand_over(struct line *line, const struct wire_frame *f, size_t n_bytes
                                      .epoch = f->epoch,
                                      .seq = f->seq,
                                      .bytes = line->buffer,
-                                     .n_bytes = n_bytes};
+                                     .n_bytes = n_bytes,
+                                     .values = &f->values};
     struct line_event sent = {.kind = LINE_SENT, .epoch = f->epoch, .seq = f->seq};
     int status;
 

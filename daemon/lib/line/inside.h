@@ -125,6 +125,9 @@ int line_hand_over(struct line *line, const struct wire_frame *f, size_t n_bytes
 void line_tell(const struct line *line, const struct line_event *event);
 void line_tell_action(const struct line *line, enum line_action action, uint64_t epoch,
                       uint64_t seq);
+/* One that gives the decoder a bin, which the tap hears; NULL: without input. */
+void line_tell_input(const struct line *line, enum line_action action, uint64_t epoch, uint64_t seq,
+                     const struct latent_bin *input);
 /* The number of the newest bin that has been stepped over, or filled. */
 void line_newest(const struct line *line, uint64_t *epoch, uint64_t *seq);
 
