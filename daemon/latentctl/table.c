@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "control/balance.h"
+#include "latent.h"
 
 static double ms(uint64_t ns)
 {
@@ -48,16 +49,84 @@ static void print_counters(const char *name, Latent__V1__Counter **counter, size
     fprintf(out, "%s\n", shown ? "" : " none");
 }
 
-/* The last column is the worst value: the largest time, the smallest spare time. */
+/* "240.0": at most eight characters up to 27 hours. */
+static void print_us(uint64_t ns, FILE *out)
+{
+    fprintf(out, us(ns) < 1e5 ? " %8.1f" : " %8.3g", us(ns));
+}
+
+static void print_time(const Latent__V1__Histogram *h, FILE *out)
+{
+    print_us(h->p50, out);
+    print_us(h->p99, out);
+    print_us(h->max, out);
+}
+
+/* Worst: the largest time, the smallest spare time. */
 static void print_times(const Latent__V1__StreamStatus *s, FILE *out)
 {
-    fprintf(out, "  %-11s %10s %10s %10s %10s\n", "times (us)", "p50", "p99", "p99.9", "worst");
+    fprintf(out, "  %-11s %26s %35s\n", "times (us)", "last minute", "since start");
+    fprintf(out, "  %-11s %8s %8s %8s %8s %8s %8s %8s\n", "", "p50", "p99", "worst", "p50", "p99",
+            "worst", "p99.9");
     for (size_t i = 0; i < s->n_times; i++) {
-        const Latent__V1__Histogram *h = s->times[i];
-
-        fprintf(out, "  %-11s %10.1f %10.1f %10.1f %10.1f\n", h->name, us(h->p50), us(h->p99),
-                us(h->p999), us(h->max));
+        fprintf(out, "  %-11s", s->times[i]->name);
+        if (s->minute && i < s->minute->n_times && s->minute->times[i]->n > 0)
+            print_time(s->minute->times[i], out);
+        else
+            fprintf(out, " %8s %8s %8s", "-", "-", "-");
+        print_time(s->times[i], out);
+        print_us(s->times[i]->p999, out);
+        fprintf(out, "\n");
     }
+}
+
+/* "3 ms", "2.5 s", "1:02:03" */
+static void print_age(uint64_t ns, FILE *out)
+{
+    uint64_t seconds = ns / 1000000000u;
+
+    if (ns < 1000000000u)
+        fprintf(out, "%.3g ms", ms(ns));
+    else if (seconds < 100)
+        fprintf(out, "%.1f s", ms(ns) / 1e3);
+    else
+        fprintf(out, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64, seconds / 3600, seconds / 60 % 60,
+                seconds % 60);
+}
+
+static void print_minute(const Latent__V1__StreamStatus *s, FILE *out)
+{
+    const Latent__V1__Minute *m = s->minute;
+    char name[24];
+
+    if (!m) return;
+    snprintf(name, sizeof name, "last %" PRIu64 " s", m->span_ns / 1000000000u);
+    fprintf(out, "  %-9s %.1f bins/s, budget missed %" PRIu64 " times\n", name, m->bins_per_s,
+            m->budget_misses);
+    print_ledger(" bins", m->bins, m->n_bins, out);
+    print_counters(" flags", m->flags, m->n_flags, out);
+}
+
+static void print_latest(const Latent__V1__StreamStatus *s, FILE *out)
+{
+    const Latent__V1__Latest *l = s->latest;
+
+    if (!l) return;
+    fprintf(out, "  newest    bin ");
+    if (l->has_bin)
+        print_age(l->bin_age_ns, out);
+    else
+        fprintf(out, "none");
+    fprintf(out, "%s, frame ", l->has_bin ? " ago" : "");
+    print_age(l->frame_age_ns, out);
+    fprintf(out, " ago: %" PRIu64, l->seq);
+    for (unsigned bit = 0; latent_flag_name(bit); bit++)
+        if (l->flags & 1u << bit) fprintf(out, " %s", latent_flag_name(bit));
+    fprintf(out, "\n");
+    for (size_t i = 0; i < l->n_readout && i < s->info->n_readout; i++)
+        fprintf(out, "  %-9s %s %.5g %s\n", i ? "" : "readout",
+                printable(s->info->readout[i]->name), (double)l->readout[i],
+                printable(s->info->readout[i]->unit));
 }
 
 static void print_heading(const Latent__V1__StreamStatus *s, FILE *out)
@@ -80,6 +149,7 @@ static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
 {
     if (!s->info) return;
     print_heading(s, out);
+    print_latest(s, out);
     if (s->held[0]) fprintf(out, "  held      in SAFE by the operator; %s\n", printable(s->held));
     print_ledger("messages", s->messages, s->n_messages, out);
     print_ledger("bins", s->bins, s->n_bins, out);
@@ -90,6 +160,7 @@ static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
     print_counters("flags", s->flags, s->n_flags, out);
     fprintf(out, "  budget    %g ms, missed %" PRIu64 " times\n", ms(s->info->budget_ns),
             s->budget_misses);
+    print_minute(s, out);
     print_times(s, out);
     if (s->record) print_record(s->record, out);
 }

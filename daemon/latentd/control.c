@@ -10,6 +10,7 @@
 #include <zmq.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "net/message.h"
 
@@ -137,7 +138,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 static void on_signal(uv_signal_t *handle, int number)
 {
-    fprintf(stderr, "latentd: %s: stopping\n", strsignal(number));
+    log_say(LOG_LEVEL_INFO, "%s: stopping", strsignal(number));
     uv_stop(handle->loop);
 }
 
@@ -153,8 +154,10 @@ static void on_watch(uv_timer_t *timer)
             input_watch(&c->daemon->loops[i].inputs[j]);
             refusals_say_input(&c->daemon->loops[i].inputs[j], now_ns);
         }
-    for (size_t i = 0; i < c->daemon->n_streams; i++)
+    for (size_t i = 0; i < c->daemon->n_streams; i++) {
         refusals_say_stream(&c->daemon->streams[i], now_ns);
+        minute_look(c->daemon->streams[i].minute, c->daemon->streams[i].line, now_ns);
+    }
     held_retry(&c->daemon->held);
     watchdog_feed(&c->watchdog);
 }

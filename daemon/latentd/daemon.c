@@ -8,6 +8,7 @@
 #include <zmq.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "conf/read.h"
 #include "latentd/process.h"
@@ -189,9 +190,9 @@ static void print_ledgers(const struct stream *s)
     char text[256];
 
     line_read(s->line, &v);
-    fprintf(stderr,
-            "latentd: %s: %" PRIu64 " messages, %" PRIu64 " bins, %" PRIu64 " decoded, %" PRIu64
-            " frames published, %" PRIu64 " budget misses; %s\n",
+    log_say(LOG_LEVEL_INFO,
+            "%s: %" PRIu64 " messages, %" PRIu64 " bins, %" PRIu64 " decoded, %" PRIu64
+            " frames published, %" PRIu64 " budget misses; %s",
             s->conf->name, v.value[MESSAGES_IN], v.value[BINS_IN], v.value[BINS_DECODED],
             v.value[FRAMES_PUBLISHED], v.value[STATE_BUDGET_MISSES],
             ledger_check(&v, text, sizeof text) ? "ledgers balanced" : text);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
 
@@ -45,9 +46,9 @@ static void write_begin(struct held *h)
 static void say_outcome(const struct held *h, const struct latent_error *before)
 {
     if (h->err.status && strcmp(h->err.text, before->text) != 0)
-        fprintf(stderr, "latentd: the operator's SAFE is NOT KEPT: %s\n", h->err.text);
+        log_say(LOG_LEVEL_ERROR, "the operator's SAFE is NOT KEPT: %s", h->err.text);
     else if (!h->err.status && before->status)
-        fprintf(stderr, "latentd: the operator's SAFE is kept in %s again\n", h->path);
+        log_say(LOG_LEVEL_NOTE, "the operator's SAFE is kept in %s again", h->path);
 }
 
 static void on_written(uv_work_t *work, int status)
@@ -87,8 +88,7 @@ static enum held_state look_late(struct held *h, char text[HELD_TEXT])
 {
     snprintf(text, HELD_TEXT, "%.300s: the disk has not answered for %u ms", h->path,
              HELD_MOMENT_NS / 1000000);
-    if (!h->is_late_said)
-        fprintf(stderr, "latentd: the operator's SAFE is NOT KEPT yet: %s\n", text);
+    if (!h->is_late_said) log_say(LOG_LEVEL_ERROR, "the operator's SAFE is NOT KEPT yet: %s", text);
     h->is_late_said = true;
     return HELD_NOT_KEPT;
 }

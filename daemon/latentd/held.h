@@ -9,7 +9,7 @@
 #include "base/notes.h"
 #include "latentd/held_file.h"
 
-#define HELD_MOMENT_NS 100000000u /* that an answer waits for the disk, once the order is done */
+#define HELD_MOMENT_NS 500000000u /* that an answer waits for the disk, once the order is done */
 #define HELD_TEXT 400
 
 struct held {

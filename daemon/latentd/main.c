@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "command/options.h"
 #include "conf/read.h"
 #include "conf/text.h"
@@ -135,6 +136,7 @@ static enum program_exit daemon_run(const char *path)
     struct daemon d;
     enum program_exit status;
 
+    log_open();
     process_keep_heap();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a record beyond the limit is a write that fails */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "conf/text.h"
 #include "record/path.h"
@@ -41,8 +42,8 @@ static bool close_recorder(const struct recording *r, struct recorder *recorder)
     if (!recorder) return true;
     recorder_detached(recorder);
     if (recorder_close(recorder, END_NS)) return true;
-    fprintf(stderr,
-            "latentd: %s: the disk does not take the end of the record; it is whole up to there\n",
+    log_say(LOG_LEVEL_ERROR,
+            "%s: the disk does not take the end of the record; it is whole up to there",
             r->of.section->name);
     return false;
 }

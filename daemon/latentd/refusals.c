@@ -5,11 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "latentd/input.h"
 #include "latentd/stream.h"
 
-#define SAY_SAME_NS 600000000000u /* ten minutes */
+#define SAY_SAME_NS 60000000000u
 #define SAY_OTHER_NS 10000000000u
 #define SILENT_NS 5000000000u
 
@@ -195,7 +196,7 @@ void refusals_say_stream(struct stream *s, uint64_t now_ns)
 
     for (size_t i = 0; i < n; i++)
         if (refusal_is_due(&s->said[kind[i]], &found[i], now_ns))
-            fprintf(stderr, "latentd: stream %s: refused %s\n", s->conf->name, found[i].text);
+            log_say(LOG_LEVEL_WARNING, "stream %s: refused %s", s->conf->name, found[i].text);
 }
 
 /* ---- of an input ---- */
@@ -288,5 +289,5 @@ void refusals_say_input(struct input *in, uint64_t now_ns)
 
     for (size_t i = 0; i < n; i++)
         if (refusal_is_due(&in->said[kind[i]], &found[i], now_ns))
-            fprintf(stderr, "latentd: input %s\n", found[i].text);
+            log_say(LOG_LEVEL_WARNING, "input %s", found[i].text);
 }

@@ -27,7 +27,7 @@ struct refusal_said {
     uint64_t n, found, epoch, t_ns;
 };
 
-/* Is r to be said now? When it is new; then, while more comes, every 10 minutes, for another source
+/* Is r to be said now? When it is new; then, while more comes, every minute, for another source
  * or another number after 10 seconds. If so, said is brought up to date. */
 bool refusal_is_due(struct refusal_said *said, const struct refusal *r, uint64_t now_ns);
 

@@ -13,6 +13,14 @@
 #include "latentd/record_status.h"
 #include "net/peers.h"
 
+/* Counters and times as the message points to them. */
+struct numbers {
+    Latent__V1__Counter counter[N_COUNTERS];
+    Latent__V1__Counter *counters[N_COUNTERS];
+    Latent__V1__Histogram histogram[N_TIMES];
+    Latent__V1__Histogram *histograms[N_TIMES];
+};
+
 struct stream_box {
     Latent__V1__StreamStatus status;
     char held[HELD_TEXT];
@@ -21,10 +29,10 @@ struct stream_box {
     Latent__V1__Refusal *refusals[REFUSALS_MAX];
     struct info_message info;
     struct record_status record;
-    Latent__V1__Counter counter[N_COUNTERS];
-    Latent__V1__Counter *counters[N_COUNTERS];
-    Latent__V1__Histogram histogram[N_TIMES];
-    Latent__V1__Histogram *histograms[N_TIMES];
+    struct numbers total, recent;
+    Latent__V1__Minute minute;
+    Latent__V1__Latest latest;
+    struct latest_values shown;
 };
 
 enum { INPUT_UNKNOWN_TOPIC, INPUT_DISCONNECTED, N_INPUT_COUNTERS };
@@ -44,54 +52,101 @@ static char *text(const char *s)
 
 /* ---- one stream ---- */
 
-static void fill_counters(struct stream_box *b, const struct ledger_values *v)
+static void fill_counters(struct numbers *to, const struct ledger_values *v)
 {
     for (enum counter c = 0; c < N_COUNTERS; c++) {
-        latent__v1__counter__init(&b->counter[c]);
-        b->counter[c].name = text(counter_name(c));
-        b->counter[c].value = v->value[c];
-        b->counters[c] = &b->counter[c];
+        latent__v1__counter__init(&to->counter[c]);
+        to->counter[c].name = text(counter_name(c));
+        to->counter[c].value = v->value[c];
+        to->counters[c] = &to->counter[c];
     }
 }
 
 /* A group of counters is a stretch of the array. */
-static size_t group(struct stream_box *b, enum ledger_group g, Latent__V1__Counter ***out)
+static size_t group(struct numbers *of, enum ledger_group g, Latent__V1__Counter ***out)
 {
     enum counter first = ledger_group_first(g);
 
-    *out = b->counters + first;
+    *out = of->counters + first;
     return ledger_group_end(g) - first;
 }
 
-static void fill_groups(struct stream_box *b)
+static void fill_time(struct numbers *to, enum line_time t, const struct histogram_summary *summary)
 {
-    Latent__V1__StreamStatus *m = &b->status;
+    Latent__V1__Histogram *h = &to->histogram[t];
 
-    m->n_messages = group(b, LEDGER_MESSAGES, &m->messages);
-    m->n_bins = group(b, LEDGER_BINS, &m->bins);
-    m->n_frames = group(b, LEDGER_FRAMES, &m->frames);
-    m->n_flags = group(b, LEDGER_FLAGS, &m->flags);
-    m->n_sequence = group(b, LEDGER_SEQUENCE, &m->sequence);
+    latent__v1__histogram__init(h);
+    h->name = text(line_time_name(t));
+    h->n = summary->n;
+    h->p50 = summary->p50_ns;
+    h->p99 = summary->p99_ns;
+    h->p999 = summary->p999_ns;
+    h->max = summary->max_ns;
+    to->histograms[t] = h;
 }
 
-static void fill_times(struct stream_box *b, struct line *p)
+static void fill_totals(struct stream_box *b, struct line *line, const struct ledger_values *v)
 {
-    for (enum line_time t = 0; t < N_TIMES; t++) {
-        Latent__V1__Histogram *h = &b->histogram[t];
-        struct histogram_summary summary;
+    Latent__V1__StreamStatus *m = &b->status;
+    struct histogram_summary summary;
 
-        line_read_time(p, t, &summary);
-        latent__v1__histogram__init(h);
-        h->name = text(line_time_name(t));
-        h->n = summary.n;
-        h->p50 = summary.p50_ns;
-        h->p99 = summary.p99_ns;
-        h->p999 = summary.p999_ns;
-        h->max = summary.max_ns;
-        b->histograms[t] = h;
+    fill_counters(&b->total, v);
+    for (enum line_time t = 0; t < N_TIMES; t++) {
+        line_read_time(line, t, &summary);
+        fill_time(&b->total, t, &summary);
     }
-    b->status.n_times = N_TIMES;
-    b->status.times = b->histograms;
+    m->n_messages = group(&b->total, LEDGER_MESSAGES, &m->messages);
+    m->n_bins = group(&b->total, LEDGER_BINS, &m->bins);
+    m->n_frames = group(&b->total, LEDGER_FRAMES, &m->frames);
+    m->n_flags = group(&b->total, LEDGER_FLAGS, &m->flags);
+    m->n_sequence = group(&b->total, LEDGER_SEQUENCE, &m->sequence);
+    m->n_times = N_TIMES;
+    m->times = b->total.histograms;
+}
+
+static void fill_minute(struct stream_box *b, const struct stream *s, uint64_t now_ns)
+{
+    Latent__V1__Minute *m = &b->minute;
+    struct minute_values v;
+
+    minute_read(s->minute, s->line, now_ns, &v);
+    fill_counters(&b->recent, &v.counts);
+    for (enum line_time t = 0; t < N_TIMES; t++) fill_time(&b->recent, t, &v.times[t]);
+    latent__v1__minute__init(m);
+    m->span_ns = v.span_ns;
+    m->n_messages = group(&b->recent, LEDGER_MESSAGES, &m->messages);
+    m->n_bins = group(&b->recent, LEDGER_BINS, &m->bins);
+    m->n_frames = group(&b->recent, LEDGER_FRAMES, &m->frames);
+    m->n_flags = group(&b->recent, LEDGER_FLAGS, &m->flags);
+    m->n_sequence = group(&b->recent, LEDGER_SEQUENCE, &m->sequence);
+    m->n_times = N_TIMES;
+    m->times = b->recent.histograms;
+    m->budget_misses = v.counts.value[STATE_BUDGET_MISSES];
+    if (v.span_ns > 0)
+        m->bins_per_s = (double)v.counts.value[BINS_DECODED] * 1e9 / (double)v.span_ns;
+    b->status.minute = m;
+}
+
+/* What was stamped after now was asked for is of now. */
+static uint64_t since(uint64_t t_ns, uint64_t now_ns)
+{
+    return t_ns < now_ns ? now_ns - t_ns : 0;
+}
+
+static void fill_latest(struct stream_box *b, const struct stream *s, uint64_t now_ns)
+{
+    Latent__V1__Latest *m = &b->latest;
+
+    if (!line_read_latest(s->line, &b->shown) || b->shown.t_publish_ns == 0) return;
+    latent__v1__latest__init(m);
+    m->has_bin = b->shown.t_recv_ns > 0;
+    if (m->has_bin) m->bin_age_ns = since(b->shown.t_recv_ns, now_ns);
+    m->frame_age_ns = since(b->shown.t_publish_ns, now_ns);
+    m->seq = b->shown.seq;
+    m->flags = b->shown.flags;
+    m->n_readout = b->shown.n;
+    m->readout = b->shown.readout;
+    b->status.latest = m;
 }
 
 static void fill_refusals(struct stream_box *b, const struct stream *s)
@@ -114,6 +169,7 @@ static void fill_refusals(struct stream_box *b, const struct stream *s)
 static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
 {
     Latent__V1__StreamStatus *m = &b->status;
+    uint64_t now_ns = clock_now_ns();
     struct ledger_values v;
 
     latent__v1__stream_status__init(m);
@@ -130,9 +186,9 @@ static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
     m->held = b->held;
     m->record = record_status_fill(&b->record, s);
     if (with_model) m->model_json = text(s->info.config);
-    fill_counters(b, &v);
-    fill_groups(b);
-    fill_times(b, s->line);
+    fill_totals(b, s->line, &v);
+    fill_minute(b, s, now_ns);
+    fill_latest(b, s, now_ns);
     fill_refusals(b, s);
     return 0;
 }

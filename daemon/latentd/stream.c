@@ -334,11 +334,14 @@ int stream_attach(struct stream *s, struct output *output, struct line_sink sink
     const struct line_options options = setup_line(s->conf, &s->info, wire_clock_id());
 
     s->output = output;
+    s->minute = calloc(1, sizeof *s->minute);
+    if (!s->minute) return -1;
     s->info_payload = info_pack(s, &s->n_info_payload);
     if (!s->info_payload) return -1;
     if (line_new(&s->line, s->decoder, &s->info, &options,
                  (struct line_clock){.now_ns = read_clock}, sink))
         return -1;
+    minute_look(s->minute, s->line, clock_now_ns());
     return 0;
 }
 
@@ -368,6 +371,7 @@ void stream_close(struct stream *s)
     line_free(s->line);
     latent_decoder_free(s->decoder);
     latent_model_close(s->model);
+    free(s->minute);
     free(s->info_payload);
     *s = (struct stream){0};
 }

@@ -13,6 +13,7 @@
 #include "latentd/recording.h"
 #include "latentd/refusals.h"
 #include "line/line.h"
+#include "line/minute.h"
 
 struct input;
 struct output;
@@ -37,9 +38,10 @@ struct stream {
     struct output *output;
     const struct outputs *outputs; /* what that needs; set before data_loop_open */
     char topic_bins[WIRE_TOPIC_BYTES], topic_info[WIRE_TOPIC_BYTES];
-    uint64_t recv_ns;   /* of its last message; 0: none; the data loop's own */
-    uint64_t warmed_ns; /* recv_ns of the message after which it was warmed */
-    void *info_payload; /* packed NAME/info */
+    uint64_t recv_ns;      /* of its last message; 0: none; the data loop's own */
+    uint64_t warmed_ns;    /* recv_ns of the message after which it was warmed */
+    struct minute *minute; /* the control thread's */
+    void *info_payload;    /* packed NAME/info */
     size_t n_info_payload;
 };
 

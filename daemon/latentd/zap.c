@@ -12,6 +12,7 @@
 #include <zmq.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "base/thread.h"
 #include "net/message.h"
@@ -91,9 +92,8 @@ static void tell(struct zap *z, struct message *m, enum access_door door, enum v
     z->n_silent++;
     if (z->t_logged_ns && now_ns - z->t_logged_ns < LOG_PERIOD_NS) return;
     strangers_name(m, key, address);
-    fprintf(stderr,
-            "latentd: %s: refused key %s%s%s from %s: %s (%" PRIu64
-            " refused since the last such line)\n",
+    log_say(LOG_LEVEL_WARNING,
+            "%s: refused key %s%s%s from %s: %s (%" PRIu64 " refused since the last such line)",
             door == ACCESS_N_DOORS ? "unknown" : access_door_name(door), key,
             client ? " of client " : "", client ? client->name : "", printable(address),
             reasons[verdict], z->n_silent);
@@ -151,9 +151,8 @@ static int serve_one(struct zap *z)
  * frames, is better than none. */
 static void fail(struct zap *z)
 {
-    fprintf(stderr,
-            "latentd: the handler that checks keys failed (%s): nobody can connect any "
-            "more; stopping\n",
+    log_say(LOG_LEVEL_ERROR,
+            "the handler that checks keys failed (%s): nobody can connect any more; stopping",
             zmq_strerror(errno));
     atomic_store(&z->access->handler_failed, true);
     kill(getpid(), SIGTERM);

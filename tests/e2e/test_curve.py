@@ -132,7 +132,8 @@ class RolesTest(CurveCase):
         self.assertEqual((status["keys"]["input.accepted"], status["keys"]["output.accepted"]),
                          (1, 1))
         log = self.rig.log.read_text()
-        self.assertRegex(log, r"latentd: input: refused key \S{40} of client \w+ from 127.0.0.1: "
+        self.assertRegex(log, r"latentd: warning: input: refused key \S{40} of client \w+ "
+                              r"from 127.0.0.1: "
                               r"its roles do not allow it")
         self.assertLessEqual(log.count("refused key"), 4)  # rate-limited: peers try again and again
 

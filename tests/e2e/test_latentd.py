@@ -91,6 +91,21 @@ class InputTest(unittest.TestCase):
         for name, times in status["times_ns"].items():
             self.assertEqual(times["n"], len(COUNTS), name)
         self.assertEqual(status["flags"]["AGE_UNKNOWN"], len(COUNTS))
+        self.check_recent(status, frames[-1])
+
+    def check_recent(self, status, frame):
+        """The last minute is all there was; what consumers got last."""
+        minute, latest = status["minute"], status["latest"]
+        for name in ("messages", "bins", "frames", "flags", "sequence"):
+            self.assertEqual(minute[name], status[name], name)
+        self.assertEqual(minute["budget_misses"], status["budget_misses"])
+        for name, times in status["times_ns"].items():
+            self.assertEqual(minute["times_ns"][name]["n"], times["n"], name)
+        self.assertAlmostEqual(minute["bins_per_s"] * minute["span_ns"] / 1e9, len(COUNTS))
+        self.assertEqual(latest["seq"], frame.seq)
+        np.testing.assert_array_equal(np.float32(latest["readout"]), frame.readout)
+        self.assertEqual("SAFE" in latest["flags"], bool(frame.flags & rig.SAFE))
+        self.assertGreater(latest["bin_age_ns"], latest["frame_age_ns"])
 
     def test_info(self):
         _, consumer = self.start_arm()

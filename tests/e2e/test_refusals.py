@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """What latentd refuses it says: expected and found, in log and status, once per source."""
+import datetime
 import struct
 import subprocess
 import unittest
@@ -51,6 +52,28 @@ class RefusalsTest(unittest.TestCase):
         code, table, _ = self.rig.ctl("status")
         self.assertEqual(code, 0)
         self.assertEqual(table.count(text), 1)
+
+    def test_log(self):
+        """Each line says when, in UTC, and how bad; the journal is told the latter in its way."""
+        wrong = rig.pack_bins(0, ROW + ROW)
+        self.start()
+        self.send_wrong("channels", wrong)
+        line, = self.wait_for_log("refused ")
+        when, what = line.split(" ", 1)
+        when = datetime.datetime.strptime(when, "%Y-%m-%dT%H:%M:%S.%fZ")
+        now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+        self.assertLess(abs((now - when).total_seconds()), 60)
+        self.assertTrue(what.startswith("latentd: warning: stream arm: refused "), what)
+        self.rig.stop()
+        self.assertRegex(self.said(": stopping")[-1], r"^\S+Z latentd: Terminated: stopping$")
+
+        self.rig.log.write_text("")
+        stands = self.rig.log.stat()
+        self.rig.start(environment={"JOURNAL_STREAM": f"{stands.st_dev}:{stands.st_ino}"})
+        self.send_wrong("channels", wrong)
+        self.assertTrue(self.wait_for_log("refused ")[-1].startswith("<4>stream arm: refused "))
+        self.rig.stop()
+        self.assertEqual(self.said(": stopping"), ["<6>Terminated: stopping"])
 
     def test_check_warns_of_the_ramp(self):
         """Where SAFE may be faster than the slew; not of what holds, and not of what is slow."""

@@ -91,6 +91,27 @@ static void test_every_size(void **state)
     }
 }
 
+/* What came after a copy, whatever was before. */
+static void test_since(void **state)
+{
+    struct histogram *h = histogram_new();
+    struct histogram_copy before;
+    struct histogram_summary s;
+    (void)state;
+    for (uint64_t i = 1; i <= 1000; i++) histogram_add(h, i * 1000000);
+    histogram_copy(h, &before);
+    histogram_read_since(h, &before, &s);
+    assert_int_equal(s.n, 0);
+    assert_int_equal(s.max_ns, 0);
+    for (uint64_t i = 1; i <= 100; i++) histogram_add(h, i * 1000);
+    histogram_read_since(h, &before, &s);
+    assert_int_equal(s.n, 100);
+    check_within(s.p50_ns, 50000);
+    check_within(s.p99_ns, 99000);
+    check_within(s.max_ns, 100000);
+    free(h);
+}
+
 static void test_too_large_is_kept(void **state)
 {
     struct histogram *h = histogram_new();
@@ -104,11 +125,9 @@ static void test_too_large_is_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_small_values_are_exact),
-        cmocka_unit_test(test_percentiles),
-        cmocka_unit_test(test_every_size),
-        cmocka_unit_test(test_too_large_is_kept),
+        cmocka_unit_test(test_empty),       cmocka_unit_test(test_small_values_are_exact),
+        cmocka_unit_test(test_percentiles), cmocka_unit_test(test_every_size),
+        cmocka_unit_test(test_since),       cmocka_unit_test(test_too_large_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,11 +29,11 @@ static void test_once_then_rarely(void **state)
 {
     struct refusal_said said = {0};
     (void)state;
-    assert_int_equal(n_said(&said, 1, 600, 96, 1), 1);
-    assert_int_equal(n_said(&said, 600, 700, 96, 1), 1);
-    assert_int_equal(n_said(&said, 700, 705, 48, 1), 1); /* another number */
-    assert_int_equal(n_said(&said, 705, 709, 96, 1), 0); /* too soon after it */
-    assert_int_equal(n_said(&said, 709, 720, 96, 1), 1);
+    assert_int_equal(n_said(&said, 1, 61, 96, 1), 1);
+    assert_int_equal(n_said(&said, 61, 121, 96, 1), 1);
+    assert_int_equal(n_said(&said, 121, 125, 48, 1), 1); /* another number */
+    assert_int_equal(n_said(&said, 125, 131, 96, 1), 0); /* too soon after it */
+    assert_int_equal(n_said(&said, 131, 140, 96, 1), 1);
 }
 
 static void test_sources_in_turns(void **state)

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/log.h"
 #include "base/text.h"
 
 void notes_add(struct notes *notes, const char *format, ...)
@@ -15,7 +16,7 @@ void notes_add(struct notes *notes, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     printable(text);
-    fprintf(stderr, "latentd: note: %s\n", text);
+    log_say(LOG_LEVEL_NOTE, "%s", text);
     if (notes->n == NOTES_MAX) return;
     snprintf(notes->text[notes->n++], NOTES_TEXT, "%s", text);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "control/balance.h"
+#include "latent.h"
 
 /* JSON's whole numbers end where int64_t does here; what is larger becomes a text. */
 static json_t *whole(uint64_t value)
@@ -41,12 +42,12 @@ static json_t *counters(Latent__V1__Counter **counter, size_t n)
     return object;
 }
 
-static json_t *times(const Latent__V1__StreamStatus *s)
+static json_t *times(Latent__V1__Histogram **time, size_t n)
 {
     json_t *object = json_object();
 
-    for (size_t i = 0; i < s->n_times; i++) {
-        const Latent__V1__Histogram *h = s->times[i];
+    for (size_t i = 0; i < n; i++) {
+        const Latent__V1__Histogram *h = time[i];
         bool is_spare = strcmp(h->name, "spare") == 0;
 
         json_object_set_new(object, h->name,
@@ -116,6 +117,37 @@ static json_t *refusals(const Latent__V1__StreamStatus *s)
     return object;
 }
 
+static json_t *minute(const Latent__V1__Minute *m)
+{
+    return json_pack("{s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "span_ns", whole(m->span_ns),
+                     "bins_per_s", m->bins_per_s, "messages", counters(m->messages, m->n_messages),
+                     "bins", counters(m->bins, m->n_bins), "frames",
+                     counters(m->frames, m->n_frames), "flags", counters(m->flags, m->n_flags),
+                     "sequence", counters(m->sequence, m->n_sequence), "times_ns",
+                     times(m->times, m->n_times), "budget_misses", whole(m->budget_misses));
+}
+
+static json_t *flags(uint32_t set)
+{
+    json_t *names = json_array();
+
+    for (unsigned bit = 0; latent_flag_name(bit); bit++)
+        if (set & 1u << bit) json_array_append_new(names, json_string(latent_flag_name(bit)));
+    return names;
+}
+
+/* The age of a bin: null where none was decoded yet. */
+static json_t *latest(const Latent__V1__Latest *l)
+{
+    json_t *values = json_array();
+
+    for (size_t i = 0; i < l->n_readout; i++) json_array_append_new(values, limit(l->readout[i]));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "bin_age_ns",
+                     l->has_bin ? whole(l->bin_age_ns) : json_null(), "frame_age_ns",
+                     whole(l->frame_age_ns), "seq", whole(l->seq), "flags", flags(l->flags),
+                     "readout", values);
+}
+
 static json_t *stream(const Latent__V1__StreamStatus *s)
 {
     json_t *object = json_object();
@@ -133,10 +165,12 @@ static json_t *stream(const Latent__V1__StreamStatus *s)
     json_object_set_new(object, "flags", counters(s->flags, s->n_flags));
     json_object_set_new(object, "sequence", counters(s->sequence, s->n_sequence));
     json_object_set_new(object, "refusals", refusals(s));
-    json_object_set_new(object, "times_ns", times(s));
+    json_object_set_new(object, "times_ns", times(s->times, s->n_times));
     json_object_set_new(object, "budget_misses", whole(s->budget_misses));
     json_object_set_new(object, "last_seq", whole(s->last_seq));
     json_object_set_new(object, "last_epoch", whole(s->last_epoch));
+    if (s->minute) json_object_set_new(object, "minute", minute(s->minute));
+    if (s->latest) json_object_set_new(object, "latest", latest(s->latest));
     if (s->record) json_object_set_new(object, "record", record(s->record));
     if (s->model_json[0]) json_object_set_new(object, "config", json_loads(s->model_json, 0, NULL));
     return object;

@@ -83,7 +83,10 @@ static void account_frame(struct line *line, const struct bin_frame *b)
 {
     ledger_add(&line->ledger, FRAMES_DUE, 1);
     ledger_add(&line->ledger, b->outcome, 1);
-    if (b->outcome == FRAMES_PUBLISHED) account_flags(line, b->frame.values.flags);
+    if (b->outcome == FRAMES_PUBLISHED) {
+        account_flags(line, b->frame.values.flags);
+        latest_set_frame(&line->latest, &b->frame);
+    }
     ledger_set(&line->ledger, STATE_STATE, state_after(line, b));
 }
 
@@ -108,6 +111,7 @@ void account_decoded(struct line *line, const struct bin_frame *b)
     ledger_set(&line->ledger, STATE_LAST_SEQ, b->frame.seq);
     ledger_set(&line->ledger, STATE_LAST_EPOCH, b->frame.epoch);
     ledger_close(&line->ledger);
+    latest_set_bin(&line->latest, b->frame.t_recv_ns);
     tell_frame(line, b, BINS_DECODED);
 }
 

@@ -60,20 +60,45 @@ static uint64_t quantile(const uint64_t *bucket, uint64_t n, unsigned per_mille,
     return bucket_high(index) < max_ns ? bucket_high(index) : max_ns;
 }
 
+/* max_ns: no value is above it. */
+static void summarize(const uint64_t *bucket, uint64_t max_ns, struct histogram_summary *out)
+{
+    unsigned last = 0;
+
+    *out = (struct histogram_summary){0};
+    for (unsigned i = 0; i < HISTOGRAM_N_BUCKETS; i++) {
+        out->n += bucket[i];
+        if (bucket[i] > 0) last = i;
+    }
+    if (out->n == 0) return;
+    out->max_ns = bucket_high(last) < max_ns ? bucket_high(last) : max_ns;
+    out->p50_ns = quantile(bucket, out->n, 500, out->max_ns);
+    out->p99_ns = quantile(bucket, out->n, 990, out->max_ns);
+    out->p999_ns = quantile(bucket, out->n, 999, out->max_ns);
+}
+
 /* A copy first: the writer goes on while we count, and the ranks must fit the buckets
  * they are sought in. */
 void histogram_read(struct histogram *h, struct histogram_summary *out)
 {
     uint64_t bucket[HISTOGRAM_N_BUCKETS];
 
-    *out = (struct histogram_summary){0};
-    for (unsigned i = 0; i < HISTOGRAM_N_BUCKETS; i++) {
-        bucket[i] = get(&h->bucket[i]);
-        out->n += bucket[i];
-    }
-    if (out->n == 0) return;
-    out->max_ns = get(&h->max_ns);
-    out->p50_ns = quantile(bucket, out->n, 500, out->max_ns);
-    out->p99_ns = quantile(bucket, out->n, 990, out->max_ns);
-    out->p999_ns = quantile(bucket, out->n, 999, out->max_ns);
+    for (unsigned i = 0; i < HISTOGRAM_N_BUCKETS; i++) bucket[i] = get(&h->bucket[i]);
+    summarize(bucket, get(&h->max_ns), out);
+}
+
+void histogram_copy(struct histogram *h, struct histogram_copy *out)
+{
+    for (unsigned i = 0; i < HISTOGRAM_N_BUCKETS; i++)
+        out->bucket[i] = (uint32_t)get(&h->bucket[i]);
+}
+
+void histogram_read_since(struct histogram *h, const struct histogram_copy *since,
+                          struct histogram_summary *out)
+{
+    uint64_t bucket[HISTOGRAM_N_BUCKETS];
+
+    for (unsigned i = 0; i < HISTOGRAM_N_BUCKETS; i++)
+        bucket[i] = (uint32_t)get(&h->bucket[i]) - since->bucket[i];
+    summarize(bucket, get(&h->max_ns), out);
 }

@@ -19,9 +19,18 @@ struct histogram_summary {
     uint64_t n, p50_ns, p99_ns, p999_ns, max_ns;
 };
 
+/* The counts of an instant, modulo 2^32: enough for differences. */
+struct histogram_copy {
+    uint32_t bucket[HISTOGRAM_N_BUCKETS];
+};
+
 void histogram_add(struct histogram *h, uint64_t ns);
 /* By the thread that adds; whoever reads meanwhile may find some of it. */
 void histogram_clear(struct histogram *h);
 void histogram_read(struct histogram *h, struct histogram_summary *out);
+void histogram_copy(struct histogram *h, struct histogram_copy *out);
+/* Of what was added since the copy; max_ns is at most 1/32 above the largest. */
+void histogram_read_since(struct histogram *h, const struct histogram_copy *since,
+                          struct histogram_summary *out);
 
 #endif

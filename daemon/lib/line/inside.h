@@ -75,6 +75,7 @@ struct line {
     struct ledger ledger;
     struct misfits misfits;
     struct sources sources;
+    struct latest latest;
     struct trust_rules trust;
     struct histogram times[TIME_SPARE]; /* spare follows from latency */
 

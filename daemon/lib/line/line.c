@@ -357,13 +357,40 @@ void line_read_sources(const struct line *line, struct sources_seen *out)
     sources_read(&line->sources, out);
 }
 
-void line_read_time(struct line *line, enum line_time time, struct histogram_summary *out)
+bool line_read_latest(struct line *line, struct latest_values *out)
+{
+    return latest_read(&line->latest, out);
+}
+
+static struct histogram *measured(struct line *line, enum line_time time)
 {
     assert(time < N_TIMES);
-    histogram_read(&line->times[time == TIME_SPARE ? TIME_LATENCY : time], out);
-    if (time != TIME_SPARE || out->n == 0) return;
-    out->p50_ns = spare(line, out->p50_ns);
-    out->p99_ns = spare(line, out->p99_ns);
-    out->p999_ns = spare(line, out->p999_ns);
-    out->max_ns = spare(line, out->max_ns);
+    return &line->times[time == TIME_SPARE ? TIME_LATENCY : time];
+}
+
+static void to_spare(const struct line *line, struct histogram_summary *s)
+{
+    if (s->n == 0) return;
+    s->p50_ns = spare(line, s->p50_ns);
+    s->p99_ns = spare(line, s->p99_ns);
+    s->p999_ns = spare(line, s->p999_ns);
+    s->max_ns = spare(line, s->max_ns);
+}
+
+void line_read_time(struct line *line, enum line_time time, struct histogram_summary *out)
+{
+    histogram_read(measured(line, time), out);
+    if (time == TIME_SPARE) to_spare(line, out);
+}
+
+void line_copy_time(struct line *line, enum line_time time, struct histogram_copy *out)
+{
+    histogram_copy(measured(line, time), out);
+}
+
+void line_read_time_since(struct line *line, enum line_time time,
+                          const struct histogram_copy *since, struct histogram_summary *out)
+{
+    histogram_read_since(measured(line, time), since, out);
+    if (time == TIME_SPARE) to_spare(line, out);
 }

@@ -21,6 +21,7 @@
 #include "latent.h"
 #include "line/event.h"
 #include "line/histogram.h"
+#include "line/latest.h"
 #include "line/ledger.h"
 #include "line/misfit.h"
 #include "line/policy.h"
@@ -154,6 +155,11 @@ size_t line_max_payload(const struct line *line);
 bool line_read(struct line *line, struct ledger_values *out);
 void line_read_misfit(const struct line *line, enum misfit what, struct misfit_seen *out);
 void line_read_sources(const struct line *line, struct sources_seen *out);
+bool line_read_latest(struct line *line, struct latest_values *out);
 void line_read_time(struct line *line, enum line_time time, struct histogram_summary *out);
+/* An instant of the times, and what came after it; spare time is that of TIME_LATENCY. */
+void line_copy_time(struct line *line, enum line_time time, struct histogram_copy *out);
+void line_read_time_since(struct line *line, enum line_time time,
+                          const struct histogram_copy *since, struct histogram_summary *out);
 
 #endif

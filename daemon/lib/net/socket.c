@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "net/curve.h"
 #include "wire.h"
@@ -223,7 +224,7 @@ void socket_close(void *context, void *socket)
     zmq_close(socket);
     if (!watch) return;
     if (zmq_recv(watch, &event, sizeof event, 0) < 0)
-        fprintf(stderr, "latentd: an encrypted socket takes long to close\n");
+        log_say(LOG_LEVEL_WARNING, "an encrypted socket takes long to close");
     zmq_close(watch);
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "feed/trace.h"
 #include "record/kept.h"
@@ -151,9 +152,8 @@ static void say(struct parts *p, const char *why, bool is_copied, uint64_t n_los
         snprintf(lost, sizeof lost, "; %" PRIu64 " entries of it cannot be read any more", n_lost);
     snprintf(p->text, sizeof p->text, "%.330s%s", why, lost);
     printable(p->text);
-    fprintf(stderr, "latentd: stream %s: record %s", p->about.stream, p->text);
-    if (p->store) fprintf(stderr, "; it goes on in %s", p->path);
-    fprintf(stderr, "\n");
+    log_say(LOG_LEVEL_ERROR, "stream %s: record %s%s%s", p->about.stream, p->text,
+            p->store ? "; it goes on in " : "", p->store ? p->path : "");
 }
 
 /* The newest file under another name, as far as d has written, in place of the one that is gone. */

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "base/thread.h"
 #include "feed/feed.h"
@@ -121,7 +122,7 @@ static void give_up(struct recorder *r, enum recorder_state state, const char *t
     parts_close(&r->parts);
     count_ring(r);
     set_state(r, state, text);
-    fprintf(stderr, "latentd: stream %s: its record is %s: %s\n", r->about.stream,
+    log_say(LOG_LEVEL_ERROR, "stream %s: its record is %s: %s", r->about.stream,
             recorder_state_name(state), text);
 }
 
