@@ -26,6 +26,7 @@ struct latent_decoder {
     const void *bound;           /* the weights in this stream's precision */
     const struct arena *weights; /* where they lie */
     const struct latent_mode *mode;
+    const char *precision;
     uint32_t input; /* enum latent_input: what it takes */
     uint32_t groups;
     bool predicts;
@@ -128,6 +129,14 @@ static int options_check(const latent_model *m, const struct latent_options *o,
     return mode;
 }
 
+/* The model's own word for a listed precision; NULL: its first. */
+static const char *precision_of(const latent_model *m, const char *name)
+{
+    uint32_t i = 0;
+    while (name && strcmp(m->info.precisions[i], name) != 0) i++;
+    return m->info.precisions[i];
+}
+
 int latent_decoder_new(latent_decoder **out, const latent_model *m,
                        const struct latent_options *opt, struct latent_error *err)
 {
@@ -146,8 +155,8 @@ int latent_decoder_new(latent_decoder **out, const latent_model *m,
     d->input = o->any_finite ? LATENT_INPUT_REAL : m->info.input;
     d->groups = o->groups ? o->groups : groups_of(m);
     d->predicts = o->predicts != 0;
-    d->id = decoder_id(m, d->mode->name, o->precision ? o->precision : m->info.precisions[0],
-                       d->groups);
+    d->precision = precision_of(m, o->precision);
+    d->id = decoder_id(m, d->mode->name, d->precision, d->groups);
     int status = decoder_memory(d, mode, err);
     if (status) {
         latent_decoder_free(d);
@@ -407,4 +416,14 @@ uint64_t latent_decoder_id(const latent_decoder *d)
 const struct latent_mode *latent_decoder_mode(const latent_decoder *d)
 {
     return d->mode;
+}
+
+const char *latent_decoder_precision(const latent_decoder *d)
+{
+    return d->precision;
+}
+
+uint32_t latent_decoder_groups(const latent_decoder *d)
+{
+    return d->groups;
 }

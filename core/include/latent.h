@@ -217,6 +217,9 @@ LATENT_API int latent_decoder_load(latent_decoder *d, const void *buf, size_t n)
 /* First 8 bytes (big-endian) of SHA-256 over file hash, mode, precision and groups. */
 LATENT_API uint64_t latent_decoder_id(const latent_decoder *d);
 LATENT_API const struct latent_mode *latent_decoder_mode(const latent_decoder *d);
+/* One of the model's precisions; enum latent_group. */
+LATENT_API const char *latent_decoder_precision(const latent_decoder *d);
+LATENT_API uint32_t latent_decoder_groups(const latent_decoder *d);
 LATENT_API void latent_decoder_free(latent_decoder *d); /* NULL is allowed */
 
 /* Constant strings. */

@@ -88,6 +88,8 @@ bool ordering_look(struct ordering *o, uint64_t now_ns)
     case ORDER_DONE:
         return look_done(o, now_ns);
     case ORDER_OWED:
+    case ORDER_EXPIRED: /* promotions, which are not ordered here */
+    case ORDER_GIVEN_UP:
         break;
     }
     return look_owed(o, now_ns);

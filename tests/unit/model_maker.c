@@ -62,6 +62,42 @@ struct model_parts maker_kalman(void)
     };
 }
 
+/* ---- kalman of one state, which is the first of the other's ---- */
+
+static const char kalman_1_config[] =
+    "{\"format\":1,\"arch\":\"kalman\",\"n_channels\":3,\"bin_width_us\":20000,"
+    "\"modes\":[\"causal\"],\"precisions\":[\"f32\"],\"hyper\":{\"form\":\"given\"},"
+    "\"outputs\":{\"latents\":1,\"rates\":0,\"readout\":["
+    "{\"name\":\"vx\",\"unit\":\"mm/"
+    "s\",\"neutral\":0,\"min\":-500,\"max\":500,\"slew\":null},"
+    "{\"name\":\"grip\",\"unit\":\"N\",\"neutral\":0.5,\"min\":null,\"max\":null,"
+    "\"slew\":25.5}]}," ABOUT ",\"channels\":{\"names\":[\"a\",\"b\",\"c\"],\"mean\":["
+    "1,1.5,0.75],\"variance\":[1,2,0],\"longest_silence\":3,\"longest_repeat\":5}}";
+
+static const double m1_1[1] = {0.5};
+static const double m2_1[3] = {1.0, 0.0, 0.0};
+static const double m0_1[1] = {0.5};
+static const double readout_weight_1[2] = {-2.0, 1.0};
+static const double readout_bias_1[2] = {1.0, 0.0};
+static const float kalman_1_latents[4] = {1.5f, 1.25f, 4.125f, 2.5625f};
+static const float kalman_1_readout[8] = {-2.0f,  1.5f,   -1.5f,   1.25f,
+                                          -7.25f, 4.125f, -4.125f, 2.5625f};
+
+struct model_parts maker_kalman_1(void)
+{
+    return (struct model_parts){
+        .config = kalman_1_config,
+        .n_tensors = 8,
+        .tensors = {TENSOR_2("M1", "F64", 1, 1, m1_1), TENSOR_2("M2", "F64", 1, 3, m2_1),
+                    TENSOR_1("m0", "F64", 1, m0_1),
+                    TENSOR_2("readout.weight", "F64", 2, 1, readout_weight_1),
+                    TENSOR_1("readout.bias", "F64", 2, readout_bias_1),
+                    TENSOR_2("selftest.input", "F32", 4, 3, kalman_input),
+                    TENSOR_2("selftest.causal.latents", "F32", 4, 1, kalman_1_latents),
+                    TENSOR_2("selftest.causal.readout", "F32", 4, 2, kalman_1_readout)},
+    };
+}
+
 /* ---- gru: n = tanh(0), h stays 0 ---- */
 
 static const char gru_config[] =

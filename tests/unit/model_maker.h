@@ -18,6 +18,8 @@ struct model_parts {
 /* kalman "given", 3 channels, 2 states, readout of 2, 4 bins of known answer, exact in
  * binary. */
 struct model_parts maker_kalman(void);
+/* Its first state alone, with the same readouts: another model for the same line. */
+struct model_parts maker_kalman_1(void);
 /* gru with zero weights, 3 channels, hidden 2: latents 0, log-rates = rate.bias. */
 struct model_parts maker_gru(void);
 /* gru whose two latents are n = 1, 0 or -1 averaged with decay 1/2, behind it a stage

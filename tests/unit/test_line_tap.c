@@ -353,8 +353,8 @@ static void flip_every_byte(struct model_parts parts, const char *mode)
     free(again);
 }
 
-/* Of each format that is still read: the last bytes of format 4 that it does not have. */
-enum { N_STILL = 8, N_TRUST = 6 * 8 + 4 };
+/* Of each format that is still read: the last bytes of format 5 that it does not have. */
+enum { N_STILL = 8, N_TRUST = 6 * 8 + 4, N_SWAPPED = 1 };
 
 /* A snapshot as `format` had it, without the last n_new bytes of the line's fields: they begin
  * anew. */
@@ -363,11 +363,14 @@ static void check_older(uint32_t format, size_t n_new)
     const struct line_options options = options_of(0);
     unsigned char *buf = malloc(MAX_SNAPSHOT), *again = malloc(MAX_SNAPSHOT), zeros[64] = {0};
     uint64_t n_bytes;
+    struct line_decoder *seat;
     size_t n, n_line;
     struct rig l;
 
     rig_open(&l, maker_kalman(), NULL, &options);
     rig_send(&l, 1, 5, 3, 1.0f);
+    assert_int_equal(line_decoder_new(&seat, l.decoder, &l.info), 0);
+    line_promote(l.line, seat, PROMOTE_ASKED);
     n = line_size(l.line);
     n_line = n - latent_decoder_size(l.decoder);
     assert_int_equal(line_save(l.line, buf, n), 0);
@@ -383,6 +386,7 @@ static void check_older(uint32_t format, size_t n_new)
     assert_memory_equal(again + LINE_HEAD, buf + LINE_HEAD, n_line - n_new - LINE_HEAD);
     assert_memory_equal(again + n_line - n_new, zeros, n_new);
     rig_close(&l);
+    line_decoder_free(seat);
     free(buf);
     free(again);
 }
@@ -390,8 +394,9 @@ static void check_older(uint32_t format, size_t n_new)
 static void test_older_formats(void **state)
 {
     (void)state;
-    check_older(2, N_STILL + N_TRUST); /* without the count of equal bins */
-    check_older(3, N_TRUST);           /* without whose messages they are */
+    check_older(2, N_STILL + N_TRUST + N_SWAPPED); /* without the count of equal bins */
+    check_older(3, N_TRUST + N_SWAPPED);           /* without whose messages they are */
+    check_older(4, N_SWAPPED);                     /* without promotions */
 }
 
 static void test_every_byte(void **state)

@@ -11,14 +11,17 @@
 #define LINE_BYTES 64   /* of the cache: the threads do not share one */
 #define RING_BYTES 4096 /* some fifty orders */
 
-enum { ORDER_ENTER, ORDER_ADD_TAP, ORDER_REMOVE_TAP };
+enum { ORDER_ENTER, ORDER_ADD_TAP, ORDER_REMOVE_TAP, ORDER_PROMOTE, ORDER_GIVE_UP };
 
 /* In the ring; its kind is the record's. */
 struct posted {
     uint64_t number;
     size_t line;
     enum line_event_kind entry;
-    struct line_tap tap;
+    union {
+        struct line_tap tap;
+        struct promotion promotion;
+    };
 };
 
 /* Of the orders that come one after the other; written by the data thread. */
@@ -26,15 +29,26 @@ struct done {
     _Atomic uint64_t number, t_ns; /* of the last that was carried out */
 };
 
+/* A promotion that the data thread has taken from the ring. */
+struct owed {
+    uint64_t number; /* 0: none */
+    struct promotion promotion;
+    uint64_t n_steps; /* of the line, when it was asked for last ... */
+    uint64_t n_bins;  /* ... and at how many bins that was */
+};
+
 struct of_line {
     struct line *line;
     /* Of the posting thread. */
-    uint64_t n_safe_on; /* number of the newest SAFE-on */
+    uint64_t n_safe_on;   /* number of the newest SAFE-on */
+    uint64_t n_promotion; /* and promotion */
     size_t n_taps;
     _Atomic uint64_t safe_on; /* the latch: as n_safe_on */
     /* Of the data thread. */
     uint64_t safe_on_taken;
-    struct done safe_on_done;
+    struct owed owed;
+    struct done safe_on_done, promotion_done;
+    _Atomic uint32_t promotion_end; /* enum order_state; of promotion_done */
 };
 
 struct orders {
@@ -51,6 +65,7 @@ struct orders {
     /* Of the data thread. */
     _Alignas(LINE_BYTES) uint64_t seen;
     uint64_t stop_taken;
+    size_t n_owed; /* promotions */
     struct done ring_done, stop_done;
     _Alignas(LINE_BYTES) struct of_line lines[];
 };
@@ -141,6 +156,30 @@ struct order orders_remove_tap(struct orders *o, size_t line, struct line_tap ta
     return order;
 }
 
+/* Its end is told by the number: what came before it is over. */
+static bool promotion_is_owed(const struct of_line *l)
+{
+    return atomic_load_explicit(&l->promotion_done.number, memory_order_acquire) < l->n_promotion;
+}
+
+struct order orders_promote(struct orders *o, size_t line, struct promotion promotion)
+{
+    struct order order = {.orders = o};
+
+    assert(line < o->n_lines);
+    if (promotion_is_owed(&o->lines[line])) return order;
+    order =
+        post_in_ring(o, ORDER_PROMOTE,
+                     (struct posted){.line = line, .entry = LINE_PROMOTE, .promotion = promotion});
+    if (order.number) o->lines[line].n_promotion = order.number;
+    return order;
+}
+
+struct order orders_give_up(struct orders *o, size_t line)
+{
+    return post_in_ring(o, ORDER_GIVE_UP, (struct posted){.line = line, .entry = LINE_N_EVENTS});
+}
+
 struct order orders_stop(struct orders *o)
 {
     atomic_store_explicit(&o->stop, ++o->n_posted, memory_order_relaxed);
@@ -153,7 +192,17 @@ static const struct done *done_of(const struct order *order)
 
     if (order->entry == LINE_STOP) return &o->stop_done;
     if (order->entry == LINE_SAFE_ON) return &o->lines[order->line].safe_on_done;
+    if (order->entry == LINE_PROMOTE) return &o->lines[order->line].promotion_done;
     return &o->ring_done;
+}
+
+/* Of a promotion that is over. Of one that others followed no more is known than that. */
+static enum order_state end_of(const struct order *order)
+{
+    const struct of_line *l = &order->orders->lines[order->line];
+
+    if (order->number < l->n_promotion) return ORDER_GIVEN_UP;
+    return (enum order_state)atomic_load_explicit(&l->promotion_end, memory_order_relaxed);
 }
 
 enum order_state order_look(const struct order *order, uint64_t *t_done_ns)
@@ -166,6 +215,7 @@ enum order_state order_look(const struct order *order, uint64_t *t_done_ns)
     if (atomic_load_explicit(&done->number, memory_order_acquire) < order->number)
         return ORDER_OWED;
     *t_done_ns = atomic_load_explicit(&done->t_ns, memory_order_relaxed);
+    if (order->entry == LINE_PROMOTE) return end_of(order);
     if (order->entry == LINE_SAFE_OFF &&
         order->orders->lines[order->line].n_safe_on > order->number)
         return ORDER_OVERTAKEN;
@@ -196,6 +246,59 @@ static void take_safe_on(struct orders *o, struct of_line *l)
     set_done(&l->safe_on_done, number, t_ns);
 }
 
+/* ---- promotions ---- */
+
+/* Of the one that is owed, if any. */
+static void end_promotion(struct orders *o, struct of_line *l, enum order_state end)
+{
+    uint64_t number = l->owed.number;
+
+    if (number == 0) return;
+    l->owed = (struct owed){0};
+    o->n_owed--;
+    atomic_store_explicit(&l->promotion_end, end, memory_order_relaxed);
+    set_done(&l->promotion_done, number, now_ns(o));
+}
+
+static void owe(struct orders *o, const struct posted *p)
+{
+    struct of_line *l = &o->lines[p->line];
+
+    l->owed = (struct owed){p->number, p->promotion, UINT64_MAX, 0};
+    o->n_owed++;
+    if (o->stop_taken) end_promotion(o, l, ORDER_GIVEN_UP);
+}
+
+/* false: too often. */
+static bool ask_again(struct owed *owed, uint64_t n_steps)
+{
+    owed->n_bins += n_steps != owed->n_steps;
+    owed->n_steps = n_steps;
+    return owed->promotion.stands || owed->n_bins <= ORDERS_PROMOTION_BINS;
+}
+
+static void promote(struct orders *o, struct of_line *l)
+{
+    const struct promotion *p = &l->owed.promotion;
+    bool is_moment = p->at_trial ? line_is_at_trial(l->line) : !line_has_work(l->line);
+    enum promotion_answer answer = is_moment ? p->may(p->ctx) : PROMOTION_NOT_YET;
+
+    if (answer == PROMOTION_GIVE_UP) {
+        end_promotion(o, l, ORDER_GIVEN_UP);
+    } else if (answer == PROMOTION_TAKE) {
+        p->done(p->ctx, line_promote(l->line, p->next, p->why));
+        end_promotion(o, l, ORDER_DONE);
+    } else if (is_moment && !ask_again(&l->owed, line_n_steps(l->line))) {
+        end_promotion(o, l, ORDER_EXPIRED);
+    }
+}
+
+static void promote_owed(struct orders *o)
+{
+    for (size_t i = 0; i < o->n_lines; i++)
+        if (o->lines[i].owed.number) promote(o, &o->lines[i]);
+}
+
 static void take_stop(struct orders *o)
 {
     uint64_t number = atomic_load_explicit(&o->stop, memory_order_relaxed), t_ns;
@@ -203,7 +306,10 @@ static void take_stop(struct orders *o)
     if (number == o->stop_taken) return;
     o->stop_taken = number;
     t_ns = now_ns(o);
-    for (size_t i = 0; i < o->n_lines; i++) line_stop(o->lines[i].line, t_ns);
+    for (size_t i = 0; i < o->n_lines; i++) {
+        line_stop(o->lines[i].line, t_ns);
+        end_promotion(o, &o->lines[i], ORDER_GIVEN_UP);
+    }
     set_done(&o->stop_done, number, t_ns);
 }
 
@@ -221,6 +327,10 @@ static void carry_out(struct orders *o, uint32_t kind, const struct posted *p)
         line_add_tap(line, p->tap);
     else if (kind == ORDER_REMOVE_TAP)
         line_remove_tap(line, p->tap.ctx);
+    else if (kind == ORDER_PROMOTE)
+        owe(o, p);
+    else if (kind == ORDER_GIVE_UP)
+        end_promotion(o, &o->lines[p->line], ORDER_GIVEN_UP);
     else if (!is_overtaken(o, p))
         line_enter(line, &(struct line_event){.kind = p->entry});
 }
@@ -241,17 +351,24 @@ static bool take_one(struct orders *o)
 
 /* The ring is looked at before the latches: what was latched before an order of the ring is then
  * carried out before it. What is latched after it has the higher number. */
-void orders_take(struct orders *o)
+static void take_all(struct orders *o)
 {
-    uint64_t newest = atomic_load_explicit(&o->newest, memory_order_acquire);
-
-    if (newest == o->seen) return;
-    o->seen = newest;
     do {
         ring_look(o->ring);
         for (size_t i = 0; i < o->n_lines; i++) take_safe_on(o, &o->lines[i]);
         take_stop(o);
     } while (take_one(o));
+}
+
+void orders_take(struct orders *o)
+{
+    uint64_t newest = atomic_load_explicit(&o->newest, memory_order_acquire);
+
+    if (newest != o->seen) {
+        o->seen = newest;
+        take_all(o);
+    }
+    if (o->n_owed) promote_owed(o);
 }
 
 bool orders_are_stopped(const struct orders *o)

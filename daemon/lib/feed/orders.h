@@ -6,6 +6,9 @@
  * one ring, and are refused while it is. Each order has a number, later ones a higher one. A
  * SAFE-off that finds a later SAFE-on or stop carried out is overtaken: it changes nothing.
  *
+ * A promotion is carried out where its moment is right and whoever ordered it says, in the data
+ * thread, that it may be; until then it stays owed, one on each line.
+ *
  * Neither side waits, locks or allocates. Posting wakes the data thread by the function given. */
 #ifndef FEED_ORDERS_H
 #define FEED_ORDERS_H
@@ -32,10 +35,33 @@ struct order {
 };
 
 enum order_state {
-    ORDER_REFUSED,   /* the ring was full */
+    ORDER_REFUSED,   /* the ring was full; or a promotion is owed on that line */
     ORDER_OWED,      /* not carried out yet; it stays ordered */
     ORDER_OVERTAKEN, /* a SAFE-off, and SAFE was ordered again after it */
     ORDER_DONE,
+    ORDER_EXPIRED,  /* a promotion that could not be for ORDERS_PROMOTION_BINS */
+    ORDER_GIVEN_UP, /* a promotion that was not to be any more, or stop came before it */
+};
+
+#define ORDERS_PROMOTION_BINS 50
+
+enum promotion_answer { PROMOTION_NOT_YET, PROMOTION_TAKE, PROMOTION_GIVE_UP };
+
+/* All of it, and what ctx points to, must stay until the order is not owed any more. */
+struct promotion {
+    struct line_decoder *next; /* which may follow what is in use */
+    enum line_promotion why;
+    bool at_trial; /* only outside of a trial, or before the bin that begins one */
+    bool stands;   /* it does not expire */
+    /* Asked in the data thread, each time that orders are taken and the moment is right, until the
+     * answer is not NOT_YET; real-time safe. TAKE: next's decoder has done every step that the
+     * line's has, and nobody else touches it from this call on. GIVE_UP: the order is over. NOT_YET
+     * at ORDERS_PROMOTION_BINS bins: it expires. */
+    enum promotion_answer (*may)(void *ctx);
+    /* In the data thread, after the entry and before any frame of next is made: NAME/info goes out
+     * here. old, as line_promote returns it, has done the newest bin. */
+    void (*done)(void *ctx, struct line_decoder *old);
+    void *ctx;
 };
 
 /* For the lines of one data thread, which stay the caller's; lines itself is not kept. The clock
@@ -51,6 +77,11 @@ struct order orders_enter(struct orders *o, size_t line, enum line_event_kind en
 /* Refused also when the line would have more than LINE_MAX_TAPS. */
 struct order orders_add_tap(struct orders *o, size_t line, struct line_tap tap);
 struct order orders_remove_tap(struct orders *o, size_t line, struct line_tap tap);
+/* Refused also while another promotion of that line is owed. Posted while no trial runs, at_trial
+ * is the next boundary between bins like any other. */
+struct order orders_promote(struct orders *o, size_t line, struct promotion promotion);
+/* The promotion that is owed on this line, if any, is not to be any more, whatever its moment. */
+struct order orders_give_up(struct orders *o, size_t line);
 /* SAFE for good on every line; the last order. */
 struct order orders_stop(struct orders *o);
 /* t_done_ns: when it was carried out, or a later one of its kind; 0 while it is owed. */
@@ -59,7 +90,7 @@ enum order_state order_look(const struct order *order, uint64_t *t_done_ns);
 /* ---- the data thread ---- */
 
 /* To be called before each entry and each step of a message. One atomic load when there is
- * nothing. */
+ * nothing; while a promotion is owed, its moment is looked for at each call. */
 void orders_take(struct orders *o);
 /* Has stop been carried out? */
 bool orders_are_stopped(const struct orders *o);

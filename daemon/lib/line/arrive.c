@@ -214,6 +214,17 @@ bool arrive_is_open(const struct line *line)
     return line->open.next < line->open.bins.n_bins;
 }
 
+bool arrive_begins_trial(const struct line *line)
+{
+    const struct open_message *m = &line->open;
+    const struct bin_frame b = bin_frame_of(line, &m->bins, m->next, m->t_recv_ns);
+    struct sequence_verdict v;
+
+    if (m->is_judged || !(b.frame.marks & LATENT_MARK_TRIAL_START)) return false;
+    sequence_check(&line->state.sequence, b.frame.epoch, b.frame.seq, &v);
+    return v.outcome == SEQUENCE_DECODE;
+}
+
 static void decode_next(struct line *line, struct bin_frame *b)
 {
     struct open_message *m = &line->open;

@@ -12,5 +12,7 @@ bool arrive_is_open(const struct line *line);
 void arrive_step(struct line *line);
 /* Give the open message up. */
 void arrive_drop(struct line *line);
+/* The next bin of the open message is for the decoder, and begins a trial. */
+bool arrive_begins_trial(const struct line *line);
 
 #endif

@@ -24,7 +24,10 @@ static void replace_bad_output(struct line *line, struct bin_frame *b)
 {
     uint32_t kept = b->frame.values.flags & LATENT_RESET;
 
+    uint64_t n_failed = atomic_load_explicit(&line->n_failed, memory_order_relaxed);
+
     publish_enter_safe(line, SAFE_OUTPUT, line_now(line), LINE_NEVER);
+    atomic_store_explicit(&line->n_failed, n_failed + 1, memory_order_relaxed);
     b->frame.values = (struct latent_frame){.flags = kept};
     b->failed = true;
     decode_reset(line);
@@ -49,6 +52,7 @@ static int advance(struct line *line, struct bin_frame *b, enum line_on_gap how)
 
     line_tell_input(line, input[how].action, b->frame.epoch, b->frame.seq,
                     bin.counts ? &bin : NULL);
+    line->n_steps++;
     if (!bin.counts) return latent_decoder_predict(line->decoder, &b->frame.values);
     return latent_decoder_step(line->decoder, &bin, &b->frame.values);
 }
@@ -107,6 +111,14 @@ static void take_input(struct line *line, struct bin_frame *b)
     memcpy(line->last_counts, line->counts, line->n_channels * sizeof *line->counts);
 }
 
+/* By what was decoded; what a reset or a restart means for it, the next marks tell. */
+static void follow_trial(struct line *line, const struct bin_frame *b)
+{
+    if (b->frame.marks & LATENT_MARK_TRIAL_START) line->is_in_trial = true;
+    if (b->frame.marks & LATENT_MARK_TRIAL_END || b->frame.values.flags & LATENT_OUTSIDE)
+        line->is_in_trial = false;
+}
+
 static void fail_input(struct line *line, struct bin_frame *b)
 {
     replace_bad_output(line, b);
@@ -126,11 +138,13 @@ bool decode_bin(struct line *line, struct bin_frame *b, uint32_t extra_flags)
     lease_on_step(line, b->t_start_ns);
     b->age_ns = age_of(line, b);
     line_tell_input(line, LINE_STEP, b->frame.epoch, b->frame.seq, &bin);
+    line->n_steps++;
     status = latent_decoder_step(line->decoder, &bin, &b->frame.values);
     if (status == LATENT_E_SHAPE || status == LATENT_E_VALUE) {
         account_dropped(line, refused_by_core(status), b->frame.epoch, b->frame.seq);
         return false;
     }
+    follow_trial(line, b);
     if (status)
         fail_input(line, b);
     else

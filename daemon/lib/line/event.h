@@ -26,6 +26,8 @@ enum line_event_kind {
     LINE_SAFE_ON,  /* by the operator; t_ns: now */
     LINE_SAFE_OFF, /* by the operator */
     LINE_STOP,     /* of the daemon; t_ns: now */
+    LINE_PROMOTE,  /* another decoder from here on; what: enum line_promotion; next; bytes: its
+                      label (label.h), then its snapshot: what a record needs to have it again */
     /* Answers of the world, in the order in which the line asked. */
     LINE_CLOCK, /* t_ns: what the clock said */
     LINE_SENT,  /* what: 0 when the sink took the frame, else 1 */
@@ -50,6 +52,18 @@ enum line_action {
     LINE_N_ACTIONS,
 };
 
+/* Why a line gets another decoder. */
+enum line_promotion {
+    PROMOTE_ASKED,    /* by the operator */
+    ROLL_BACK_ASKED,  /* likewise; these give back the one before */
+    ROLL_BACK_OUTPUT, /* its output was not finite */
+    ROLL_BACK_MISSES, /* its steps were too slow */
+    ROLL_BACK_LIMITS, /* its readout was outside its limits for too long */
+    LINE_N_PROMOTIONS,
+};
+
+struct line_decoder;
+
 /* Fields that a kind does not name are 0. */
 struct line_event {
     enum line_event_kind kind;
@@ -59,6 +73,7 @@ struct line_event {
     size_t n_bytes;
     const struct latent_bin *input;    /* what the decoder is about to get */
     const struct latent_frame *values; /* not packed */
+    struct line_decoder *next;
 };
 
 struct line_tap {
@@ -70,5 +85,6 @@ struct line_tap {
 bool line_event_is_entry(enum line_event_kind kind);
 const char *line_event_name(enum line_event_kind kind);
 const char *line_action_name(enum line_action action);
+const char *line_promotion_name(enum line_promotion why);
 
 #endif

@@ -2,10 +2,13 @@
 #ifndef LINE_INSIDE_H
 #define LINE_INSIDE_H
 
+#include <stdatomic.h>
+
 #include "line/line.h"
 #include "line/misfit.h"
 #include "line/pace.h"
 #include "line/safe.h"
+#include "line/seat.h"
 #include "wire.h"
 
 #define LINE_NEVER UINT64_MAX
@@ -41,7 +44,8 @@ struct line_memory {
     struct eased eased;
     uint64_t n_still; /* decoded bins, to the last, that equal each other */
     uint64_t pub_seq;
-    bool easing; /* contract 1: consumers saw other readouts than the decoder's */
+    bool easing;     /* contract 1: consumers saw other readouts than the decoder's */
+    bool is_swapped; /* consumers have no frame of this decoder yet */
 };
 
 /* The message whose bins wait for their steps. Not carried in snapshots: those are taken where
@@ -60,6 +64,8 @@ struct open_message {
 };
 
 struct line {
+    struct line_decoder *seat;  /* in use; of it: */
+    struct line_decoder *first; /* the line's own */
     latent_decoder *decoder;
     struct line_options options;
     struct line_clock clock;
@@ -69,6 +75,12 @@ struct line {
     char topic[WIRE_TOPIC_BYTES];
     uint32_t n_channels, n_latents, n_rates, n_readout, bin_width_us;
     uint64_t bin_ns, decoder_id;
+    _Atomic size_t n_bytes; /* of a snapshot */
+
+    /* Not of the state: what others ask. */
+    uint64_t n_steps;          /* of the decoders */
+    _Atomic uint64_t n_failed; /* their outputs that were not finite */
+    bool is_in_trial;          /* by the marks of what was decoded */
 
     struct line_memory state;
     struct open_message open;

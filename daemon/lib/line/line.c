@@ -10,9 +10,10 @@
 #include "line/arrive.h"
 #include "line/decode.h"
 #include "line/inside.h"
+#include "line/memory.h"
+#include "line/promote.h"
 #include "line/publish.h"
 #include "line/silence.h"
-#include "line/still.h"
 
 /* Bound of a message on small models: room for a sender that batches or pads. */
 #define MIN_PAYLOAD_BOUND 4096
@@ -100,32 +101,44 @@ static void on_stop(struct line *line, const struct line_event *entry)
     go_safe(line, SAFE_STOP, entry->t_ns);
 }
 
+static void on_promote(struct line *line, const struct line_event *entry)
+{
+    promote_enter(line, entry->next);
+}
+
 static entry_fn *const entries[] = {
     [LINE_MESSAGE] = on_message,   [LINE_CONTINUE] = on_continue, [LINE_PARTS] = on_parts,
     [LINE_TICK] = on_tick,         [LINE_RESET] = on_reset,       [LINE_SAFE_ON] = on_safe_on,
-    [LINE_SAFE_OFF] = on_safe_off, [LINE_STOP] = on_stop,
+    [LINE_SAFE_OFF] = on_safe_off, [LINE_STOP] = on_stop,         [LINE_PROMOTE] = on_promote,
 };
 
 bool line_takes(const struct line *line, enum line_event_kind entry)
 {
     if (entry == LINE_MESSAGE) return !arrive_is_open(line);
     if (entry == LINE_CONTINUE) return arrive_is_open(line);
+    if (entry == LINE_PROMOTE) return !line->open.is_judged;
     return line_event_is_entry(entry);
+}
+
+static void begin_entry(struct line *line, const struct line_event *entry)
+{
+    struct line_event told = *entry;
+
+    assert(line_takes(line, entry->kind));
+    if (entry->kind == LINE_PROMOTE) promote_describe(&told);
+    line_tell(line, &told);
+    entries[entry->kind](line, &told);
 }
 
 void line_enter(struct line *line, const struct line_event *entry)
 {
-    assert(line_takes(line, entry->kind));
-    line_tell(line, entry);
-    entries[entry->kind](line, entry);
+    begin_entry(line, entry);
     line_tell(line, &(struct line_event){.kind = LINE_DONE});
 }
 
 void line_enter_whole(struct line *line, const struct line_event *entry)
 {
-    assert(line_takes(line, entry->kind));
-    line_tell(line, entry);
-    entries[entry->kind](line, entry);
+    begin_entry(line, entry);
     while (arrive_is_open(line)) arrive_step(line);
     line_tell(line, &(struct line_event){.kind = LINE_DONE});
 }
@@ -177,6 +190,35 @@ void line_stop(struct line *line, uint64_t now_ns)
     line_enter(line, &(struct line_event){.kind = LINE_STOP, .t_ns = now_ns});
 }
 
+struct line_decoder *line_promote(struct line *line, struct line_decoder *next,
+                                  enum line_promotion why)
+{
+    struct line_decoder *old = line->seat;
+
+    line_enter(line, &(struct line_event){.kind = LINE_PROMOTE, .what = why, .next = next});
+    return old;
+}
+
+struct line_decoder *line_decoder(const struct line *line)
+{
+    return line->seat;
+}
+
+bool line_is_at_trial(const struct line *line)
+{
+    return arrive_is_open(line) ? arrive_begins_trial(line) : !line->is_in_trial;
+}
+
+uint64_t line_n_steps(const struct line *line)
+{
+    return line->n_steps;
+}
+
+uint64_t line_n_failed(const struct line *line)
+{
+    return atomic_load_explicit(&line->n_failed, memory_order_relaxed);
+}
+
 uint64_t line_next_tick_ns(const struct line *line, bool input_waits)
 {
     return silence_next_ns(line, input_waits || arrive_is_open(line));
@@ -197,45 +239,16 @@ static size_t payload_bound(uint32_t n_channels)
     return bound < WIRE_MAX_BYTES ? bound : WIRE_MAX_BYTES;
 }
 
-/* Zeroed, 64-byte aligned, and every page touched: the first bin must not be the one
- * that pays for it. */
-static void *touched_memory(size_t n_bytes)
+static bool take_memory(struct line *line, latent_decoder *d, const struct latent_info *info)
 {
-    size_t n = (n_bytes + 64) / 64 * 64;
-    void *memory = aligned_alloc(64, n);
-
-    if (memory) memset(memory, 0, n);
-    return memory;
-}
-
-/* What the snapshot holds lies in one block. */
-static bool take_kept(struct line *line, const struct latent_info *info)
-{
-    line->n_kept = (size_t)info->n_latents + info->n_rates + info->n_readout + info->n_channels;
-    line->kept = touched_memory(line->n_kept * sizeof *line->kept);
-    line->read_kept = touched_memory(line->n_kept * sizeof *line->read_kept);
-    if (!line->kept || !line->read_kept) return false;
-    line->shown_latents = line->kept;
-    line->shown_rates = line->shown_latents + info->n_latents;
-    line->shown_readout = line->shown_rates + info->n_rates;
-    line->last_counts = line->shown_readout + info->n_readout;
-    return true;
-}
-
-static bool take_memory(struct line *line, const struct latent_info *info)
-{
-    size_t n_values = (size_t)info->n_latents + info->n_rates + info->n_readout;
-
     line->max_payload = payload_bound(info->n_channels);
     line->arena.size = WIRE_ARENA_BASE + 4 * line->max_payload;
-    line->arena.bytes = touched_memory(line->arena.size);
-    line->n_buffer = wire_frame_bound(n_values);
-    line->buffer = touched_memory(line->n_buffer);
-    line->counts = touched_memory(info->n_channels * sizeof *line->counts);
-    line->zeros = touched_memory(info->n_channels * sizeof *line->zeros);
-    line->neutral = touched_memory(info->n_readout * sizeof *line->neutral);
-    line->readout = touched_memory(info->n_readout * sizeof *line->readout);
-    return take_kept(line, info) && line->arena.bytes && line->buffer && line->counts &&
+    line->arena.bytes = memory_new(line->arena.size);
+    line->counts = memory_new(info->n_channels * sizeof *line->counts);
+    line->zeros = memory_new(info->n_channels * sizeof *line->zeros);
+    line->neutral = memory_new(info->n_readout * sizeof *line->neutral);
+    line->readout = memory_new(info->n_readout * sizeof *line->readout);
+    return line_decoder_new(&line->first, d, info) == 0 && line->arena.bytes && line->counts &&
            line->zeros && line->neutral && line->readout;
 }
 
@@ -247,18 +260,12 @@ static void describe(struct line *line, const struct latent_info *info,
     snprintf(line->topic, sizeof line->topic, "%s/frame", options->name);
     line->n_channels = info->n_channels;
     line->bin_width_us = info->bin_width_us;
-    line->n_latents = info->n_latents;
-    line->n_rates = info->n_rates;
     line->n_readout = info->n_readout;
     line->bin_ns = (uint64_t)info->bin_width_us * 1000;
-    line->decoder_id = latent_decoder_id(line->decoder);
-    line->mean = info->channel_mean;
-    line->limits = info->readout;
     line->trust = (struct trust_rules){.max_jump_bins = options->max_jump_bins,
                                        .silent_ns = options->policy.missing_after_ns,
                                        .bin_ns = line->bin_ns};
     line->input = options->any_finite ? LATENT_INPUT_REAL : info->input;
-    still_init(line, info);
 }
 
 static void start(struct line *line, const struct latent_info *info)
@@ -282,16 +289,16 @@ int line_new(struct line **out, latent_decoder *d, const struct latent_info *inf
 
     *out = NULL;
     if (options->policy.on_gap == ON_GAP_MEAN && !info->channel_mean) return LATENT_E_UNSUPPORTED;
-    line = touched_memory(sizeof *line);
+    line = memory_new(sizeof *line);
     if (!line) return LATENT_E_NOMEM;
-    line->decoder = d;
     line->clock = clock;
     line->sink = sink;
     describe(line, info, options);
-    if (!take_memory(line, info)) {
+    if (!take_memory(line, d, info)) {
         line_free(line);
         return LATENT_E_NOMEM;
     }
+    promote_seat(line, line->first);
     start(line, info);
     *out = line;
     return 0;
@@ -301,13 +308,11 @@ void line_free(struct line *line)
 {
     if (!line) return;
     free(line->arena.bytes);
-    free(line->buffer);
     free(line->counts);
     free(line->zeros);
     free(line->neutral);
     free(line->readout);
-    free(line->kept);
-    free(line->read_kept);
+    line_decoder_free(line->first);
     free(line);
 }
 

@@ -10,7 +10,8 @@
  * The same again. Everything that is not in the snapshot, the options and the model
  * comes in through an entry, the clock or the sink, and the taps hear all three. A line
  * that was given the snapshot, and is then given the entries, with a clock and a sink
- * that answer as they did, makes the same frames bit by bit. */
+ * that answer as they did, makes the same frames bit by bit. A decoder that is promoted is restored
+ * from the snapshot in its entry first. */
 #ifndef LINE_LINE_H
 #define LINE_LINE_H
 
@@ -25,6 +26,7 @@
 #include "line/ledger.h"
 #include "line/misfit.h"
 #include "line/policy.h"
+#include "line/seat.h"
 #include "line/sequence.h"
 #include "line/sources.h"
 #include "line/trust.h"
@@ -124,6 +126,13 @@ void line_safe_on(struct line *line, uint64_t now_ns);
 void line_safe_off(struct line *line);
 /* The daemon ends: SAFE for good. */
 void line_stop(struct line *line, uint64_t now_ns);
+/* Next, which may follow (line_may_follow) and whose decoder has done every step that the line's
+ * has, decodes from the next bin on; frames carry its id, the first of them SWAPPED. The readout
+ * goes on from what consumers have, by slew. Not between the frames that are made for one bin. next
+ * stays the caller's until it is handed back: what was in use until now is returned. That of
+ * line_new comes back, too, but stays the line's. */
+struct line_decoder *line_promote(struct line *line, struct line_decoder *next,
+                                  enum line_promotion why);
 /* Time has come as far as line_next_tick_ns said (UINT64_MAX: nothing is due before the next
  * entry). Input that waits, in the socket or in an open message, is not missing: with it, only the
  * end of the lease is due, and in SAFE the frames that none of this input makes. */
@@ -131,6 +140,14 @@ void line_on_tick(struct line *line, uint64_t now_ns, bool input_waits);
 uint64_t line_next_tick_ns(const struct line *line, bool input_waits);
 /* SAFE, and a frame with the readout at neutral was made. */
 bool line_is_at_rest(const struct line *line);
+/* In use. The thread of the entries, as the three that follow. */
+struct line_decoder *line_decoder(const struct line *line);
+/* The marks say that no trial runs, or the next bin, which has come, begins one. */
+bool line_is_at_trial(const struct line *line);
+/* Steps of the decoders so far: over bins that came or were filled, and without one. */
+uint64_t line_n_steps(const struct line *line);
+/* Outputs so far that were not finite. Any thread. */
+uint64_t line_n_failed(const struct line *line);
 /* Any of the above, as the tap heard it; line_takes tells whether it may come now. */
 bool line_takes(const struct line *line, enum line_event_kind entry);
 void line_enter(struct line *line, const struct line_event *entry);
@@ -142,8 +159,10 @@ void line_enter_whole(struct line *line, const struct line_event *entry);
 
 /* Line and decoder between two entries, while no message is open; counters and times are not in
  * it. size: bytes needed. It fits a line of the same model and options, of this version or a
- * later one. 0; LATENT_E_SHAPE: n is too small; LATENT_E_UNSUPPORTED: a message is open. */
-size_t line_size(const struct line *line);
+ * later one, with a decoder of the same id in use. 0; LATENT_E_SHAPE: n is too small;
+ * LATENT_E_UNSUPPORTED: a message is open. */
+size_t line_size(const struct line *line); /* any thread */
+size_t line_size_with(const struct line_decoder *d);
 int line_save(const struct line *line, void *buf, size_t n);
 /* 0 or LATENT_E_SNAPSHOT: of another line, or damaged; line is then as before. */
 int line_load(struct line *line, const void *buf, size_t n);

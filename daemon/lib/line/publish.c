@@ -382,6 +382,7 @@ static void send(struct line *line, struct bin_frame *b)
     f->clock_id = line->options.clock_id;
     f->decoder_id = line->decoder_id;
     f->valid_for_ns = line->options.valid_for_ns;
+    if (line->state.is_swapped) f->values.flags |= LATENT_SWAPPED;
     f->values.flags |= LATENT_AGE_UNKNOWN; /* the source clock is not mapped in this version */
     n_bytes = wire_pack_frame(f, line->buffer, line->n_buffer);
     assert(n_bytes > 0);
@@ -392,6 +393,7 @@ static void send(struct line *line, struct bin_frame *b)
     }
     b->outcome = FRAMES_PUBLISHED;
     line->state.pub_seq++;
+    line->state.is_swapped = false;
     follow(line, b);
     remember(line, f);
 }

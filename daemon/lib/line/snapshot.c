@@ -8,7 +8,7 @@
 #include "line/arrive.h"
 
 #define MAGIC 0x32656e6974616c00u /* a zero, then "latine2": no old snapshot is that large */
-#define FORMAT 4
+#define FORMAT 5
 #define FORMAT_FIRST 2 /* of those that are still read */
 
 /* ---- the fields, in order ---- */
@@ -106,6 +106,7 @@ static void visit(struct serial *f, uint32_t format, struct line_memory *m, floa
     serial_floats(f, kept, n_kept);
     if (format >= 3) serial_u64(f, &m->n_still);
     if (format >= 4) visit_trust(f, &m->trust);
+    if (format >= 5) serial_bool(f, &m->is_swapped);
 }
 
 /* ---- head ---- */
@@ -135,12 +136,12 @@ static size_t head_size(void)
 }
 
 /* Of any state alike: other threads ask while the line runs, so its state is not looked at. */
-static size_t fields_size(const struct line *line, uint32_t format)
+static size_t fields_size(const struct line_decoder *d, uint32_t format)
 {
     struct line_memory state = {0};
     struct serial f = {.how = SERIAL_COUNT};
 
-    visit(&f, format, &state, line->read_kept, line->n_kept);
+    visit(&f, format, &state, d->read_kept, d->n_kept);
     return f.at;
 }
 
@@ -148,12 +149,17 @@ static size_t fields_size(const struct line *line, uint32_t format)
 
 size_t line_size(const struct line *line)
 {
-    return head_size() + fields_size(line, FORMAT) + latent_decoder_size(line->decoder);
+    return atomic_load_explicit(&line->n_bytes, memory_order_relaxed);
+}
+
+size_t line_size_with(const struct line_decoder *d)
+{
+    return head_size() + fields_size(d, FORMAT) + latent_decoder_size(d->decoder);
 }
 
 int line_save(const struct line *line, void *buf, size_t n)
 {
-    size_t n_head = head_size(), n_fields = fields_size(line, FORMAT);
+    size_t n_head = head_size(), n_fields = fields_size(line->seat, FORMAT);
     unsigned char *bytes = buf;
     struct line_memory state = line->state;
     struct serial body = {SERIAL_WRITE, bytes + n_head, NULL, n_fields, 0, false};
@@ -198,7 +204,7 @@ static bool read_fields(struct line *line, const unsigned char *bytes, size_t n,
 
     visit_head(&front, &head);
     if (front.is_bad || head.format < FORMAT_FIRST || head.format > FORMAT) return false;
-    n_fields = fields_size(line, head.format);
+    n_fields = fields_size(line->seat, head.format);
     *n_line = front.at + n_fields;
     if (!is_fitting(line, &head, *n_line, n)) return false;
     body = (struct serial){SERIAL_READ, NULL, bytes + front.at, n_fields, 0, false};
