@@ -23,6 +23,7 @@ struct verify {
     bool has_turns;   /* the steps of a message are entries of their own */
 
     uint64_t n_entries, n_frames, n_thinned, n_events;
+    uint64_t n_promotions;
     uint64_t n_passed_over; /* entries after a gap without a snapshot */
     uint64_t n_differences;
     char first[MAX_TEXT]; /* difference */
@@ -142,16 +143,60 @@ static void check_rest(struct verify *v)
         differ(v, "outcome %u of bin %" PRIu64 " does not come", event.code, event.seq);
 }
 
+/* What cannot be had is told with the place where it was needed. */
+static int miss(const struct verify *v, const char *what, struct latent_error *err)
+{
+    char text[LATENT_ERROR_TEXT];
+
+    snprintf(text, sizeof text, "%s", err->text);
+    return error_text(err, err->status, "entry %" PRId64 ": the decoder %s: %.420s", v->entry.entry,
+                      what, text);
+}
+
+/* The snapshot's own decoder, whatever was promoted in a gap before it. */
+static int seat_anchor(struct verify *v, struct latent_error *err)
+{
+    struct again *a = &v->again;
+    const struct label *label = v->entry.decoder;
+    struct line_decoder *d = a->first;
+
+    if (label && line_decoder(a->line)->decoder_id == label->decoder_id) return 0;
+    if (label) d = again_find(a, label, err);
+    if (!d) return miss(v, "of its snapshot", err);
+    line_seat(a->line, d);
+    return 0;
+}
+
 static int anchor(struct verify *v, struct latent_error *err)
 {
+    int status;
+
     if (v->entry.lost_entries > 0) v->is_anchored = false;
     if (!v->entry.snapshot) return 0;
+    status = seat_anchor(v, err);
+    if (status) return status;
     if (line_load(v->again.line, v->entry.snapshot, v->entry.n_snapshot))
         return error_text(err, LATENT_E_SNAPSHOT,
                           "entry %" PRId64 ": the snapshot is of another model, a later version "
                           "of latentd, or damaged",
                           v->entry.entry);
     v->is_anchored = true;
+    return 0;
+}
+
+static int enter(struct verify *v, struct latent_error *err)
+{
+    struct line_event *e = &v->entry.event;
+
+    if (e->kind == LINE_PROMOTE) {
+        if (again_promoted(&v->again, e, &e->next, err)) return miss(v, "that is promoted", err);
+        v->n_promotions++;
+    }
+    v->next_clock = 0;
+    if (v->has_turns)
+        line_enter(v->again.line, e);
+    else
+        line_enter_whole(v->again.line, e);
     return 0;
 }
 
@@ -175,13 +220,9 @@ static int run_entry(struct verify *v, struct latent_error *err)
                           "entry %" PRId64 " (%s): %s message is open: a damaged record",
                           v->entry.entry, line_event_name(v->entry.event.kind),
                           line_has_work(v->again.line) ? "another" : "no");
-    v->next_clock = 0;
-    if (v->has_turns)
-        line_enter(v->again.line, &v->entry.event);
-    else
-        line_enter_whole(v->again.line, &v->entry.event);
-    check_rest(v);
-    return 0;
+    status = enter(v, err);
+    if (!status) check_rest(v);
+    return status;
 }
 
 static int run_entries(struct verify *v, struct latent_error *err)
@@ -214,6 +255,7 @@ static void print_result(struct verify *v, const char *path)
     printf("entries %" PRIu64 ", frames compared %" PRIu64 ", thinned %" PRIu64
            ", actions and outcomes %" PRIu64 "\n",
            v->n_entries, v->n_frames, v->n_thinned, v->n_events);
+    if (v->n_promotions) printf("promotions and roll-backs %" PRIu64 "\n", v->n_promotions);
     printf("gaps %" PRIu64 ", entries lost in them %" PRIu64 ", passed over %" PRIu64 "\n",
            reading_ask(r, "SELECT count(*) FROM losses"),
            reading_ask(r, "SELECT sum(n_entries) FROM losses"), v->n_passed_over);

@@ -44,11 +44,16 @@ static void put(struct feed *f, enum trace_kind kind, const void *head, size_t n
     if (n_bytes) memcpy(at + n_head, bytes, n_bytes);
 }
 
+/* With it goes whose it is: what is known of the promotion may be in a gap. */
 static void put_snapshot(struct feed *f)
 {
-    void *at = f->group_is_lost ? NULL : ring_put(f->ring, TRACE_SNAPSHOT, f->n_snapshot);
+    const struct line_decoder *d = line_decoder(f->line);
+    size_t n = line_size(f->line);
+    void *at;
 
-    if (at && line_save(f->line, at, f->n_snapshot) == 0) return;
+    put(f, TRACE_DECODER, d->entry, d->n_label, NULL, 0);
+    at = f->group_is_lost ? NULL : ring_put(f->ring, TRACE_SNAPSHOT, n);
+    if (at && line_save(f->line, at, n) == 0) return;
     if (!f->group_is_lost) lose_group(f);
 }
 
@@ -207,7 +212,6 @@ void feed_init(struct feed *f, struct ring *ring, const struct line *line)
     memset(f, 0, sizeof *f);
     f->ring = ring;
     f->line = line;
-    f->n_snapshot = line_size(line);
 }
 
 struct line_tap feed_tap(struct feed *f)
@@ -215,7 +219,18 @@ struct line_tap feed_tap(struct feed *f)
     return (struct line_tap){.on_event = on_event, .on_removed = on_removed, .ctx = f};
 }
 
+/* Of a line's snapshots, with their labels; an entry is at most as large as that, or a message. */
+static size_t least_ring(size_t n_snapshot, size_t n_message)
+{
+    return 4 * (2 * (n_snapshot + sizeof(struct label)) + n_message);
+}
+
 size_t feed_least_ring(const struct line *line)
 {
-    return 4 * (line_size(line) + line_max_payload(line));
+    return least_ring(line_size(line), line_max_payload(line));
+}
+
+bool feed_takes(const struct feed *f, const struct line_decoder *next)
+{
+    return ring_size(f->ring) >= least_ring(line_size_with(next), line_max_payload(f->line));
 }

@@ -24,8 +24,7 @@ struct feed_counts {
 struct feed {
     struct ring *ring;
     const struct line *line;
-    size_t n_snapshot; /* bytes */
-    bool is_anchored;  /* the ring has a snapshot, and all entries since */
+    bool is_anchored; /* the ring has a snapshot, and all entries since */
     bool group_is_lost, is_thinning;
     bool group_is_early; /* it waits for an entry that finds no message open, to begin there */
     struct trace_frame *frame; /* waits for the sink's answer */
@@ -47,7 +46,10 @@ bool feed_is_removed(const struct feed *f);
 void feed_removed(struct feed *f);
 /* Whoever takes from the ring wants to begin anew: a snapshot is to come soon. Any thread. */
 void feed_want_anchor(struct feed *f);
-/* Size of a ring that holds several snapshots and the largest entry of this line. */
+/* Size of a ring that holds several snapshots and the largest entries of this line, of which one is
+ * the promotion of the decoder in use. Any thread. */
 size_t feed_least_ring(const struct line *line);
+/* Does the ring hold those of the line with this decoder in use, too? Any thread. */
+bool feed_takes(const struct feed *f, const struct line_decoder *next);
 
 #endif

@@ -5,10 +5,11 @@
 
 #include <stdint.h>
 
-/* A group begins with LOSS, SNAPSHOT or ENTRY; all that follows an ENTRY is what the
+/* A group begins with LOSS, DECODER or ENTRY; all that follows an ENTRY is what the
  * line asked and did because of it, in order. */
 enum trace_kind {
     TRACE_LOSS,     /* struct trace_loss */
+    TRACE_DECODER,  /* bytes: label of the decoder in the snapshot that follows (line/label.h) */
     TRACE_SNAPSHOT, /* bytes: the line before the next entry, by line_save */
     TRACE_ENTRY,    /* struct trace_event, bytes: the payload */
     TRACE_CLOCK,    /* uint64_t: what the clock said, ns */

@@ -204,6 +204,12 @@ struct line_decoder *line_decoder(const struct line *line)
     return line->seat;
 }
 
+void line_seat(struct line *line, struct line_decoder *d)
+{
+    arrive_drop(line);
+    promote_seat(line, d);
+}
+
 bool line_is_at_trial(const struct line *line)
 {
     return arrive_is_open(line) ? arrive_begins_trial(line) : !line->is_in_trial;

@@ -164,6 +164,9 @@ void line_enter_whole(struct line *line, const struct line_event *entry);
 size_t line_size(const struct line *line); /* any thread */
 size_t line_size_with(const struct line_decoder *d);
 int line_save(const struct line *line, void *buf, size_t n);
+/* Before line_load: another decoder, of the snapshot that is loaded next. The line's own state is
+ * the one before until then, and no message is open any more. */
+void line_seat(struct line *line, struct line_decoder *d);
 /* 0 or LATENT_E_SNAPSHOT: of another line, or damaged; line is then as before. */
 int line_load(struct line *line, const void *buf, size_t n);
 

@@ -1,7 +1,6 @@
 /* Names, not numbers, last: a reader of another version finds the codes by them. */
 #include "record/meta.h"
 
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "base/clock.h"
 #include "line/event.h"
 #include "line/ledger.h"
+#include "record/hex.h"
 
 struct writer {
     sqlite3_stmt *statement;
@@ -59,9 +59,9 @@ static void put_whole(struct writer *w, const char *key, uint64_t value)
 
 static void put_hex(struct writer *w, const char *key, uint64_t value)
 {
-    char text[32];
+    char text[HEX_ID_BYTES];
 
-    snprintf(text, sizeof text, "%016" PRIx64, value);
+    hex_of_id(text, value);
     put_text(w, key, text);
 }
 
@@ -91,10 +91,9 @@ static void put_host(struct writer *w)
 static void put_model(struct writer *w, const struct store_about *about)
 {
     const struct latent_info *info = about->info;
-    char sha256[2 * sizeof info->sha256 + 1];
+    char sha256[HEX_SHA256_BYTES];
 
-    for (size_t i = 0; i < sizeof info->sha256; i++)
-        snprintf(sha256 + 2 * i, 3, "%02x", info->sha256[i]);
+    hex_of_sha256(sha256, info->sha256);
     put_path(w, "model_path", info->path);
     put_text(w, "model_sha256", sha256);
     put_text(w, "model_config", info->config);
@@ -186,6 +185,13 @@ bool meta_outcome_name(uint32_t code, char *name, size_t n)
     return true;
 }
 
+static bool promotion_name(uint32_t code, char *name, size_t n)
+{
+    if (code >= LINE_N_PROMOTIONS) return false;
+    snprintf(name, n, "%s", line_promotion_name((enum line_promotion)code));
+    return true;
+}
+
 static bool flag_name(uint32_t code, char *name, size_t n)
 {
     if (code >= LATENT_N_FLAGS) return false;
@@ -201,7 +207,8 @@ static int write_names(sqlite3 *db)
     } kinds[] = {{"entry", meta_entry_name},
                  {"action", meta_action_name},
                  {"outcome", meta_outcome_name},
-                 {"flag", flag_name}};
+                 {"flag", flag_name},
+                 {"promotion", promotion_name}};
     char name[META_MAX_NAME];
     struct writer w;
 

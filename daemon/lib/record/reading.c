@@ -11,12 +11,13 @@
 
 #include "base/text.h"
 #include "line/ledger.h"
+#include "record/hex.h"
 #include "record/meta.h"
 #include "record/schema.h"
 
 #define MAX_CODES 256 /* of one kind in table names */
 
-enum walk { ENTRIES, FRAMES, ACTIONS, OUTCOMES, SNAPSHOTS, LOSSES, N_WALKS };
+enum walk { ENTRIES, FRAMES, ACTIONS, OUTCOMES, SNAPSHOTS, DECODERS, LOSSES, N_WALKS };
 
 static const char *const walk_sql[N_WALKS] = {
     [ENTRIES] = "SELECT entry, kind, what, t_ns, payload, clock FROM entries ORDER BY entry",
@@ -24,6 +25,8 @@ static const char *const walk_sql[N_WALKS] = {
     [ACTIONS] = "SELECT entry, epoch, seq, code FROM actions ORDER BY id",
     [OUTCOMES] = "SELECT entry, epoch, seq, code FROM outcomes ORDER BY id",
     [SNAPSHOTS] = "SELECT entry, bytes FROM snapshots ORDER BY entry",
+    [DECODERS] = "SELECT entry, decoder_id, path, sha256, mode, precision, groups FROM decoders"
+                 " WHERE of = 'snapshot' ORDER BY entry",
     [LOSSES] = "SELECT entry, n_entries, n_frames FROM losses ORDER BY entry",
 };
 
@@ -38,6 +41,7 @@ struct reading {
     bool is_at_row[N_WALKS]; /* the row is not used yet */
     sqlite3_stmt *meta;
     struct codes entries, actions, outcomes;
+    struct label label; /* of the newest snapshot */
     int64_t entry;
     int status; /* the first failure of SQLite, or 0 */
 };
@@ -66,7 +70,7 @@ static bool stand_at(struct reading *r, enum walk w, int64_t entry)
 /* The columns are then valid until the walk goes on. */
 static sqlite3_stmt *row_of(struct reading *r, enum walk w, int64_t entry)
 {
-    if (r->status || !stand_at(r, w, entry)) return NULL;
+    if (r->status || !r->walk[w] || !stand_at(r, w, entry)) return NULL;
     r->is_at_row[w] = false;
     return r->walk[w];
 }
@@ -90,6 +94,28 @@ static void add_snapshot(struct reading *r, struct reading_entry *e)
     if (!row) return;
     e->snapshot = sqlite3_column_blob(row, 1);
     e->n_snapshot = (size_t)sqlite3_column_bytes(row, 1);
+}
+
+static void take_word(char *word, size_t max, sqlite3_stmt *row, int column)
+{
+    const unsigned char *text = sqlite3_column_text(row, column);
+
+    snprintf(word, max, "%s", text ? (const char *)text : "");
+}
+
+static void add_decoder(struct reading *r, struct reading_entry *e)
+{
+    sqlite3_stmt *row = row_of(r, DECODERS, e->entry);
+    struct label *label = &r->label;
+
+    if (!row) return;
+    hex_to_id((const char *)sqlite3_column_text(row, 1), &label->decoder_id);
+    take_word(label->path, sizeof label->path, row, 2);
+    hex_to_sha256((const char *)sqlite3_column_text(row, 3), label->sha256);
+    take_word(label->mode, sizeof label->mode, row, 4);
+    take_word(label->precision, sizeof label->precision, row, 5);
+    label->groups = (uint32_t)whole(row, 6);
+    e->decoder = label;
 }
 
 static void add_loss(struct reading *r, struct reading_entry *e)
@@ -125,6 +151,7 @@ bool reading_next_entry(struct reading *r, struct reading_entry *out)
     out->n_clock = (size_t)sqlite3_column_bytes(row, 5) / sizeof(uint64_t);
     r->entry = out->entry;
     add_snapshot(r, out);
+    add_decoder(r, out);
     add_loss(r, out);
     return true;
 }
@@ -309,10 +336,18 @@ static int check_version(struct reading *r, const char *path, struct latent_erro
     return 0;
 }
 
+/* Not in records from before a decoder could be promoted. */
+static bool has_decoders(struct reading *r)
+{
+    return reading_ask(r, "SELECT count(*) FROM sqlite_master WHERE name = 'decoders'") > 0;
+}
+
 static int prepare(struct reading *r)
 {
     for (int w = 0; w < N_WALKS; w++)
-        if (sqlite3_prepare_v2(r->db, walk_sql[w], -1, &r->walk[w], NULL)) return -1;
+        if ((w != DECODERS || has_decoders(r)) &&
+            sqlite3_prepare_v2(r->db, walk_sql[w], -1, &r->walk[w], NULL))
+            return -1;
     return sqlite3_prepare_v2(r->db, "SELECT value FROM meta WHERE key = ?", -1, &r->meta, NULL);
 }
 

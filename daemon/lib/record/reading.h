@@ -10,6 +10,7 @@
 
 #include "latent.h"
 #include "line/event.h"
+#include "line/label.h"
 
 struct reading;
 
@@ -21,6 +22,7 @@ struct reading_entry {
     const unsigned char *clock;
     const void *snapshot; /* of the line before it, or NULL */
     size_t n_snapshot;
+    const struct label *decoder;        /* whose it is; NULL: of the decoder that table meta says */
     uint64_t lost_entries, lost_frames; /* before it */
 };
 

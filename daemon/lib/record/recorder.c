@@ -386,6 +386,11 @@ static void init_waiting(struct recorder *r)
     pthread_condattr_destroy(&monotonic);
 }
 
+bool recorder_takes(const struct recorder *r, const struct line_decoder *next)
+{
+    return feed_takes(&r->feed, next);
+}
+
 static struct recorder *new_recorder(const struct recorder_options *options,
                                      const struct store_about *about, const struct line *line)
 {

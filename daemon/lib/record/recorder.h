@@ -56,6 +56,9 @@ struct line_tap recorder_tap(struct recorder *r);
 void recorder_detached(struct recorder *r);
 /* Write what is left as soon as the tap is detached, then close the file. */
 void recorder_finish(struct recorder *r);
+/* Is there room for snapshots of its line with this decoder in use? A promotion for which there is
+ * none would end in a gap that nothing follows. */
+bool recorder_takes(const struct recorder *r, const struct line_decoder *next);
 /* Does the file still take what comes? */
 bool recorder_is_on(struct recorder *r);
 /* Until the state is not OPENING, or until the file is closed and the tap detached. false: the time

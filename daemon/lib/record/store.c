@@ -5,10 +5,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "feed/trace.h"
+#include "line/event.h"
+#include "line/label.h"
+#include "record/hex.h"
 #include "record/store_inside.h"
 
 #define CHECKPOINT_PAGES 1000 /* of the WAL; SQLite's own number */
@@ -27,6 +31,9 @@ const char *const store_sql[N_STATEMENTS] = {
     [PUT_OUTCOME] = "INSERT INTO outcomes (entry, epoch, seq, code) VALUES (?, ?, ?, ?)",
     [PUT_ACTION] = "INSERT INTO actions (entry, epoch, seq, code) VALUES (?, ?, ?, ?)",
     [PUT_SNAPSHOT] = "INSERT INTO snapshots (entry, bytes) VALUES (?, ?)",
+    [PUT_DECODER] = "INSERT OR REPLACE INTO decoders"
+                    " (entry, of, decoder_id, path, sha256, mode, precision, groups)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     [PUT_LOSS] = "INSERT INTO losses (entry, t_ns, n_entries, n_frames) VALUES (?, ?, ?, ?)"
                  " ON CONFLICT (entry) DO UPDATE SET n_entries = n_entries + excluded.n_entries,"
                  " n_frames = n_frames + excluded.n_frames",
@@ -120,6 +127,42 @@ static enum store_result put_loss(struct store *s, const void *bytes, size_t n)
     return run(s, PUT_LOSS);
 }
 
+static void bind_word(sqlite3_stmt *statement, int place, const char *word)
+{
+    sqlite3_bind_text(statement, place, word, -1, SQLITE_TRANSIENT);
+}
+
+/* The label that these bytes begin with: whose the snapshot before an entry is, or whom the entry
+ * promotes. */
+static enum store_result put_label(struct store *s, int64_t entry, const char *of,
+                                   const void *bytes, size_t n)
+{
+    sqlite3_stmt *statement = s->statement[PUT_DECODER];
+    char id[HEX_ID_BYTES], sha256[HEX_SHA256_BYTES];
+    struct label label;
+    size_t n_label;
+    bool is_label = label_read(&label, bytes, n, &n_label);
+
+    assert(is_label);
+    if (!is_label) return STORE_OK;
+    hex_of_id(id, label.decoder_id);
+    hex_of_sha256(sha256, label.sha256);
+    bind_whole(statement, 1, (uint64_t)entry);
+    bind_word(statement, 2, of);
+    bind_word(statement, 3, id);
+    bind_word(statement, 4, label.path);
+    bind_word(statement, 5, sha256);
+    bind_word(statement, 6, label.mode);
+    bind_word(statement, 7, label.precision);
+    bind_whole(statement, 8, label.groups);
+    return run(s, PUT_DECODER);
+}
+
+static enum store_result put_decoder(struct store *s, const void *bytes, size_t n)
+{
+    return put_label(s, s->entry + 1, "snapshot", bytes, n);
+}
+
 static enum store_result put_snapshot(struct store *s, const void *bytes, size_t n)
 {
     sqlite3_stmt *statement = s->statement[PUT_SNAPSHOT];
@@ -139,7 +182,8 @@ static enum store_result put_entry(struct store *s, const void *bytes, size_t n)
     s->entry_is_open = true;
     s->clock.n = s->payload.n = 0;
     if (buffer_add(&s->payload, payload, n - sizeof s->head)) return out_of_memory(s);
-    return STORE_OK;
+    if (s->head.kind != LINE_PROMOTE) return STORE_OK;
+    return put_label(s, s->entry, "promotion", payload, n - sizeof s->head);
 }
 
 static enum store_result put_clock(struct store *s, const void *bytes, size_t n)
@@ -171,13 +215,25 @@ static enum store_result put_outcome(struct store *s, const void *bytes, size_t 
     return put_event(s, PUT_OUTCOME, bytes, n);
 }
 
+/* A decoder that was promoted may say more than the first. */
+static bool has_arena(struct store *s, size_t n_frame)
+{
+    size_t size = WIRE_ARENA_BASE + 4 * n_frame;
+    void *bytes = size > s->arena.size ? realloc(s->arena.bytes, size) : s->arena.bytes;
+
+    if (!bytes) return false;
+    s->arena.bytes = bytes;
+    if (size > s->arena.size) s->arena.size = size;
+    return true;
+}
+
 /* What only the frame says; it stands in columns for whoever asks in SQL. */
 static void bind_unpacked(struct store *s, sqlite3_stmt *statement, const void *bytes, size_t n)
 {
     struct wire_frame f;
 
     for (int place = 6; place <= 8; place++) sqlite3_bind_null(statement, place);
-    if (n == 0 || wire_unpack_frame(&s->arena, bytes, n, &f)) return;
+    if (n == 0 || !has_arena(s, n) || wire_unpack_frame(&s->arena, bytes, n, &f)) return;
     bind_whole(statement, 6, f.pub_seq);
     bind_whole(statement, 7, f.t_recv_ns);
     bind_whole(statement, 8, f.t_publish_ns);
@@ -203,9 +259,10 @@ static enum store_result put_frame(struct store *s, const void *bytes, size_t n)
 enum store_result store_put(struct store *s, const struct ring_record *record)
 {
     static enum store_result (*const put[TRACE_N_KINDS])(struct store *, const void *, size_t) = {
-        [TRACE_LOSS] = put_loss,   [TRACE_SNAPSHOT] = put_snapshot, [TRACE_ENTRY] = put_entry,
-        [TRACE_CLOCK] = put_clock, [TRACE_ACTION] = put_action,     [TRACE_OUTCOME] = put_outcome,
-        [TRACE_FRAME] = put_frame,
+        [TRACE_LOSS] = put_loss,         [TRACE_DECODER] = put_decoder,
+        [TRACE_SNAPSHOT] = put_snapshot, [TRACE_ENTRY] = put_entry,
+        [TRACE_CLOCK] = put_clock,       [TRACE_ACTION] = put_action,
+        [TRACE_OUTCOME] = put_outcome,   [TRACE_FRAME] = put_frame,
     };
     bool begins_group = record->kind <= TRACE_ENTRY;
     enum store_result result = begins_group ? close_entry(s) : STORE_OK;

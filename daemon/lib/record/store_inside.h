@@ -20,6 +20,7 @@ enum statement {
     PUT_OUTCOME,
     PUT_ACTION,
     PUT_SNAPSHOT,
+    PUT_DECODER,
     PUT_LOSS,
     N_STATEMENTS,
 };
