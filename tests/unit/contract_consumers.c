@@ -280,6 +280,11 @@ void consumers_open(struct consumers *c, const struct oracle *oracle,
     }
 }
 
+void consumers_tell(struct consumers *c, const struct latent_info *info, uint64_t decoder_id)
+{
+    for (size_t i = 0; i < CONSUMERS_N; i++) give_info(&c->all[i], info, decoder_id);
+}
+
 void consumers_close(struct consumers *c)
 {
     for (size_t i = 0; i < CONSUMERS_N; i++) judge_close(&c->all[i].judge);

@@ -51,6 +51,8 @@ struct consumers {
 /* Drawn from the seed; info: of the line's model. The line may be made anew meanwhile. */
 void consumers_open(struct consumers *c, const struct oracle *oracle,
                     const struct latent_info *info, uint64_t decoder_id, uint64_t seed);
+/* NAME/info of another decoder. */
+void consumers_tell(struct consumers *c, const struct latent_info *info, uint64_t decoder_id);
 void consumers_close(struct consumers *c);
 /* The line has published this frame; the sink took it at now_ns. */
 void consumers_publish(struct consumers *c, const struct seen_frame *f, uint64_t now_ns);

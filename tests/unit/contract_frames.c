@@ -174,6 +174,18 @@ static void check_order(struct oracle *o, const struct wire_frame *f, const stru
         require(o, o->count[SEQUENCE_RESTARTS] > o->n_restarts_seen, "seq %" PRIu64, f->seq);
 }
 
+/* Whose it is; the first that a consumer can have of a decoder says so. */
+static void check_decoder(const struct oracle *o, const struct seen_frame *f, uint32_t flags)
+{
+    bool says = f->frame.values.flags & LATENT_SWAPPED;
+
+    require(o, f->frame.decoder_id == o->decoder_id, "decoder %" PRIx64, f->frame.decoder_id);
+    require(o, says == o->is_swapped, "SWAPPED is %d", says);
+    if (flags & LATENT_HELD)
+        require(o, f->frame.values.n_latents == o->n_latents, "%u latents held",
+                f->frame.values.n_latents);
+}
+
 static void see(struct oracle *o, const struct seen_frame *f, const struct due *d, uint32_t flags)
 {
     const uint32_t judged = LATENT_GAP | LATENT_FILLED | LATENT_LATE | LATENT_HELD | LATENT_SAFE |
@@ -183,6 +195,7 @@ static void see(struct oracle *o, const struct seen_frame *f, const struct due *
     require(o, (found & judged) == (flags | LATENT_AGE_UNKNOWN), "flags %x, not %x", found & judged,
             flags | LATENT_AGE_UNKNOWN);
     check_order(o, &f->frame, d);
+    check_decoder(o, f, flags);
     if (flags & LATENT_HELD)
         check_held_frame(o, f);
     else if (flags & LATENT_SAFE)
@@ -199,6 +212,8 @@ static void see(struct oracle *o, const struct seen_frame *f, const struct due *
     o->pub_seq++;
     o->last = *f;
     o->has_last = true;
+    o->is_swapped = false;
+    o->n_latents = f->frame.values.n_latents;
     o->n_restarts_seen = o->count[SEQUENCE_RESTARTS];
     if (flags & LATENT_SAFE) {
         o->leaving = true;

@@ -433,6 +433,17 @@ void oracle_on_operator(struct oracle *o, enum operator_act act, uint64_t now_ns
     close_entry(o);
 }
 
+/* Nothing leaves, and of what consumers have nothing changes but that latents are not shown again
+ * under another id. */
+void oracle_on_promotion(struct oracle *o, uint64_t decoder_id, const struct entry_trace *trace)
+{
+    open_entry(o, trace);
+    o->decoder_id = decoder_id;
+    o->is_swapped = true;
+    o->n_latents = 0;
+    close_entry(o);
+}
+
 /* ---- the sum ---- */
 
 /* Three times the longest of training, in at least 250 ms. */

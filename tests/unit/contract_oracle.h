@@ -95,6 +95,9 @@ struct oracle {
     bool heard, ticked;                                    /* ticked: by the entry before */
     uint64_t t_heard_ns, t_decoded_ns, t_made_ns;
 
+    uint64_t decoder_id;    /* in use ... */
+    bool is_swapped;        /* ... and consumers have no frame of it yet */
+    uint32_t n_latents;     /* of it, that a held frame shows */
     struct seen_frame last; /* seen by consumers */
     bool has_last;
     uint64_t pub_seq, n_restarts_seen;
@@ -118,6 +121,8 @@ void oracle_on_step(struct oracle *o, uint64_t now_ns, const struct entry_trace 
 void oracle_on_tick(struct oracle *o, uint64_t now_ns, bool waits, const struct entry_trace *trace);
 void oracle_on_operator(struct oracle *o, enum operator_act act, uint64_t now_ns,
                         const struct entry_trace *trace);
+/* Another decoder, which has done all that this one has. */
+void oracle_on_promotion(struct oracle *o, uint64_t decoder_id, const struct entry_trace *trace);
 /* Every counter of the ledgers. */
 void oracle_check(const struct oracle *o, const struct ledger_values *v);
 /* What a consumer acts on at this time: the last frame while it is valid, else neutral. */

@@ -79,6 +79,23 @@ static int take_frame(void *ctx, const char *topic, const void *bytes, size_t n)
 
 /* ---- the second decoder ---- */
 
+/* bin NULL: without input. */
+static void step_all(struct world *w, const struct latent_bin *bin)
+{
+    struct latent_frame frame;
+
+    for (uint32_t m = 0; m < WORLD_N_MODELS; m++) {
+        latent_decoder *all[] = {w->second[m], w->decoder[m]};
+
+        for (size_t i = 0; i < (m == w->in_use ? 1 : 2); i++) {
+            int status = bin ? latent_decoder_step(all[i], bin, &frame)
+                             : latent_decoder_predict(all[i], &frame);
+
+            if (i == 0 && m == w->in_use) w->decoded = status ? (struct latent_frame){0} : frame;
+        }
+    }
+}
+
 static void step_second(struct world *w, uint64_t seq, float value, uint32_t marks,
                         const float *counts)
 {
@@ -87,7 +104,15 @@ static void step_second(struct world *w, uint64_t seq, float value, uint32_t mar
 
     for (size_t k = 0; k < w->n_channels; k++) all[k] = counts ? counts[k] : value;
     bin.counts = all;
-    if (latent_decoder_step(w->second, &bin, &w->decoded)) w->decoded = (struct latent_frame){0};
+    step_all(w, &bin);
+}
+
+static void reset_all(struct world *w)
+{
+    for (uint32_t m = 0; m < WORLD_N_MODELS; m++) {
+        latent_decoder_reset(w->second[m]);
+        if (m != w->in_use) latent_decoder_reset(w->decoder[m]);
+    }
 }
 
 /* It is asked for what the line asks of its own. */
@@ -103,7 +128,7 @@ static void hear(void *ctx, const struct line_event *e)
         if (w->decoded.n_readout) w->last_value = w->opened.value[i];
         break;
     case LINE_PREDICT:
-        if (latent_decoder_predict(w->second, &w->decoded)) w->decoded = (struct latent_frame){0};
+        step_all(w, NULL);
         break;
     case LINE_STEP_ZERO:
         step_second(w, e->seq, 0.0f, 0, NULL);
@@ -115,7 +140,7 @@ static void hear(void *ctx, const struct line_event *e)
         step_second(w, e->seq, 0.0f, 0, w->mean);
         break;
     case LINE_START:
-        latent_decoder_reset(w->second);
+        reset_all(w);
         break;
     default:
         break;
@@ -243,25 +268,52 @@ static void operate(struct world *w, enum operator_act act)
     oracle_on_operator(&w->oracle, act, now_ns, &trace);
 }
 
+/* To the other decoder, or back. */
+static void promote(struct world *w)
+{
+    static const enum line_promotion why[] = {PROMOTE_ASKED, ROLL_BACK_ASKED};
+    struct entry_trace trace;
+
+    if (!line_takes(w->line, LINE_PROMOTE)) return;
+    begin_entry(w, &trace);
+    w->in_use = !w->in_use;
+    line_promote(w->line, w->seat[w->in_use], why[!w->in_use]);
+    end_entry(w, &trace);
+    oracle_on_promotion(&w->oracle, w->seat[w->in_use]->decoder_id, &trace);
+}
+
 /* ---- lives of the daemon ---- */
+
+static void open_decoders(struct world *w)
+{
+    const struct latent_options options = {.predicts = 1, .any_finite = 1};
+
+    w->in_use = 0;
+    for (uint32_t m = 0; m < WORLD_N_MODELS; m++) {
+        assert_int_equal(latent_decoder_new(&w->decoder[m], w->model[m], &options, NULL), 0);
+        assert_int_equal(latent_decoder_new(&w->second[m], w->model[m], &options, NULL), 0);
+    }
+}
 
 static void begin_life(struct world *w)
 {
-    const struct latent_options decoder_options = {.predicts = 1, .any_finite = 1};
-    struct latent_info info;
+    struct latent_info info, other;
 
-    latent_model_info(w->model, &info);
-    assert_int_equal(latent_decoder_new(&w->decoder, w->model, &decoder_options, NULL), 0);
-    assert_int_equal(latent_decoder_new(&w->second, w->model, &decoder_options, NULL), 0);
-    assert_int_equal(line_new(&w->line, w->decoder, &info, &w->options,
+    latent_model_info(w->model[0], &info);
+    latent_model_info(w->model[1], &other);
+    open_decoders(w);
+    assert_int_equal(line_new(&w->line, w->decoder[0], &info, &w->options,
                               (struct line_clock){read_clock, w},
                               (struct line_sink){take_frame, w}),
                      0);
+    w->seat[0] = line_decoder(w->line);
+    assert_int_equal(line_decoder_new(&w->seat[1], w->decoder[1], &other), 0);
     assert_true(line_add_tap(w->line, (struct line_tap){.on_event = hear, .ctx = w}));
     w->decoded = (struct latent_frame){0};
     w->is_stopping = false;
     w->n_lives++;
     oracle_init(&w->oracle, &w->options, &info, w->first_seed);
+    w->oracle.decoder_id = w->seat[0]->decoder_id;
     w->oracle.t_free_ns = w->now_ns;
 }
 
@@ -274,8 +326,11 @@ static void end_life(struct world *w)
     oracle_check(&w->oracle, &v);
     for (enum counter c = 0; c < N_COUNTERS; c++) w->total[c] += w->oracle.count[c];
     line_free(w->line);
-    latent_decoder_free(w->second);
-    latent_decoder_free(w->decoder);
+    line_decoder_free(w->seat[1]);
+    for (uint32_t m = 0; m < WORLD_N_MODELS; m++) {
+        latent_decoder_free(w->second[m]);
+        latent_decoder_free(w->decoder[m]);
+    }
 }
 
 /* What waits in the network waits on; what the operator holds is the first order of the next
@@ -313,6 +368,7 @@ static void serve(struct world *w)
     w->t_wake_ns = w->now_ns;
     while (waits) {
         if (world_happens(w, 20)) operate(w, (enum operator_act)world_draw(w, 0, 2));
+        if (world_happens(w, 40)) promote(w);
         if (world_happens(w, 3)) stop(w);
         if (world_happens(w, 3) || (w->is_stopping && line_is_at_rest(w->line))) {
             restart(w);
@@ -371,7 +427,8 @@ void world_fall_silent(struct world *w, uint64_t ns)
 
 /* ---- life ---- */
 
-void world_open(struct world *w, const latent_model *model, uint64_t seed)
+void world_open(struct world *w, const latent_model *model, const latent_model *other,
+                uint64_t seed)
 {
     struct latent_info info;
 
@@ -390,9 +447,11 @@ void world_open(struct world *w, const latent_model *model, uint64_t seed)
     w->n_gather = 1;
     w->arena = (struct wire_arena){.bytes = w->arena_bytes, .size = sizeof w->arena_bytes};
     w->mean = info.channel_mean;
-    w->model = model;
+    w->model[0] = model;
+    w->model[1] = other;
     begin_life(w);
-    consumers_open(&w->consumers, &w->oracle, &info, latent_decoder_id(w->decoder), seed);
+    consumers_open(&w->consumers, &w->oracle, &info, w->seat[0]->decoder_id, seed);
+    consumers_tell(&w->consumers, &w->seat[1]->info, w->seat[1]->decoder_id);
 }
 
 void world_close(struct world *w)

@@ -7,6 +7,7 @@
 #include "contract_consumers.h"
 
 enum {
+    WORLD_N_MODELS = 2,
     WORLD_MAX_PARCELS = 256,
     WORLD_MAX_READINGS = 4096, /* of one entry */
     WORLD_MAX_FRAMES = 1024,
@@ -15,16 +16,20 @@ enum {
 struct world {
     uint64_t seed, first_seed, now_ns;
     struct line_options options;
-    latent_decoder *decoder, *second; /* second: told what the line asks of the first */
-    struct latent_frame decoded;      /* by the second */
-    float last_value;                 /* of the channels of the bin decoded last */
+    /* Of each model: the one that is the line's while it is in use, and one beside it. All are told
+     * what the line asks of its own. */
+    latent_decoder *decoder[WORLD_N_MODELS], *second[WORLD_N_MODELS];
+    struct line_decoder *seat[WORLD_N_MODELS]; /* [0]: the line's */
+    uint32_t in_use;                           /* model */
+    struct latent_frame decoded;               /* by the second of it */
+    float last_value;                          /* of the channels of the bin decoded last */
     struct parcel opened;
     const float *mean;
     struct line *line;
     uint32_t n_channels, bin_width_us;
     struct oracle oracle;
     struct consumers consumers;
-    const latent_model *model;
+    const latent_model *model[WORLD_N_MODELS];
     uint64_t total[N_COUNTERS]; /* of the lives before this one */
     uint64_t n_lives;
 
@@ -67,8 +72,10 @@ void world_source_acts(struct world *w);
 
 /* ---- the whole ---- */
 
-/* Policies are drawn from the seed. The model's readout must be of ORACLE_N_READOUT. */
-void world_open(struct world *w, const latent_model *model, uint64_t seed);
+/* Policies are drawn from the seed. The models may follow each other, and take turns; their readout
+ * must be of ORACLE_N_READOUT, their latents of ORACLE_N_LATENTS. */
+void world_open(struct world *w, const latent_model *model, const latent_model *other,
+                uint64_t seed);
 /* Until the source has made n_bins more; what is on its way then arrives. */
 void world_run(struct world *w, uint64_t n_bins);
 /* The source stops, everything else goes well, time passes. */

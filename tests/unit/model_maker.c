@@ -62,6 +62,29 @@ struct model_parts maker_kalman(void)
     };
 }
 
+static const double other_m1[4] = {0.5, 0.0, -0.25, 0.5};
+static const double other_m0[2] = {-0.5, 1.0};
+static const double other_readout_weight[4] = {-2.0, 0.0, 0.0, -1.0};
+static const float other_latents[8] = {0.5f,   -1.0f, -0.25f,  0.375f,
+                                       2.375f, 3.25f, 0.6875f, 5.03125f};
+static const float other_readout[8] = {0.0f,   1.0f,   1.5f,    -0.375f,
+                                       -3.75f, -3.25f, -0.375f, -5.03125f};
+
+struct model_parts maker_kalman_other(void)
+{
+    return (struct model_parts){
+        .config = kalman_config,
+        .n_tensors = 8,
+        .tensors = {TENSOR_2("M1", "F64", 2, 2, other_m1), TENSOR_2("M2", "F64", 2, 3, m2),
+                    TENSOR_1("m0", "F64", 2, other_m0),
+                    TENSOR_2("readout.weight", "F64", 2, 2, other_readout_weight),
+                    TENSOR_1("readout.bias", "F64", 2, readout_bias),
+                    TENSOR_2("selftest.input", "F32", 4, 3, kalman_input),
+                    TENSOR_2("selftest.causal.latents", "F32", 4, 2, other_latents),
+                    TENSOR_2("selftest.causal.readout", "F32", 4, 2, other_readout)},
+    };
+}
+
 /* ---- kalman of one state, which is the first of the other's ---- */
 
 static const char kalman_1_config[] =

@@ -18,6 +18,8 @@ struct model_parts {
 /* kalman "given", 3 channels, 2 states, readout of 2, 4 bins of known answer, exact in
  * binary. */
 struct model_parts maker_kalman(void);
+/* The same with other numbers: what it makes of the same bins differs. */
+struct model_parts maker_kalman_other(void);
 /* Its first state alone, with the same readouts: another model for the same line. */
 struct model_parts maker_kalman_1(void);
 /* gru with zero weights, 3 channels, hidden 2: latents 0, log-rates = rate.bias. */

@@ -46,16 +46,19 @@ static void check_ledgers(void)
 
 static void test_soak(void **state)
 {
-    struct model_parts parts = maker_kalman();
-    struct file_bytes file = maker_file(&parts);
-    latent_model *model;
+    struct model_parts parts[] = {maker_kalman(), maker_kalman_other()};
+    latent_model *model[2];
     long before_kib;
     size_t heap;
     uint64_t start_ns;
     (void)state;
-    assert_int_equal(model_open_bytes(&model, file.bytes, file.n, NULL), 0);
-    free(file.bytes);
-    world_open(&world, model, 1);
+    for (int i = 0; i < 2; i++) {
+        struct file_bytes file = maker_file(&parts[i]);
+
+        assert_int_equal(model_open_bytes(&model[i], file.bytes, file.n, NULL), 0);
+        free(file.bytes);
+    }
+    world_open(&world, model[0], model[1], 1);
     start_ns = world.now_ns;
     world_run(&world, n_bins() / N_LEGS); /* all that is used is there after this */
     before_kib = peak_kib();
@@ -71,7 +74,7 @@ static void test_soak(void **state)
                   world.n_bins, (double)(world.now_ns - start_ns) / 3600e9,
                   world.oracle.count[FRAMES_PUBLISHED], peak_kib() - before_kib);
     world_close(&world);
-    latent_model_close(model);
+    for (int i = 0; i < 2; i++) latent_model_close(model[i]);
 }
 
 int main(void)
