@@ -21,7 +21,7 @@
 
 enum {
     N_BINS = 10000,
-    N_KINDS = 9,
+    N_KINDS = 10,
     RING_TURN = 1000,
     MAX_MESSAGE = 1024,
     MAX_CHANNELS = 4,
@@ -41,7 +41,9 @@ static const struct {
 struct bench {
     latent_model *model;
     struct latent_info info;
-    latent_decoder *decoder;
+    latent_decoder *decoder, *other;
+    struct line_decoder *spare; /* the one that is not in use */
+    struct line_decoder *own;   /* around the other */
     struct line *line;
     struct ring *ring;
     struct feed feed;
@@ -93,6 +95,9 @@ static void bench_open(struct bench *b, size_t index, enum line_on_gap on_gap)
     assert_int_equal(line_new(&b->line, b->decoder, &b->info, &options,
                               (struct line_clock){now_ns, NULL}, (struct line_sink){take, b}),
                      0);
+    assert_int_equal(latent_decoder_new(&b->other, b->model, &decoder_options, NULL), 0);
+    assert_int_equal(line_decoder_new(&b->own, b->other, &b->info), 0);
+    b->spare = b->own;
     b->ring = ring_new(feed_least_ring(b->line));
     assert_non_null(b->ring);
     feed_init(&b->feed, b->ring, b->line);
@@ -113,6 +118,8 @@ static void bench_close(struct bench *b)
 {
     line_free(b->line);
     ring_free(b->ring);
+    line_decoder_free(b->own);
+    latent_decoder_free(b->other);
     latent_decoder_free(b->decoder);
     latent_model_close(b->model);
 }
@@ -161,6 +168,9 @@ static void do_something_else(struct bench *b, unsigned kind)
     case 7: /* as if time had passed */
         line_on_tick(b->line, line_next_tick_ns(b->line, false), false);
         break;
+    case 8:
+        b->spare = line_promote(b->line, b->spare, PROMOTE_ASKED);
+        break;
     default:
         send_bin(b, INFINITY, 0);
         break;
@@ -189,6 +199,7 @@ static void check_outcome(struct bench *b)
     assert_true(v.value[SEQUENCE_RESTARTS] > 0 && v.value[BINS_REFUSED_VALUE] > 0);
     assert_true(v.value[MESSAGES_REFUSED_FORMAT] > 0);
     assert_int_equal(v.value[FRAMES_PUBLISHED], b->n_sent);
+    assert_true(v.value[FLAGS_FIRST + 8] >= N_BINS / 50 / N_KINDS); /* SWAPPED */
     assert_true(b->feed.counts.n_thinned > 0 && b->feed.counts.n_lost > 0);
     assert_true(b->feed.counts.lost_frames + b->feed.counts.n_thinned < v.value[BINS_DECODED]);
 }
