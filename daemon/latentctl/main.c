@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -26,7 +27,8 @@ static struct arguments {
     struct client_server server;
     int command; /* Latent__V1__Operation, or one of ours */
     const char *stream, *file, *out;
-    bool json, dry_run, all;
+    bool json, dry_run, all, force;
+    const char *at;
     double timeout_s;
     struct certify_options certify;
     const char *report;
@@ -64,6 +66,27 @@ static const struct option_command commands[] = {
      LATENT__V1__OPERATION__RECORD_STOP,
      {&given.stream},
      "complete the record"},
+    {"shadow STREAM FILE",
+     LATENT__V1__OPERATION__SHADOW,
+     {&given.stream, &given.file},
+     "run another model beside the one in use and compare\n"
+     "them: status tells"},
+    {"promote STREAM",
+     LATENT__V1__OPERATION__PROMOTE,
+     {&given.stream},
+     "it takes the place of the one in use, between two bins"},
+    {"load STREAM FILE",
+     LATENT__V1__OPERATION__LOAD,
+     {&given.stream, &given.file},
+     "shadow, and promote as soon as it is warm"},
+    {"rollback STREAM",
+     LATENT__V1__OPERATION__ROLL_BACK,
+     {&given.stream},
+     "back to the decoder before the last promotion"},
+    {"drop STREAM",
+     LATENT__V1__OPERATION__DROP,
+     {&given.stream},
+     "end what runs beside the decoder in use"},
     {"export RECORD OUT.h5",
      EXPORT,
      {&given.file, &given.out},
@@ -90,6 +113,9 @@ static const struct option_row rows[] = {
                 "latentd's public key: nobody else is asked; goes\nwith --key"),
     OPTION_SWITCH("json", &given.json, "print the answer as JSON"),
     OPTION_SWITCH("all", &given.all, "of safe: every stream, instead of one"),
+    OPTION_SWITCH("force", &given.force, "of promote, load, shadow: whatever speaks against it"),
+    OPTION_TEXT("at", "next-bin|trial", &given.at,
+                "of promote, load: though a trial runs, or (default) not\nwithin one"),
     OPTION_SWITCH("dry-run", &given.dry_run, "check and answer, but change nothing"),
     OPTION_NUMBER("timeout", "SECONDS", &given.timeout_s, 0.001, 3600,
                   "wait this long for an answer (default: 2)"),
@@ -129,6 +155,9 @@ static int arguments_read(int argc, char **argv, struct latent_error *err)
                               "--all goes with safe on and safe off, without a STREAM");
     if (status == OPTIONS_RUN && is_safe() && !given.all && !given.stream)
         return options_refuse(&table, err, "STREAM or --all is missing");
+    if (status == OPTIONS_RUN && given.at && strcmp(given.at, "next-bin") != 0 &&
+        strcmp(given.at, "trial") != 0)
+        return options_refuse(&table, err, "--at %s: expected next-bin or trial", given.at);
     if (status == OPTIONS_RUN && !given.server.own_key_path != !given.server.server_key_path)
         return options_refuse(&table, err, "--key and --server-key go together");
     return status;
@@ -234,6 +263,8 @@ static enum program_exit latentd_ask(const struct arguments *a)
     if (a->file) request.path = path_absolute(a->file, path, sizeof path);
     request.dry_run = a->dry_run;
     request.all = a->all;
+    request.force = a->force;
+    request.at_next_bin = a->at && strcmp(a->at, "next-bin") == 0;
     reply = client_ask(&a->server, &request, (int)lrint(a->timeout_s * 1e3), &err);
     if (!reply) return options_fail(PROGRAM, PROGRAM_FAILED, &err);
     status = reply_show(a, reply);

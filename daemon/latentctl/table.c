@@ -145,6 +145,28 @@ static void print_record(const Latent__V1__RecordStatus *r, FILE *out)
     print_counters("", r->counts, r->n_counts, out);
 }
 
+static void print_agreement(const Latent__V1__Agreement *a, FILE *out)
+{
+    fprintf(out, "            %s: %" PRIu64 " bins, RMS difference %.4g", printable(a->name), a->n,
+            a->rms);
+    if (!isnan(a->correlation)) fprintf(out, ", correlation %.4f", a->correlation);
+    fprintf(out, "\n");
+}
+
+static void print_swap(const Latent__V1__SwapStatus *w, FILE *out)
+{
+    fprintf(out, "  beside    %s", printable(w->state));
+    if (w->path[0]) fprintf(out, ": %s", printable(w->path));
+    if (w->kept_for_ns) fprintf(out, ", for %.1f s more", ms(w->kept_for_ns) / 1e3);
+    fprintf(out, "%s\n", w->step && !w->is_exact ? "; primed with a part of the past" : "");
+    print_counters("", w->counts, w->n_counts, out);
+    if (w->step && w->step->n)
+        fprintf(out, "            step (us) p50 %.1f, p99 %.1f, worst %.1f\n", us(w->step->p50),
+                us(w->step->p99), us(w->step->max));
+    for (size_t i = 0; i < w->n_agreement; i++) print_agreement(w->agreement[i], out);
+    if (w->newest[0]) fprintf(out, "            %s\n", printable(w->newest));
+}
+
 static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
 {
     if (!s->info) return;
@@ -163,6 +185,7 @@ static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
     print_minute(s, out);
     print_times(s, out);
     if (s->record) print_record(s->record, out);
+    if (s->swap) print_swap(s->swap, out);
 }
 
 void table_print(const Latent__V1__Status *status, FILE *out)

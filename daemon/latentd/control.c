@@ -16,6 +16,7 @@
 
 #define WATCH_PERIOD_MS (DATA_LOOP_TICK_NS / 1000000)
 #define LOOK_PERIOD_MS 1
+#define SWAPS_PERIOD_MS 2
 #define END_NS 5000000000u /* that the end of the daemon waits for the disk */
 #define MAX_PARTS 3        /* identity, empty delimiter of a REQ socket, request */
 
@@ -104,6 +105,27 @@ static void on_owed(uv_timer_t *timer)
     answer_owed(timer->data, false);
 }
 
+/* ---- decoders that change places ---- */
+
+static void on_swaps(uv_timer_t *timer)
+{
+    struct control *c = timer->data;
+    uint64_t now_ns = clock_now_ns();
+    bool any = false;
+
+    for (size_t i = 0; i < c->daemon->n_streams; i++) {
+        swap_watch(&c->daemon->streams[i].swap, now_ns);
+        any |= swap_is_active(&c->daemon->streams[i].swap);
+    }
+    if (!any) uv_timer_stop(timer);
+}
+
+static void watch_swaps(struct control *c)
+{
+    if (!uv_is_active((uv_handle_t *)&c->swaps))
+        uv_timer_start(&c->swaps, on_swaps, 0, SWAPS_PERIOD_MS);
+}
+
 static void serve_one(struct control *c)
 {
     struct request *r = NULL;
@@ -134,6 +156,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     while (socket_is_readable(c->socket)) serve_one(c);
+    watch_swaps(c);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -156,6 +179,7 @@ static void on_watch(uv_timer_t *timer)
         }
     for (size_t i = 0; i < c->daemon->n_streams; i++) {
         refusals_say_stream(&c->daemon->streams[i], now_ns);
+        swap_tidy(&c->daemon->streams[i].swap);
         minute_look(c->daemon->streams[i].minute, c->daemon->streams[i].line, now_ns);
     }
     held_retry(&c->daemon->held);
@@ -221,9 +245,11 @@ static int open_handles(struct control *c)
     c->daemon->held.loop = &c->loop;
     uv_timer_init(&c->loop, &c->watch);
     uv_timer_init(&c->loop, &c->look);
+    uv_timer_init(&c->loop, &c->swaps);
     c->readable.data = c;
     c->watch.data = c;
     c->look.data = c;
+    c->swaps.data = c;
     status = uv_poll_init(&c->loop, &c->readable, socket_descriptor(c->socket));
     if (status) return status;
     status = start_signals(c);
@@ -257,7 +283,9 @@ static bool works_in_pool(const struct control *c)
 {
     if (held_is_writing(&c->daemon->held)) return true;
     for (size_t i = 0; i < c->daemon->n_streams; i++)
-        if (c->daemon->streams[i].recording.is_starting) return true;
+        if (c->daemon->streams[i].recording.is_starting ||
+            swap_is_loading(&c->daemon->streams[i].swap))
+            return true;
     return false;
 }
 

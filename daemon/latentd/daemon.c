@@ -141,7 +141,7 @@ static void note_unclipped(struct daemon *d)
 
 int daemon_open(struct daemon *d, struct latent_error *err)
 {
-    process_widen_pool(d->n_streams); /* each may have one record that begins */
+    process_widen_pool(2 * d->n_streams); /* each may have a record that begins, and a model */
     held_open(&d->held, &d->conf, &d->notes);
     d->loops = memory_need(calloc(d->n_streams, sizeof *d->loops));
     d->by_loop = memory_need(calloc(d->n_streams, sizeof *d->by_loop));

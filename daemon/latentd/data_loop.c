@@ -26,7 +26,7 @@ static void send_infos(uv_timer_t *timer)
 
     for (size_t i = 0; i < l->n_streams; i++) {
         struct stream *s = l->streams[i];
-        output_send(s->output, s->topic_info, s->info_payload, s->n_info_payload);
+        output_send(s->output, s->topic_info, s->in_line->info_payload, s->in_line->n_info_payload);
     }
 }
 
@@ -310,8 +310,7 @@ static int open_orders(struct data_loop *l)
                            (struct orders_wake){wake, l});
     free(lines);
     if (!l->orders) return -1;
-    for (size_t i = 0; i < l->n_streams; i++)
-        if (stream_give_orders(l->streams[i], l->orders, i)) return -1;
+    for (size_t i = 0; i < l->n_streams; i++) stream_give_orders(l->streams[i], l->orders, i);
     return 0;
 }
 

@@ -16,6 +16,7 @@
 struct record_start {
     uv_work_t work;
     struct recording *recording;
+    struct recording_of of; /* as it was when it was asked for */
     bool dry_run;
     uint64_t t_ns; /* when it was asked for; once begun, when that was */
     _Atomic bool is_given_up;
@@ -54,7 +55,7 @@ static void prepare(uv_work_t *work)
     struct record_start *s = work->data;
 
     if (check_path(s->path, &s->err) || s->dry_run || atomic_load(&s->is_given_up)) return;
-    recording_make(s->recording, s->path, &s->recorder, &s->err);
+    recording_make(&s->of, s->path, &s->recorder, &s->err);
 }
 
 /* ---- in the control thread ---- */
@@ -90,6 +91,8 @@ enum recording_answer record_start_new(struct record_start **out, struct recordi
         return recording_tell(told, RECORDING_REFUSED, "%s", err.text);
     }
     s->recording = r;
+    s->of = r->of;
+    r->info_of_start = r->of.about.info;
     s->dry_run = dry_run;
     s->t_ns = clock_now_ns();
     s->work.data = s;
@@ -124,6 +127,8 @@ static enum recording_answer begin(struct record_start *s, uint64_t now_ns,
     if (s->dry_run)
         return recording_tell(told, RECORDING_DONE, "%s would be recorded into %.300s",
                               r->of.section->name, s->path);
+    if (recording_may_begin(r, &s->of, &s->err))
+        return recording_tell(told, RECORDING_REFUSED, "%s", s->err.text);
     s->order = recording_begin(r, s->recorder);
     s->recorder = NULL;
     s->t_ns = now_ns;

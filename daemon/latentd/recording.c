@@ -11,30 +11,42 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "conf/text.h"
 #include "record/path.h"
 
 #define END_NS 5000000000u /* that the end of the daemon waits for the disk */
 
 /* ---- life ---- */
 
-static char *config_text(const struct recording_of *of)
+void recording_open(struct recording *r, const struct recording_of *of)
 {
-    char *text = NULL;
-    size_t n;
-    FILE *out = open_memstream(&text, &n);
-
-    if (!out) return NULL;
-    conf_print_stream(of->conf, of->section, out);
-    fclose(out);
-    return text;
+    *r = (struct recording){.of = *of};
 }
 
-int recording_open(struct recording *r, const struct recording_of *of)
+void recording_use(struct recording *r, const struct store_about *about)
 {
-    *r = (struct recording){.of = *of, .config = config_text(of)};
-    r->of.about.config = r->config;
-    return r->config ? 0 : -1;
+    r->of.about = *about;
+}
+
+void recording_hold(struct recording *r, bool on)
+{
+    r->is_held = on;
+}
+
+static bool is_at_work(struct recorder *recorder)
+{
+    return recorder && !recorder_has_ended(recorder);
+}
+
+bool recording_takes(const struct recording *r, const struct line_decoder *next)
+{
+    return !is_at_work(r->recorder) || recorder_takes(r->recorder, next);
+}
+
+bool recording_needs(const struct recording *r, const struct store_about *about)
+{
+    return (is_at_work(r->recorder) && r->info_of_recorder == about->info) ||
+           (is_at_work(r->last) && r->info_of_last == about->info) ||
+           (r->is_starting && r->info_of_start == about->info);
 }
 
 static bool close_recorder(const struct recording *r, struct recorder *recorder)
@@ -52,9 +64,7 @@ bool recording_close(struct recording *r)
 {
     bool last = close_recorder(r, r->last), newest = close_recorder(r, r->recorder);
 
-    if (!last || !newest || r->is_starting) return false;
-    free(r->config);
-    return true;
+    return last && newest && !r->is_starting;
 }
 
 /* ---- of the configuration ---- */
@@ -88,7 +98,7 @@ static int start_configured(struct recording *r, struct latent_error *err)
     int status = configured_path(of->conf, of->section, path, err);
 
     if (!status) status = record_path_number(path, sizeof path, err);
-    if (!status) status = recording_make(r, path, &recorder, err);
+    if (!status) status = recording_make(of, path, &recorder, err);
     if (status) return status;
     if (recording_begin(r, recorder).number == 0)
         return error_text(err, LATENT_E_IO, "too many orders wait");
@@ -107,15 +117,15 @@ void recording_start_configured(struct recording *r, struct notes *notes)
 
 /* ---- the beginning ---- */
 
-int recording_make(const struct recording *r, const char *path, struct recorder **out,
+int recording_make(const struct recording_of *of, const char *path, struct recorder **out,
                    struct latent_error *err)
 {
-    const struct conf_stream *v = &r->of.section->values;
+    const struct conf_stream *v = &of->section->values;
     const struct recorder_options options = {.path = path,
                                              .sync_ns = v->record_sync_ns,
                                              .buffer_bytes = (size_t)v->record_buffer_mib << 20};
 
-    return recorder_open(out, &options, &r->of.about, r->of.line, err);
+    return recorder_open(out, &options, &of->about, of->line, err);
 }
 
 int recording_may_start(struct recording *r, struct latent_error *err)
@@ -146,11 +156,21 @@ static bool end_newest(struct recording *r)
     return r->removal.number != 0;
 }
 
+int recording_may_begin(const struct recording *r, const struct recording_of *of,
+                        struct latent_error *err)
+{
+    if (!r->is_held && r->of.about.info == of->about.info) return 0;
+    return error_text(err, LATENT_E_CONFIG,
+                      "the decoder of %s changed while its record was to begin; try again",
+                      of->section->name);
+}
+
 void recording_drop(struct recording *r, struct recorder *recorder)
 {
     recorder_detached(recorder);
     recorder_finish(recorder);
     r->last = recorder;
+    r->info_of_last = r->info_of_start;
 }
 
 struct order recording_begin(struct recording *r, struct recorder *recorder)
@@ -164,7 +184,9 @@ struct order recording_begin(struct recording *r, struct recorder *recorder)
         return order;
     }
     r->last = r->recorder;
+    r->info_of_last = r->info_of_recorder;
     r->recorder = recorder;
+    r->info_of_recorder = r->of.about.info;
     r->removal = (struct order){0};
     return order;
 }

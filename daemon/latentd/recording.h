@@ -18,7 +18,8 @@
 struct recording_of {
     const struct conf *conf;
     const struct conf_stream_section *section;
-    struct store_about about; /* without its config */
+    struct store_about
+        about; /* of the decoder in use; what it points to must last (recording_needs) */
     const struct line *line;
     struct orders *orders;
     size_t place; /* of the line among those of orders */
@@ -26,11 +27,13 @@ struct recording_of {
 
 struct recording {
     struct recording_of of;
-    char *config;              /* text for the files */
     struct recorder *recorder; /* the newest, at work or ended; NULL: never any */
     struct order removal;      /* of its tap; number 0: not ordered */
     struct recorder *last;     /* the one before, until its file is closed */
     bool is_starting;          /* a request is at work on the next */
+    bool is_held;              /* the decoder is about to change: none begins */
+    /* What they are of, and with which decoder they began. */
+    const struct latent_info *info_of_recorder, *info_of_last, *info_of_start;
 };
 
 /* What has become of a request. */
@@ -53,18 +56,28 @@ enum recording_answer recording_tell(struct recording_told *told, enum recording
 /* Is there a folder for the record that the configuration asks for? Else a problem of
  * c, and false. */
 bool recording_check(struct conf *c, const struct conf_stream_section *section);
-/* 0 or -1: out of memory. */
-int recording_open(struct recording *r, const struct recording_of *of);
+void recording_open(struct recording *r, const struct recording_of *of);
+/* Another decoder is in use: what begins from now on says so. */
+void recording_use(struct recording *r, const struct store_about *about);
+/* Until it is let go, no record begins. */
+void recording_hold(struct recording *r, bool on);
+/* Has a record that is at work room for what a promotion brings? */
+bool recording_takes(const struct recording *r, const struct line_decoder *next);
+/* Does a record that is at work, or begins, point into what about points to? */
+bool recording_needs(const struct recording *r, const struct store_about *about);
 /* Before the data loop runs: record as configured, if so. What keeps it from recording
  * becomes a note: a stream does not depend on its record. */
 void recording_start_configured(struct recording *r, struct notes *notes);
 
-/* A recorder for a file that does not exist, without a tap yet. Any thread; of r it reads only what
- * recording_open wrote. 0, or negative and a text. */
-int recording_make(const struct recording *r, const char *path, struct recorder **out,
+/* A recorder for a file that does not exist, without a tap yet. Any thread. 0, or negative and a
+ * text. */
+int recording_make(const struct recording_of *of, const char *path, struct recorder **out,
                    struct latent_error *err);
 /* Could a record begin now? 0, or negative and a text. */
 int recording_may_start(struct recording *r, struct latent_error *err);
+/* The same of one that was made of `of`, which may be another decoder by now. */
+int recording_may_begin(const struct recording *r, const struct recording_of *of,
+                        struct latent_error *err);
 /* recorder becomes the newest; the order for its tap is returned. What it was before is ended. */
 struct order recording_begin(struct recording *r, struct recorder *recorder);
 /* recorder gets no tap: it ends by itself. */

@@ -15,7 +15,7 @@
 #include "latentd/record_start.h"
 #include "latentd/status.h"
 
-#define TEXT_BYTES 512
+#define TEXT_BYTES SWAP_TEXT
 
 /* Is the answer there by now? If so, it has been said. */
 typedef bool look_fn(struct request *r, uint64_t now_ns);
@@ -29,6 +29,7 @@ struct request {
     uint64_t t_taken_ns;
     struct stream *stream; /* whose record ends */
     struct record_start *start;
+    uint64_t task;              /* number of what the stream's swap does for it */
     struct ordering *orderings; /* [n_orderings] */
     size_t n_orderings;
     Latent__V1__StreamReply *stream_reply;    /* [n_orderings]: of an order to all streams ... */
@@ -210,6 +211,89 @@ static void on_record_stop(struct request_ground *g, const Latent__V1__Request *
     if (!say_recording(r, answer, &told)) r->look = look_record_stop;
 }
 
+/* ---- other decoders ---- */
+
+static struct swap_options swap_options_of(const Latent__V1__Request *request)
+{
+    return (struct swap_options){.forced = request->force,
+                                 .dry_run = request->dry_run,
+                                 .at_next_bin = request->at_next_bin,
+                                 .promotes = request->operation == LATENT__V1__OPERATION__LOAD};
+}
+
+/* true: it is said, or can be waited for no longer. */
+static bool say_task(struct request *r, const struct swap_task *task, uint64_t now_ns,
+                     const char *late)
+{
+    if (task->number != r->task)
+        say(r, CONTROL_REFUSED, "%s: something else was asked for meanwhile; latentctl status",
+            r->stream->conf->name);
+    else if (!task->is_owed)
+        say(r, task->code, "%s", task->text);
+    else if (now_ns - r->t_taken_ns >= SWAP_WAIT_NS)
+        say(r, CONTROL_NOT_DONE, "NOT DONE yet: %s: %s", r->stream->conf->name, late);
+    else
+        return false;
+    return true;
+}
+
+static bool look_load(struct request *r, uint64_t now_ns)
+{
+    return say_task(r, &r->stream->swap.load, now_ns,
+                    "the file is still being opened and verified, and that goes on; latentctl "
+                    "status tells");
+}
+
+static bool look_task(struct request *r, uint64_t now_ns)
+{
+    return say_task(r, &r->stream->swap.task, now_ns,
+                    "it is ordered, and waits for its moment (the end of a trial, a bin that the "
+                    "shadow has done); latentctl status tells");
+}
+
+static void on_load(struct request_ground *g, const Latent__V1__Request *request, struct stream *s,
+                    struct request *r)
+{
+    const struct swap_options options = swap_options_of(request);
+
+    r->stream = s;
+    swap_load(&s->swap, g->loop, request->path, &options);
+    r->task = s->swap.load.number;
+    r->look = look_load;
+}
+
+static void on_task(const Latent__V1__Request *request, struct stream *s, struct request *r,
+                    bool (*begin)(struct swap *w, const struct swap_options *options))
+{
+    const struct swap_options options = swap_options_of(request);
+
+    r->stream = s;
+    begin(&s->swap, &options);
+    r->task = s->swap.task.number;
+    r->look = look_task;
+}
+
+static void on_promote(struct request_ground *g, const Latent__V1__Request *request,
+                       struct stream *s, struct request *r)
+{
+    (void)g;
+    on_task(request, s, r, swap_promote);
+}
+
+static void on_roll_back(struct request_ground *g, const Latent__V1__Request *request,
+                         struct stream *s, struct request *r)
+{
+    (void)g;
+    on_task(request, s, r, swap_roll_back);
+}
+
+static void on_drop(struct request_ground *g, const Latent__V1__Request *request, struct stream *s,
+                    struct request *r)
+{
+    (void)g;
+    on_task(request, s, r, swap_drop);
+}
+
 /* only_tells: for monitors too. What is not marked so is for operators. */
 static const struct {
     operation_fn *run;
@@ -222,6 +306,11 @@ static const struct {
     [LATENT__V1__OPERATION__SAFE_OFF] = {on_safe_off, true, false, .takes_all = true},
     [LATENT__V1__OPERATION__RECORD_START] = {on_record_start, true, false},
     [LATENT__V1__OPERATION__RECORD_STOP] = {on_record_stop, true, false},
+    [LATENT__V1__OPERATION__SHADOW] = {on_load, true, false},
+    [LATENT__V1__OPERATION__LOAD] = {on_load, true, false},
+    [LATENT__V1__OPERATION__PROMOTE] = {on_promote, true, false},
+    [LATENT__V1__OPERATION__ROLL_BACK] = {on_roll_back, true, false},
+    [LATENT__V1__OPERATION__DROP] = {on_drop, true, false},
 };
 #define N_OPERATIONS (sizeof operations / sizeof operations[0])
 

@@ -9,7 +9,7 @@ struct window {
 
 static struct window window_of(const struct stream *s)
 {
-    uint64_t bin_ns = (uint64_t)s->info.bin_width_us * 1000;
+    uint64_t bin_ns = s->bin_ns;
     uint64_t wanted_ns = s->conf->values.spin_ns;
     uint64_t spin_ns = wanted_ns < bin_ns ? wanted_ns : bin_ns;
     uint64_t expected_ns = s->recv_ns + bin_ns;

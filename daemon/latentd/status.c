@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "latentd/info.h"
 #include "latentd/record_status.h"
+#include "latentd/swap_status.h"
 #include "net/peers.h"
 
 /* Counters and times as the message points to them. */
@@ -29,6 +30,7 @@ struct stream_box {
     Latent__V1__Refusal *refusals[REFUSALS_MAX];
     struct info_message info;
     struct record_status record;
+    struct swap_status swap;
     struct numbers total, recent;
     Latent__V1__Minute minute;
     Latent__V1__Latest latest;
@@ -185,6 +187,7 @@ static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
     m->last_epoch = v.value[STATE_LAST_EPOCH];
     m->held = b->held;
     m->record = record_status_fill(&b->record, s);
+    m->swap = swap_status_fill(&b->swap, &s->swap, now_ns);
     if (with_model) m->model_json = text(s->info.config);
     fill_totals(b, s->line, &v);
     fill_minute(b, s, now_ns);

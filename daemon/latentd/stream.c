@@ -11,13 +11,10 @@
 #include "base/text.h"
 #include "base/words.h"
 #include "conf/check.h"
-#include "latentd/info.h"
-#include "setup/admission.h"
+#include "latentd/admit.h"
 #include "setup/setup.h"
 #include "wire.h"
 
-#define ADMISSION_STEPS 300
-#define ADMISSION_NS 300000000u
 #define MAX_LISTED 16 /* modes or precisions of a file, for texts */
 
 /* ---- what the configuration asks of the model ---- */
@@ -152,6 +149,7 @@ static void write_back(struct stream *s)
     s->precision = v->precision;
     v->outputs = s->groups;
     conf_resolve(v, s->info.bin_width_us);
+    s->bin_ns = (uint64_t)s->info.bin_width_us * 1000;
 }
 
 static int try_decoder(struct stream *s, struct latent_error *err)
@@ -244,37 +242,6 @@ enum program_exit stream_open(struct stream *s, struct conf *c, struct conf_stre
 
 /* ---- admission ---- */
 
-/* A trial-aligned model is fed one trial after the other: outside of a trial it would
- * have nothing to do. */
-static uint32_t admission_marks(const struct stream *s, uint64_t seq)
-{
-    uint64_t trial_bins = s->info.trial_bins;
-
-    if (!latent_decoder_mode(s->decoder)->aligned) return 0;
-    return trial_bins == 0 || seq % trial_bins == 0 ? LATENT_MARK_TRIAL_START : 0;
-}
-
-/* Status of the last step. */
-static int admission_run(struct stream *s, const float *counts, struct admission *a)
-{
-    uint64_t start = clock_now_ns(), now = start;
-    struct latent_frame frame;
-    int status = 0;
-
-    while (a->n_steps < ADMISSION_STEPS && now - start < ADMISSION_NS && !status) {
-        const struct latent_bin bin = {.seq = a->n_steps,
-                                       .marks = admission_marks(s, a->n_steps),
-                                       .n_channels = s->info.n_channels,
-                                       .counts = counts};
-        uint64_t before = clock_now_ns();
-
-        status = latent_decoder_step(s->decoder, &bin, &frame);
-        now = clock_now_ns();
-        admission_add(a, now - before);
-    }
-    return status;
-}
-
 /* What is too slow is noted, and refused where the configuration says so. */
 static int admission_judge(const struct stream *s, const struct admission *a, struct notes *notes,
                            struct latent_error *err)
@@ -293,32 +260,18 @@ static int admission_judge(const struct stream *s, const struct admission *a, st
     return refuses ? error_text(err, LATENT_E_CONFIG, "%s", text) : 0;
 }
 
-/* The state is put back as it was, not reset: the first frame must be the one that
- * latent-decode gives. */
 int stream_admit(struct stream *s, struct notes *notes, struct latent_error *err)
 {
-    size_t n_state = latent_decoder_size(s->decoder);
-    float *silence = memory_need(calloc(s->info.n_channels, sizeof *silence));
-    void *state = memory_need(malloc(n_state));
     struct admission a = {.budget_ns = s->conf->values.budget_ns};
-    int status = latent_decoder_save(s->decoder, state, n_state);
+    int failed, status = admit_run(s->decoder, &s->info, &a, &failed);
 
-    if (status == 0) {
-        int failed = admission_run(s, silence, &a);
-
-        if (failed)
-            notes_add(notes, "stream %s: decoding silence failed at bin %u: %s", s->conf->name,
-                      (unsigned)a.n_steps - 1, latent_strerror(failed));
-        status = latent_decoder_load(s->decoder, state, n_state);
-    }
     if (status)
-        error_text(err, status, "stream %s: its decoder's state cannot be kept: %s", s->conf->name,
-                   latent_strerror(status));
-    else
-        status = admission_judge(s, &a, notes, err);
-    free(silence);
-    free(state);
-    return status;
+        return error_text(err, status, "stream %s: its decoder's state cannot be kept: %s",
+                          s->conf->name, latent_strerror(status));
+    if (failed)
+        notes_add(notes, "stream %s: decoding silence failed at bin %u: %s", s->conf->name,
+                  (unsigned)a.n_steps - 1, latent_strerror(failed));
+    return admission_judge(s, &a, notes, err);
 }
 
 /* ---- the line ---- */
@@ -336,42 +289,41 @@ int stream_attach(struct stream *s, struct output *output, struct line_sink sink
     s->output = output;
     s->minute = calloc(1, sizeof *s->minute);
     if (!s->minute) return -1;
-    s->info_payload = info_pack(s, &s->n_info_payload);
-    if (!s->info_payload) return -1;
     if (line_new(&s->line, s->decoder, &s->info, &options,
-                 (struct line_clock){.now_ns = read_clock}, sink))
+                 (struct line_clock){.now_ns = read_clock}, sink) ||
+        engine_of_stream(&s->engine, s))
         return -1;
     minute_look(s->minute, s->line, clock_now_ns());
-    return 0;
+    s->in_line = s->engine;
+    return swap_attach(&s->swap, s);
 }
 
-int stream_give_orders(struct stream *s, struct orders *orders, size_t place)
+void stream_give_orders(struct stream *s, struct orders *orders, size_t place)
 {
     const struct recording_of of = {.conf = s->whole_conf,
                                     .section = s->conf,
-                                    .about = {.stream = s->conf->name,
-                                              .info = &s->info,
-                                              .mode = s->mode,
-                                              .precision = s->precision,
-                                              .decoder_id = latent_decoder_id(s->decoder),
-                                              .clock_id = wire_clock_id(),
-                                              .contract = s->conf->values.contract},
+                                    .about = s->engine->about,
                                     .line = s->line,
                                     .orders = orders,
                                     .place = place};
 
     s->orders = orders;
     s->place = place;
-    return recording_open(&s->recording, &of);
+    recording_open(&s->recording, &of);
 }
 
+/* Before there was a line, model and decoder are the stream's own. */
 void stream_close(struct stream *s)
 {
     if (!recording_close(&s->recording)) return;
     line_free(s->line);
-    latent_decoder_free(s->decoder);
-    latent_model_close(s->model);
+    swap_close(&s->swap);
+    if (s->engine) {
+        engine_free(s->engine);
+    } else {
+        latent_decoder_free(s->decoder);
+        latent_model_close(s->model);
+    }
     free(s->minute);
-    free(s->info_payload);
     *s = (struct stream){0};
 }

@@ -12,6 +12,7 @@
 #include "latentd/access.h"
 #include "latentd/recording.h"
 #include "latentd/refusals.h"
+#include "latentd/swap.h"
 #include "line/line.h"
 #include "line/minute.h"
 
@@ -24,11 +25,16 @@ struct stream {
     struct conf_stream_section *conf;
     const struct access *access;
     uint8_t input_server[KEY_BYTES], output_server[KEY_BYTES]; /* where it connects */
+    /* In use, as the control thread knows it: those of engine, once there is a line. */
     latent_model *model;
     struct latent_info info;
     latent_decoder *decoder;
-    const char *mode, *precision; /* in use */
-    uint32_t groups;              /* enum latent_group: sent */
+    const char *mode, *precision;
+    struct engine *engine;
+    struct engine *in_line; /* in use, as the data thread knows it */
+    struct swap swap;
+    uint64_t bin_ns; /* the same for every model of the stream */
+    uint32_t groups; /* enum latent_group: sent */
     struct line *line;
     struct orders *orders; /* of the data loop that serves it ... */
     size_t place;          /* ... and which of its lines this one is */
@@ -41,8 +47,6 @@ struct stream {
     uint64_t recv_ns;      /* of its last message; 0: none; the data loop's own */
     uint64_t warmed_ns;    /* recv_ns of the message after which it was warmed */
     struct minute *minute; /* the control thread's */
-    void *info_payload;    /* packed NAME/info */
-    size_t n_info_payload;
 };
 
 /* Open model and decoder as section says, and write the values that the model decides
@@ -58,8 +62,8 @@ int stream_admit(struct stream *s, struct notes *notes, struct latent_error *err
 /* Make the line and the info message; frames go to output through send. 0 or -1: out of
  * memory. */
 int stream_attach(struct stream *s, struct output *output, struct line_sink sink);
-/* Orders reach the line by them, as their line number place. 0 or -1: out of memory. */
-int stream_give_orders(struct stream *s, struct orders *orders, size_t place);
+/* Orders reach the line by them, as their line number place. */
+void stream_give_orders(struct stream *s, struct orders *orders, size_t place);
 void stream_close(struct stream *s);
 
 #endif

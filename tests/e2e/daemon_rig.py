@@ -56,11 +56,13 @@ def answer(counts):
     return states, states @ W.T + B
 
 
-def write_model(path, n_channels=3, has_means=True, kind="counts", *, clip=None, first=None):
+def write_model(path, n_channels=3, has_means=True, kind="counts", *, clip=None, first=None,
+                bin_us=BIN_US, bias=B, loud=1.0):
     """A model file whose known answer is answer(). kind: of its input, counts or real; clip: the
-    most of each channel that reaches it; first: what more its first readout says."""
+    most of each channel that reaches it; first: what more its first readout says; bias: of the
+    readouts, instead of B; loud: what the input of the last channel is multiplied by."""
     config = model_file.build_config(
-        "kalman", n_channels, BIN_US, ["causal"], {"form": "given"},
+        "kalman", n_channels, bin_us, ["causal"], {"form": "given"},
         outputs=(2, 0, [{**model_file.readout_entry("vx", "mm/s", NEUTRAL[0]), **(first or {})},
                 model_file.readout_entry("grip", "N", NEUTRAL[1])]),
         licence="CC0-1.0", source="a test", checkpoint_sha256="0" * 64,
@@ -70,8 +72,14 @@ def write_model(path, n_channels=3, has_means=True, kind="counts", *, clip=None,
     if clip:
         config["channels"]["clip"] = clip
     counts = np.arange(4 * n_channels).reshape(4, n_channels) % 3
+    weights = gain(n_channels)
+    if loud != 1.0:
+        counts[:, -1] = 0
+        weights[:, -1] = loud
     states, readouts = answer(counts)
-    tensors = {"M1": M1, "M2": gain(n_channels), "m0": M0, "readout.weight": W, "readout.bias": B,
+    readouts = readouts - B + bias
+    tensors = {"M1": M1, "M2": weights, "m0": M0, "readout.weight": W,
+               "readout.bias": np.asarray(bias, float),
                "selftest.input": counts.astype(np.float32),
                "selftest.causal.latents": states.astype(np.float32),
                "selftest.causal.readout": readouts.astype(np.float32)}

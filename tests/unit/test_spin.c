@@ -22,9 +22,8 @@ static void streams_init(struct streams *s, uint64_t spin_ns, uint64_t first_ns,
     *s = (struct streams){0};
     for (int i = 0; i < 2; i++) {
         s->sections[i].values.spin_ns = spin_ns;
-        s->streams[i] = (struct stream){.conf = &s->sections[i],
-                                        .info = {.bin_width_us = 20000},
-                                        .recv_ns = i ? second_ns : first_ns};
+        s->streams[i] = (struct stream){
+            .conf = &s->sections[i], .bin_ns = 20 * MS, .recv_ns = i ? second_ns : first_ns};
         s->list[i] = &s->streams[i];
     }
 }

@@ -16,6 +16,7 @@
 struct streams {
     struct conf_stream_section sections[2];
     struct stream streams[2], *list[2];
+    struct engine engines[2];
 };
 
 /* Two streams with bins of 20 ms whose last message came at these times. */
@@ -24,9 +25,9 @@ static void streams_init(struct streams *s, uint64_t warm_ns, uint64_t first_ns,
     *s = (struct streams){0};
     for (int i = 0; i < 2; i++) {
         s->sections[i].values.warm_ns = warm_ns;
-        s->streams[i] = (struct stream){.conf = &s->sections[i],
-                                        .info = {.bin_width_us = 20000},
-                                        .recv_ns = i ? second_ns : first_ns};
+        s->streams[i] = (struct stream){
+            .conf = &s->sections[i], .bin_ns = 20 * MS, .recv_ns = i ? second_ns : first_ns};
+        s->streams[i].in_line = &s->engines[i];
         s->list[i] = &s->streams[i];
     }
 }
@@ -57,7 +58,7 @@ static void test_once(void **state)
     assert_int_equal(model_open_bytes(&m, file.bytes, file.n, NULL), 0);
     streams_init(&s, 3 * MS, 1000 * MS, 1002 * MS);
     for (int i = 0; i < 2; i++)
-        assert_int_equal(latent_decoder_new(&s.streams[i].decoder, m, NULL, NULL), 0);
+        assert_int_equal(latent_decoder_new(&s.engines[i].decoder, m, NULL, NULL), 0);
 
     warm_streams(s.list, 2, 1018 * MS);
     assert_false(warm_is_due(s.list[0], 1018 * MS));
@@ -67,7 +68,7 @@ static void test_once(void **state)
     s.streams[0].recv_ns = 1020 * MS;
     assert_int_equal(warm_next_ns(s.list, 2, 1020 * MS), 1037 * MS);
 
-    for (int i = 0; i < 2; i++) latent_decoder_free(s.streams[i].decoder);
+    for (int i = 0; i < 2; i++) latent_decoder_free(s.engines[i].decoder);
     latent_model_close(m);
     free(file.bytes);
 }

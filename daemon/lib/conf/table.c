@@ -309,6 +309,13 @@ static const struct conf_key stream_keys[] = {
      .value = "warn",
      .help = "When the slowest step of the trial run before READY exceeds the budget. "
              "warn: a note in the status. refuse: latentd does not start."},
+    {.name = "keep-ms",
+     .type = &conf_milliseconds,
+     .offset = offsetof(struct conf_stream, keep_ns),
+     .value = "10000",
+     .help = "So long after a promotion (latentctl promote) the decoder before goes on beside the "
+             "new one, and comes back by itself when that gives output that is not finite, is "
+             "late at 3 bins of 50, or is at a limit of its readout for a second."},
     {.name = "record",
      .type = &conf_path,
      .offset = offsetof(struct conf_stream, record),

@@ -63,6 +63,7 @@ struct conf_stream {
     uint32_t safe_exit;                      /* bins; 0 = operator */
     uint32_t safe_start;                     /* 1: begins in SAFE */
     uint32_t contract;
+    uint64_t keep_ns;        /* a decoder that was replaced */
     uint32_t admission;      /* enum conf_admission */
     uint32_t reorder_window; /* bins */
     char *record;            /* or NULL */

@@ -102,6 +102,41 @@ static json_t *record(const Latent__V1__RecordStatus *r)
                      "counts", counters(r->counts, r->n_counts));
 }
 
+static json_t *agreement(const Latent__V1__SwapStatus *w)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < w->n_agreement; i++) {
+        const Latent__V1__Agreement *a = w->agreement[i];
+
+        json_object_set_new(
+            object, a->name,
+            json_pack("{s:o, s:f, s:o}", "n", whole(a->n), "rms", a->rms, "correlation",
+                      isnan(a->correlation) ? json_null() : json_real(a->correlation)));
+    }
+    return object;
+}
+
+static json_t *swap(const Latent__V1__SwapStatus *w)
+{
+    json_t *object = json_pack("{s:s, s:s, s:o, s:s}", "state", w->state, "path", w->path, "counts",
+                               counters(w->counts, w->n_counts), "newest", w->newest);
+
+    if (!w->step) return object;
+    json_object_set_new(object, "decoder_id", identifier(w->decoder_id));
+    json_object_set_new(object, "arch", json_string(w->arch));
+    json_object_set_new(object, "mode", json_string(w->mode));
+    json_object_set_new(object, "precision", json_string(w->precision));
+    json_object_set_new(object, "is_exact", json_boolean(w->is_exact));
+    json_object_set_new(object, "kept_for_ns", whole(w->kept_for_ns));
+    json_object_set_new(object, "step_ns",
+                        json_pack("{s:o, s:o, s:o, s:o}", "n", whole(w->step->n), "p50",
+                                  whole(w->step->p50), "p99", whole(w->step->p99), "max",
+                                  whole(w->step->max)));
+    json_object_set_new(object, "agreement", agreement(w));
+    return object;
+}
+
 static json_t *refusals(const Latent__V1__StreamStatus *s)
 {
     json_t *object = json_object();
@@ -172,6 +207,7 @@ static json_t *stream(const Latent__V1__StreamStatus *s)
     if (s->minute) json_object_set_new(object, "minute", minute(s->minute));
     if (s->latest) json_object_set_new(object, "latest", latest(s->latest));
     if (s->record) json_object_set_new(object, "record", record(s->record));
+    if (s->swap) json_object_set_new(object, "swap", swap(s->swap));
     if (s->model_json[0]) json_object_set_new(object, "config", json_loads(s->model_json, 0, NULL));
     return object;
 }

@@ -294,6 +294,11 @@ bool shadow_is_level(const struct shadow *s)
            atomic_load_explicit(&s->is_primed, memory_order_relaxed);
 }
 
+bool shadow_is_exact(const struct shadow *s)
+{
+    return s->exchanges == s->handed.number ? s->now.is_exact : true;
+}
+
 struct shadow_decoder shadow_exchange(struct shadow *s, struct shadow_decoder other,
                                       enum shadow_role role)
 {

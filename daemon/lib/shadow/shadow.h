@@ -83,6 +83,8 @@ void shadow_read(struct shadow *s, struct shadow_status *out);
 
 /* Has it done the newest step, and the others that it was to be primed with? */
 bool shadow_is_level(const struct shadow *s);
+/* Only when it is level: as in its status, for what it has now. */
+bool shadow_is_exact(const struct shadow *s);
 /* Only when it is level. What it had is returned: the line's from now on. It goes on with `other`,
  * which was the line's, in that role. */
 struct shadow_decoder shadow_exchange(struct shadow *s, struct shadow_decoder other,

@@ -1,0 +1,46 @@
+/* A model opened for a stream, and all that is to be there when its decoder is in the line: made
+ * off the data thread, by libuv's pool or before the start. */
+#ifndef LATENTD_ENGINE_H
+#define LATENTD_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "latent.h"
+#include "line/seat.h"
+#include "record/store.h"
+
+struct stream;
+
+struct engine {
+    latent_model *model;
+    struct latent_info info;
+    latent_decoder *decoder;
+    const char *mode, *precision; /* words of the model, or of the configuration */
+    struct line_decoder *seat;    /* its place in a line */
+    bool is_first;                /* of the stream's start: the seat is the line's */
+    void *info_payload;           /* packed NAME/info */
+    size_t n_info_payload;
+    char *config;             /* for records: the configuration with this model in it */
+    struct store_about about; /* likewise, all of it */
+};
+
+/* What a file may be promoted over; nothing of it changes while the file is opened. */
+struct engine_place {
+    const struct stream *stream; /* its configuration alone is read */
+    struct latent_info now;      /* of the decoder in the line */
+    const char *path;
+};
+
+/* Open the file, verify it, and make what follows: it takes the place of the decoder in the line,
+ * with the same mode and precision where its file has them. May take long. said: what was measured,
+ * [n_said]. 0, or negative and a text: then *out is NULL. */
+int engine_open(struct engine **out, const struct engine_place *place, char *said, size_t n_said,
+                struct latent_error *err);
+/* That of the stream's start, whose line is there; model and decoder become the engine's. 0 or -1:
+ * out of memory. */
+int engine_of_stream(struct engine **out, const struct stream *s);
+/* Not while a line or a shadow has it; NULL is allowed. */
+void engine_free(struct engine *e);
+
+#endif
