@@ -18,6 +18,9 @@ MODELS = {
                "FAULT_RELAXED_DONE": "assertion violated",
                "FAULT_LATCHES_FIRST": "assertion violated",
                "FAULT_LOST_WAKE": "invalid end state"},
+    "promotions": {"FAULT_RELAXED_END": "assertion violated",
+                   "FAULT_END_BEFORE_DONE": "assertion violated",
+                   "FAULT_STOP_FORGETS": "invalid end state"},
 }
 COMPILER = ["gcc", "-O2", "-w", "-DSAFETY", "-DCOLLAPSE", "-DMEMLIM=1000"]
 DEPTH = 100000
