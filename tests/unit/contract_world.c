@@ -91,7 +91,8 @@ static void step_all(struct world *w, const struct latent_bin *bin)
             int status = bin ? latent_decoder_step(all[i], bin, &frame)
                              : latent_decoder_predict(all[i], &frame);
 
-            if (i == 0 && m == w->in_use) w->decoded = status ? (struct latent_frame){0} : frame;
+            if (status) frame = (struct latent_frame){0};
+            if (i == 0 && m == w->in_use) w->decoded = frame;
         }
     }
 }

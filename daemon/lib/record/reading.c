@@ -19,14 +19,17 @@
 
 enum walk { ENTRIES, FRAMES, ACTIONS, OUTCOMES, SNAPSHOTS, DECODERS, LOSSES, N_WALKS };
 
+static const char decoders_sql[] =
+    "SELECT entry, decoder_id, path, sha256, mode, precision, groups FROM decoders"
+    " WHERE of = 'snapshot' ORDER BY entry";
+
 static const char *const walk_sql[N_WALKS] = {
     [ENTRIES] = "SELECT entry, kind, what, t_ns, payload, clock FROM entries ORDER BY entry",
     [FRAMES] = "SELECT entry, epoch, seq, flags, sent, bytes FROM frames ORDER BY id",
     [ACTIONS] = "SELECT entry, epoch, seq, code FROM actions ORDER BY id",
     [OUTCOMES] = "SELECT entry, epoch, seq, code FROM outcomes ORDER BY id",
     [SNAPSHOTS] = "SELECT entry, bytes FROM snapshots ORDER BY entry",
-    [DECODERS] = "SELECT entry, decoder_id, path, sha256, mode, precision, groups FROM decoders"
-                 " WHERE of = 'snapshot' ORDER BY entry",
+    [DECODERS] = decoders_sql,
     [LOSSES] = "SELECT entry, n_entries, n_frames FROM losses ORDER BY entry",
 };
 
