@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,9 +25,10 @@ struct export
     struct wire_arena arena;
     uint32_t n_channels;
     float *counts; /* [n_channels] */
-    size_t n_bins, n_frames, n_events[2];
-    size_t n_latents, n_rates, n_readout;   /* largest of any frame */
-    struct h5table bins, frames, events[2]; /* outcomes, actions */
+    float *row;    /* [the widest group of frames] */
+    size_t n_bins, n_frames, n_promotions, n_events[2];
+    size_t n_latents, n_rates, n_readout;               /* largest of any frame */
+    struct h5table bins, frames, promotions, events[2]; /* outcomes, actions */
 };
 
 enum { OUTCOMES, ACTIONS };
@@ -66,6 +68,7 @@ static void count_all(struct export *x)
 
     while (reading_next_entry(x->reading, &e)) {
         x->n_bins += unpack_bins(x, &e.event, &bins);
+        x->n_promotions += e.event.kind == LINE_PROMOTE;
         while (reading_next_frame(x->reading, &f)) count_frame(x, &f);
         while (reading_next_outcome(x->reading, &event)) x->n_events[OUTCOMES]++;
         while (reading_next_action(x->reading, &event)) x->n_events[ACTIONS]++;
@@ -132,6 +135,7 @@ enum {
     FRAME_T_PUBLISH,
     FRAME_MARKS,
     FRAME_EVENT_ID,
+    FRAME_DECODER_ID,
     FRAME_LATENTS,
     FRAME_RATES,
     FRAME_READOUT
@@ -141,7 +145,7 @@ static void open_frames(struct export *x)
 {
     static const char *const names[] = {"entry",        "epoch",   "seq",         "flags",
                                         "sent",         "pub_seq", "t_source_ns", "t_recv_ns",
-                                        "t_publish_ns", "marks",   "event_id"};
+                                        "t_publish_ns", "marks",   "event_id",    "decoder_id"};
 
     h5table_open(&x->frames, &x->out, "frames", x->n_frames);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -151,9 +155,12 @@ static void open_frames(struct export *x)
     h5table_add_floats(&x->frames, "readout", x->n_readout);
 }
 
-static const float *if_whole(const float *values, size_t n, size_t width)
+/* Of another decoder the group may have fewer values: NaN behind them. */
+static const float *in_row(struct export *x, const float *values, size_t n, size_t width)
 {
-    return n == width ? values : NULL;
+    if (n == 0 || n > width) return NULL;
+    for (size_t i = 0; i < width; i++) x->row[i] = i < n ? values[i] : NAN;
+    return x->row;
 }
 
 /* What a thinned frame had can be computed again, but is not here: zeros and NaN. */
@@ -176,9 +183,35 @@ static void put_frame(struct export *x, int64_t entry, const struct reading_fram
     h5table_set_whole(s, FRAME_T_PUBLISH, frame.t_publish_ns);
     h5table_set_whole(s, FRAME_MARKS, frame.marks);
     h5table_set_whole(s, FRAME_EVENT_ID, frame.event_id);
-    h5table_set_floats(s, FRAME_LATENTS, if_whole(v->latents, v->n_latents, x->n_latents));
-    h5table_set_floats(s, FRAME_RATES, if_whole(v->rates, v->n_rates, x->n_rates));
-    h5table_set_floats(s, FRAME_READOUT, if_whole(v->readout, v->n_readout, x->n_readout));
+    h5table_set_whole(s, FRAME_DECODER_ID, frame.decoder_id);
+    h5table_set_floats(s, FRAME_LATENTS, in_row(x, v->latents, v->n_latents, x->n_latents));
+    h5table_set_floats(s, FRAME_RATES, in_row(x, v->rates, v->n_rates, x->n_rates));
+    h5table_set_floats(s, FRAME_READOUT, in_row(x, v->readout, v->n_readout, x->n_readout));
+    h5table_end_row(s);
+}
+
+static void open_promotions(struct export *x)
+{
+    struct h5table *s = &x->promotions;
+
+    h5table_open(s, &x->out, "promotions", x->n_promotions);
+    h5table_add_whole(s, "entry");
+    h5table_add_whole(s, "code");
+    h5table_add_whole(s, "decoder_id");
+}
+
+/* What is damaged has id 0. */
+static void put_promotion(struct export *x, const struct reading_entry *e)
+{
+    struct h5table *s = &x->promotions;
+    struct label label = {0};
+    size_t n_label;
+
+    if (e->event.kind != LINE_PROMOTE) return;
+    if (!label_read(&label, e->event.bytes, e->event.n_bytes, &n_label)) label.decoder_id = 0;
+    h5table_set_whole(s, 0, (uint64_t)e->entry);
+    h5table_set_whole(s, 1, e->event.what);
+    h5table_set_whole(s, 2, label.decoder_id);
     h5table_end_row(s);
 }
 
@@ -283,6 +316,7 @@ static void write_entries(struct export *x)
 
     while (reading_next_entry(x->reading, &e)) {
         put_bins(x, &e);
+        put_promotion(x, &e);
         while (reading_next_frame(x->reading, &f)) put_frame(x, e.entry, &f);
         while (reading_next_outcome(x->reading, &event)) put_event(x, OUTCOMES, e.entry, &event);
         while (reading_next_action(x->reading, &event)) put_event(x, ACTIONS, e.entry, &event);
@@ -293,6 +327,7 @@ static void write_all(struct export *x)
 {
     open_bins(x);
     open_frames(x);
+    open_promotions(x);
     open_events(x, OUTCOMES, "outcomes");
     open_events(x, ACTIONS, "actions");
     write_entries(x);
@@ -300,9 +335,11 @@ static void write_all(struct export *x)
     describe_readout(x);
     describe_codes(x, "outcomes", meta_outcome_name);
     describe_codes(x, "actions", meta_action_name);
+    describe_codes(x, "promotions", meta_promotion_name);
     describe_file(x);
     h5table_close(&x->bins);
     h5table_close(&x->frames);
+    h5table_close(&x->promotions);
     h5table_close(&x->events[OUTCOMES]);
     h5table_close(&x->events[ACTIONS]);
 }
@@ -323,6 +360,8 @@ static int run(struct export *x, const char *out, struct latent_error *err)
 
     if (status) return status;
     count_all(x);
+    x->row = calloc(x->n_latents + x->n_rates + x->n_readout + 1, sizeof *x->row);
+    if (!x->row) return error_text(err, LATENT_E_NOMEM, "out of memory");
     status = reading_check(x->reading, err);
     if (!status) status = h5out_create(&x->out, out, err);
     if (status) return status;
@@ -352,5 +391,6 @@ int export_record(const char *record, const char *out, struct latent_error *err)
     reading_close(x.reading);
     free(x.arena.bytes);
     free(x.counts);
+    free(x.row);
     return status;
 }

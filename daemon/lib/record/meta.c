@@ -185,7 +185,7 @@ bool meta_outcome_name(uint32_t code, char *name, size_t n)
     return true;
 }
 
-static bool promotion_name(uint32_t code, char *name, size_t n)
+bool meta_promotion_name(uint32_t code, char *name, size_t n)
 {
     if (code >= LINE_N_PROMOTIONS) return false;
     snprintf(name, n, "%s", line_promotion_name((enum line_promotion)code));
@@ -208,7 +208,7 @@ static int write_names(sqlite3 *db)
                  {"action", meta_action_name},
                  {"outcome", meta_outcome_name},
                  {"flag", flag_name},
-                 {"promotion", promotion_name}};
+                 {"promotion", meta_promotion_name}};
     char name[META_MAX_NAME];
     struct writer w;
 

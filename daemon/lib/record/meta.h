@@ -18,6 +18,7 @@ int meta_write_file(sqlite3 *db, const struct store_about *about);
 bool meta_entry_name(uint32_t code, char *name, size_t n);
 bool meta_action_name(uint32_t code, char *name, size_t n);
 bool meta_outcome_name(uint32_t code, char *name, size_t n);
+bool meta_promotion_name(uint32_t code, char *name, size_t n);
 /* When the record was closed in order. */
 int meta_write_end(sqlite3 *db);
 
