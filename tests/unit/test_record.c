@@ -395,6 +395,28 @@ static void test_file_held_by_another(void **state)
     desk_close(&g);
 }
 
+/* What a ring must hold grows with the decoder that is promoted. */
+static void test_room(void **state)
+{
+    enum { MANY = 1 << 16 };
+    struct line_decoder *next;
+    float *values = calloc(MANY, sizeof *values), *own;
+    struct desk g;
+
+    (void)state;
+    desk_open(&g, RING_BYTES);
+    assert_int_equal(line_decoder_new(&next, g.line.decoder, &g.line.info), 0);
+    assert_true(feed_takes(&g.feed, next));
+    own = next->read_kept;
+    next->n_kept = MANY; /* as if it were of that many values */
+    next->read_kept = values;
+    assert_false(feed_takes(&g.feed, next));
+    next->read_kept = own;
+    line_decoder_free(next);
+    free(values);
+    desk_close(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_beside_another_tap),
         cmocka_unit_test(test_started_inside_a_message),
         cmocka_unit_test(test_taps_have_a_limit),
+        cmocka_unit_test(test_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
