@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "decode/forward.h"
+#include "decode/input_stage.h"
 #include "decode/readout.h"
 #include "decode/snapshot.h"
 #include "kernels/denormals.h"
@@ -32,9 +33,10 @@ struct latent_decoder {
     bool predicts;
     uint64_t id;
     struct arena state, work;
-    struct arena_piece *pieces; /* of state */
+    struct arena_piece *pieces;       /* of state */
+    size_t n_old_pieces, n_old_bytes; /* of the state without that of the input stage */
     struct decoder_state *own;
-    float *clipped;                   /* [C] the bin as the model gets it; [0] as it came */
+    struct input_stage input_stage;
     float *last_readout;              /* [O], in the state arena */
     float *latents, *rates, *readout; /* [L], [N], [O] */
     struct forward forward;
@@ -58,11 +60,6 @@ static uint64_t decoder_id(const latent_model *m, const char *mode, const char *
     return id;
 }
 
-static bool clips(const latent_decoder *d)
-{
-    return d->m->info.channel_clip || d->m->info.channel_clip_low;
-}
-
 /* Carve everything; over counting arenas this only adds up. */
 static void decoder_carve(latent_decoder *d, int mode)
 {
@@ -70,11 +67,13 @@ static void decoder_carve(latent_decoder *d, int mode)
     struct model_memory memory = {.state = &d->state, .work = &d->work};
     d->own = (struct decoder_state *)arena_flags(&d->state, sizeof *d->own / sizeof(uint32_t));
     d->last_readout = arena_floats(&d->state, dims->n_readout);
-    d->clipped = arena_floats(&d->work, clips(d) ? dims->n_channels : 0);
     d->latents = arena_floats(&d->work, dims->n_latents);
     d->rates = arena_floats(&d->work, dims->n_rates);
     d->readout = arena_floats(&d->work, dims->n_readout);
     forward_init(&d->forward, d->m, d->bound, mode, &memory);
+    d->n_old_pieces = d->state.n_pieces; /* snapshots of before end here */
+    d->n_old_bytes = d->state.used;
+    input_stage_init(&d->input_stage, d->m, &memory);
 }
 
 static int decoder_memory(latent_decoder *d, int mode, struct latent_error *err)
@@ -266,6 +265,7 @@ static int decoder_advance(latent_decoder *d, const float *counts, struct latent
     if (d->own->fresh && d->own->reset) out->flags |= LATENT_RESET;
     d->own->fresh = 0;
     if (!counts) out->flags |= LATENT_PREDICTED;
+    if (d->input_stage.n_masked) out->flags |= LATENT_MASKED;
     if (d->own->ended) return frame_outside(d, out);
 
     denormals_mode before = denormals_off();
@@ -284,11 +284,7 @@ int latent_decoder_step(latent_decoder *d, const struct latent_bin *in, struct l
     if (status) return status;
     if (in->marks & (LATENT_MARK_TRIAL_START | LATENT_MARK_RESET)) latent_decoder_reset(d);
     uint32_t clipped = 0;
-    const float *counts = in->counts;
-    if (clips(d)) {
-        clipped = latent_input_clip(&d->m->info, d->clipped, counts);
-        counts = d->clipped;
-    }
+    const float *counts = input_stage_run(&d->input_stage, in->counts, &clipped);
     status = decoder_advance(d, counts, out);
     if (!status) out->flags |= clipped;
     if (d->mode->aligned && in->marks & LATENT_MARK_TRIAL_END) d->own->ended = 1;
@@ -320,16 +316,16 @@ static float *rows_for(float *caller, size_t n_bins, size_t width, struct arena 
     return arena_new(own, n_bins * width * sizeof *caller) ? NULL : (float *)(void *)own->base;
 }
 
-/* The rows as the model gets them: the caller's, or clipped in a buffer of our own; NULL: no
+/* The rows as the model gets them: the caller's, or changed in a buffer of our own; NULL: no
  * memory. */
-static const float *rows_clipped(const latent_decoder *d, const float *counts, size_t n_bins,
-                                 struct arena *own)
+static const float *rows_taken(const latent_decoder *d, const float *counts, size_t n_bins,
+                               struct arena *own)
 {
     size_t c = d->m->dims.n_channels;
-    if (!clips(d)) return counts;
+    if (input_stage_is_plain(&d->input_stage)) return counts;
     float *rows = rows_for(NULL, n_bins, c, own);
     for (size_t t = 0; rows && t < n_bins; t++)
-        latent_input_clip(&d->m->info, rows + t * c, counts + t * c);
+        input_stage_row(&d->input_stage, rows + t * c, counts + t * c);
     return rows;
 }
 
@@ -360,7 +356,7 @@ int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins, 
         .rates = rows_for(rates, n_bins, dims->n_rates, &own[1]),
         .readout = rows_for(readout, n_bins, dims->n_readout, &own[2]),
     };
-    const float *rows = rows_clipped(d, counts, n_bins, &own[3]);
+    const float *rows = rows_taken(d, counts, n_bins, &own[3]);
     if (!rows || !out.latents || !out.rates || !out.readout)
         status = LATENT_E_NOMEM;
     else {
@@ -383,7 +379,10 @@ int latent_decoder_trial(latent_decoder *d, const float *counts, size_t n_bins, 
 
 static struct snapshot snapshot_of(const latent_decoder *d)
 {
-    return (struct snapshot){.decoder_id = d->id, .state = &d->state};
+    return (struct snapshot){.decoder_id = d->id,
+                             .state = &d->state,
+                             .n_old_pieces = d->n_old_pieces,
+                             .n_old_bytes = d->n_old_bytes};
 }
 
 size_t latent_decoder_size(const latent_decoder *d)
@@ -403,7 +402,32 @@ int latent_decoder_save(const latent_decoder *d, void *buf, size_t n)
 int latent_decoder_load(latent_decoder *d, const void *buf, size_t n)
 {
     const struct snapshot s = snapshot_of(d);
-    return snapshot_read(&s, buf, n) ? 0 : LATENT_E_SNAPSHOT;
+    int format = snapshot_read(&s, buf, n);
+    if (!format) return LATENT_E_SNAPSHOT;
+    if (format < SNAPSHOT_WITH_INPUT)
+        input_stage_clear(&d->input_stage);
+    else
+        input_stage_loaded(&d->input_stage);
+    return 0;
+}
+
+/* ---- the input ---- */
+
+int latent_decoder_mask(latent_decoder *d, const uint8_t *bits, size_t n_bytes, uint32_t version)
+{
+    assert(d && bits);
+    return input_stage_mask(&d->input_stage, bits, n_bytes, version);
+}
+
+uint32_t latent_decoder_masked(const latent_decoder *d, uint8_t *bits, size_t n_bytes)
+{
+    if (bits) input_stage_masked(&d->input_stage, bits, n_bytes);
+    return (uint32_t)d->input_stage.n_masked;
+}
+
+uint32_t latent_decoder_mask_version(const latent_decoder *d)
+{
+    return (uint32_t)*d->input_stage.mask_version;
 }
 
 /* ---- telling ---- */

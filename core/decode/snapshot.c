@@ -4,12 +4,14 @@
 #include <assert.h>
 #include <math.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "latent_bytes.h"
 
 #define MAGIC 0x3270616e7374616cu /* "latsnap2", little-endian */
-#define FORMAT 2
+#define FORMAT SNAPSHOT_WITH_INPUT
+#define FORMAT_FIRST 2 /* of those with this head */
 #define HASH_BYTES 32
 #define HEAD_BYTES (8 + 4 + 4 + 8 + 8 + HASH_BYTES)
 #define PIECE_HEAD_BYTES (4 + 8)
@@ -39,10 +41,10 @@ static void store_bits(unsigned char *at, uint64_t bits, size_t width)
 
 /* ---- writing ---- */
 
-static size_t fields_size(const struct snapshot *s)
+static size_t fields_size(const struct snapshot *s, size_t n_pieces)
 {
     size_t n = 0;
-    for (size_t i = 0; i < s->state->n_pieces; i++) {
+    for (size_t i = 0; i < n_pieces; i++) {
         const struct arena_piece *p = &s->state->pieces[i];
         assert(p->kind != ARENA_BYTES);
         n += PIECE_HEAD_BYTES + p->n * widths[p->kind];
@@ -52,7 +54,7 @@ static size_t fields_size(const struct snapshot *s)
 
 size_t snapshot_size(const struct snapshot *s)
 {
-    return HEAD_BYTES + fields_size(s);
+    return HEAD_BYTES + fields_size(s, s->state->n_pieces);
 }
 
 static unsigned char *write_piece(const struct arena *state, const struct arena_piece *p,
@@ -150,13 +152,14 @@ static const unsigned char *find_old(const struct snapshot *s, const unsigned ch
     return fields + s->state->pieces[i].at;
 }
 
-static bool read_pieces(const struct snapshot *s, const unsigned char *fields, find_fn *find)
+static bool read_pieces(const struct snapshot *s, const unsigned char *fields, find_fn *find,
+                        size_t n_pieces)
 {
     const struct arena *state = s->state;
     for (int stores = 0; stores <= 1; stores++) {
         const unsigned char *after = fields;
         bool failed = false;
-        for (size_t i = 0; i < state->n_pieces; i++) {
+        for (size_t i = 0; i < n_pieces; i++) {
             const struct arena_piece *p = &state->pieces[i];
             const unsigned char *values = find(s, fields, after, i);
             if (!values) return false;
@@ -180,23 +183,26 @@ static bool hash_fits(const unsigned char *hash, const unsigned char *bytes, siz
 
 static bool read_old(const struct snapshot *s, const unsigned char *bytes, size_t n)
 {
-    size_t used = s->state->used;
+    size_t used = s->n_old_bytes;
     if (n < OLD_HEAD_BYTES + used || bytes_to_whole(bytes, 8) != s->decoder_id ||
         bytes_to_whole(bytes + 8, 8) != used)
         return false;
     if (!hash_fits(bytes + 16, bytes + OLD_HEAD_BYTES, used)) return false;
-    return read_pieces(s, bytes + OLD_HEAD_BYTES, find_old);
+    return read_pieces(s, bytes + OLD_HEAD_BYTES, find_old, s->n_old_pieces);
 }
 
-bool snapshot_read(const struct snapshot *s, const unsigned char *bytes, size_t n)
+int snapshot_read(const struct snapshot *s, const unsigned char *bytes, size_t n)
 {
-    size_t n_fields = fields_size(s);
-    if (n < 8) return false;
-    if (bytes_to_whole(bytes, 8) != MAGIC) return read_old(s, bytes, n);
-    if (n < HEAD_BYTES + n_fields || bytes_to_whole(bytes + 8, 4) != FORMAT ||
-        bytes_to_whole(bytes + 12, 4) != s->state->n_pieces ||
+    if (n < 8) return 0;
+    if (bytes_to_whole(bytes, 8) != MAGIC) return read_old(s, bytes, n) ? 1 : 0;
+    if (n < HEAD_BYTES) return 0;
+    uint64_t format = bytes_to_whole(bytes + 8, 4);
+    size_t n_pieces = format == FORMAT ? s->state->n_pieces : s->n_old_pieces;
+    size_t n_fields = fields_size(s, n_pieces);
+    if (format < FORMAT_FIRST || format > FORMAT || n < HEAD_BYTES + n_fields ||
+        bytes_to_whole(bytes + 12, 4) != n_pieces ||
         bytes_to_whole(bytes + 16, 8) != s->decoder_id || bytes_to_whole(bytes + 24, 8) != n_fields)
-        return false;
-    if (!hash_fits(bytes + 32, bytes + HEAD_BYTES, n_fields)) return false;
-    return read_pieces(s, bytes + HEAD_BYTES, find_field);
+        return 0;
+    if (!hash_fits(bytes + 32, bytes + HEAD_BYTES, n_fields)) return 0;
+    return read_pieces(s, bytes + HEAD_BYTES, find_field, n_pieces) ? (int)format : 0;
 }

@@ -4,11 +4,11 @@
  * it must outlive its decoders. A latent_decoder is one stream: state and scratch in memory of its
  * own, used by one thread at a time.
  *
- * Real-time rule. latent_decoder_step, latent_decoder_predict, latent_decoder_warm and
- * latent_decoder_reset do no malloc or free, take no lock, write no log, do no file or terminal
- * I/O, never wait, and make no system call. They may be called from a SCHED_FIFO thread. So may
- * functions that only tell (info, size, id, mode, names). All others belong to start-up: they may
- * allocate, or take long.
+ * Real-time rule. latent_decoder_step, latent_decoder_predict, latent_decoder_warm,
+ * latent_decoder_mask and latent_decoder_reset do no malloc or free, take no lock, write no log, do
+ * no file or terminal I/O, never wait, and make no system call. They may be called from a
+ * SCHED_FIFO thread. So may functions that only tell (info, size, id, mode, names, masked). All
+ * others belong to start-up: they may allocate, or take long.
  *
  * Time. Nothing here reads a clock: a bin lasts latent_info.bin_width_us, so replay equals live.
  *
@@ -68,7 +68,7 @@ enum latent_flag {
     LATENT_SAFE = 1u << 6,      /* readout neutral; latents and rates absent */
     LATENT_RESET = 1u << 7,     /* (*) state was reset before this bin */
     LATENT_SWAPPED = 1u << 8,   /* first frame of another decoder */
-    LATENT_MASKED = 1u << 9,    /* some channels are masked */
+    LATENT_MASKED = 1u << 9,    /* (*) some channels are masked */
     LATENT_INPUT_CLIPPED = 1u << 10, /* (*) counts beyond the model's range were clamped */
     LATENT_LIMITED = 1u << 11,       /* (*) a limit or slew limit of the readout applied */
     LATENT_OUTSIDE = 1u << 12,       /* (*) outside a trial: readout neutral, the rest absent */
@@ -199,8 +199,21 @@ LATENT_API int latent_decoder_predict(latent_decoder *d, struct latent_frame *ou
  * memory. Takes about as long as the next step saves; changes nothing. For the moment before a bin
  * is expected, in the thread of the steps. */
 LATENT_API void latent_decoder_warm(const latent_decoder *d);
-/* Back to the state of a new decoder; the next frame carries LATENT_RESET. */
+/* Back to the state of a new decoder; the next frame carries LATENT_RESET. The mask stays. */
 LATENT_API void latent_decoder_reset(latent_decoder *d);
+/* From the next bin on these channels are not believed: each reads as its training mean, whatever
+ * comes in it, and frames carry LATENT_MASKED. This is the whole mask, not a change of it: bit c %
+ * 8 of byte c / 8 is channel c, n_bytes (n_channels + 7) / 8, bits beyond the last channel 0.
+ * version: the caller's number for it. The mask is part of the state that latent_decoder_save
+ * keeps; a new decoder has none, version 0. A model that counts spikes by a table takes the nearest
+ * whole number. A filter that weighs channels by their noise (kalman and its kin) still trusts a
+ * mean as if it had been seen: its answer is then too sure, an approximation. LATENT_E_SHAPE;
+ * LATENT_E_UNSUPPORTED: the file holds no training mean. The mask is then as it was. */
+LATENT_API int latent_decoder_mask(latent_decoder *d, const uint8_t *bits, size_t n_bytes,
+                                   uint32_t version);
+/* How many channels are masked. bits [n_bytes], laid out as above: which; NULL: not wanted. */
+LATENT_API uint32_t latent_decoder_masked(const latent_decoder *d, uint8_t *bits, size_t n_bytes);
+LATENT_API uint32_t latent_decoder_mask_version(const latent_decoder *d);
 /* A whole trial from a reset, offline modes only. counts [n_bins, n_channels]; latents [n_bins,
  * n_latents], rates [n_bins, n_rates] in Hz, readout [n_bins, n_readout], each the caller's, or
  * NULL: not wanted. Readouts are limited as in a stream, and neutral until the lags of a readout

@@ -26,7 +26,7 @@ enum { EXPORT = -1, KEYS = -2, CERTIFY = -3 };
 static struct arguments {
     struct client_server server;
     int command; /* Latent__V1__Operation, or one of ours */
-    const char *stream, *file, *out;
+    const char *stream, *file, *out, *mask, *unmask;
     bool json, dry_run, all, force;
     const char *at;
     double timeout_s;
@@ -43,6 +43,11 @@ static const struct option_command commands[] = {
      LATENT__V1__OPERATION__MODEL,
      {&given.stream},
      "the model that decodes a stream"},
+    {"channels STREAM",
+     LATENT__V1__OPERATION__CHANNELS,
+     {&given.stream},
+     "its channels one by one, which are masked; with\n"
+     "--mask, --unmask: change that"},
     {"reset STREAM",
      LATENT__V1__OPERATION__RESET,
      {&given.stream},
@@ -116,6 +121,9 @@ static const struct option_row rows[] = {
     OPTION_SWITCH("force", &given.force, "of promote, load, shadow: whatever speaks against it"),
     OPTION_TEXT("at", "next-bin|trial", &given.at,
                 "of promote, load: though a trial runs, or (default) not\nwithin one"),
+    OPTION_TEXT("mask", "LIST", &given.mask,
+                "channels: read these as their training mean, like\n3,17,40-43 (from 0)"),
+    OPTION_TEXT("unmask", "LIST", &given.unmask, "channels: read these as they come again"),
     OPTION_SWITCH("dry-run", &given.dry_run, "check and answer, but change nothing"),
     OPTION_NUMBER("timeout", "SECONDS", &given.timeout_s, 0.001, 3600,
                   "wait this long for an answer (default: 2)"),
@@ -153,6 +161,9 @@ static int arguments_read(int argc, char **argv, struct latent_error *err)
     if (status == OPTIONS_RUN && given.all && (!is_safe() || given.stream))
         return options_refuse(&table, err,
                               "--all goes with safe on and safe off, without a STREAM");
+    if (status == OPTIONS_RUN && (given.mask || given.unmask) &&
+        given.command != LATENT__V1__OPERATION__CHANNELS)
+        return options_refuse(&table, err, "--mask and --unmask go with channels STREAM");
     if (status == OPTIONS_RUN && is_safe() && !given.all && !given.stream)
         return options_refuse(&table, err, "STREAM or --all is missing");
     if (status == OPTIONS_RUN && given.at && strcmp(given.at, "next-bin") != 0 &&
@@ -233,6 +244,8 @@ static enum program_exit reply_show(const struct arguments *a, const Latent__V1_
         json_print(reply->status, stdout);
     else if (a->command == LATENT__V1__OPERATION__STATUS)
         table_print(reply->status, stdout);
+    else if (a->command == LATENT__V1__OPERATION__CHANNELS)
+        table_print_channels(reply->status, stdout);
     else
         table_print_model(reply->status, stdout);
     return PROGRAM_DONE;
@@ -261,6 +274,9 @@ static enum program_exit latentd_ask(const struct arguments *a)
     request.operation = (Latent__V1__Operation)a->command;
     if (a->stream) request.stream = (char *)(uintptr_t)a->stream;
     if (a->file) request.path = path_absolute(a->file, path, sizeof path);
+    if (a->mask || a->unmask) request.operation = LATENT__V1__OPERATION__MASK;
+    if (a->mask) request.mask = (char *)(uintptr_t)a->mask;
+    if (a->unmask) request.unmask = (char *)(uintptr_t)a->unmask;
     request.dry_run = a->dry_run;
     request.all = a->all;
     request.force = a->force;

@@ -11,6 +11,12 @@ static const char *const done_words[] = {[LINE_RESET] = "reset before its next b
                                          [LINE_SAFE_ON] = "SAFE",
                                          [LINE_SAFE_OFF] = "no longer held in SAFE"};
 
+/* What a stream is once its order is carried out. */
+static void set_words(struct ordering *o)
+{
+    snprintf(o->words, sizeof o->words, "%s", done_words[o->entry]);
+}
+
 __attribute__((format(printf, 3, 4))) static bool say(struct ordering *o, enum control_code code,
                                                       const char *format, ...)
 {
@@ -29,6 +35,22 @@ void ordering_would(struct ordering *o, const struct stream *s, enum line_event_
     say(o, CONTROL_DONE, "%s would be %s", s->conf->name, done_words[entry]);
 }
 
+void ordering_would_mask(struct ordering *o, const struct stream *s, const uint8_t *bits)
+{
+    *o = (struct ordering){.entry = LINE_MASK};
+    masking_words(&s->masking, bits, o->words, sizeof o->words);
+    say(o, CONTROL_DONE, "%s would be %s", s->conf->name, o->words);
+}
+
+void ordering_mask(struct ordering *o, struct stream *s, const uint8_t *bits)
+{
+    *o = (struct ordering){.stream = s, .entry = LINE_MASK, .t_taken_ns = clock_now_ns()};
+    o->order = orders_mask(s->orders, s->place, bits, s->masking.version + 1);
+    o->t_posted_ns = clock_now_ns();
+    masking_words(&s->masking, bits, o->words, sizeof o->words);
+    if (o->order.number) masking_ordered(&s->masking, bits);
+}
+
 /* What was refused changes nothing, in the file either. */
 void ordering_post(struct ordering *o, struct stream *s, struct held *held, size_t place,
                    enum line_event_kind entry)
@@ -38,6 +60,7 @@ void ordering_post(struct ordering *o, struct stream *s, struct held *held, size
                            .entry = entry,
                            .t_taken_ns = clock_now_ns(),
                            .order = orders_enter(s->orders, s->place, entry)};
+    set_words(o);
     o->t_posted_ns = clock_now_ns();
     if (o->order.number && entry != LINE_RESET)
         o->change = held_set(held, place, entry == LINE_SAFE_ON);
@@ -57,21 +80,20 @@ static bool look_done(struct ordering *o, uint64_t now_ns)
     const char *name = o->stream->conf->name;
     char kept[HELD_TEXT];
 
-    if (!o->change) return say(o, CONTROL_DONE, "%s is %s", name, done_words[o->entry]);
+    if (!o->change) return say(o, CONTROL_DONE, "%s is %s", name, o->words);
     if (!o->t_seen_ns) o->t_seen_ns = now_ns;
     switch (held_look(o->held, o->change, o->t_seen_ns, now_ns, kept)) {
     case HELD_OWED:
         return false;
     case HELD_KEPT:
         if (o->entry == LINE_SAFE_OFF) kept[0] = '\0';
-        return say(o, CONTROL_DONE, "%s is %s%s%s", name, done_words[o->entry],
-                   kept[0] ? "; kept in " : "", kept);
+        return say(o, CONTROL_DONE, "%s is %s%s%s", name, o->words, kept[0] ? "; kept in " : "",
+                   kept);
     case HELD_NOT_KEPT:
         break;
     }
     return say(o, CONTROL_DONE, "%s is %s, but that is NOT KEPT: after a restart it may be %s: %s",
-               name, done_words[o->entry], o->entry == LINE_SAFE_ON ? "let go" : "held again",
-               kept);
+               name, o->words, o->entry == LINE_SAFE_ON ? "let go" : "held again", kept);
 }
 
 bool ordering_look(struct ordering *o, uint64_t now_ns)

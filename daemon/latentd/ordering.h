@@ -7,6 +7,7 @@
 #include "latentd/stream.h"
 
 #define ORDERING_TEXT 640
+#define ORDERING_WORDS 400
 
 struct ordering {
     struct stream *stream;
@@ -14,7 +15,8 @@ struct ordering {
     enum line_event_kind entry;
     uint64_t t_taken_ns, t_seen_ns; /* by control; seen: carried out. 0: not yet */
     struct order order;
-    uint64_t change; /* of held; 0: none */
+    uint64_t change;            /* of held; 0: none */
+    char words[ORDERING_WORDS]; /* "NAME is ...", once it is done */
 
     /* The answer, once it is there. */
     enum control_code code;
@@ -26,8 +28,12 @@ struct ordering {
 /* entry: LINE_RESET, LINE_SAFE_ON or LINE_SAFE_OFF. place: of the stream in the configuration. */
 void ordering_post(struct ordering *o, struct stream *s, struct held *held, size_t place,
                    enum line_event_kind entry);
+/* A mask, if it may be: else it has its answer already. bits [line_mask_bytes] becomes what is
+ * ordered. */
+void ordering_mask(struct ordering *o, struct stream *s, const uint8_t *bits);
 /* What would be, for a dry run. */
 void ordering_would(struct ordering *o, const struct stream *s, enum line_event_kind entry);
+void ordering_would_mask(struct ordering *o, const struct stream *s, const uint8_t *bits);
 /* Is the answer there? If so, it has been said. */
 bool ordering_look(struct ordering *o, uint64_t now_ns);
 

@@ -158,6 +158,43 @@ static void on_safe_off(struct request_ground *g, const Latent__V1__Request *req
     order(g, request, s, r, LINE_SAFE_OFF);
 }
 
+/* ---- channels ---- */
+
+static void on_channels(struct request_ground *g, const Latent__V1__Request *request,
+                        struct stream *s, struct request *r)
+{
+    (void)request;
+    if (status_build_channels(&r->status, g->daemon, s))
+        say(r, CONTROL_NO_MEMORY, "out of memory for the channels");
+    else
+        r->reply.status = &r->status.message;
+}
+
+static void on_mask(struct request_ground *g, const Latent__V1__Request *request, struct stream *s,
+                    struct request *r)
+{
+    char why[TEXT_BYTES / 2];
+    uint8_t *bits = masking_change(&s->masking, request->mask, request->unmask, why, sizeof why);
+
+    (void)g;
+    if (!bits) {
+        say(r, CONTROL_REFUSED, "%s: %s", s->conf->name, why);
+        return;
+    }
+    r->orderings = calloc(1, sizeof *r->orderings);
+    if (r->orderings) {
+        r->n_orderings = 1;
+        r->look = look_orders;
+        if (request->dry_run)
+            ordering_would_mask(r->orderings, s, bits);
+        else
+            ordering_mask(r->orderings, s, bits);
+    } else {
+        say(r, CONTROL_NO_MEMORY, "out of memory; nothing was ordered");
+    }
+    free(bits);
+}
+
 /* ---- records ---- */
 
 /* true: it is said. */
@@ -311,6 +348,8 @@ static const struct {
     [LATENT__V1__OPERATION__PROMOTE] = {on_promote, true, false},
     [LATENT__V1__OPERATION__ROLL_BACK] = {on_roll_back, true, false},
     [LATENT__V1__OPERATION__DROP] = {on_drop, true, false},
+    [LATENT__V1__OPERATION__CHANNELS] = {on_channels, true, true},
+    [LATENT__V1__OPERATION__MASK] = {on_mask, true, false},
 };
 #define N_OPERATIONS (sizeof operations / sizeof operations[0])
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "latentd/info.h"
+#include "latentd/masking_status.h"
 #include "latentd/record_status.h"
 #include "latentd/swap_status.h"
 #include "net/peers.h"
@@ -35,6 +36,7 @@ struct stream_box {
     Latent__V1__Minute minute;
     Latent__V1__Latest latest;
     struct latest_values shown;
+    struct masking_status masking;
 };
 
 enum { INPUT_UNKNOWN_TOPIC, INPUT_DISCONNECTED, N_INPUT_COUNTERS };
@@ -188,6 +190,7 @@ static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
     m->held = b->held;
     m->record = record_status_fill(&b->record, s);
     m->swap = swap_status_fill(&b->swap, &s->swap, now_ns);
+    m->masking = masking_status_fill(&b->masking, s);
     if (with_model) m->model_json = text(s->info.config);
     fill_totals(b, s->line, &v);
     fill_minute(b, s, now_ns);
@@ -335,9 +338,19 @@ int status_build(struct status *st, struct daemon *d, struct stream *only)
     return 0;
 }
 
+int status_build_channels(struct status *st, struct daemon *d, struct stream *s)
+{
+    if (status_build(st, d, s)) return -1;
+    st->boxes[0].status.model_json = text("");
+    return masking_status_add(&st->boxes[0].masking, s);
+}
+
 void status_free(struct status *st)
 {
-    for (size_t i = 0; i < st->n_boxes; i++) info_free(&st->boxes[i].info);
+    for (size_t i = 0; i < st->n_boxes; i++) {
+        info_free(&st->boxes[i].info);
+        masking_status_free(&st->boxes[i].masking);
+    }
     free(st->boxes);
     free(st->streams);
     free(st->input_boxes);

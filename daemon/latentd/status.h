@@ -31,6 +31,8 @@ struct status {
 /* Of one stream, with the configuration text of its model, or of all (only = NULL),
  * without. 0, or -1: out of memory; status_free is due in both cases. */
 int status_build(struct status *st, struct daemon *d, struct stream *only);
+/* Of one stream with its channels one by one, and without that text. Likewise. */
+int status_build_channels(struct status *st, struct daemon *d, struct stream *s);
 void status_free(struct status *st);
 
 #endif

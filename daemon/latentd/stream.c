@@ -195,6 +195,17 @@ static int open_decoder(struct stream *s, struct conf *c, struct notes *notes)
     return status;
 }
 
+/* What the configuration masks from the start. */
+static int open_mask(struct stream *s, struct conf *c)
+{
+    char why[160];
+
+    if (masking_open(&s->masking, &s->info, &s->conf->values, s->decoder, why, sizeof why) == 0)
+        return 0;
+    conf_stream_problem(c, s->conf, "mask", "%s", why);
+    return LATENT_E_UNSUPPORTED;
+}
+
 /* path NULL: latentd does not connect there, or in plaintext. */
 static int read_server_key(struct stream *s, struct conf *c, const char *name, const char *path,
                            uint8_t key[KEY_BYTES])
@@ -236,6 +247,7 @@ enum program_exit stream_open(struct stream *s, struct conf *c, struct conf_stre
     if (!conf_check_times(c, section, s->info.bin_width_us, names_valid_for))
         return PROGRAM_MISUSED;
     status = open_decoder(s, c, notes);
+    if (!status) status = open_mask(s, c);
     if (status == LATENT_E_UNSUPPORTED) return PROGRAM_MISUSED;
     return status ? PROGRAM_FAILED : PROGRAM_DONE;
 }
@@ -325,5 +337,6 @@ void stream_close(struct stream *s)
         latent_model_close(s->model);
     }
     free(s->minute);
+    masking_close(&s->masking);
     *s = (struct stream){0};
 }

@@ -10,6 +10,7 @@
 #include "feed/orders.h"
 #include "latent.h"
 #include "latentd/access.h"
+#include "latentd/masking.h"
 #include "latentd/recording.h"
 #include "latentd/refusals.h"
 #include "latentd/swap.h"
@@ -39,6 +40,7 @@ struct stream {
     struct orders *orders; /* of the data loop that serves it ... */
     size_t place;          /* ... and which of its lines this one is */
     struct recording recording;
+    struct masking masking;
     struct refusal_said said[REFUSALS_MAX]; /* of what it refused; the control thread's */
     struct input *input;                    /* the sockets it shares */
     struct output *output;

@@ -42,17 +42,19 @@ static int keep_frame(void *ctx, const char *topic, const void *bytes, size_t n)
 
 struct line_options rig_options(void)
 {
-    return (struct line_options){
-        .name = "arm",
-        .sequence = {.window_bins = 16, .max_gap_bins = 25},
-        .max_jump_bins = 500,
-        .budget_ns = 5000000,
-        .valid_for_ns = 60000000,
-        .clock_id = 77,
-        .policy = {.safe_exit_bins = 1, .missing_after_ns = 60000000, .on_silent = ON_SILENT_OFF},
-        .any_finite = true,
-        .send_readout = true,
-        .contract = LINE_CONTRACT};
+    return (struct line_options){.name = "arm",
+                                 .sequence = {.window_bins = 16, .max_gap_bins = 25},
+                                 .max_jump_bins = 500,
+                                 .budget_ns = 5000000,
+                                 .valid_for_ns = 60000000,
+                                 .clock_id = 77,
+                                 .policy = {.safe_exit_bins = 1,
+                                            .missing_after_ns = 60000000,
+                                            .on_silent = ON_SILENT_OFF,
+                                            .max_masked = 50},
+                                 .any_finite = true,
+                                 .send_readout = true,
+                                 .contract = LINE_CONTRACT};
 }
 
 void rig_open(struct rig *l, struct model_parts parts, const char *mode,
@@ -76,6 +78,15 @@ void rig_open(struct rig *l, struct model_parts parts, const char *mode,
     assert_true(l->frames && l->arena.bytes);
     assert_int_equal(
         line_new(&l->line, l->decoder, &l->info, options ? options : &defaults, clock, sink), 0);
+}
+
+void rig_mask(struct rig *l, uint8_t bits)
+{
+    line_enter(l->line, &(struct line_event){.kind = LINE_MASK,
+                                             .what = latent_decoder_mask_version(l->decoder) + 1,
+                                             .t_ns = l->now_ns,
+                                             .bytes = &bits,
+                                             .n_bytes = 1});
 }
 
 void rig_close(struct rig *l)

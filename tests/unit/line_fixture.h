@@ -39,6 +39,8 @@ void rig_close(struct rig *l);
 
 /* One message of n_bins equal bins; every channel holds count. It arrives at l->now_ns. */
 void rig_send(struct rig *l, uint64_t epoch, uint64_t seq, size_t n_bins, float count);
+/* Mask these channels, and no others, as the next version. */
+void rig_mask(struct rig *l, uint8_t bits);
 void rig_send_marks(struct rig *l, uint64_t seq, uint32_t marks);
 /* One message of equal bins, all of it said by the caller: n_bins 0 is one. Then so much time
  * passes, without ticks. */

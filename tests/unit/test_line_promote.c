@@ -83,6 +83,9 @@ static void hear(void *ctx, const struct line_event *e)
         assert_int_equal(e->what, p->why);
         restore_offline(p, e);
     }
+    if (e->kind == LINE_MASK)
+        assert_int_equal(latent_decoder_mask(p->offline[p->in_use], e->bytes, e->n_bytes, e->what),
+                         0);
     if (e->kind != LINE_ACTION) return;
     act_on(p, p->offline[p->in_use], (enum line_action)e->what, &p->expected);
     copy_expected(p);
@@ -181,10 +184,21 @@ static void check_slew(const struct kept_frame *a, const struct kept_frame *b)
         fail_msg("%g after %g in %g s", (double)b->readout[1], (double)a->readout[1], dt_s);
 }
 
+static void mask(struct pair *p, uint8_t bits, uint32_t version)
+{
+    line_enter(p->rig.line, &(struct line_event){.kind = LINE_MASK,
+                                                 .what = version,
+                                                 .t_ns = p->rig.now_ns,
+                                                 .bytes = &bits,
+                                                 .n_bytes = 1});
+}
+
+/* Masks stay with the line, whichever decoder it has. */
 static void splice_with(struct model_parts second, uint64_t seed)
 {
     struct line_options options = rig_options();
     uint64_t seq = 0, n_missing = 0;
+    uint32_t version = 0;
     struct pair p;
 
     options.policy.on_gap = ON_GAP_HOLD_INPUT;
@@ -196,6 +210,7 @@ static void splice_with(struct model_parts second, uint64_t seed)
         if (act == 0) line_reset(p.rig.line);
         if (act == 1) line_safe_on(p.rig.line, p.rig.now_ns);
         if (act == 2) line_safe_off(p.rig.line);
+        if (act == 4) mask(&p, (uint8_t)(draw(&seed, 8) & 4), ++version);
         for (uint64_t i = 0; i < n_bins; i++) {
             bool is_first = i == 0 && act != 1;
             size_t n_before = p.rig.n_frames;
@@ -203,6 +218,7 @@ static void splice_with(struct model_parts second, uint64_t seed)
             p.rig.now_ns += RIG_BIN_NS;
             send(&p, seq++, (float)draw(&seed, 9));
             check_last(&p, n_before, is_first);
+            assert_int_equal(rig_last(&p.rig)->frame.mask_version, version);
             if (n_before) check_slew(rig_last(&p.rig) - 1, rig_last(&p.rig));
         }
         if (act == 3) { /* one does not come: it is filled */
@@ -346,8 +362,11 @@ static void test_may_follow(void **state)
     next = p.info[1], next.n_readout = 1;
     assert_refused(&now, &next, &policy, "readouts: expected 2, as in use, found 1");
     next = p.info[1], next.channel_mean = NULL;
+    assert_refused(&now, &next, &policy, "none could be masked");
+    now.channel_mean = NULL;
     assert_int_equal(line_may_follow(&now, &next, &policy, NULL), 0);
     assert_refused(&now, &next, &mean, "on-gap = mean");
+    now = p.info[0];
     next = p.info[1], next.readout = readout;
     memcpy(readout, p.info[1].readout, sizeof readout);
     readout[1].name = "grasp";

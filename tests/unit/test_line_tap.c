@@ -82,6 +82,7 @@ static void live_through(struct rig *l, struct line_decoder *spare, uint64_t see
         if (chance == 8) line_refuse_parts(l->line);
         if (chance == 9) rig_send(l, epoch, seq++, 1, NAN);
         if (chance == 10) rig_send(l, epoch, seq / 2, 1, 1.0f);
+        if (chance == 12) rig_mask(l, (uint8_t)draw(&seed, 8)); /* 8: of three channels */
         if (chance == 11) line_safe_on(l->line, l->now_ns);
         if (chance == 12) spare = line_promote(l->line, spare, PROMOTE_ASKED);
         if (chance < 20) line_safe_off(l->line);
@@ -179,7 +180,8 @@ static struct line_options options_of(unsigned variant)
                              .lease_ns = 200000000,
                              .max_age_ns = 6000000,
                              .safe_ramp_ns = 100000000,
-                             .safe_exit_bins = variant % 7};
+                             .safe_exit_bins = variant % 7,
+                             .max_masked = 70};
     return options;
 }
 

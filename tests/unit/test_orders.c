@@ -76,6 +76,46 @@ static void test_busy(void **state)
     assert_int_equal(order.number, n + 2); /* what was refused has no number */
 }
 
+struct mask_heard {
+    struct line_event event;
+    uint8_t bits;
+    size_t n;
+};
+
+static void hear_mask(void *ctx, const struct line_event *event)
+{
+    struct mask_heard *h = ctx;
+
+    if (event->kind != LINE_MASK) return;
+    h->event = *event;
+    h->bits = *(const uint8_t *)event->bytes;
+    h->n++;
+}
+
+/* The bytes come along, as they were when it was ordered. */
+static void test_mask(void **state)
+{
+    struct bench *b = *state;
+    struct mask_heard heard = {0};
+    uint8_t bits = 5;
+    struct order order;
+
+    assert_true(line_add_tap(b->line[1], (struct line_tap){.on_event = hear_mask, .ctx = &heard}));
+    order = orders_mask(b->orders, 1, &bits, 7);
+    bits = 2;
+    assert_order(&order, ORDER_OWED);
+    orders_take(b->orders);
+    assert_order(&order, ORDER_DONE);
+    assert_int_equal(heard.n, 1);
+    assert_int_equal(heard.event.what, 7);
+    assert_int_equal(heard.event.n_bytes, 1);
+    assert_int_equal(heard.bits, 5);
+    assert_int_equal(latent_decoder_masked(b->decoder[1], &bits, 1), 2);
+    assert_int_equal(bits, 5);
+    assert_int_equal(latent_decoder_mask_version(b->decoder[1]), 7);
+    assert_int_equal(latent_decoder_masked(b->decoder[0], NULL, 0), 0);
+}
+
 /* Wanted again and again before it is taken: one entry, and all are answered. */
 static void test_latches_are_never_full(void **state)
 {
@@ -215,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_numbers_and_acknowledgement, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_busy, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_mask, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_latches_are_never_full, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_the_last_word_holds, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_stop, bench_open, bench_close),

@@ -293,6 +293,22 @@ static const struct conf_key stream_keys[] = {
      .help =
          "yes: a stream with a readout begins in SAFE, and leaves it as safe-exit says. no: the "
          "first frame is shown; for offline use and tests."},
+    {.name = "mask",
+     .type = &conf_text,
+     .offset = offsetof(struct conf_stream, mask),
+     .unset = "none",
+     .value = "none",
+     .help =
+         "Channels that are not believed from the start, like 3,17,40-43 (counted from 0): each "
+         "reads as its training mean, whatever comes in it. latentctl channels STREAM --mask "
+         "and --unmask change it while latentd runs."},
+    {.name = "max-masked",
+     .type = &conf_count,
+     .offset = offsetof(struct conf_stream, max_masked),
+     .min = 0,
+     .max = 100,
+     .value = "25",
+     .help = "Percent of the channels. When more are masked, SAFE until there are no more."},
     {.name = "contract",
      .type = &conf_count,
      .offset = offsetof(struct conf_stream, contract),

@@ -62,6 +62,8 @@ struct conf_stream {
     uint32_t publish_late;                   /* 1: whatever its age */
     uint32_t safe_exit;                      /* bins; 0 = operator */
     uint32_t safe_start;                     /* 1: begins in SAFE */
+    char *mask;                              /* list of channels, or NULL: none */
+    uint32_t max_masked;                     /* percent of the channels */
     uint32_t contract;
     uint64_t keep_ns;        /* a decoder that was replaced */
     uint32_t admission;      /* enum conf_admission */

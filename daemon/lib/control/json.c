@@ -137,6 +137,27 @@ static json_t *swap(const Latent__V1__SwapStatus *w)
     return object;
 }
 
+static json_t *channels(const Latent__V1__Masking *m)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < m->n_channels; i++) {
+        const Latent__V1__Channel *c = m->channels[i];
+
+        json_array_append_new(array, json_pack("{s:i, s:s, s:b, s:f}", "number", (int)c->number,
+                                               "name", c->name, "masked", (int)c->masked, "mean",
+                                               (double)c->mean));
+    }
+    return array;
+}
+
+static json_t *masking(const Latent__V1__Masking *m)
+{
+    return json_pack("{s:i, s:i, s:i, s:s, s:b}", "version", (int)m->version, "n_masked",
+                     (int)m->n_masked, "n_most", (int)m->n_most, "masked", m->masked, "possible",
+                     (int)m->possible);
+}
+
 static json_t *refusals(const Latent__V1__StreamStatus *s)
 {
     json_t *object = json_object();
@@ -206,6 +227,9 @@ static json_t *stream(const Latent__V1__StreamStatus *s)
     json_object_set_new(object, "last_epoch", whole(s->last_epoch));
     if (s->minute) json_object_set_new(object, "minute", minute(s->minute));
     if (s->latest) json_object_set_new(object, "latest", latest(s->latest));
+    if (s->masking) json_object_set_new(object, "masking", masking(s->masking));
+    if (s->masking && s->masking->n_channels)
+        json_object_set_new(object, "channels", channels(s->masking));
     if (s->record) json_object_set_new(object, "record", record(s->record));
     if (s->swap) json_object_set_new(object, "swap", swap(s->swap));
     if (s->model_json[0]) json_object_set_new(object, "config", json_loads(s->model_json, 0, NULL));

@@ -5,19 +5,22 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "feed/ring.h"
 
 #define LINE_BYTES 64   /* of the cache: the threads do not share one */
-#define RING_BYTES 4096 /* some fifty orders */
+#define RING_BYTES 4096 /* some fifty orders ... */
+#define RING_MASKS 4    /* ... or as many masks, where those take more */
 
 enum { ORDER_ENTER, ORDER_ADD_TAP, ORDER_REMOVE_TAP, ORDER_PROMOTE, ORDER_GIVE_UP };
 
-/* In the ring; its kind is the record's. */
+/* In the ring, the bytes of its entry behind it; its kind is the record's. */
 struct posted {
     uint64_t number;
-    size_t line;
+    size_t line, n_bytes;
     enum line_event_kind entry;
+    uint32_t what;
     union {
         struct line_tap tap;
         struct promotion promotion;
@@ -75,13 +78,17 @@ struct orders {
 struct orders *orders_new(struct line *const *lines, size_t n_lines, struct line_clock clock,
                           struct orders_wake wake)
 {
-    size_t n = sizeof(struct orders) + n_lines * sizeof(struct of_line);
+    size_t n = sizeof(struct orders) + n_lines * sizeof(struct of_line), n_ring = RING_BYTES;
     struct orders *o = aligned_alloc(LINE_BYTES, (n + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
 
     if (!o) return NULL;
     *o = (struct orders){.clock = clock, .wake = wake, .n_lines = n_lines};
-    for (size_t i = 0; i < n_lines; i++) o->lines[i] = (struct of_line){.line = lines[i]};
-    o->ring = ring_new(RING_BYTES);
+    for (size_t i = 0, n_mask; i < n_lines; i++) {
+        o->lines[i] = (struct of_line){.line = lines[i]};
+        n_mask = RING_MASKS * (sizeof(struct posted) + line_mask_bytes(lines[i]));
+        if (n_mask > n_ring) n_ring = n_mask;
+    }
+    o->ring = ring_new(n_ring);
     if (o->ring) return o;
     free(o);
     return NULL;
@@ -107,16 +114,23 @@ static struct order post(struct orders *o, size_t line, enum line_event_kind ent
     return (struct order){o, line, entry, o->n_posted};
 }
 
-static struct order post_in_ring(struct orders *o, uint32_t kind, struct posted order)
+static struct order post_with(struct orders *o, uint32_t kind, struct posted order,
+                              const void *bytes)
 {
-    struct posted *at = ring_put(o->ring, kind, sizeof *at);
+    struct posted *at = ring_put(o->ring, kind, sizeof *at + order.n_bytes);
 
     assert(order.line < o->n_lines);
     if (!at) return (struct order){.orders = o};
     order.number = ++o->n_posted;
     *at = order;
+    if (order.n_bytes) memcpy(at + 1, bytes, order.n_bytes);
     ring_commit(o->ring);
     return post(o, order.line, order.entry);
+}
+
+static struct order post_in_ring(struct orders *o, uint32_t kind, struct posted order)
+{
+    return post_with(o, kind, order, NULL);
 }
 
 static struct order post_safe_on(struct orders *o, size_t line)
@@ -134,6 +148,16 @@ struct order orders_enter(struct orders *o, size_t line, enum line_event_kind en
     assert(entry == LINE_RESET || entry == LINE_SAFE_ON || entry == LINE_SAFE_OFF);
     if (entry == LINE_SAFE_ON) return post_safe_on(o, line);
     return post_in_ring(o, ORDER_ENTER, (struct posted){.line = line, .entry = entry});
+}
+
+struct order orders_mask(struct orders *o, size_t line, const uint8_t *bits, uint32_t version)
+{
+    const struct posted order = {.line = line,
+                                 .n_bytes = line_mask_bytes(o->lines[line].line),
+                                 .entry = LINE_MASK,
+                                 .what = version};
+
+    return post_with(o, ORDER_ENTER, order, bits);
 }
 
 struct order orders_add_tap(struct orders *o, size_t line, struct line_tap tap)
@@ -331,6 +355,12 @@ static void carry_out(struct orders *o, uint32_t kind, const struct posted *p)
         owe(o, p);
     else if (kind == ORDER_GIVE_UP)
         end_promotion(o, &o->lines[p->line], ORDER_GIVEN_UP);
+    else if (p->entry == LINE_MASK)
+        line_enter(line, &(struct line_event){.kind = p->entry,
+                                              .what = p->what,
+                                              .t_ns = now_ns(o),
+                                              .bytes = p + 1,
+                                              .n_bytes = p->n_bytes});
     else if (!is_overtaken(o, p))
         line_enter(line, &(struct line_event){.kind = p->entry});
 }

@@ -71,6 +71,7 @@ static enum line_state state_after(const struct line *line, const struct bin_fra
         [SAFE_LATE] = LINE_STATE_SAFE_LATE,         [SAFE_OUTPUT] = LINE_STATE_FAILED,
         [SAFE_OPERATOR] = LINE_STATE_SAFE_OPERATOR, [SAFE_STOP] = LINE_STATE_STOPPING,
         [SAFE_START] = LINE_STATE_SAFE_START,       [SAFE_SIGNAL] = LINE_STATE_SAFE_SIGNAL,
+        [SAFE_MASKED] = LINE_STATE_SAFE_MASKED,
     };
 
     if (line->state.safe.on) return safe[line->state.safe.reason];

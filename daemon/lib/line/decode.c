@@ -136,6 +136,8 @@ bool decode_bin(struct line *line, struct bin_frame *b, uint32_t extra_flags)
 
     b->t_start_ns = line_now(line);
     lease_on_step(line, b->t_start_ns);
+    if (!line->state.safe.on && line_is_masked_too_much(line))
+        publish_enter_safe(line, SAFE_MASKED, b->t_start_ns, LINE_NEVER);
     b->age_ns = age_of(line, b);
     line_tell_input(line, LINE_STEP, b->frame.epoch, b->frame.seq, &bin);
     line->n_steps++;

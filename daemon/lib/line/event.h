@@ -28,6 +28,8 @@ enum line_event_kind {
     LINE_STOP,     /* of the daemon; t_ns: now */
     LINE_PROMOTE,  /* another decoder from here on; what: enum line_promotion; next; bytes: its
                       label (label.h), then its snapshot: what a record needs to have it again */
+    LINE_MASK,     /* channels that are not believed; t_ns: now; what: the mask's version; bytes:
+                      latent_decoder_mask's */
     /* Answers of the world, in the order in which the line asked. */
     LINE_CLOCK, /* t_ns: what the clock said */
     LINE_SENT,  /* what: 0 when the sink took the frame, else 1 */

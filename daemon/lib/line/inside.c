@@ -49,6 +49,18 @@ int line_hand_over(struct line *line, const struct wire_frame *f, size_t n_bytes
     return status;
 }
 
+size_t line_mask_bytes(const struct line *line)
+{
+    return ((size_t)line->n_channels + 7) / 8;
+}
+
+bool line_is_masked_too_much(const struct line *line)
+{
+    uint64_t n_masked = latent_decoder_masked(line->decoder, NULL, 0);
+
+    return 100 * n_masked > (uint64_t)line->options.policy.max_masked * line->n_channels;
+}
+
 void line_newest(const struct line *line, uint64_t *epoch, uint64_t *seq)
 {
     const struct open_message *m = &line->open;

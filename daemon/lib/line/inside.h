@@ -104,6 +104,7 @@ struct line {
     const float *mean;                   /* [C], the model's, or NULL */
     float *neutral;                      /* [O] */
     float *readout;                      /* [O] on its way out */
+    uint8_t *mask;                       /* [line_mask_bytes] on its way to another decoder */
     uint8_t *buffer;                     /* one packed frame */
     const struct latent_readout *limits; /* [O], the model's */
 
@@ -141,6 +142,8 @@ void line_tell_action(const struct line *line, enum line_action action, uint64_t
 /* One that gives the decoder a bin, which the tap hears; NULL: without input. */
 void line_tell_input(const struct line *line, enum line_action action, uint64_t epoch, uint64_t seq,
                      const struct latent_bin *input);
+/* Are more channels masked than max-masked allows? */
+bool line_is_masked_too_much(const struct line *line);
 /* The number of the newest bin that has been stepped over, or filled. */
 void line_newest(const struct line *line, uint64_t *epoch, uint64_t *seq);
 

@@ -19,13 +19,13 @@
 #define MIN_PAYLOAD_BOUND 4096
 
 static const char *const state_names[LINE_N_STATES] = {
-    [LINE_STATE_WAITING] = "waiting",       [LINE_STATE_RUNNING] = "running",
-    [LINE_STATE_OUTSIDE] = "outside",       [LINE_STATE_SILENT] = "silent",
-    [LINE_STATE_NO_SIGNAL] = "no-signal",   [LINE_STATE_FAILED] = "failed",
-    [LINE_STATE_SAFE_LEASE] = "safe-lease", [LINE_STATE_SAFE_MISSING] = "safe-missing",
-    [LINE_STATE_SAFE_LATE] = "safe-late",   [LINE_STATE_SAFE_OPERATOR] = "safe-operator",
-    [LINE_STATE_SAFE_START] = "safe-start", [LINE_STATE_SAFE_SIGNAL] = "safe-no-signal",
-    [LINE_STATE_STOPPING] = "stopping",
+    [LINE_STATE_WAITING] = "waiting",         [LINE_STATE_RUNNING] = "running",
+    [LINE_STATE_OUTSIDE] = "outside",         [LINE_STATE_SILENT] = "silent",
+    [LINE_STATE_NO_SIGNAL] = "no-signal",     [LINE_STATE_FAILED] = "failed",
+    [LINE_STATE_SAFE_LEASE] = "safe-lease",   [LINE_STATE_SAFE_MISSING] = "safe-missing",
+    [LINE_STATE_SAFE_LATE] = "safe-late",     [LINE_STATE_SAFE_OPERATOR] = "safe-operator",
+    [LINE_STATE_SAFE_START] = "safe-start",   [LINE_STATE_SAFE_SIGNAL] = "safe-no-signal",
+    [LINE_STATE_SAFE_MASKED] = "safe-masked", [LINE_STATE_STOPPING] = "stopping",
 };
 
 static const char *const time_names[N_TIMES] = {
@@ -106,10 +106,18 @@ static void on_promote(struct line *line, const struct line_event *entry)
     promote_enter(line, entry->next);
 }
 
+/* A mask that does not fit changes nothing: whoever orders one looks before. */
+static void on_mask(struct line *line, const struct line_event *entry)
+{
+    if (latent_decoder_mask(line->decoder, entry->bytes, entry->n_bytes, entry->what)) return;
+    if (line_is_masked_too_much(line)) go_safe(line, SAFE_MASKED, entry->t_ns);
+}
+
 static entry_fn *const entries[] = {
     [LINE_MESSAGE] = on_message,   [LINE_CONTINUE] = on_continue, [LINE_PARTS] = on_parts,
     [LINE_TICK] = on_tick,         [LINE_RESET] = on_reset,       [LINE_SAFE_ON] = on_safe_on,
     [LINE_SAFE_OFF] = on_safe_off, [LINE_STOP] = on_stop,         [LINE_PROMOTE] = on_promote,
+    [LINE_MASK] = on_mask,
 };
 
 bool line_takes(const struct line *line, enum line_event_kind entry)
@@ -125,7 +133,7 @@ static void begin_entry(struct line *line, const struct line_event *entry)
     struct line_event told = *entry;
 
     assert(line_takes(line, entry->kind));
-    if (entry->kind == LINE_PROMOTE) promote_describe(&told);
+    if (entry->kind == LINE_PROMOTE) promote_describe(line, &told);
     line_tell(line, &told);
     entries[entry->kind](line, &told);
 }
@@ -252,10 +260,11 @@ static bool take_memory(struct line *line, latent_decoder *d, const struct laten
     line->arena.bytes = memory_new(line->arena.size);
     line->counts = memory_new(info->n_channels * sizeof *line->counts);
     line->zeros = memory_new(info->n_channels * sizeof *line->zeros);
+    line->mask = memory_new(line_mask_bytes(line));
     line->neutral = memory_new(info->n_readout * sizeof *line->neutral);
     line->readout = memory_new(info->n_readout * sizeof *line->readout);
     return line_decoder_new(&line->first, d, info) == 0 && line->arena.bytes && line->counts &&
-           line->zeros && line->neutral && line->readout;
+           line->zeros && line->mask && line->neutral && line->readout;
 }
 
 static void describe(struct line *line, const struct latent_info *info,
@@ -316,6 +325,7 @@ void line_free(struct line *line)
     free(line->arena.bytes);
     free(line->counts);
     free(line->zeros);
+    free(line->mask);
     free(line->neutral);
     free(line->readout);
     line_decoder_free(line->first);

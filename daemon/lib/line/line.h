@@ -73,6 +73,7 @@ enum line_state {
     LINE_STATE_SAFE_OPERATOR,
     LINE_STATE_SAFE_START,
     LINE_STATE_SAFE_SIGNAL,
+    LINE_STATE_SAFE_MASKED,
     LINE_STATE_STOPPING,
     LINE_N_STATES,
 };
@@ -174,6 +175,8 @@ int line_load(struct line *line, const void *buf, size_t n);
 
 /* Largest payload taken, bytes. */
 size_t line_max_payload(const struct line *line);
+/* Bytes of a LINE_MASK. */
+size_t line_mask_bytes(const struct line *line);
 bool line_read(struct line *line, struct ledger_values *out);
 void line_read_misfit(const struct line *line, enum misfit what, struct misfit_seen *out);
 void line_read_sources(const struct line *line, struct sources_seen *out);

@@ -44,6 +44,7 @@ struct line_policy {
     uint64_t safe_ramp_ns;     /* from the last readout to neutral */
     uint32_t safe_exit_bins;   /* good bins in a row that end SAFE; 0: the operator does */
     bool safe_start;           /* a stream with a readout begins in SAFE */
+    uint32_t max_masked;       /* percent of the channels: when more are masked, SAFE */
 };
 
 #endif

@@ -31,11 +31,24 @@ void promote_seat(struct line *line, struct line_decoder *d)
     atomic_store_explicit(&line->n_bytes, line_size_with(d), memory_order_relaxed);
 }
 
-void promote_describe(struct line_event *entry)
+/* The same channels are not believed. line_may_follow has seen to it that it can. */
+static void take_mask_over(struct line *line, latent_decoder *next)
+{
+    size_t n = line_mask_bytes(line);
+
+    if (next == line->decoder) return;
+    latent_decoder_masked(line->decoder, line->mask, n);
+    latent_decoder_mask(next, line->mask, n, latent_decoder_mask_version(line->decoder));
+}
+
+void promote_describe(struct line *line, struct line_event *entry)
 {
     struct line_decoder *next = entry->next;
-    int status = latent_decoder_save(next->decoder, next->entry + next->n_label,
-                                     next->n_entry - next->n_label);
+    int status;
+
+    take_mask_over(line, next->decoder);
+    status = latent_decoder_save(next->decoder, next->entry + next->n_label,
+                                 next->n_entry - next->n_label);
 
     assert(status == 0);
     (void)status;

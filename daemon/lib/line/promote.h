@@ -6,8 +6,9 @@
 
 /* The line's fields that follow the decoder; of the state nothing changes. */
 void promote_seat(struct line *line, struct line_decoder *d);
-/* The entry as taps are told it: with the label and a snapshot of the next decoder. */
-void promote_describe(struct line_event *entry);
+/* The entry as taps are told it: with the label and a snapshot of the next decoder, which has taken
+ * over the mask. */
+void promote_describe(struct line *line, struct line_event *entry);
 void promote_enter(struct line *line, struct line_decoder *next);
 
 #endif

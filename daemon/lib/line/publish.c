@@ -381,6 +381,7 @@ static void send(struct line *line, struct bin_frame *b)
     f->pub_seq = line->state.pub_seq;
     f->clock_id = line->options.clock_id;
     f->decoder_id = line->decoder_id;
+    f->mask_version = latent_decoder_mask_version(line->decoder);
     f->valid_for_ns = line->options.valid_for_ns;
     if (line->state.is_swapped) f->values.flags |= LATENT_SWAPPED;
     f->values.flags |= LATENT_AGE_UNKNOWN; /* the source clock is not mapped in this version */
@@ -409,6 +410,7 @@ static bool is_empty(const struct line *line, const struct bin_frame *b)
 static bool is_good(const struct line *line, const struct bin_frame *b, enum decision decision)
 {
     if (!b->received || b->failed || is_empty(line, b)) return false;
+    if (line_is_masked_too_much(line)) return false;
     if (decision == SUPPRESS_OLD) return line->state.safe.on && !waited_too_long(line, b);
     return rows[decision].is_good;
 }

@@ -18,6 +18,7 @@ enum safe_reason {
     SAFE_STOP,     /* the daemon ends */
     SAFE_START,    /* no bin has shown yet that all is well */
     SAFE_SIGNAL,   /* bins came with nothing in them, for too long */
+    SAFE_MASKED,   /* too many channels are masked */
     SAFE_N_REASONS,
 };
 

@@ -119,6 +119,12 @@ int line_may_follow(const struct latent_info *now, const struct latent_info *nex
         return refuse_number(err, next, "readouts", now->n_readout, next->n_readout);
     for (uint32_t o = 0; o < now->n_readout && !status; o++)
         status = check_readout(&now->readout[o], next, &next->readout[o], err);
+    if (!status && now->channel_mean && !next->channel_mean)
+        return error_text(err, LATENT_E_UNSUPPORTED,
+                          "%.300s: the file says no mean of its channels, so that none could be "
+                          "masked, as they can be in the one in use; export it again with "
+                          "--statistics FILE.h5:/counts",
+                          next->path);
     if (!status && policy->on_gap == ON_GAP_MEAN && !next->channel_mean)
         return error_text(err, LATENT_E_UNSUPPORTED,
                           "%.300s: on-gap = mean, and the file says no mean of its channels",

@@ -41,7 +41,8 @@ void line_decoder_free(struct line_decoder *d); /* NULL is allowed; not the late
  * a text that says what differs. The same must be: number and, where both say them, names of the
  * channels, bin width, kind of input; number, names, units, neutral values of the readouts, and
  * which of them hold. Others are told by NAME/info and may differ: latents, rates, modes, trials,
- * limits and slew of the readouts. on-gap = mean asks for a training mean. */
+ * limits and slew of the readouts. Where the one in use says its training mean, so must the next:
+ * masked channels stay masked. on-gap = mean asks for it, too. */
 int line_may_follow(const struct latent_info *now, const struct latent_info *next,
                     const struct line_policy *policy, struct latent_error *err);
 

@@ -188,17 +188,18 @@ static bool is_sound(const struct line *line, const struct line_memory *m)
            sequence_is_sound(&m->sequence, &line->options.sequence);
 }
 
+/* What the decoder's part has, the decoder says: of an earlier version it is shorter. */
 static bool is_fitting(const struct line *line, const struct head *h, size_t n_line, size_t n)
 {
     return h->contract == line->options.contract && h->n_kept == line->n_kept &&
-           h->n_bytes == n_line + latent_decoder_size(line->decoder) && n >= h->n_bytes;
+           h->n_bytes >= n_line && n >= h->n_bytes;
 }
 
-/* n_line: how many of the bytes are the line's. */
-static bool read_fields(struct line *line, const unsigned char *bytes, size_t n,
+/* n_line: how many of the bytes are the line's; *n: how many there are, cut to those it says. */
+static bool read_fields(struct line *line, const unsigned char *bytes, size_t *n,
                         struct line_memory *state, size_t *n_line)
 {
-    struct serial front = {SERIAL_READ, NULL, bytes, n, 0, false}, body;
+    struct serial front = {SERIAL_READ, NULL, bytes, *n, 0, false}, body;
     struct head head = {0};
     size_t n_fields;
 
@@ -206,7 +207,8 @@ static bool read_fields(struct line *line, const unsigned char *bytes, size_t n,
     if (front.is_bad || head.format < FORMAT_FIRST || head.format > FORMAT) return false;
     n_fields = fields_size(line->seat, head.format);
     *n_line = front.at + n_fields;
-    if (!is_fitting(line, &head, *n_line, n)) return false;
+    if (!is_fitting(line, &head, *n_line, *n)) return false;
+    *n = head.n_bytes;
     body = (struct serial){SERIAL_READ, NULL, bytes + front.at, n_fields, 0, false};
     if (head.check != serial_check(body.from, body.n_bytes)) return false;
     visit(&body, head.format, state, line->read_kept, line->n_kept);
@@ -214,11 +216,12 @@ static bool read_fields(struct line *line, const unsigned char *bytes, size_t n,
 }
 
 /* The struct of format 1, which contract 1 alone has. */
-static bool read_old(struct line *line, const unsigned char *bytes, size_t n,
+static bool read_old(struct line *line, const unsigned char *bytes, size_t *n,
                      struct line_memory *state, size_t *n_line)
 {
     *n_line = snapshot_old_size(line);
-    return n >= *n_line && line->options.contract == 1 && snapshot_old_read(line, bytes, n, state);
+    return *n >= *n_line && line->options.contract == 1 &&
+           snapshot_old_read(line, bytes, *n, state);
 }
 
 int line_load(struct line *line, const void *buf, size_t n)
@@ -230,7 +233,7 @@ int line_load(struct line *line, const void *buf, size_t n)
     int status;
 
     serial_u64(&f, &magic);
-    if (!(magic == MAGIC ? read_fields : read_old)(line, buf, n, &state, &n_line) ||
+    if (!(magic == MAGIC ? read_fields : read_old)(line, buf, &n, &state, &n_line) ||
         !is_sound(line, &state))
         return LATENT_E_SNAPSHOT;
     status = latent_decoder_load(line->decoder, (const unsigned char *)buf + n_line, n - n_line);

@@ -30,7 +30,8 @@ static struct line_policy setup_policy(const struct conf_stream *v)
                                 .max_age_ns = v->publish_late ? 0 : v->max_age_ns,
                                 .safe_ramp_ns = v->safe_ramp_ns,
                                 .safe_exit_bins = v->safe_exit,
-                                .safe_start = v->safe_start && v->contract > 1};
+                                .safe_start = v->safe_start && v->contract > 1,
+                                .max_masked = v->max_masked};
 }
 
 /* Gaps that are filled are no jumps. */

@@ -239,6 +239,28 @@ class Decoder:
         state = bytes(state)
         self._check(self._core.latent_decoder_load(self._live(), state, len(state)))
 
+    def mask(self, channels, version=None):
+        """From the next bin on these channels, and no others, read as their training mean. version:
+        of the mask, by default the next. Error: the file has no training mean."""
+        chosen = np.zeros(self.info.n_channels, bool)
+        chosen[list(channels)] = True
+        bits = np.packbits(chosen, bitorder="little").tobytes()
+        version = self.mask_version + 1 if version is None else version
+        self._check(self._core.latent_decoder_mask(self._live(), bits, len(bits), version))
+
+    @property
+    def masked(self):
+        """The channels that are masked, ascending."""
+        bits = ctypes.create_string_buffer((self.info.n_channels + 7) // 8)
+        self._core.latent_decoder_masked(self._live(), bits, len(bits))
+        return np.flatnonzero(np.unpackbits(np.frombuffer(bits.raw, np.uint8),
+                                            bitorder="little")).tolist()
+
+    @property
+    def mask_version(self):
+        """Of the mask; 0: there was none."""
+        return self._core.latent_decoder_mask_version(self._live())
+
     def _step(self):
         frame = self._frame
         return Step(Flag(frame.flags), *(_copy(getattr(frame, name), getattr(frame, f"n_{name}"))
