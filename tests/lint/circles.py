@@ -4,7 +4,9 @@
 What a file uses is read from its object file: a symbol it lacks and another one defines. So a
 header that only lends its types is no use of its source file, and a table of functions is one."""
 import argparse
+import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -13,8 +15,15 @@ SKIPS = 77
 
 
 def objects(build):
-    """The object files of the product; not those of the tests."""
-    return sorted(path for folder in FOLDERS for path in (build / folder).rglob("*.o"))
+    """The object files of the product; not those of the tests, nor those of sources that are gone,
+    which a build leaves behind."""
+    paths = sorted(path for folder in FOLDERS for path in (build / folder).rglob("*.o"))
+    commands = build / "compile_commands.json"
+    if not commands.exists():
+        return paths
+    made = {build / re.search(r" -o (\S+)", entry["command"])[1]
+            for entry in json.loads(commands.read_text(encoding="utf-8"))}
+    return [path for path in paths if path in made]
 
 
 def symbols(path):
