@@ -127,11 +127,24 @@ bool swap_is_active(const struct swap *w)
 
 /* ---- life ---- */
 
+/* What the configuration masks was there before the tap. */
+static int tell_mask(struct swap *w, const latent_decoder *d, uint32_t n_channels)
+{
+    size_t n = ((size_t)n_channels + 7) / 8;
+    uint8_t *bits = calloc(n, 1);
+
+    if (!bits) return -1;
+    latent_decoder_masked(d, bits, n);
+    recent_mask(w->recent, bits, latent_decoder_mask_version(d));
+    free(bits);
+    return 0;
+}
+
 int swap_attach(struct swap *w, struct stream *s)
 {
     *w = (struct swap){.stream = s, .recent = recent_new(s->info.n_channels, s->info.n_readout)};
     if (!w->recent || !line_add_tap(s->line, recent_tap(w->recent))) return -1;
-    return 0;
+    return tell_mask(w, s->decoder, s->info.n_channels);
 }
 
 void swap_close(struct swap *w)

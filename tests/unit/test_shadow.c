@@ -90,6 +90,7 @@ static void live(struct pair *p, int n)
         if (chance == 8) rig_send_marks(l, p->seq++, 1 + (uint32_t)draw(p, 7));
         if (chance == 9) rig_wait(l, draw(p, 400) * 1000000);
         if (chance == 10) rig_send(l, 1, p->seq++, 1, 3e38f);
+        if (chance == 11 && l->info.channel_mean) rig_mask(l, (uint8_t)draw(p, 8));
         rig_send(l, 1, p->seq, 1 + draw(p, 3), (float)draw(p, 4));
         p->seq += 3;
     }

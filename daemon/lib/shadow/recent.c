@@ -10,8 +10,8 @@
 
 #define MOST_BYTES ((size_t)32 << 20)
 
-/* Words of a step; the counts and the readout follow, two to a word. */
-enum { WORD_HEAD, WORD_EPOCH, WORD_SEQ, WORD_FRAME, WORD_VALUES };
+/* Words of a step; the counts and the readout follow, two to a word, and the mask, 64 to one. */
+enum { WORD_HEAD, WORD_EPOCH, WORD_SEQ, WORD_FRAME, WORD_MASK, WORD_VALUES };
 
 /* Of WORD_HEAD, above the marks. */
 enum { SHIFT_ACTION = 32, BIT_INPUT = 40 };
@@ -28,6 +28,8 @@ struct recent {
     /* Of the data thread: the step of the entry that goes on. */
     bool is_open;
     uint64_t frame; /* its WORD_FRAME */
+    uint64_t *mask; /* [mask_words] in force */
+    uint32_t mask_version;
 };
 
 /* ---- life ---- */
@@ -35,6 +37,11 @@ struct recent {
 static size_t words_of(uint32_t n_values)
 {
     return ((size_t)n_values + 1) / 2;
+}
+
+static size_t mask_words(uint32_t n_channels)
+{
+    return ((size_t)n_channels + 63) / 64;
 }
 
 static uint64_t steps_that_fit(size_t n_words)
@@ -54,12 +61,13 @@ struct recent *recent_new(uint32_t n_channels, uint32_t n_readout)
     if (!r) return NULL;
     r->n_channels = n_channels;
     r->n_readout = n_readout;
-    r->n_words = WORD_VALUES + words_of(n_channels) + words_of(n_readout);
+    r->n_words = WORD_VALUES + words_of(n_channels) + words_of(n_readout) + mask_words(n_channels);
     r->n_steps = steps_that_fit(r->n_words);
     n_bytes = r->n_steps * r->n_words * sizeof *r->words;
     r->words = malloc(n_bytes);
-    if (!r->words) {
-        free(r);
+    r->mask = calloc(mask_words(n_channels), sizeof *r->mask);
+    if (!r->words || !r->mask) {
+        recent_free(r);
         return NULL;
     }
     memset((void *)r->words, 0, n_bytes); /* touched */
@@ -70,6 +78,7 @@ void recent_free(struct recent *r)
 {
     if (!r) return;
     free((void *)r->words);
+    free(r->mask);
     free(r);
 }
 
@@ -105,6 +114,18 @@ static void put_floats(_Atomic uint64_t *words, const float *from, uint32_t n)
     }
 }
 
+/* Of a step at `words`: where its mask is. */
+static size_t mask_at(const struct recent *r)
+{
+    return r->n_words - mask_words(r->n_channels);
+}
+
+void recent_mask(struct recent *r, const uint8_t *bits, uint32_t version)
+{
+    memcpy(r->mask, bits, ((size_t)r->n_channels + 7) / 8);
+    r->mask_version = version;
+}
+
 /* The last step that was claimed. */
 static _Atomic uint64_t *newest(const struct recent *r)
 {
@@ -124,6 +145,8 @@ static void claim(struct recent *r, const struct line_event *e)
     put(words + WORD_EPOCH, e->epoch);
     put(words + WORD_SEQ, e->seq);
     put(words + WORD_FRAME, 0);
+    put(words + WORD_MASK, r->mask_version);
+    for (size_t i = 0; i < mask_words(r->n_channels); i++) put(words + mask_at(r) + i, r->mask[i]);
     if (e->input) put_floats(words + WORD_VALUES, e->input->counts, r->n_channels);
 }
 
@@ -163,6 +186,7 @@ static void on_event(void *ctx, const struct line_event *e)
 {
     struct recent *r = ctx;
 
+    if (e->kind == LINE_MASK) recent_mask(r, e->bytes, e->what);
     if (e->kind == LINE_ACTION) on_action(r, e);
     if (e->kind == LINE_FRAME) on_frame(r, e);
     if (e->kind == LINE_OUTCOME && e->what == FRAMES_SKIPPED && r->is_open)
@@ -191,6 +215,17 @@ static void get_floats(const _Atomic uint64_t *words, float *to, uint32_t n)
     }
 }
 
+static void get_mask(const _Atomic uint64_t *words, uint8_t *to, uint32_t n_channels)
+{
+    size_t n_bytes = ((size_t)n_channels + 7) / 8;
+
+    for (size_t i = 0; i < n_bytes; i += 8) {
+        uint64_t bits = get(words + i / 8);
+
+        memcpy(to + i, &bits, n_bytes - i < 8 ? n_bytes - i : 8);
+    }
+}
+
 static bool has_bit(uint64_t word, unsigned bit)
 {
     return word >> bit & 1;
@@ -212,6 +247,8 @@ static void copy(const struct recent *r, const _Atomic uint64_t *words, struct r
     out->is_late = has_bit(frame, BIT_LATE);
     out->failed = has_bit(frame, BIT_FAILED);
     out->n_shown = n_shown < r->n_readout ? n_shown : r->n_readout;
+    out->mask_version = (uint32_t)get(words + WORD_MASK);
+    get_mask(words + mask_at(r), out->mask, r->n_channels);
     get_floats(words + WORD_VALUES, out->counts, out->has_input ? r->n_channels : 0);
     get_floats(words + WORD_VALUES + words_of(r->n_channels), out->readout, out->n_shown);
 }

@@ -35,18 +35,23 @@ struct recent_step {
     float *counts;  /* [n_channels], the reader's: filled if has_input */
     float *readout; /* [n_readout], likewise, if has_frame and n_shown */
     uint32_t n_shown;
+    uint8_t *mask; /* [(n_channels + 7) / 8], the reader's: latent_decoder_mask's */
+    uint32_t mask_version;
 };
 
 /* For a line of n_channels and n_readout, before it runs. Fewer steps are kept where they would
  * take more than 32 MiB. NULL: out of memory. */
 struct recent *recent_new(uint32_t n_channels, uint32_t n_readout);
 void recent_free(struct recent *r); /* NULL is allowed */
+/* The channels that are masked from the start, as recent_step has them; later ones it hears. */
+void recent_mask(struct recent *r, const uint8_t *bits, uint32_t version);
 struct line_tap recent_tap(struct recent *r);
 /* Of the steps that are kept, those that a reader may begin with; at most RECENT_KEPT. */
 uint64_t recent_depth(const struct recent *r);
 /* How many steps there were: the number of the next. */
 uint64_t recent_count(const struct recent *r);
-/* Step `number` into out, whose counts and readout point to room for them. */
+/* Step `number` into out, whose counts, readout and mask point to room for
+ * them. */
 enum recent_answer recent_read(const struct recent *r, uint64_t number, struct recent_step *out);
 
 #endif

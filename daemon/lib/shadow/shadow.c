@@ -108,6 +108,15 @@ static const float *input_of(const struct shadow *s)
     return s->step.counts;
 }
 
+/* The channels that the line does not believe; a model that cannot mask them is not promoted. */
+static void take_mask(struct shadow *s)
+{
+    latent_decoder *d = s->handed.decoder.decoder;
+
+    if (latent_decoder_mask_version(d) != s->step.mask_version)
+        latent_decoder_mask(d, s->step.mask, ((size_t)s->n_channels + 7) / 8, s->step.mask_version);
+}
+
 /* As the line would have it; 0 or what the decoder says. */
 static int decode(struct shadow *s, struct latent_frame *frame)
 {
@@ -136,9 +145,10 @@ static bool is_comparable(const struct recent_step *step, const struct latent_fr
     return step->has_frame && ((step->flags | frame->flags) & other) == 0;
 }
 
+/* frame: NULL: it failed. */
 static void compare(struct shadow *s, const struct latent_frame *frame)
 {
-    bool good = is_comparable(&s->step, frame) && s->step.n_shown >= s->n_readout &&
+    bool good = frame && is_comparable(&s->step, frame) && s->step.n_shown >= s->n_readout &&
                 frame->n_readout >= s->n_readout;
 
     agreement_add(s->agreement, good ? frame->readout : NULL, good ? s->step.readout : NULL);
@@ -199,13 +209,14 @@ static void do_step(struct shadow *s)
     uint64_t before_ns = now_ns(s);
     int status = 0;
 
+    take_mask(s);
     if (s->step.action == LINE_START)
         latent_decoder_reset(s->handed.decoder.decoder);
     else
         status = decode(s, &frame);
     if (s->step.action != LINE_START && s->next >= s->primed_end) {
         histogram_add(&s->times, now_ns(s) - before_ns);
-        compare(s, status ? &(struct latent_frame){.flags = LATENT_SAFE} : &frame);
+        compare(s, status ? NULL : &frame);
         watch(s);
     }
     judge(s, status, &frame);
@@ -318,8 +329,9 @@ static bool take_memory(struct shadow *s)
     s->zeros = calloc(s->n_channels + 1, sizeof *s->zeros);
     s->step.counts = calloc(s->n_channels + 1, sizeof *s->step.counts);
     s->step.readout = calloc(s->n_readout + 1, sizeof *s->step.readout);
+    s->step.mask = calloc(s->n_channels / 8 + 1, sizeof *s->step.mask);
     s->agreement = agreement_new(WINDOW_NS / s->bin_ns, s->n_readout);
-    return s->zeros && s->step.counts && s->step.readout && s->agreement;
+    return s->zeros && s->step.counts && s->step.readout && s->step.mask && s->agreement;
 }
 
 int shadow_new(struct shadow **out, const struct shadow_of *of, struct shadow_decoder decoder)
@@ -374,6 +386,7 @@ struct shadow_decoder shadow_free(struct shadow *s)
     free(s->zeros);
     free(s->step.counts);
     free(s->step.readout);
+    free(s->step.mask);
     pthread_mutex_destroy(&s->mutex);
     free(s);
     return decoder;
