@@ -184,7 +184,8 @@ static void test_taps(void **state)
     struct bench *b = *state;
     struct order order;
 
-    for (size_t i = 0; i < LINE_MAX_TAPS; i++) {
+    /* It has one already. */
+    for (size_t i = 1; i < LINE_MAX_TAPS; i++) {
         order = orders_add_tap(b->orders, 1, (struct line_tap){hear, hear_removed, &heard[i]});
         assert_order(&order, ORDER_OWED);
     }

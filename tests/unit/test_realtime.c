@@ -17,6 +17,7 @@
 #include "feed/feed.h"
 #include "line/line.h"
 #include "model_maker.h"
+#include "shadow/shadow.h"
 #include "wire.h"
 
 enum {
@@ -47,6 +48,7 @@ struct bench {
     struct line *line;
     struct ring *ring;
     struct feed feed;
+    struct recent *recent; /* for shadows, of which there is none */
     uint64_t epoch, seq;
     size_t n_sent;
 };
@@ -102,6 +104,9 @@ static void bench_open(struct bench *b, size_t index, enum line_on_gap on_gap)
     assert_non_null(b->ring);
     feed_init(&b->feed, b->ring, b->line);
     assert_true(line_add_tap(b->line, feed_tap(&b->feed)));
+    b->recent = recent_new(b->info.n_channels, b->info.n_readout);
+    assert_non_null(b->recent);
+    assert_true(line_add_tap(b->line, recent_tap(b->recent)));
 }
 
 /* What a recorder does with the ring. */
@@ -118,6 +123,7 @@ static void bench_close(struct bench *b)
 {
     line_free(b->line);
     ring_free(b->ring);
+    recent_free(b->recent);
     line_decoder_free(b->own);
     latent_decoder_free(b->other);
     latent_decoder_free(b->decoder);

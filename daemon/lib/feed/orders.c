@@ -84,7 +84,7 @@ struct orders *orders_new(struct line *const *lines, size_t n_lines, struct line
     if (!o) return NULL;
     *o = (struct orders){.clock = clock, .wake = wake, .n_lines = n_lines};
     for (size_t i = 0, n_mask; i < n_lines; i++) {
-        o->lines[i] = (struct of_line){.line = lines[i]};
+        o->lines[i] = (struct of_line){.line = lines[i], .n_taps = line_n_taps(lines[i])};
         n_mask = RING_MASKS * (sizeof(struct posted) + line_mask_bytes(lines[i]));
         if (n_mask > n_ring) n_ring = n_mask;
     }

@@ -339,6 +339,11 @@ bool line_add_tap(struct line *line, struct line_tap tap)
     return true;
 }
 
+size_t line_n_taps(const struct line *line)
+{
+    return line->n_taps;
+}
+
 void line_remove_tap(struct line *line, const void *ctx)
 {
     struct line_tap removed;

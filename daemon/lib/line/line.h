@@ -31,7 +31,7 @@
 #include "line/sources.h"
 #include "line/trust.h"
 
-#define LINE_MAX_TAPS 4
+#define LINE_MAX_TAPS 6
 #define LINE_CONTRACT 2
 
 struct line_clock {
@@ -104,6 +104,7 @@ void line_free(struct line *line); /* NULL is allowed */
  * In the thread of the entries, between two of them, or before it runs. false: there are
  * LINE_MAX_TAPS already. */
 bool line_add_tap(struct line *line, struct line_tap tap);
+size_t line_n_taps(const struct line *line);
 /* The tap of this ctx is told no more; then its on_removed is called. Others go on as before. */
 void line_remove_tap(struct line *line, const void *ctx);
 
