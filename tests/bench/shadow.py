@@ -3,10 +3,10 @@
 
     PYTHONPATH=build/release/python tests/bench/shadow.py [--bin FOLDER] [--rounds N]
 
-Round trips of bins at 1 kHz through latentd (ipc), budget 1 ms, in blocks that take turns: nothing
-beside the decoder; the same model in shadow; that model promoted and rolled back ten times a second.
-Prints of each: bins, budget misses, percentiles of the round trip; and how often the decoder
-changed. A step of the row's model is that of gru-sparse."""
+Round trips of bins at 1 kHz through latentd (ipc), budget 1 ms, in blocks that take turns:
+nothing beside the decoder; the same model in shadow; that model promoted and rolled back, with a
+tenth of a second between. Prints of each: bins, budget misses, percentiles of the round trip; and
+how often the decoder changed. The model is that of the row gru-sparse."""
 import argparse
 import contextlib
 import json

@@ -39,7 +39,7 @@ MISTAKES = {
         (["status", "--tiemout", "3"], 'unknown option "--tiemout"; nearest: --timeout'),
         (["status", "--tiemout=3"], 'unknown option "--tiemout"; nearest: --timeout'),
         (["statsu"], 'unknown command "statsu"; nearest: status'),
-        (["frobnicate"], 'unknown command "frobnicate"'),
+        (["xyzzyqq"], 'unknown command "xyzzyqq"'),
         (["record", "strat", "arm", "f"], 'unknown word "strat"; nearest: start'),
         (["record", "forever"], 'unknown word "forever"'),
         (["record"], "start or stop is missing"),
