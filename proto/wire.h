@@ -49,6 +49,7 @@ struct wire_bins {
     uint32_t encoding;
     size_t n_bins;
     const void *message; /* unpacked, in the arena */
+    uint64_t clock_id;   /* whose CLOCK_MONOTONIC t_source_ns is (wire_clock_id); 0: of none */
 };
 
 struct wire_bin {
@@ -70,6 +71,10 @@ LATENT_API void wire_bin_at(const struct wire_bins *bins, size_t i, struct wire_
  * out of range or not ascending (counts then hold nothing of use). */
 LATENT_API enum wire_refusal wire_bin_counts(const struct wire_bins *bins, size_t i, float *counts);
 
+/* A Bins payload without its clock_id, for who sends it at another time: its bytes go to `to` [n];
+ * -> their number. What is no message is copied as it is. */
+LATENT_API size_t wire_drop_clock_id(const void *payload, size_t n, uint8_t *to);
+
 /* Pack counts [head->n_bins][head->n_channels] with the narrowest encoding that holds all of them
  * exactly; counts that are negative, not whole or above 65535 travel as F32. head->encoding and
  * ->message are not read. Returns the number of bytes, 0 when cap is too small (wire_bins_bound
@@ -82,7 +87,8 @@ LATENT_API size_t wire_pack_bins(const struct wire_bins *head, const float *coun
 struct wire_frame {
     uint64_t epoch, seq, pub_seq;
     uint64_t t_source_ns, t_recv_ns, t_publish_ns, clock_id;
-    int64_t age_ns, budget_left_ns;
+    int64_t age_ns; /* end of the bin to t_publish_ns; nothing with LATENT_AGE_UNKNOWN */
+    int64_t budget_left_ns;
     uint64_t valid_for_ns, decoder_id, event_id;
     uint32_t mask_version, marks;
     struct latent_frame values; /* flags, latents, rates, readout */

@@ -11,6 +11,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "counts are little-end
 
 #define N_ENCODINGS 4
 #define PAIR_BYTES 4
+#define TAG_CLOCK_ID (8 << 3 | 1) /* Bins.clock_id, 64 bits */
 
 /* ---- unpacking ---- */
 
@@ -31,6 +32,7 @@ enum wire_refusal wire_unpack_bins(struct wire_arena *arena, const void *payload
     out->n_channels = m->n_channels;
     out->encoding = (uint32_t)m->encoding;
     out->n_bins = m->n_bins;
+    out->clock_id = m->clock_id;
     out->message = m;
     if (m->n_channels == 0 || m->n_channels > WIRE_MAX_CHANNELS) return WIRE_REFUSED_SHAPE;
     return WIRE_OK;
@@ -109,6 +111,42 @@ enum wire_refusal wire_bin_counts(const struct wire_bins *bins, size_t i, float 
 
     wire_bin_at(bins, i, &bin);
     return decode[bins->encoding](&bin, bins->n_channels, counts);
+}
+
+/* ---- without the claim ---- */
+
+/* Bytes of the field at p, its tag included; 0: it is none, or goes beyond the end. */
+static size_t field_bytes(const uint8_t *p, size_t n)
+{
+    static const size_t fixed[8] = {[1] = 8, [5] = 4};
+    uint64_t length = 0;
+    size_t at = 1;
+
+    while (at < n && p[at - 1] & 128) at++; /* the tag */
+    if (fixed[p[0] & 7]) return at + fixed[p[0] & 7] <= n ? at + fixed[p[0] & 7] : 0;
+    if ((p[0] & 7) != 0 && (p[0] & 7) != 2) return 0;
+    for (unsigned shift = 0; at < n && shift < 64; shift += 7) {
+        length |= (uint64_t)(p[at] & 127) << shift;
+        if (p[at++] & 128) continue;
+        if ((p[0] & 7) == 0) return at;
+        return length <= n - at ? at + (size_t)length : 0;
+    }
+    return 0;
+}
+
+size_t wire_drop_clock_id(const void *payload, size_t n, uint8_t *to)
+{
+    const uint8_t *from = payload;
+    size_t n_to = 0, n_field;
+
+    for (size_t at = 0; at < n; at += n_field) {
+        n_field = field_bytes(from + at, n - at);
+        if (n_field && from[at] == TAG_CLOCK_ID) continue;
+        if (n_field == 0) n_field = n - at;
+        memcpy(to + n_to, from + at, n_field);
+        n_to += n_field;
+    }
+    return n_to;
 }
 
 /* ---- choosing the encoding ---- */
@@ -268,6 +306,7 @@ static size_t put_head(const struct wire_bins *head, uint32_t encoding, uint8_t 
     m.epoch = head->epoch;
     m.seq = head->seq;
     m.t_source_ns = head->t_source_ns;
+    m.clock_id = head->clock_id;
     m.bin_width_us = head->bin_width_us;
     m.n_channels = head->n_channels;
     m.encoding = (Latent__V1__Encoding)encoding;

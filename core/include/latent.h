@@ -72,7 +72,7 @@ enum latent_flag {
     LATENT_INPUT_CLIPPED = 1u << 10, /* (*) counts beyond the model's range were clamped */
     LATENT_LIMITED = 1u << 11,       /* (*) a limit or slew limit of the readout applied */
     LATENT_OUTSIDE = 1u << 12,       /* (*) outside a trial: readout neutral, the rest absent */
-    LATENT_AGE_UNKNOWN = 1u << 13,   /* the source clock is not mapped */
+    LATENT_AGE_UNKNOWN = 1u << 13,   /* when the bin ended is not known (yet): no age */
     LATENT_NO_SIGNAL = 1u << 14,     /* bins come, but for too long with nothing in them */
 };
 #define LATENT_N_FLAGS 15

@@ -16,6 +16,8 @@ static void forget_newer(struct conf_stream_section *s)
 {
     if (!conf_is_given(&s->lines, CONF_STREAM, "on-silent")) s->values.on_silent = ON_SILENT_OFF;
     if (!conf_is_given(&s->lines, CONF_STREAM, "max-jump-ms")) s->values.max_jump_ns = 0;
+    if (!conf_is_given(&s->lines, CONF_STREAM, "source-clock"))
+        s->values.source_clock = SOURCE_CLOCK_OFF;
 }
 
 static int read_conf(struct again *a, struct reading *r, struct latent_error *err)

@@ -19,8 +19,20 @@ static uint64_t epoch_of(struct wire_arena *arena, const struct line_event *e)
     return bins.epoch;
 }
 
+/* The bins are not of now, so their times are not those of this machine's clock. */
+static int send(struct source *source, const struct line_event *e, uint64_t due_ns,
+                struct wire_arena *arena, uint8_t *message, struct latent_error *err)
+{
+    size_t n;
+
+    if (e->n_bytes > WIRE_MAX_BYTES)
+        return source_send(source, e->bytes, e->n_bytes, 0, due_ns, err);
+    n = wire_drop_clock_id(e->bytes, e->n_bytes, message);
+    return source_send(source, message, n, epoch_of(arena, e), due_ns, err);
+}
+
 static int send_all(struct reading *r, struct source *source, struct wire_arena *arena,
-                    uint64_t *n_sent, struct latent_error *err)
+                    uint8_t *message, uint64_t *n_sent, struct latent_error *err)
 {
     uint64_t start_ns = source_status(source)->start_ns, first_ns = 0;
     struct reading_entry e;
@@ -29,8 +41,7 @@ static int send_all(struct reading *r, struct source *source, struct wire_arena 
     while (!status && reading_next_entry(r, &e)) {
         if (e.event.kind != LINE_MESSAGE) continue;
         if (*n_sent == 0) first_ns = e.event.t_ns;
-        status = source_send(source, e.event.bytes, e.event.n_bytes, epoch_of(arena, &e.event),
-                             start_ns + e.event.t_ns - first_ns, err);
+        status = send(source, &e.event, start_ns + e.event.t_ns - first_ns, arena, message, err);
         *n_sent += status == 0;
     }
     return status ? status : reading_check(r, err);
@@ -43,23 +54,26 @@ int resend_run(const char *record, const struct source_options *options, struct 
     struct wire_arena arena = {.size = WIRE_ARENA_BASE + 4 * WIRE_MAX_BYTES};
     struct reading *r;
     uint64_t n_sent = 0;
+    uint8_t *message = NULL;
     int status = reading_open(&r, record, err);
 
     if (status) return status;
+    message = malloc(WIRE_MAX_BYTES);
     stop_install();
     o.n_channels = (uint32_t)reading_whole(r, "n_channels");
     o.bin_width_us = (uint32_t)reading_whole(r, "bin_width_us");
     o.input = reading_text(r, "input");
     arena.bytes = aligned_alloc(16, arena.size);
-    status = arena.bytes ? source_open(&source, &o, err)
-                         : error_text(err, LATENT_E_NOMEM, "out of memory");
-    if (!status) status = send_all(r, source, &arena, &n_sent, err);
+    status = arena.bytes && message ? source_open(&source, &o, err)
+                                    : error_text(err, LATENT_E_NOMEM, "out of memory");
+    if (!status) status = send_all(r, source, &arena, message, &n_sent, err);
     if (status >= 0)
         printf("%s: %s: %llu messages sent\n", o.program, o.stream, (unsigned long long)n_sent);
     if (status >= 0 && !stop_requested()) status = source_check_taken(source, err);
     if (status >= 0) reading_say_missing(r, record, stderr);
     source_close(source);
     free(arena.bytes);
+    free(message);
     reading_close(r);
     return status == SOURCE_STOPPED ? 0 : status;
 }

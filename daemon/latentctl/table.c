@@ -138,6 +138,21 @@ static void print_heading(const Latent__V1__StreamStatus *s, FILE *out)
     fprintf(out, "  input     %s\n  output    %s\n", s->input, s->output);
 }
 
+/* What every bin takes on its way is not in the numbers: it is said beside them. */
+static void print_source_clock(const Latent__V1__Info *info, FILE *out)
+{
+    fprintf(out, "  clock     %s", info->source_clock);
+    if (info->age_uncertainty_ns)
+        fprintf(out,
+                ": ages to %.3f ms, beyond the least time on the way, which cannot be seen "
+                "(min-delay-us = %.0f)",
+                ms(info->age_uncertainty_ns), us(info->min_delay_ns));
+    if (info->source_ppm_uncertainty > 0.0)
+        fprintf(out, "; %+.2f ppm, to %.2f", info->source_ppm, info->source_ppm_uncertainty);
+    if (info->source_steps) fprintf(out, "; set %" PRIu64 " times", info->source_steps);
+    fprintf(out, "\n");
+}
+
 static void print_record(const Latent__V1__RecordStatus *r, FILE *out)
 {
     fprintf(out, "  record    %s: %s%s%s\n", printable(r->state), printable(r->path),
@@ -190,6 +205,7 @@ static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
             s->budget_misses);
     print_minute(s, out);
     if (s->masking && s->masking->version) print_masking(s->masking, out);
+    if (s->info->source_clock[0]) print_source_clock(s->info, out);
     print_times(s, out);
     if (s->record) print_record(s->record, out);
     if (s->swap) print_swap(s->swap, out);

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "latentd/info.h"
 #include "latentd/spin.h"
 #include "latentd/stream.h"
 #include "latentd/warm.h"
@@ -26,7 +27,7 @@ static void send_infos(uv_timer_t *timer)
 
     for (size_t i = 0; i < l->n_streams; i++) {
         struct stream *s = l->streams[i];
-        output_send(s->output, s->topic_info, s->in_line->info_payload, s->in_line->n_info_payload);
+        info_send(s, s->in_line);
     }
 }
 

@@ -1,10 +1,14 @@
 /* Info from a stream's model and configuration. */
 #include "latentd/info.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "latentd/output.h"
 #include "wire.h"
+
+#define CLOCK_BYTES 128 /* of what info_add_clock adds, packed */
 
 /* protobuf-c has no const; packing only reads. */
 static char *text(const char *s)
@@ -27,6 +31,21 @@ static void fill_readout(Latent__V1__ReadoutInfo *m, const struct latent_readout
     m->max = r->max;
     m->slew = r->slew;
     m->hold = r->hold;
+}
+
+void info_add_clock(Latent__V1__Info *m, const struct stream *s)
+{
+    bool is_off = s->conf->values.source_clock == SOURCE_CLOCK_OFF || s->conf->values.contract == 1;
+    struct source_clock_seen seen;
+
+    line_read_source_clock(s->line, &seen);
+    m->source_clock = text(is_off ? "off" : source_clock_state_name(seen.state));
+    m->source_offset_ns = seen.offset_ns;
+    m->age_uncertainty_ns = seen.uncertainty_ns;
+    m->min_delay_ns = (uint64_t)s->conf->values.min_delay_us * 1000;
+    m->source_ppm = seen.ppm;
+    m->source_ppm_uncertainty = seen.ppm_uncertainty;
+    m->source_steps = seen.n_steps;
 }
 
 static void fill(Latent__V1__Info *m, const struct stream *s)
@@ -82,8 +101,22 @@ void *info_pack(const struct stream *s, size_t *n_bytes)
 
     if (info_build(&m, s)) return NULL;
     *n_bytes = latent__v1__info__get_packed_size(&m.info);
-    bytes = malloc(*n_bytes);
+    bytes = malloc(*n_bytes + CLOCK_BYTES);
     if (bytes) latent__v1__info__pack(&m.info, bytes);
     info_free(&m);
     return bytes;
+}
+
+/* Fields that follow a packed message are fields of it. */
+int info_send(const struct stream *s, const struct engine *e)
+{
+    uint8_t *bytes = e->info_payload;
+    Latent__V1__Info clock;
+    size_t n = e->n_info_payload;
+
+    latent__v1__info__init(&clock);
+    info_add_clock(&clock, s);
+    assert(latent__v1__info__get_packed_size(&clock) <= CLOCK_BYTES);
+    n += latent__v1__info__pack(&clock, bytes + n);
+    return output_send(s->output, s->topic_info, bytes, n);
 }

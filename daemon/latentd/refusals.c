@@ -147,6 +147,17 @@ static void read_epoch(const struct stream *s, const struct ledger_values *v, st
              r->n, r->found, r->expected);
 }
 
+static void read_clock(const struct stream *s, const struct ledger_values *v, struct refusal *r)
+{
+    (void)v;
+    read_misfit(s, MISFIT_CLOCK, r);
+    snprintf(r->text, sizeof r->text,
+             "%" PRIu64 " messages' times, not their bins: by this machine's clock, as it is said "
+             "to be, the last bin is %.3f s old; expected 0 to 10 s: its age is estimated instead; "
+             "send no clock_id, or CLOCK_MONOTONIC at the end of the bin",
+             r->n, (double)(int64_t)(r->expected - r->found) / 1e9);
+}
+
 static void read_sources(const struct stream *s, const struct ledger_values *v, struct refusal *r)
 {
     struct sources_seen seen;
@@ -167,10 +178,11 @@ static const struct {
     const char *what;
     numbers_fn *read;
 } kinds[REFUSALS_MAX] = {
-    {"bytes", read_bytes},       {"parts", read_parts},        {"format", read_format},
-    {"channels", read_channels}, {"bin_width_us", read_width}, {"sequence", read_sequence},
-    {"counts", read_counts},     {"values", read_values},      {"jump", read_number},
-    {"jump_time", read_time},    {"epoch", read_epoch},        {"two_sources", read_sources},
+    {"bytes", read_bytes},         {"parts", read_parts},        {"format", read_format},
+    {"channels", read_channels},   {"bin_width_us", read_width}, {"sequence", read_sequence},
+    {"counts", read_counts},       {"values", read_values},      {"jump", read_number},
+    {"jump_time", read_time},      {"epoch", read_epoch},        {"clock", read_clock},
+    {"two_sources", read_sources},
 };
 
 size_t refusals_of_stream(const struct stream *s, struct refusal out[REFUSALS_MAX],

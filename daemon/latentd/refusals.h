@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define REFUSAL_TEXT 512
-#define REFUSALS_MAX 12     /* kinds, of a stream */
+#define REFUSALS_MAX 13     /* kinds, of a stream */
 #define INPUT_REMARKS_MAX 3 /* kinds, of an input */
 
 struct stream;

@@ -178,6 +178,7 @@ static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
 
     latent__v1__stream_status__init(m);
     if (info_build(&b->info, s)) return -1;
+    info_add_clock(&b->info.info, s);
     line_read(s->line, &v);
     m->info = &b->info.info;
     m->state = text(line_state_name((enum line_state)v.value[STATE_STATE]));

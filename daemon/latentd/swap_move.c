@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "latentd/info.h"
 #include "latentd/output.h"
 #include "latentd/stream.h"
 #include "latentd/swap.h"
@@ -19,8 +20,7 @@ static enum promotion_answer may_move(void *ctx)
     struct stream *s = m->stream;
 
     if (!shadow_is_level(m->shadow)) return PROMOTION_NOT_YET;
-    if (output_send(s->output, s->topic_info, m->next->info_payload, m->next->n_info_payload))
-        return PROMOTION_NOT_YET;
+    if (info_send(s, m->next)) return PROMOTION_NOT_YET;
     return PROMOTION_TAKE;
 }
 

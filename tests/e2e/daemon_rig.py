@@ -30,10 +30,11 @@ WARMUP, GAP, FILLED, PREDICTED, LATE, HELD, SAFE, RESET = (1 << i for i in range
 INPUT_CLIPPED, LIMITED = 1 << 10, 1 << 11
 AGE_UNKNOWN, NO_SIGNAL = 1 << 13, 1 << 14
 NEUTRAL = (0.0, 0.5)
-# On a loaded machine nothing may depend on the time: only the tests of deadlines set them.
+# On a loaded machine nothing may depend on the time: only the tests of deadlines set them. The
+# times of pack_bins are nobody's clock.
 PATIENT = {"budget_ms": 1000, "max_age_ms": 3600000, "on_missing": "skip", "lease_ms": 3600000,
            "missing_after_ms": 3600000, "safe_ramp_ms": "none", "safe_start": "no",
-           "valid_for_ms": 80}
+           "valid_for_ms": 80, "source_clock": "off"}
 
 M1 = np.array([[0.5, 0.0], [0.25, 0.5]])
 M0 = np.array([0.5, -1.0])

@@ -7,7 +7,7 @@ import unittest
 import numpy as np
 import zmq
 
-from latentd import Mark, Publisher
+from latentd import Mark, Publisher, clock_id
 from latentd import latent_pb2 as pb
 
 WAIT_S = 20  # ends a test that would hang
@@ -44,6 +44,7 @@ class PublisherTest(unittest.TestCase):
         self.assertNotEqual(first.epoch, 0)
         self.assertEqual(first.epoch, second.epoch)
         self.assertNotEqual(second.t_source_ns, 0)
+        self.assertEqual((first.clock_id, second.clock_id), (0, clock_id()))
 
     def test_narrowest_encoding(self):
         sparse, fractional = np.zeros(100), np.ones(100)

@@ -23,7 +23,7 @@ OF_ATTACHING = {"restart_syscall"}
 N_BINS, PACE_S = 1500, 0.001
 # Frames are made without bins too.
 IMPATIENT, N_MISSING = {"on_missing": "hold-frame", "missing_after_ms": 60, "lease_ms": 200,
-                        "valid_for_ms": 80}, 20
+                        "valid_for_ms": 80, "source_clock": "auto"}, 20
 FRAME_MS = 100
 CALL = re.compile(r"^(\w+)\((\d+)?")
 

@@ -128,13 +128,14 @@ class Received:
     """All bins of a stream, in the order of their coming."""
     def __init__(self, socket, n_bins, stream="s"):
         self.counts, self.marks, self.seq, self.t_source_ns, self.came_ns = [], [], [], [], []
-        self.epochs, self.sizes = set(), []
+        self.epochs, self.clock_ids, self.sizes = set(), set(), []
         while len(self.counts) < n_bins:
             topic, payload = socket.recv_multipart()
             assert topic == f"{stream}/bins".encode(), topic
             message = pb.Bins.FromString(payload)
             self.bin_width_us, self.n_channels = message.bin_width_us, message.n_channels
             self.epochs.add(message.epoch)
+            self.clock_ids.add(message.clock_id)
             self.sizes.append(len(message.bins))
             for i, one in enumerate(message.bins):
                 self.counts.append(counts_of(message, i, message.n_channels))

@@ -4,6 +4,7 @@ import time
 import h5py
 import numpy as np
 import zmq
+from latentd import clock_id
 
 from tool_case import BIN, RECIPES, TRIAL_START, Case, Received, random_counts
 
@@ -65,6 +66,7 @@ class Replay(Case):
         plain = self.replay(200, "--in", source, "--full-speed", "--loop", "--seconds", "2")
         self.assertTrue((plain.counts == np.resize(counts, (200, 5))).all())
         self.assertEqual(plain.marked(TRIAL_START), [0])
+        self.assertEqual(plain.clock_ids, {0})  # times of no clock
         marked = self.replay(200, "--in", source, "--full-speed", "--loop", "--mark-loop",
                              "--seconds", "2")
         self.assertEqual(marked.marked(TRIAL_START), [0, 70, 140])
@@ -77,6 +79,7 @@ class Replay(Case):
         ends = np.array(received.t_source_ns).reshape(-1, 3)[:, -1]
         self.assertTrue((np.array(received.came_ns).reshape(-1, 3)[:, 0] >= ends).all())
         self.assertEqual(set(np.diff(received.t_source_ns)), {1000000})
+        self.assertEqual(received.clock_ids, {clock_id()})
 
     def test_stop_after(self):
         """Without a receiver too, it ends when it was told to, and says that nothing was sent."""

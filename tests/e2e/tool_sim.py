@@ -6,7 +6,7 @@ import numpy as np
 import zmq
 from scipy.integrate import solve_ivp
 
-from latentd import latent_pb2 as pb
+from latentd import clock_id, latent_pb2 as pb
 
 from tool_case import BIN, RECIPES, TRIAL_END, TRIAL_START, Case, Received, read_all, small_files
 
@@ -213,6 +213,7 @@ class Live(Case):
         received = self.stream("lorenz", 40)
         self.assertTrue((np.array(received.came_ns) >= np.array(received.t_source_ns)).all())
         self.assertEqual(set(np.diff(received.t_source_ns)), {20000000})
+        self.assertEqual(received.clock_ids, {clock_id()})
 
     def test_signals(self):
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -192,8 +192,12 @@ static void see(struct oracle *o, const struct seen_frame *f, const struct due *
                             LATENT_NO_SIGNAL | LATENT_AGE_UNKNOWN;
     uint32_t found = f->frame.values.flags;
 
-    require(o, (found & judged) == (flags | LATENT_AGE_UNKNOWN), "flags %x, not %x", found & judged,
-            flags | LATENT_AGE_UNKNOWN);
+    flags |= d->has_end ? 0u : LATENT_AGE_UNKNOWN;
+    require(o, (found & judged) == flags, "flags %x, not %x", found & judged, flags);
+    if (d->has_end)
+        require(o, f->frame.age_ns == (int64_t)(f->frame.t_publish_ns - d->t_end_ns),
+                "%" PRId64 " ns old, not %" PRId64, f->frame.age_ns,
+                (int64_t)(f->frame.t_publish_ns - d->t_end_ns));
     check_order(o, &f->frame, d);
     check_decoder(o, f, flags);
     if (flags & LATENT_HELD)
@@ -240,8 +244,10 @@ static void send_one(struct oracle *o, const struct due *d, uint64_t t_publish_n
 {
     const struct line_policy *policy = &o->options->policy;
     uint64_t waited_ns = d->t_arrived_ns ? t_publish_ns - d->t_arrived_ns : 0;
-    uint64_t age_ns = d->pace_age_ns > waited_ns ? d->pace_age_ns : waited_ns;
-    bool waited_long = policy->max_age_ns && waited_ns > policy->max_age_ns && !d->repeats;
+    bool ended = d->has_end && d->received;
+    uint64_t known_ns = ended ? t_publish_ns - d->t_end_ns : waited_ns;
+    uint64_t age_ns = d->pace_age_ns > known_ns && !ended ? d->pace_age_ns : known_ns;
+    bool waited_long = policy->max_age_ns && known_ns > policy->max_age_ns && !d->repeats;
     bool old = policy->max_age_ns && age_ns > policy->max_age_ns && !d->repeats;
     bool late = d->received && age_ns > o->options->budget_ns;
     uint32_t flags = (d->gap ? LATENT_GAP : 0u) | (d->filled ? LATENT_FILLED : 0u) |
@@ -277,7 +283,45 @@ static void get_to(struct oracle *o, uint64_t now_ns)
     if (o->heard && !o->safe && now_ns > end_ns) oracle_go_safe(o, now_ns, end_ns, false);
 }
 
-void oracle_expect(struct oracle *o, const struct due *d)
+/* A bin that came gets its step: what its message says of the source's clock, and so when it ended.
+ * None has its step before. */
+static void tell_end(struct oracle *o, struct due *d, uint64_t t_step_ns)
+{
+    const struct parcel *p = &o->open.parcel;
+    enum line_source_clock how = o->options->source_clock;
+    uint64_t last = p->n_bins - 1, t_last_ns = p->t_source_ns + last * o->bin_ns;
+    bool claims = how == SOURCE_CLOCK_MONOTONIC || p->clock_id == o->options->clock_id;
+
+    if (how == SOURCE_CLOCK_OFF) return;
+    o->has_end = false;
+    if (d->t_source_ns == 0) return;
+    if (!o->open.is_timed) {
+        bool can_be = t_last_ns <= t_step_ns && t_step_ns - t_last_ns <= 10000000000u;
+
+        o->open.is_timed = true;
+        o->open.is_exact = claims && can_be;
+        o->n_misclaimed += claims && !can_be;
+        source_clock_on_message(&o->clock, o->bin_ns, p->seq + last, t_last_ns, t_step_ns);
+    }
+    o->has_end = d->has_end = o->open.is_exact || source_clock_is_known(&o->clock);
+    o->n_ends[o->open.is_exact ? ORACLE_EXACT : d->has_end ? ORACLE_ESTIMATED : ORACLE_UNKNOWN]++;
+    d->t_end_ns = d->t_source_ns;
+    if (!o->open.is_exact)
+        d->t_end_ns = source_clock_here_ns(&o->clock, d->t_source_ns) - o->options->min_delay_ns;
+    if ((int64_t)(d->t_end_ns - t_step_ns) > 0) d->t_end_ns = t_step_ns;
+    o->end_seq = d->seq;
+    o->t_end_ns = d->t_end_ns;
+}
+
+/* Its number tells, from that of the bin decoded last; none ends after it is published. */
+static void reckon_end(const struct oracle *o, struct due *d, uint64_t t_publish_ns)
+{
+    d->has_end = o->has_end;
+    d->t_end_ns = o->t_end_ns + (d->seq - o->end_seq) * o->bin_ns;
+    if ((int64_t)(d->t_end_ns - t_publish_ns) > 0) d->t_end_ns = t_publish_ns;
+}
+
+void oracle_expect(struct oracle *o, struct due *d)
 {
     uint64_t t_step_ns = 0, t_publish_ns;
 
@@ -285,6 +329,7 @@ void oracle_expect(struct oracle *o, const struct due *d)
         t_step_ns = next_reading(o);
         get_to(o, t_step_ns);
     }
+    if (d->received) tell_end(o, d, t_step_ns);
     if (d->no_signal_safe && o->options->policy.on_silent == ON_SILENT_SAFE)
         oracle_go_safe(o, t_step_ns, UINT64_MAX, false);
     if (d->huge) {
@@ -298,6 +343,7 @@ void oracle_expect(struct oracle *o, const struct due *d)
         o->t_left_ns = 0;
     }
     t_publish_ns = next_reading(o);
+    if (!d->received) reckon_end(o, d, t_publish_ns);
     next_reading(o); /* the sink has it */
     oracle_count(o, FRAMES_DUE);
     send_one(o, d, t_publish_ns);

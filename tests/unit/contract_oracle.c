@@ -157,6 +157,8 @@ static bool judge(struct oracle *o, const struct parcel *p, uint32_t i)
         oracle_count(o, SEQUENCE_RESETS);
         o->n_pace = 0;
         o->has_pace = false;
+        o->has_end = false;
+        source_clock_init(&o->clock);
         begin_leaving(o);
     }
     if (fate == FATE_RESTART || !o->started)
@@ -169,11 +171,11 @@ static bool judge(struct oracle *o, const struct parcel *p, uint32_t i)
 
 static void fill(struct oracle *o, uint64_t seq)
 {
-    const struct due d = {.epoch = o->epoch,
-                          .seq = seq - o->open.n_fill,
-                          .t_arrived_ns = o->open.t_recv_ns,
-                          .filled = true,
-                          .first_filled = !o->open.fills};
+    struct due d = {.epoch = o->epoch,
+                    .seq = seq - o->open.n_fill,
+                    .t_arrived_ns = o->open.t_recv_ns,
+                    .filled = true,
+                    .first_filled = !o->open.fills};
 
     o->open.fills = true;
     o->open.n_fill--;
@@ -235,8 +237,11 @@ static void watch_signal(struct oracle *o, struct due *d, float value)
 
 static void decode(struct oracle *o, const struct parcel *p, uint32_t i)
 {
-    struct due d = {
-        .epoch = p->epoch, .seq = p->seq + i, .t_arrived_ns = o->open.t_recv_ns, .received = true};
+    struct due d = {.epoch = p->epoch,
+                    .seq = p->seq + i,
+                    .t_source_ns = p->t_source_ns ? p->t_source_ns + i * o->bin_ns : 0,
+                    .t_arrived_ns = o->open.t_recv_ns,
+                    .received = true};
 
     o->open.fills = false;
     d.pace_age_ns = pace_age(o, d.seq, d.t_arrived_ns);
@@ -463,6 +468,7 @@ void oracle_init(struct oracle *o, const struct line_options *options,
                          .bin_ns = (uint64_t)info->bin_width_us * 1000,
                          .seed = seed,
                          .leaving = true,
+                         .clock = {.drift_error_ppb = SOURCE_CLOCK_MOST_PPB},
                          .safe = options->policy.safe_start,
                          .locked = options->policy.safe_start && !options->policy.safe_exit_bins};
     o->silence_bins = too_many(o, info->longest_silence);

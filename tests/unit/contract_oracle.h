@@ -14,6 +14,9 @@ enum {
     ORACLE_HISTORY = 1024
 };
 
+/* How it was known when a bin ended. */
+enum { ORACLE_EXACT, ORACLE_ESTIMATED, ORACLE_UNKNOWN, ORACLE_N_ENDS };
+
 enum bin_kind { BIN_GOOD, BIN_NOT_FINITE, BIN_HUGE /* the output is not finite */ };
 enum parcel_kind { PARCEL_BINS, PARCEL_GARBAGE, PARCEL_PARTS, PARCEL_WIDTH };
 
@@ -21,7 +24,7 @@ enum parcel_kind { PARCEL_BINS, PARCEL_GARBAGE, PARCEL_PARTS, PARCEL_WIDTH };
 struct parcel {
     uint64_t t_ns; /* of its delivery */
     enum parcel_kind kind;
-    uint64_t epoch, seq, t_source_ns;
+    uint64_t epoch, seq, t_source_ns, clock_id;
     uint32_t n_bins, marks; /* marks of its first bin */
     enum bin_kind bin[ORACLE_MAX_BATCH];
     float value[ORACLE_MAX_BATCH]; /* of all channels of each bin */
@@ -58,9 +61,10 @@ struct oracle_open {
     uint32_t next; /* bin */
     uint64_t t_recv_ns;
     enum whose whose;
-    bool is_judged, gap; /* bin `next` is for the decoder; bins before it did not come */
-    uint64_t n_fill;     /* frames that are still due before it */
-    bool fills;          /* some were made */
+    bool is_timed, is_exact; /* the source's clock was looked at for it; is said to be ours */
+    bool is_judged, gap;     /* bin `next` is for the decoder; bins before it did not come */
+    uint64_t n_fill;         /* frames that are still due before it */
+    bool fills;              /* some were made */
 };
 
 struct oracle {
@@ -88,8 +92,13 @@ struct oracle {
     } pace[ORACLE_MAX_PACE]; /* bins decoded last, the newest first */
     size_t n_pace;
     bool has_pace;
-    uint64_t t_zero_ns; /* when bin 0 would have come, by the pace */
-    uint64_t n_same;    /* bins with the value of the last */
+    uint64_t t_zero_ns;        /* when bin 0 would have come, by the pace */
+    struct source_clock clock; /* tested by itself: what is asked here is when it is fed and read */
+    bool has_end;              /* it is known when bin end_seq ended, here */
+    uint64_t end_seq, t_end_ns;
+    uint64_t n_ends[ORACLE_N_ENDS];
+    uint64_t n_misclaimed; /* messages that cannot be by our clock, as they say */
+    uint64_t n_same;       /* bins with the value of the last */
     float last_value;
     uint64_t silence_bins, repeat_bins, silent_lease_bins; /* too many of them; and for SAFE */
     bool heard, ticked;                                    /* ticked: by the entry before */

@@ -93,8 +93,10 @@ static void make_bin(struct world *w)
     struct parcel *g = &w->gathering;
 
     if (g->n_bins == 0)
-        *g = (struct parcel){
-            .epoch = w->epoch, .seq = w->seq, .t_source_ns = wild_time(w, w->clock_ns)};
+        *g = (struct parcel){.epoch = w->epoch,
+                             .seq = w->seq,
+                             .t_source_ns = wild_time(w, w->clock_ns),
+                             .clock_id = w->clock_id};
     if (g->n_bins == 0 && world_happens(w, 60)) g->marks = LATENT_MARK_RESET;
     g->bin[g->n_bins] = draw_kind(w);
     g->value[g->n_bins] = value_of(w, g->bin[g->n_bins]);

@@ -6,7 +6,8 @@
 void wild_begin(struct world *w)
 {
     w->has_clock = world_draw(w, 0, 2) > 0;
-    w->clock_ns = world_draw(w, 0, 1000000) * S;
+    w->clock_ns = world_draw(w, 0, 1) * world_draw(w, 0, 1000000) * S;
+    w->clock_id = world_draw(w, 0, 4);
 }
 
 uint64_t wild_time(const struct world *w, uint64_t clock_ns)

@@ -29,6 +29,8 @@ static struct line_options draw_options(struct world *w)
         .valid_for_ns = world_draw(w, 50, 200) * MS,
         .send_readout = true,
         .clock_id = 3,
+        .source_clock = (enum line_source_clock)world_draw(w, 0, 2),
+        .min_delay_ns = world_draw(w, 0, 1) * 300000,
         .contract = LINE_CONTRACT,
         .policy = {.on_gap = (enum line_on_gap)world_draw(w, 0, 4),
                    .on_late = (enum line_on_late)world_draw(w, 0, 3),
@@ -171,6 +173,7 @@ static size_t pack(struct world *w, const struct parcel *p, uint8_t *message)
     struct wire_bins head = {.epoch = p->epoch,
                              .seq = p->seq,
                              .t_source_ns = p->t_source_ns,
+                             .clock_id = p->clock_id,
                              .bin_width_us = w->bin_width_us,
                              .n_channels = w->n_channels + (p->kind == PARCEL_WIDTH),
                              .n_bins = p->n_bins};
@@ -321,10 +324,15 @@ static void begin_life(struct world *w)
 static void end_life(struct world *w)
 {
     struct ledger_values v;
+    struct misfit_seen misclaimed;
 
     assert_true(line_read(w->line, &v));
     w->oracle.count[BINS_IN] -= w->oracle.open.is_judged; /* one that waits for what is filled */
     oracle_check(&w->oracle, &v);
+    line_read_misfit(w->line, MISFIT_CLOCK, &misclaimed);
+    assert_int_equal(misclaimed.n, w->oracle.n_misclaimed);
+    w->n_misclaimed += misclaimed.n;
+    for (size_t i = 0; i < ORACLE_N_ENDS; i++) w->n_ends[i] += w->oracle.n_ends[i];
     for (enum counter c = 0; c < N_COUNTERS; c++) w->total[c] += w->oracle.count[c];
     line_free(w->line);
     line_decoder_free(w->seat[1]);
@@ -390,6 +398,7 @@ static uint64_t next_service_ns(const struct world *w)
 {
     uint64_t t_ns = line_next_tick_ns(w->line, false);
 
+    if (line_has_work(w->line)) t_ns = w->now_ns; /* taken in as time went on */
     if (w->n_waiting) t_ns = least(t_ns, w->waiting[earliest_parcel(w)].t_ns);
     if (t_ns < w->t_stalled_ns) t_ns = w->t_stalled_ns;
     return t_ns < w->now_ns ? w->now_ns : t_ns;

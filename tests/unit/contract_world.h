@@ -32,11 +32,13 @@ struct world {
     const latent_model *model[WORLD_N_MODELS];
     uint64_t total[N_COUNTERS]; /* of the lives before this one */
     uint64_t n_lives;
+    uint64_t n_misclaimed, n_ends[ORACLE_N_ENDS]; /* likewise */
 
     uint64_t epoch, seq, t_bin_ns, t_silent_ns; /* source */
     uint64_t t_still_ns;                        /* until then all its bins say the same: */
     float still_value;
     bool has_epochs, has_clock;
+    uint64_t clock_id; /* that it says */
     uint64_t clock_ns; /* its clock at time 0 */
     struct {
         uint64_t epoch, seq, clock_ns, n_bins; /* n_bins: that it still makes */

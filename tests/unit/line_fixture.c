@@ -181,6 +181,11 @@ void assert_flags(const struct kept_frame *k, uint32_t flags)
     assert_int_equal(k->frame.values.flags, flags | LATENT_AGE_UNKNOWN);
 }
 
+void assert_flags_known(const struct kept_frame *k, uint32_t flags)
+{
+    assert_int_equal(k->frame.values.flags, flags);
+}
+
 void rig_say(struct rig *l, struct rig_message m, uint64_t pause_ns)
 {
     float counts[MAX_CHANNELS * 16];
@@ -191,7 +196,8 @@ void rig_say(struct rig *l, struct rig_message m, uint64_t pause_ns)
                              .t_source_ns = m.t_source_ns,
                              .bin_width_us = l->info.bin_width_us,
                              .n_channels = l->info.n_channels,
-                             .n_bins = m.n_bins ? m.n_bins : 1};
+                             .n_bins = m.n_bins ? m.n_bins : 1,
+                             .clock_id = m.clock_id};
 
     assert_true(head.n_bins <= 16 && head.n_channels <= MAX_CHANNELS);
     for (size_t i = 0; i < head.n_bins * head.n_channels; i++) counts[i] = m.count;

@@ -49,6 +49,7 @@ struct rig_message {
     size_t n_bins;
     float count;
     uint64_t event_id;
+    uint64_t clock_id;
 };
 void rig_say(struct rig *l, struct rig_message m, uint64_t pause_ns);
 /* Time goes on; frames that become due on the way are made. */
@@ -63,5 +64,7 @@ uint64_t rig_counter(struct rig *l, enum counter c);
 const struct kept_frame *rig_last(const struct rig *l);
 /* Exactly these flags, beside AGE_UNKNOWN. */
 void assert_flags(const struct kept_frame *k, uint32_t flags);
+/* Exactly these. */
+void assert_flags_known(const struct kept_frame *k, uint32_t flags);
 
 #endif

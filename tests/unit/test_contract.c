@@ -52,7 +52,7 @@ static uint64_t n_seeds(void)
 static void test_histories(void **state)
 {
     uint64_t total[N_COUNTERS] = {0};
-    uint64_t n_bins = 0, n_lives = 0, seconds = 0;
+    uint64_t n_bins = 0, n_lives = 0, seconds = 0, n_misclaimed = 0, n_ends[ORACLE_N_ENDS] = {0};
     uint64_t n_fresh[CONSUMERS_N] = {0}, n_stale[CONSUMERS_N] = {0};
     (void)state;
     for (uint64_t seed = 1; seed <= n_seeds(); seed++) {
@@ -67,9 +67,18 @@ static void test_histories(void **state)
         }
         world_close(&world);
         for (enum counter c = 0; c < N_COUNTERS; c++) total[c] += world_total(&world, c);
+        for (size_t i = 0; i < ORACLE_N_ENDS; i++) n_ends[i] += world.n_ends[i];
+        n_misclaimed += world.n_misclaimed;
     }
     print_message("%.1f million bins, %.1f simulated hours, %.0f lives\n", (double)n_bins / 1e6,
                   (double)seconds / 3600, (double)n_lives);
+    print_message(
+        "bins by a clock that is ours: %.0f thousand, estimated %.0f, not known %.0f; %.0f "
+        "messages that cannot be by ours\n",
+        (double)n_ends[ORACLE_EXACT] / 1e3, (double)n_ends[ORACLE_ESTIMATED] / 1e3,
+        (double)n_ends[ORACLE_UNKNOWN] / 1e3, (double)n_misclaimed);
+    for (size_t i = 0; i < ORACLE_N_ENDS; i++) assert_true(n_ends[i] > 0);
+    assert_true(n_misclaimed > 0);
     for (size_t i = 0; i < CONSUMERS_N; i++) {
         const char *what = world.consumers.all[i].what;
 

@@ -153,7 +153,7 @@ static void test_wrap_is_a_restart(void **state)
         struct rig l;
         open_at(&l, epoch, UINT32_MAX);
         for (uint64_t seq = 0; seq < 5; seq++)
-            rig_say(&l, (struct rig_message){epoch, seq, 0, 1, 0, 0}, BIN);
+            rig_say(&l, (struct rig_message){epoch, seq, 0, 1, 0, 0, 0}, BIN);
         check(&l, 4, 2, 0, 1);
         assert_int_equal(l.frames[1].frame.seq, 2);
         assert_true(l.frames[1].frame.values.flags & LATENT_RESET);
@@ -185,11 +185,11 @@ static void test_agreement_takes_time(void **state)
     (void)state;
     open_at(&l, 0, 5000);
     for (uint64_t seq = 0; seq < 20; seq++)
-        rig_say(&l, (struct rig_message){0, seq, 0, 1, 0, 0}, 0);
+        rig_say(&l, (struct rig_message){0, seq, 0, 1, 0, 0, 0}, 0);
     l.now_ns += 2 * BIN - 1;
-    rig_say(&l, (struct rig_message){0, 20, 0, 1, 0, 0}, 1);
+    rig_say(&l, (struct rig_message){0, 20, 0, 1, 0, 0, 0}, 1);
     check(&l, 1, 21, 0, 0);
-    rig_say(&l, (struct rig_message){0, 21, 0, 1, 0, 0}, BIN);
+    rig_say(&l, (struct rig_message){0, 21, 0, 1, 0, 0, 0}, BIN);
     check(&l, 2, 21, 0, 1);
     rig_close(&l);
 }

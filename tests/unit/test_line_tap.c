@@ -182,6 +182,7 @@ static struct line_options options_of(unsigned variant)
                              .safe_ramp_ns = 100000000,
                              .safe_exit_bins = variant % 7,
                              .max_masked = 70};
+    options.source_clock = (enum line_source_clock)(variant % 3);
     return options;
 }
 

@@ -75,6 +75,7 @@ static void bench_open(struct bench *b, size_t index, enum line_on_gap on_gap)
     const struct line_options options = {.name = "arm",
                                          .sequence = {.window_bins = 16, .max_gap_bins = 25},
                                          .budget_ns = 5000000,
+                                         .source_clock = SOURCE_CLOCK_AUTO,
                                          .valid_for_ns = 50000000,
                                          .policy = {.on_gap = on_gap,
                                                     .on_late = ON_LATE_HOLD_FRAME,

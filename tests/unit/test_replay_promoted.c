@@ -153,13 +153,13 @@ static void live_open(struct live *l, uint64_t seed)
     snprintf(l->folder, sizeof l->folder, "/tmp/latent-promoted-XXXXXX");
     assert_non_null(mkdtemp(l->folder));
     snprintf(l->record, sizeof l->record, "%s/arm.record", l->folder);
-    snprintf(
-        l->text, sizeof l->text,
-        "[stream arm]\nmodel = %s/first.safetensors\nmode = causal\nprecision = f32\n"
-        "outputs = latents readout\nbudget-ms = 5\nvalid-for-ms = 60\non-gap = hold-input\n"
-        "max-age-ms = 40\nmissing-after-ms = 60\non-missing = hold-frame\non-silent = safe\n"
-        "max-jump-ms = 10000\nlease-ms = 200\nsafe-ramp-ms = 100\nsafe-exit = 3\ncontract = 2\n",
-        l->folder);
+    snprintf(l->text, sizeof l->text,
+             "[stream arm]\nmodel = %s/first.safetensors\nmode = causal\nprecision = f32\n"
+             "outputs = latents readout\nbudget-ms = 5\nvalid-for-ms = 60\non-gap = hold-input\n"
+             "max-age-ms = 40\nmissing-after-ms = 60\non-missing = hold-frame\non-silent = safe\n"
+             "max-jump-ms = 10000\nsource-clock = auto\n"
+             "lease-ms = 200\nsafe-ramp-ms = 100\nsafe-exit = 3\ncontract = 2\n",
+             l->folder);
     if (conf_read_text(&l->conf, "(test)", l->text)) fail_msg("%s", l->conf.problems[0]);
     open_models(l);
     open_line(l);

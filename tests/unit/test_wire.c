@@ -134,12 +134,44 @@ static void test_pack_never_exceeds_cap(void **state)
     assert_int_equal(wire_pack_bins(&head, counts, marks, events, packet, n), n);
 }
 
+/* Who sends a message at another time takes its clock_id out, and nothing else. */
+static void test_drop_clock_id(void **state)
+{
+    struct wire_bins head = head_of(8, 3), out;
+    struct wire_arena arena = arena_of(sizeof packet);
+    uint8_t plain[4096], garbage[] = {0x41, 1, 2, 3}, without[sizeof packet];
+    size_t n_plain, n;
+
+    (void)state;
+    for (size_t i = 0; i < 24; i++) counts[i] = (float)(i % 5);
+    n_plain = wire_pack_bins(&head, counts, NULL, NULL, plain, sizeof plain);
+    head.clock_id = UINT64_MAX;
+    n = wire_pack_bins(&head, counts, NULL, NULL, packet, sizeof packet);
+    assert_int_equal(wire_unpack_bins(&arena, packet, n, &out), WIRE_OK);
+    assert_true(out.clock_id == UINT64_MAX);
+    assert_int_equal(n, n_plain + 9);
+    assert_int_equal(wire_drop_clock_id(packet, n, without), n_plain);
+    assert_memory_equal(without, plain, n_plain);
+    for (size_t cut = 0; cut < n; cut++)
+        assert_true(wire_drop_clock_id(packet, cut, without) <= cut);
+    memset(packet, 0xff, 64);
+    assert_int_equal(wire_drop_clock_id(packet, 64, without), 64);
+    assert_memory_equal(without, packet, 64);
+    assert_int_equal(wire_drop_clock_id(garbage, sizeof garbage, without), sizeof garbage);
+}
+
 /* The bound holds where every varint and every optional field is as long as it can be. */
 static void test_bound_of_largest_values(void **state)
 {
     uint32_t marks[8];
     uint64_t events[8];
-    struct wire_bins head = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT32_MAX, 256, 0, 8, NULL};
+    struct wire_bins head = {.epoch = UINT64_MAX,
+                             .seq = UINT64_MAX,
+                             .t_source_ns = UINT64_MAX,
+                             .bin_width_us = UINT32_MAX,
+                             .n_channels = 256,
+                             .n_bins = 8,
+                             .clock_id = UINT64_MAX};
 
     (void)state;
     memset(marks, 255, sizeof marks);
@@ -175,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_head_marks_events),
         cmocka_unit_test(test_same_bytes_as_protobuf),
         cmocka_unit_test(test_pack_never_exceeds_cap),
+        cmocka_unit_test(test_drop_clock_id),
         cmocka_unit_test(test_bound_of_largest_values),
         cmocka_unit_test(test_pack_refuses_empty_and_huge),
     };

@@ -36,6 +36,10 @@ static const char *const words_on_missing[] = {[ON_MISSING_HOLD_FRAME] = "hold-f
                                                NULL};
 static const char *const words_on_silent[] = {
     [ON_SILENT_SAFE] = "safe", [ON_SILENT_FLAG] = "flag", NULL};
+static const char *const words_source_clock[] = {[SOURCE_CLOCK_OFF] = "off",
+                                                 [SOURCE_CLOCK_AUTO] = "auto",
+                                                 [SOURCE_CLOCK_MONOTONIC] = "monotonic",
+                                                 NULL};
 static const char *const words_admission[] = {
     [CONF_ADMISSION_WARN] = "warn", [CONF_ADMISSION_REFUSE] = "refuse", NULL};
 
@@ -178,8 +182,9 @@ static const struct conf_key stream_keys[] = {
      .offset = offsetof(struct conf_stream, budget_ns),
      .unset = "auto",
      .value = "auto",
-     .help = "From the arrival of a bin to its publication; above it a frame carries LATE. "
-             "auto is half a bin, at most 5."},
+     .help =
+         "From the end of a bin, or where that is not known (source-clock) from its arrival, to "
+         "its publication; above it a frame carries LATE. auto is half a bin, at most 5."},
     {.name = "valid-for-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, valid_for_ns),
@@ -219,6 +224,24 @@ static const struct conf_key stream_keys[] = {
      .value = "16",
      .help = "Bins. A missing bin that comes this late counts as reordered, else as lost; "
              "a bin that comes twice within it counts as duplicate, else as stale."},
+    {.name = "source-clock",
+     .type = &conf_choice,
+     .offset = offsetof(struct conf_stream, source_clock),
+     .words = words_source_clock,
+     .value = "auto",
+     .help = "How the end of a bin, t_source_ns, becomes time of this machine, so that frames tell "
+             "their age and max-age-ms and LATE count from there. auto: as it is where the source "
+             "says that its clock is this machine's (Bins.clock_id), else by an estimate of its "
+             "clock, known 2.3 s after the first bin. monotonic: as it is, it is CLOCK_MONOTONIC "
+             "of this machine. off: not at all, ages are unknown."},
+    {.name = "min-delay-us",
+     .type = &conf_count,
+     .offset = offsetof(struct conf_stream, min_delay_us),
+     .min = 0,
+     .max = 1000000,
+     .value = "0",
+     .help = "What every bin takes at least from its end to its arrival: it cannot be seen from "
+             "here, and is added to estimated ages."},
     {.name = "on-late",
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, on_late),
@@ -231,8 +254,10 @@ static const struct conf_key stream_keys[] = {
      .offset = offsetof(struct conf_stream, max_age_ns),
      .unset = "auto",
      .value = "auto",
-     .help = "A frame whose bin waited longer than this between arrival and publication is "
-             "not sent; its bin is decoded all the same. auto is two bins, at least 20."},
+     .help =
+         "A frame whose bin is older than this at its publication, since its end, or where that is "
+         "not known (source-clock) since its arrival, is not sent; its bin is decoded all the "
+         "same. auto is two bins, at least 20."},
     {.name = "publish-late",
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, publish_late),

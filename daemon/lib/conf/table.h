@@ -68,7 +68,9 @@ struct conf_stream {
     uint64_t keep_ns;        /* a decoder that was replaced */
     uint32_t admission;      /* enum conf_admission */
     uint32_t reorder_window; /* bins */
-    char *record;            /* or NULL */
+    uint32_t source_clock;   /* enum line_source_clock */
+    uint32_t min_delay_us;
+    char *record; /* or NULL */
     uint64_t record_sync_ns;
     uint32_t record_buffer_mib;
     char *loop;

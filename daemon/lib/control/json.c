@@ -80,6 +80,15 @@ static json_t *balanced(const Latent__V1__StreamStatus *s)
                      (int)is_balanced(s->frames, s->n_frames));
 }
 
+static json_t *source_clock(const Latent__V1__Info *info)
+{
+    return json_pack("{s:s, s:I, s:o, s:o, s:f, s:f, s:o}", "state", info->source_clock,
+                     "offset_ns", (json_int_t)info->source_offset_ns, "age_uncertainty_ns",
+                     whole(info->age_uncertainty_ns), "min_delay_ns", whole(info->min_delay_ns),
+                     "ppm", info->source_ppm, "ppm_uncertainty", info->source_ppm_uncertainty,
+                     "steps", whole(info->source_steps));
+}
+
 static void add_info(json_t *object, const Latent__V1__Info *info)
 {
     json_object_set_new(object, "name", json_string(info->stream));
@@ -94,6 +103,7 @@ static void add_info(json_t *object, const Latent__V1__Info *info)
     json_object_set_new(object, "readout", readout(info));
     json_object_set_new(object, "budget_ns", whole(info->budget_ns));
     json_object_set_new(object, "valid_for_ns", whole(info->valid_for_ns));
+    json_object_set_new(object, "source_clock", source_clock(info));
 }
 
 static json_t *record(const Latent__V1__RecordStatus *r)

@@ -2,6 +2,7 @@
 #include "line/arrive.h"
 
 #include "line/account.h"
+#include "line/age.h"
 #include "line/decode.h"
 #include "line/lease.h"
 #include "line/silence.h"
@@ -121,7 +122,7 @@ static void take(struct line *line, const struct bin_frame *b)
     account_sequence(line);
     if (v->reset) decode_reset(line);
     if (v->restart) {
-        pace_init(&line->state.pace);
+        age_on_restart(line);
         trust_begin(&line->state.trust, b->frame.t_source_ns, m->t_recv_ns);
         sources_on_restart(&line->sources);
         m->trust = TRUST_INCUMBENT;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "line/account.h"
+#include "line/age.h"
 #include "line/lease.h"
 #include "line/publish.h"
 #include "line/still.h"
@@ -95,14 +96,6 @@ static enum counter refused_by_core(int status)
     return status == LATENT_E_SHAPE ? BINS_REFUSED_SHAPE : BINS_REFUSED_VALUE;
 }
 
-/* What it must have waited before it arrived. */
-static uint64_t age_of(struct line *line, const struct bin_frame *b)
-{
-    if (line->options.contract == 1) return 0;
-    return pace_on_bin(&line->state.pace, b->frame.seq, b->t_arrived_ns, line->bin_ns,
-                       line->options.policy.safe_exit_bins);
-}
-
 /* What came becomes what came last. */
 static void take_input(struct line *line, struct bin_frame *b)
 {
@@ -138,7 +131,7 @@ bool decode_bin(struct line *line, struct bin_frame *b, uint32_t extra_flags)
     lease_on_step(line, b->t_start_ns);
     if (!line->state.safe.on && line_is_masked_too_much(line))
         publish_enter_safe(line, SAFE_MASKED, b->t_start_ns, LINE_NEVER);
-    b->age_ns = age_of(line, b);
+    age_on_bin(line, b);
     line_tell_input(line, LINE_STEP, b->frame.epoch, b->frame.seq, &bin);
     line->n_steps++;
     status = latent_decoder_step(line->decoder, &bin, &b->frame.values);

@@ -9,6 +9,7 @@
 #include "line/pace.h"
 #include "line/safe.h"
 #include "line/seat.h"
+#include "line/source_clock.h"
 #include "wire.h"
 
 #define LINE_NEVER UINT64_MAX
@@ -32,6 +33,12 @@ struct eased {
     uint64_t t_ns; /* publication time of it so far */
 };
 
+/* When, on this machine's clock, the bin decoded last had ended. */
+struct ended {
+    bool is_known;
+    uint64_t seq, t_here_ns;
+};
+
 /* All that is carried from entry to entry, beside the decoder's own state. A field more is a field
  * more in snapshot.c. */
 struct line_memory {
@@ -42,6 +49,8 @@ struct line_memory {
     struct shown shown;
     struct pace pace;
     struct eased eased;
+    struct source_clock source_clock;
+    struct ended ended;
     uint64_t n_still; /* decoded bins, to the last, that equal each other */
     uint64_t pub_seq;
     bool easing;     /* contract 1: consumers saw other readouts than the decoder's */
@@ -57,6 +66,7 @@ struct open_message {
     /* Of whom, found at its first bin whose shape is right. */
     bool is_placed;
     enum trust_verdict trust;
+    bool is_timed, is_exact; /* its time was looked at, at its first decoded bin; and is ours */
     /* Of bin `next`, once it is found fit for the decoder; its counts are in line.counts. */
     bool is_judged;
     struct sequence_verdict verdict;
@@ -88,6 +98,7 @@ struct line {
     struct misfits misfits;
     struct sources sources;
     struct latest latest;
+    struct source_clock_told source_told;
     struct trust_rules trust;
     struct histogram times[TIME_SPARE]; /* spare follows from latency */
 
@@ -121,7 +132,9 @@ struct bin_frame {
     struct wire_frame frame;
     uint64_t t_arrived_ns; /* of the message that brought or revealed it; 0: none did */
     uint64_t t_start_ns, t_done_ns;
-    uint64_t age_ns;      /* at its arrival, at least, by the pace of its source */
+    uint64_t pace_age_ns; /* at its arrival, at least, by the pace of its source */
+    bool is_mapped;       /* it is known when it ended: then that is its age, ... */
+    uint64_t t_end_ns;    /* ... on this machine's clock */
     uint64_t moved_ns;    /* publication time that its readout had for its way */
     bool agrees;          /* its readout is the decoder's */
     bool received;        /* a message brought it */

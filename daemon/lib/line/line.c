@@ -289,6 +289,7 @@ static void start(struct line *line, const struct latent_info *info)
     misfit_expect(&line->misfits, MISFIT_CHANNELS, line->n_channels);
     misfit_expect(&line->misfits, MISFIT_BIN_WIDTH, line->bin_width_us);
     sequence_init(&line->state.sequence, &line->options.sequence);
+    source_clock_init(&line->state.source_clock);
     line->state.silence.t_due_ns = LINE_NEVER;
     line->state.eased.leaving = true;
     if (line->options.policy.safe_start && line->options.send_readout && info->n_readout)
@@ -376,6 +377,11 @@ static uint64_t spare(const struct line *line, uint64_t latency_ns)
 void line_read_misfit(const struct line *line, enum misfit what, struct misfit_seen *out)
 {
     misfit_read(&line->misfits, what, out);
+}
+
+void line_read_source_clock(const struct line *line, struct source_clock_seen *out)
+{
+    source_clock_read(&line->source_told, out);
 }
 
 void line_read_sources(const struct line *line, struct sources_seen *out)

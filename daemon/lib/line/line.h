@@ -28,6 +28,7 @@
 #include "line/policy.h"
 #include "line/seat.h"
 #include "line/sequence.h"
+#include "line/source_clock.h"
 #include "line/sources.h"
 #include "line/trust.h"
 
@@ -52,6 +53,9 @@ struct line_options {
     uint64_t budget_ns;             /* t_recv to t_publish; above it LATE */
     uint64_t valid_for_ns;          /* echoed in every frame */
     uint64_t clock_id;              /* echoed in every frame */
+    enum line_source_clock source_clock;
+    uint64_t
+        min_delay_ns; /* what every bin takes from its end to its arrival, of an estimated age */
     struct line_policy policy;
     bool any_finite;   /* bins of any finite values, whatever the model takes: for records made
                           before models said what they take */
@@ -179,6 +183,7 @@ size_t line_max_payload(const struct line *line);
 size_t line_mask_bytes(const struct line *line);
 bool line_read(struct line *line, struct ledger_values *out);
 void line_read_misfit(const struct line *line, enum misfit what, struct misfit_seen *out);
+void line_read_source_clock(const struct line *line, struct source_clock_seen *out);
 void line_read_sources(const struct line *line, struct sources_seen *out);
 bool line_read_latest(struct line *line, struct latest_values *out);
 void line_read_time(struct line *line, enum line_time time, struct histogram_summary *out);

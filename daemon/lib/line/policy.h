@@ -33,6 +33,13 @@ enum line_on_silent {
     ON_SILENT_OFF,  /* nobody looks: for records made before anybody did */
 };
 
+/* How the time that a source tells becomes time of this machine (source_clock.h). */
+enum line_source_clock {
+    SOURCE_CLOCK_OFF,       /* not at all: for records made before it did */
+    SOURCE_CLOCK_AUTO,      /* as the message claims (Bins.clock_id), else estimated */
+    SOURCE_CLOCK_MONOTONIC, /* it is this machine's CLOCK_MONOTONIC, whatever the message says */
+};
+
 struct line_policy {
     enum line_on_gap on_gap;
     enum line_on_late on_late;

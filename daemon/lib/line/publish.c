@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "line/age.h"
+
 /* What a frame says of its bin stays, whatever values it carries ... */
 #define FLAGS_OF_BIN \
     (LATENT_GAP | LATENT_FILLED | LATENT_LATE | LATENT_RESET | LATENT_SWAPPED | LATENT_NO_SIGNAL)
@@ -108,17 +110,31 @@ static bool is_above(uint64_t limit_ns, uint64_t ns)
     return limit_ns && ns > limit_ns;
 }
 
-/* By the time since it arrived. */
-static bool waited_too_long(const struct line *line, const struct bin_frame *b)
+/* Since its end, where that is known, else since its arrival. A bin that did not come is as old as
+ * the one that showed it. */
+static uint64_t known_age_ns(const struct bin_frame *b)
 {
-    return b->t_arrived_ns &&
-           is_above(line->options.policy.max_age_ns, b->frame.t_publish_ns - b->t_arrived_ns);
+    uint64_t since_ns = b->received && b->is_mapped ? b->t_end_ns : b->t_arrived_ns;
+
+    return b->t_arrived_ns ? b->frame.t_publish_ns - since_ns : 0;
 }
 
 /* Or by the pace of its source. */
+static uint64_t least_age_ns(const struct bin_frame *b)
+{
+    uint64_t age_ns = known_age_ns(b);
+
+    return b->is_mapped || age_ns > b->pace_age_ns ? age_ns : b->pace_age_ns;
+}
+
+static bool waited_too_long(const struct line *line, const struct bin_frame *b)
+{
+    return is_above(line->options.policy.max_age_ns, known_age_ns(b));
+}
+
 static bool is_old(const struct line *line, const struct bin_frame *b)
 {
-    return waited_too_long(line, b) || is_above(line->options.policy.max_age_ns, b->age_ns);
+    return is_above(line->options.policy.max_age_ns, least_age_ns(b));
 }
 
 /* Bins in a row that would have been shown end it; whatever else is sent, for a
@@ -329,11 +345,8 @@ static void judge_time(const struct line *line, struct bin_frame *b)
 {
     struct wire_frame *f = &b->frame;
 
-    uint64_t age_ns = f->t_publish_ns - f->t_recv_ns;
-
     if (!b->received) return;
-    if (b->age_ns > age_ns) age_ns = b->age_ns;
-    f->budget_left_ns = (int64_t)(line->options.budget_ns - age_ns);
+    f->budget_left_ns = (int64_t)(line->options.budget_ns - least_age_ns(b));
     if (f->budget_left_ns < 0) f->values.flags |= LATENT_LATE;
 }
 
@@ -384,7 +397,10 @@ static void send(struct line *line, struct bin_frame *b)
     f->mask_version = latent_decoder_mask_version(line->decoder);
     f->valid_for_ns = line->options.valid_for_ns;
     if (line->state.is_swapped) f->values.flags |= LATENT_SWAPPED;
-    f->values.flags |= LATENT_AGE_UNKNOWN; /* the source clock is not mapped in this version */
+    if (b->is_mapped)
+        f->age_ns = (int64_t)(f->t_publish_ns - b->t_end_ns);
+    else
+        f->values.flags |= LATENT_AGE_UNKNOWN;
     n_bytes = wire_pack_frame(f, line->buffer, line->n_buffer);
     assert(n_bytes > 0);
     b->outcome = FRAMES_SUPPRESSED_SEND;
@@ -421,6 +437,7 @@ void publish_frame(struct line *line, struct bin_frame *b)
     bool good;
 
     b->frame.t_publish_ns = line_now(line);
+    if (!b->received) age_on_frame(line, b);
     judge_time(line, b);
     if (b->frame.values.flags & LATENT_RESET) line->state.eased = (struct eased){.leaving = true};
     decision = decide_beyond_safe(line, b);

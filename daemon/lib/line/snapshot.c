@@ -8,7 +8,7 @@
 #include "line/arrive.h"
 
 #define MAGIC 0x32656e6974616c00u /* a zero, then "latine2": no old snapshot is that large */
-#define FORMAT 5
+#define FORMAT 6
 #define FORMAT_FIRST 2 /* of those that are still read */
 
 /* ---- the fields, in order ---- */
@@ -90,6 +90,50 @@ static void visit_pace(struct serial *f, struct pace *p)
     }
 }
 
+static void visit_cell(struct serial *f, struct source_cell *x)
+{
+    serial_u64(f, &x->at);
+    serial_u64(f, &x->t_ns);
+    serial_u64(f, &x->offset_ns);
+    serial_u64(f, &x->pace_ns);
+}
+
+static void visit_source_clock(struct serial *f, struct source_clock *c)
+{
+    uint64_t drift_ppb = (uint64_t)c->drift_ppb;
+
+    serial_bool(f, &c->is_started);
+    serial_bool(f, &c->has_drift);
+    serial_u32_to(f, &c->n_cells, SOURCE_CLOCK_LEARNING);
+    serial_u32_to(f, &c->n_below, SOURCE_CLOCK_PERSISTS);
+    serial_u32_to(f, &c->n_above, SOURCE_CLOCK_PERSISTS);
+    serial_u64(f, &c->n_steps);
+    serial_u64(f, &c->t_ns);
+    serial_u64(f, &c->offset_ns);
+    serial_u64(f, &c->t_offset_ns);
+    serial_u64(f, &c->pace_ns);
+    serial_u64(f, &drift_ppb);
+    if (drift_ppb + SOURCE_CLOCK_MOST_PPB > 2 * SOURCE_CLOCK_MOST_PPB) f->is_bad = true;
+    c->drift_ppb = f->is_bad ? 0 : (int64_t)drift_ppb;
+    serial_u64(f, &c->drift_error_ppb);
+    if (c->drift_error_ppb > 2 * SOURCE_CLOCK_MOST_PPB) f->is_bad = true;
+    serial_u64(f, &c->t_touch_ns);
+    serial_u64(f, &c->lag_ns);
+    serial_u64(f, &c->risen_ns);
+    serial_u64(f, &c->shown_ns);
+    serial_u64(f, &c->spread_ns);
+    for (size_t i = 0; i < SOURCE_CLOCK_CELLS; i++) visit_cell(f, &c->cell[i]);
+    for (size_t i = 0; i < SOURCE_CLOCK_SPANS; i++) visit_cell(f, &c->span[i]);
+}
+
+static void visit_age(struct serial *f, struct line_memory *m)
+{
+    visit_source_clock(f, &m->source_clock);
+    serial_bool(f, &m->ended.is_known);
+    serial_u64(f, &m->ended.seq);
+    serial_u64(f, &m->ended.t_here_ns);
+}
+
 /* Each format has the fields of those before. */
 static void visit(struct serial *f, uint32_t format, struct line_memory *m, float *kept,
                   size_t n_kept)
@@ -107,6 +151,7 @@ static void visit(struct serial *f, uint32_t format, struct line_memory *m, floa
     if (format >= 3) serial_u64(f, &m->n_still);
     if (format >= 4) visit_trust(f, &m->trust);
     if (format >= 5) serial_bool(f, &m->is_swapped);
+    if (format >= 6) visit_age(f, m);
 }
 
 /* ---- head ---- */

@@ -56,6 +56,9 @@ struct line_options setup_line(const struct conf_stream_section *section,
         .budget_ns = v->budget_ns,
         .valid_for_ns = v->valid_for_ns,
         .clock_id = clock_id,
+        .source_clock =
+            v->contract > 1 ? (enum line_source_clock)v->source_clock : SOURCE_CLOCK_OFF,
+        .min_delay_ns = (uint64_t)v->min_delay_us * 1000,
         .policy = setup_policy(v),
         .contract = v->contract,
         .send_readout = (v->outputs & LATENT_GROUP_READOUT) != 0};

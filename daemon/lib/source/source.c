@@ -203,7 +203,8 @@ int source_open(struct source **out, const struct source_options *options, struc
     s->status.start_ns = clock_now_ns();
     s->head = (struct wire_bins){.epoch = s->status.epoch,
                                  .bin_width_us = options->bin_width_us,
-                                 .n_channels = options->n_channels};
+                                 .n_channels = options->n_channels,
+                                 .clock_id = options->full_speed ? 0 : wire_clock_id()};
     *out = s;
     return 0;
 }

@@ -66,6 +66,11 @@ class Frame:
     readout: np.ndarray  # [n_readout] float32, units of Info.readout
     t_receipt_ns: int    # CLOCK_MONOTONIC of this subscriber
 
+    @property
+    def age(self):
+        """Seconds from the end of the bin to publication; None: not known. Info says how exact."""
+        return None if self.flags & Flag.AGE_UNKNOWN else self.age_ns / 1e9
+
     @classmethod
     def unpack(cls, payload, t_receipt_ns):
         """Bytes -> Frame; raises google.protobuf.message.DecodeError on anything else."""
@@ -109,6 +114,13 @@ class Info:
     clock_id: int
     readout: list = field(default_factory=list)  # [n_readout] ReadoutField
     input: str = ""  # what bins must hold: "counts" or "real"; "": a latentd that does not say
+    source_clock: str = ""       # how ages are known: "exact", "estimated", "learning", ...
+    source_offset_ns: int = 0    # t_publish_ns less t_source_ns of the same moment, estimated
+    age_uncertainty_ns: int = 0  # of an estimated age; the least time on the way cannot be seen:
+    min_delay_ns: int = 0        # as configured, it is added to the age
+    source_ppm: float = 0.0      # by which the source's clock is faster than latentd's
+    source_ppm_uncertainty: float = 0.0  # 0: not known yet
+    source_steps: int = 0        # times that the source's clock was set, as far as they show
 
     @classmethod
     def unpack(cls, payload):
@@ -118,7 +130,8 @@ class Info:
             m.stream, m.decoder_id, m.arch, m.mode, m.precision, m.n_channels, m.bin_width_us,
             m.n_latents, m.n_rates, m.valid_for_ns, m.budget_ns, m.version, m.clock_id,
             [ReadoutField(r.name, r.unit, r.neutral, r.min, r.max, r.slew, r.hold)
-             for r in m.readout], m.input)
+             for r in m.readout], m.input, m.source_clock, m.source_offset_ns, m.age_uncertainty_ns,
+            m.min_delay_ns, m.source_ppm, m.source_ppm_uncertainty, m.source_steps)
 
     def neutral(self):
         """[n_readout] float32: what a device gets when there is nothing to say."""

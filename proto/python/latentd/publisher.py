@@ -9,6 +9,7 @@ import zmq
 
 from . import latent_pb2 as pb
 from .asking import ask_info
+from .clock import clock_id as own_clock_id
 from .encoding import MAX_MESSAGE_BYTES, as_bins, check_counts, encode
 from .endpoint import attach
 from .keys import curve_options
@@ -55,6 +56,7 @@ class Publisher:
         self.epoch = time.time_ns() if epoch is None else epoch
         self.seq = 0  # of the next bin
         self._topic = f"{stream}/bins".encode()
+        self._clock_id = own_clock_id()
         self.kind = kind
         self.listening = zmq.POLLIN if kind == "pub" else zmq.POLLOUT  # someone is there
         self._socket = (context or zmq.Context.instance()).socket(kinds[kind])
@@ -75,11 +77,14 @@ class Publisher:
         timeout_ms = None if timeout is None else int(timeout * 1000)
         return bool(self._socket.poll(timeout_ms, self.listening))
 
-    def publish(self, counts, marks=None, event_ids=None, t_source_ns=None):
+    def publish(self, counts, marks=None, event_ids=None, t_source_ns=None, clock_id=0):
         """Send consecutive bins as one message; returns the seq of the first.
 
         counts: [n_channels] or [n_bins, n_channels]; marks (Mark) and event_ids: [n_bins] or None;
-        t_source_ns: end of the first bin on the source's clock; default: the last bin ends now.
+        t_source_ns: end of the first bin on the source's clock; default: the last bin ends now, by
+        time.monotonic_ns(), and the message says so.
+        clock_id: of a t_source_ns that is time.monotonic_ns(), latentd.clock_id(): a latentd on the
+        same machine then knows the age of the bin exactly, and does not estimate it.
         ValueError: latentd would not take this message; nothing is sent, the next one may be good.
         """
         bins = as_bins(counts)
@@ -91,10 +96,11 @@ class Publisher:
             check_counts(bins)
         if t_source_ns is None:
             t_source_ns = time.monotonic_ns() - (n_bins - 1) * self.bin_width_us * 1000
+            clock_id = self._clock_id
         encoding, rows = encode(bins)
         message = pb.Bins(
             epoch=self.epoch, seq=self.seq, t_source_ns=t_source_ns, bin_width_us=self.bin_width_us,
-            n_channels=n_channels, encoding=encoding)
+            n_channels=n_channels, encoding=encoding, clock_id=clock_id)
         for row, mark, event_id in zip(rows, _per_bin(marks, n_bins), _per_bin(event_ids, n_bins)):
             message.bins.add(counts=row, marks=mark, event_id=event_id)
         payload = message.SerializeToString()
