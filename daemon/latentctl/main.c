@@ -92,6 +92,11 @@ static const struct option_command commands[] = {
      LATENT__V1__OPERATION__DROP,
      {&given.stream},
      "end what runs beside the decoder in use"},
+    {"reload",
+     LATENT__V1__OPERATION__RELOAD,
+     {NULL},
+     "read the configuration anew: clients, their keys and\n"
+     "roles; whatever else differs is refused"},
     {"export RECORD OUT.h5",
      EXPORT,
      {&given.file, &given.out},

@@ -2,6 +2,7 @@
 #include "latentd/access.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,21 +36,41 @@ enum access_door access_door_named(const char *name, size_t n)
 bool access_admits(const struct access_client *client, enum access_door door)
 {
     assert(door < ACCESS_N_DOORS);
-    return (client->roles & doors[door].roles) != 0;
+    return client && (client->roles & doors[door].roles) != 0;
+}
+
+/* ---- finding ---- */
+
+static const struct access_client *find_key(const struct access_clients *clients,
+                                            const uint8_t key[KEY_BYTES])
+{
+    for (size_t i = 0; i < clients->n; i++)
+        if (memcmp(clients->client[i].key, key, KEY_BYTES) == 0) return &clients->client[i];
+    return NULL;
 }
 
 const struct access_client *access_find_key(const struct access *a, const uint8_t key[KEY_BYTES])
 {
-    for (size_t i = 0; i < a->n_clients; i++)
-        if (memcmp(a->clients[i].key, key, KEY_BYTES) == 0) return &a->clients[i];
+    return find_key(atomic_load_explicit(&a->clients, memory_order_acquire), key);
+}
+
+const struct access_client *access_find_user(const struct access *a, const char *user)
+{
+    const struct access_clients *clients = atomic_load_explicit(&a->clients, memory_order_acquire);
+
+    for (size_t i = 0; user && i < clients->n; i++)
+        if (strcmp(clients->client[i].user, user) == 0) return &clients->client[i];
     return NULL;
 }
 
-const struct access_client *access_find_name(const struct access *a, const char *name)
+bool access_is_narrower(const struct access_clients *before, const struct access_clients *after,
+                        enum access_door door)
 {
-    for (size_t i = 0; i < a->n_clients; i++)
-        if (strcmp(a->clients[i].name, name) == 0) return &a->clients[i];
-    return NULL;
+    for (size_t i = 0; i < before->n; i++)
+        if (access_admits(&before->client[i], door) &&
+            !access_admits(find_key(after, before->client[i].key), door))
+            return true;
+    return false;
 }
 
 void access_secure(const struct access *a, enum access_door door, const uint8_t *server_key,
@@ -83,10 +104,10 @@ static int read_own(struct access *a, struct conf *c)
 }
 
 /* The key decides what its owner may do: it must not have two owners. */
-static int check_owner(const struct access *a, struct conf *c, unsigned line,
+static int check_owner(const struct access_clients *clients, struct conf *c, unsigned line,
                        const uint8_t key[KEY_BYTES])
 {
-    const struct access_client *other = access_find_key(a, key);
+    const struct access_client *other = find_key(clients, key);
 
     if (!other) return 0;
     conf_problem(c, line, "public-key",
@@ -94,35 +115,69 @@ static int check_owner(const struct access *a, struct conf *c, unsigned line,
     return -1;
 }
 
-static int read_client(struct access *a, struct conf *c, const struct conf_client_section *s)
+static int read_client(struct access_clients *clients, struct conf *c,
+                       const struct conf_client_section *s)
 {
-    struct access_client client = {.name = s->name, .roles = s->values.roles};
+    struct access_client *client = &clients->client[clients->n];
     unsigned line = conf_line(&s->lines, CONF_CLIENT, "public-key");
     char *path = conf_path_of(c, s->values.public_key);
     struct latent_error err = {0};
-    int status = key_file_read_public(path, client.key, &err);
+    int status = key_file_read_public(path, client->key, &err);
 
     free(path);
     if (status) conf_problem(c, line, "public-key", "%s", err.text);
-    if (!status) status = check_owner(a, c, line, client.key);
-    if (!status) a->clients[a->n_clients++] = client;
+    if (!status) status = check_owner(clients, c, line, client->key);
+    if (status) return status;
+    snprintf(client->name, sizeof client->name, "%s", s->name);
+    client->roles = s->values.roles;
+    key_text(client->key, client->user);
+    clients->n++;
+    return 0;
+}
+
+int access_read(struct access_clients **out, struct conf *c)
+{
+    struct access_clients *clients =
+        memory_need(calloc(1, sizeof *clients + c->n_clients * sizeof clients->client[0]));
+    int status = 0;
+
+    for (size_t i = 0; i < c->n_clients; i++)
+        if (read_client(clients, c, &c->clients[i])) status = -1;
+    *out = clients;
+    if (!status) return 0;
+    free(clients);
+    *out = NULL;
     return status;
+}
+
+void access_replace(struct access *a, struct access_clients *clients)
+{
+    clients->before = atomic_load_explicit(&a->clients, memory_order_relaxed);
+    atomic_store_explicit(&a->clients, clients, memory_order_release);
 }
 
 int access_open(struct access *a, struct conf *c)
 {
-    int status;
+    struct access_clients *clients;
+    int own, others;
 
-    *a = (struct access){.clients = memory_need(calloc(c->n_clients + 1, sizeof *a->clients))};
-    status = read_own(a, c);
-    for (size_t i = 0; i < c->n_clients; i++)
-        if (read_client(a, c, &c->clients[i])) status = -1;
-    return status;
+    *a = (struct access){.encrypts = false};
+    own = read_own(a, c);
+    others = access_read(&clients, c);
+    if (clients) access_replace(a, clients);
+    return own ? own : others;
 }
 
 void access_close(struct access *a)
 {
+    struct access_clients *clients = atomic_load_explicit(&a->clients, memory_order_relaxed);
+
     key_pair_forget(&a->own);
-    free(a->clients);
-    *a = (struct access){0};
+    while (clients) {
+        struct access_clients *before = clients->before;
+
+        free(clients);
+        clients = before;
+    }
+    *a = (struct access){.encrypts = false};
 }

@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "latentd/reload.h"
 #include "net/message.h"
 
 #define WATCH_PERIOD_MS (DATA_LOOP_TICK_NS / 1000000)
@@ -34,17 +36,16 @@ static void reply_send(struct message *m, void *socket, const void *bytes, size_
 }
 
 /* Whoever reaches a socket of the file system, or of loopback in plaintext, has been
- * let in by its owner. On an encrypted one libzmq puts down the name that our handler
- * gave; there no peer can set it. */
-static bool may_change(const struct control *c, zmq_msg_t *part)
+ * let in by its owner. On an encrypted one libzmq puts down the key that our handler
+ * let in; there no peer can set it. It may have been taken away since. */
+static enum request_right right_of(const struct control *c, zmq_msg_t *part)
 {
     const struct access_client *client;
-    const char *name;
 
-    if (!c->is_guarded) return true;
-    name = zmq_msg_gets(part, "User-Id");
-    client = name ? access_find_name(&c->daemon->access, name) : NULL;
-    return client && (client->roles & CONF_OPERATOR) != 0;
+    if (!c->is_guarded) return REQUEST_CHANGES;
+    client = access_find_user(&c->daemon->access, zmq_msg_gets(part, "User-Id"));
+    if (!access_admits(client, ACCESS_CONTROL)) return REQUEST_NOTHING;
+    return client->roles & CONF_OPERATOR ? REQUEST_CHANGES : REQUEST_TELLS;
 }
 
 /* ---- answers, at once or owed ---- */
@@ -136,7 +137,7 @@ static void serve_one(struct control *c)
     if (m.n_parts >= 2) {
         last = &m.part[m.n_parts - 1];
         /* With a surplus it is unreadable, and told so. */
-        r = request_take(&c->ground, may_change(c, last), m.n_surplus ? NULL : zmq_msg_data(last),
+        r = request_take(&c->ground, right_of(c, last), m.n_surplus ? NULL : zmq_msg_data(last),
                          m.n_surplus ? 0 : zmq_msg_size(last));
     }
     if (!r)
@@ -163,6 +164,18 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     log_say(LOG_LEVEL_INFO, "%s: stopping", strsignal(number));
     uv_stop(handle->loop);
+}
+
+/* A terminal that hangs up wants the program to end; a hangup of anybody else, its configuration
+ * read anew. */
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    struct control *c = handle->data;
+
+    if (isatty(STDERR_FILENO))
+        on_signal(handle, number);
+    else
+        reload_by_signal(c->daemon, &c->loop);
 }
 
 /* The monitors' queues are emptied whether or not anyone asks for the status; what was refused is
@@ -231,7 +244,8 @@ static int start_signals(struct control *c)
     for (int i = 1; i < CONTROL_N_SIGNALS && !status; i++) {
         if (!ends_process(i)) continue;
         uv_signal_init(&c->loop, &c->signals[i]);
-        status = uv_signal_start(&c->signals[i], on_signal, i);
+        c->signals[i].data = c;
+        status = uv_signal_start(&c->signals[i], i == SIGHUP ? on_hangup : on_signal, i);
     }
     return status;
 }
@@ -281,7 +295,7 @@ void control_run(struct control *c)
 
 static bool works_in_pool(const struct control *c)
 {
-    if (held_is_writing(&c->daemon->held)) return true;
+    if (held_is_writing(&c->daemon->held) || c->daemon->is_reloading) return true;
     for (size_t i = 0; i < c->daemon->n_streams; i++)
         if (c->daemon->streams[i].recording.is_starting ||
             swap_is_loading(&c->daemon->streams[i].swap))

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "conf/read.h"
+#include "conf/text.h"
 #include "latentd/process.h"
 #include "net/accept.h"
 #include "net/peers.h"
@@ -39,14 +40,30 @@ static void print_problems(const struct conf *c)
     if (c->n_problems > 1) fprintf(stderr, "%zu problems\n", c->n_problems);
 }
 
+/* Before anything is filled in. */
+static void keep_read(struct daemon *d)
+{
+    size_t n;
+    char *text;
+    FILE *out = memory_need(open_memstream(&text, &n));
+
+    conf_print(&d->conf, out);
+    fclose(out);
+    conf_free(&d->read);
+    conf_read_text(&d->read, d->conf.path, memory_need(text));
+    free(text);
+}
+
 enum program_exit daemon_configure(struct daemon *d, const char *path)
 {
     enum program_exit status = PROGRAM_MISUSED;
+    bool has_keys;
 
     *d = (struct daemon){.t_start_ns = clock_now_ns()};
+    conf_init(&d->read, path);
     if (conf_read(&d->conf, path) == 0) {
-        bool has_keys = access_open(&d->access, &d->conf) == 0;
-
+        keep_read(d);
+        has_keys = access_open(&d->access, &d->conf) == 0;
         status = streams_open(d);
         if (!has_keys && status == PROGRAM_DONE) status = PROGRAM_FAILED;
     }
@@ -229,6 +246,7 @@ void daemon_free(struct daemon *d)
     held_close(&d->held);
     access_close(&d->access);
     conf_free(&d->conf);
+    conf_free(&d->read);
 }
 
 struct stream *daemon_find_stream(struct daemon *d, const char *name)

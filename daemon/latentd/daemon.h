@@ -12,7 +12,8 @@
 #include "latentd/zap.h"
 
 struct daemon {
-    struct conf conf;
+    struct conf conf; /* in force */
+    struct conf read; /* the file as it was read last: what "auto" means is not filled in */
     struct access access;
     struct stream *streams; /* [n_streams] */
     size_t n_streams;
@@ -26,6 +27,7 @@ struct daemon {
     struct held held;      /* the operator's SAFE */
     struct notes notes;
     uint64_t t_start_ns;
+    bool is_reloading;
 };
 
 /* Read the configuration and open every model. Problems go to stderr, all of them; the exit code of

@@ -94,6 +94,22 @@ static void dispatch(struct input *in, struct message *m)
     }
 }
 
+/* Whoever was let in may have lost that since: libzmq lets nobody go. */
+static bool is_in_force(const struct input *in, struct message *m)
+{
+    const struct access *a = in->streams[0]->access;
+
+    if (!in->is_guarded) return true;
+    return access_admits(access_find_user(a, zmq_msg_gets(&m->part[TOPIC], "User-Id")),
+                         ACCESS_INPUT);
+}
+
+static void count_revoked(struct input *in)
+{
+    uint64_t n = atomic_load_explicit(&in->n_revoked, memory_order_relaxed);
+    atomic_store_explicit(&in->n_revoked, n + 1, memory_order_relaxed);
+}
+
 /* false: nothing is waiting. */
 static bool take_message(struct input *in)
 {
@@ -103,7 +119,10 @@ static bool take_message(struct input *in)
     if (in->n_drained == 0) in->t_wake_ns = clock_now_ns();
     is_there = message_receive(&m, in->socket, N_PARTS, ZMQ_DONTWAIT) == 0;
     if (is_there) {
-        dispatch(in, &m);
+        if (is_in_force(in, &m))
+            dispatch(in, &m);
+        else
+            count_revoked(in);
         message_close(&m);
     }
     in->n_drained = is_there ? (in->n_drained + 1) % DRAIN_MESSAGES : 0;
@@ -212,6 +231,7 @@ int input_open(struct input *in, void *context, const struct stream *s, struct l
     in->context = context;
     snprintf(in->endpoint, sizeof in->endpoint, "%s", v->input);
     access_secure(s->access, ACCESS_INPUT, v->input_server_key ? s->input_server : NULL, &end);
+    in->is_guarded = end.zap_domain != NULL;
     in->socket = socket_open(context, kind, &end, in->bound, err);
     if (!in->socket) return err->status;
     if (monitor_open(in, context) == 0) return 0;

@@ -25,9 +25,11 @@ struct input {
     void (*on_input)(void *ctx); /* the loop is to serve */
     void *ctx;
     bool may_wait;          /* something may wait in the socket */
+    bool is_guarded;        /* by keys: each message says whose it is */
     struct stream *current; /* of the newest message; the next one waits until this one is done */
     uint64_t t_wake_ns;     /* of the wake that found what is taken now */
     unsigned n_drained;     /* messages since */
+    _Atomic uint64_t n_revoked;                          /* messages by keys that were taken away */
     _Atomic uint64_t n_unknown;                          /* messages whose topic names no stream */
     _Atomic uint64_t unknown_name[INPUT_NAME_BYTES / 8]; /* the newest such topic */
 

@@ -63,7 +63,8 @@ static int arguments_read(struct arguments *a, int argc, char **argv, struct lat
         .commands = commands,
         .notes = "Prints one line that starts with READY when it decodes. Every signal that\n"
                  "can be caught, but those of a crash, ends it in order: the last frame of each\n"
-                 "stream carries the flag SAFE and the neutral readout.\n"
+                 "stream carries the flag SAFE and the neutral readout. SIGHUP reads clients,\n"
+                 "keys and roles anew, unless stderr is a terminal.\n"
                  "Exit: 0 ended as asked; 1 a model, port or other resource cannot be had; 2 a\n"
                  "mistake in the command line or in the configuration.\n"};
     int status = options_read(&table, argc, argv, NULL, err);

@@ -213,7 +213,7 @@ void refusals_say_stream(struct stream *s, uint64_t now_ns)
 
 /* ---- of an input ---- */
 
-enum { INPUT_NAMES, INPUT_KIND, INPUT_SILENT };
+enum { INPUT_NAMES, INPUT_KIND, INPUT_SILENT, INPUT_REVOKED };
 
 static bool is_sub(const struct input *in)
 {
@@ -276,6 +276,16 @@ static void read_silent(const struct input *in, uint64_t now_ns, struct refusal 
              in->bound, silent, silent);
 }
 
+static void read_revoked(const struct input *in, struct refusal *r)
+{
+    r->what = "revoked";
+    r->n = atomic_load_explicit(&in->n_revoked, memory_order_relaxed);
+    snprintf(r->text, sizeof r->text,
+             "%s: %" PRIu64 " messages by a key that was taken away while it was connected; end "
+             "that source, or give its key the role source again",
+             in->bound, r->n);
+}
+
 size_t refusals_of_input(const struct input *in, uint64_t now_ns,
                          struct refusal out[INPUT_REMARKS_MAX], size_t kind[INPUT_REMARKS_MAX])
 {
@@ -288,6 +298,7 @@ size_t refusals_of_input(const struct input *in, uint64_t now_ns,
         if (k == INPUT_NAMES) read_names(in, streams, &out[n]);
         if (k == INPUT_KIND) read_kind(in, &out[n]);
         if (k == INPUT_SILENT) read_silent(in, now_ns, &out[n]);
+        if (k == INPUT_REVOKED) read_revoked(in, &out[n]);
         kind[n] = k;
         n += out[n].n > 0;
     }

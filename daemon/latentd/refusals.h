@@ -9,7 +9,7 @@
 
 #define REFUSAL_TEXT 512
 #define REFUSALS_MAX 13     /* kinds, of a stream */
-#define INPUT_REMARKS_MAX 3 /* kinds, of an input */
+#define INPUT_REMARKS_MAX 4 /* kinds, of an input */
 
 struct stream;
 struct input;

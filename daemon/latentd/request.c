@@ -13,6 +13,7 @@
 #include "latent.pb-c.h"
 #include "latentd/ordering.h"
 #include "latentd/record_start.h"
+#include "latentd/reload.h"
 #include "latentd/status.h"
 
 #define TEXT_BYTES SWAP_TEXT
@@ -29,7 +30,8 @@ struct request {
     uint64_t t_taken_ns;
     struct stream *stream; /* whose record ends */
     struct record_start *start;
-    uint64_t task;              /* number of what the stream's swap does for it */
+    uint64_t task; /* number of what the stream's swap does for it */
+    struct reload *reload;
     struct ordering *orderings; /* [n_orderings] */
     size_t n_orderings;
     Latent__V1__StreamReply *stream_reply;    /* [n_orderings]: of an order to all streams ... */
@@ -331,6 +333,33 @@ static void on_drop(struct request_ground *g, const Latent__V1__Request *request
     on_task(request, s, r, swap_drop);
 }
 
+/* ---- the configuration ---- */
+
+static bool look_reload(struct request *r, uint64_t now_ns)
+{
+    static const enum control_code codes[] = {[RELOAD_DONE] = CONTROL_DONE,
+                                              [RELOAD_REFUSED] = CONTROL_REFUSED,
+                                              [RELOAD_NOT_DONE] = CONTROL_NOT_DONE};
+    char text[RELOAD_TEXT];
+    enum reload_answer answer = reload_look(r->reload, now_ns, text);
+
+    if (answer == RELOAD_OWED) return false;
+    r->reload = NULL;
+    say(r, codes[answer], "%s", text);
+    return true;
+}
+
+static void on_reload(struct request_ground *g, const Latent__V1__Request *request,
+                      struct stream *s, struct request *r)
+{
+    (void)s;
+    r->reload = reload_new(g->daemon, g->loop, request->dry_run);
+    if (r->reload)
+        r->look = look_reload;
+    else
+        say(r, CONTROL_REFUSED, "another reload is under way; try again");
+}
+
 /* only_tells: for monitors too. What is not marked so is for operators. */
 static const struct {
     operation_fn *run;
@@ -350,6 +379,7 @@ static const struct {
     [LATENT__V1__OPERATION__DROP] = {on_drop, true, false},
     [LATENT__V1__OPERATION__CHANNELS] = {on_channels, true, true},
     [LATENT__V1__OPERATION__MASK] = {on_mask, true, false},
+    [LATENT__V1__OPERATION__RELOAD] = {on_reload, false, false},
 };
 #define N_OPERATIONS (sizeof operations / sizeof operations[0])
 
@@ -373,17 +403,19 @@ static void explain_stream(struct daemon *d, const char *name, struct request *r
     free(known);
 }
 
-static void run(struct request_ground *g, bool may_change, const Latent__V1__Request *request,
-                struct request *r)
+static void run(struct request_ground *g, enum request_right right,
+                const Latent__V1__Request *request, struct request *r)
 {
     struct stream *s = daemon_find_stream(g->daemon, request->stream);
     unsigned operation = (unsigned)request->operation;
     bool all = request->all && !request->stream[0];
 
-    if (operation >= N_OPERATIONS || !operations[operation].run)
+    if (right == REQUEST_NOTHING)
+        say(r, CONTROL_REFUSED, "this key is no longer in force here");
+    else if (operation >= N_OPERATIONS || !operations[operation].run)
         say(r, CONTROL_UNKNOWN_OPERATION, "operation %u is not known to this version of latentd",
             operation);
-    else if (!may_change && !operations[operation].only_tells)
+    else if (right != REQUEST_CHANGES && !operations[operation].only_tells)
         say(r, CONTROL_REFUSED,
             "this key may look, not change: it lacks the role operator in its [client NAME]");
     else if (operations[operation].needs_stream && !s && !(all && operations[operation].takes_all))
@@ -392,7 +424,7 @@ static void run(struct request_ground *g, bool may_change, const Latent__V1__Req
         operations[operation].run(g, request, s, r);
 }
 
-struct request *request_take(struct request_ground *g, bool may_change, const void *bytes,
+struct request *request_take(struct request_ground *g, enum request_right right, const void *bytes,
                              size_t n_bytes)
 {
     Latent__V1__Request *request = bytes ? latent__v1__request__unpack(NULL, n_bytes, bytes) : NULL;
@@ -402,7 +434,7 @@ struct request *request_take(struct request_ground *g, bool may_change, const vo
         latent__v1__reply__init(&r->reply);
         r->t_taken_ns = clock_now_ns();
         if (request)
-            run(g, may_change, request, r);
+            run(g, right, request, r);
         else
             say(r, CONTROL_UNREADABLE, "not a Request of latent.proto; use latentctl");
     }
@@ -420,6 +452,7 @@ void request_give_up(struct request *r, const char *why)
 {
     if (request_is_answered(r)) return;
     if (r->start) record_start_give_up(r->start);
+    if (r->reload) reload_give_up(r->reload);
     r->n_orderings = 0;
     r->look = NULL;
     say(r, CONTROL_NOT_DONE, "NOT DONE: %s", why);

@@ -14,9 +14,12 @@ struct request_ground {
 
 struct request;
 
+/* What whoever asks may have done. */
+enum request_right { REQUEST_NOTHING, REQUEST_TELLS, REQUEST_CHANGES };
+
 /* Begin to do what the bytes of a packed Request ask for. Whatever they are, they are answered.
- * may_change false: only what tells, and does not change, is done. NULL: out of memory. */
-struct request *request_take(struct request_ground *g, bool may_change, const void *bytes,
+ * NULL: out of memory. */
+struct request *request_take(struct request_ground *g, enum request_right right, const void *bytes,
                              size_t n_bytes);
 /* Is the answer there? Orders and files take their time: look again while it is not. */
 bool request_is_answered(struct request *r);

@@ -39,7 +39,7 @@ struct stream_box {
     struct masking_status masking;
 };
 
-enum { INPUT_UNKNOWN_TOPIC, INPUT_DISCONNECTED, N_INPUT_COUNTERS };
+enum { INPUT_UNKNOWN_TOPIC, INPUT_DISCONNECTED, INPUT_BY_REVOKED, N_INPUT_COUNTERS };
 
 struct input_box {
     struct refusal remark[INPUT_REMARKS_MAX];
@@ -223,9 +223,9 @@ static int fill_streams(struct status *st, struct daemon *d, struct stream *only
 
 static void fill_input(struct input_box *b, struct input *in, Latent__V1__Counter **out)
 {
-    static const char *const words[N_INPUT_COUNTERS] = {
-        [INPUT_UNKNOWN_TOPIC] = "unknown_topic", [INPUT_DISCONNECTED] = "disconnected"};
-
+    static const char *const words[N_INPUT_COUNTERS] = {[INPUT_UNKNOWN_TOPIC] = "unknown_topic",
+                                                        [INPUT_DISCONNECTED] = "disconnected",
+                                                        [INPUT_BY_REVOKED] = "revoked"};
     size_t kind[INPUT_REMARKS_MAX];
 
     input_watch(in);
@@ -238,6 +238,7 @@ static void fill_input(struct input_box *b, struct input *in, Latent__V1__Counte
     b->counter[INPUT_UNKNOWN_TOPIC].value =
         atomic_load_explicit(&in->n_unknown, memory_order_relaxed);
     b->counter[INPUT_DISCONNECTED].value = in->n_disconnected;
+    b->counter[INPUT_BY_REVOKED].value = atomic_load_explicit(&in->n_revoked, memory_order_relaxed);
     b->n_remarks = refusals_of_input(in, clock_now_ns(), b->remark, kind);
 }
 

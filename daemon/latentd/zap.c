@@ -103,10 +103,10 @@ static void tell(struct zap *z, struct message *m, enum access_door door, enum v
 
 /* ---- answering ---- */
 
-/* The name of the client goes with each of its messages, as their "User-Id". */
+/* Its key goes with each of a client's messages, as their "User-Id": a name may get another key. */
 static int reply(void *socket, struct message *m, const struct access_client *client)
 {
-    const char *name = client ? client->name : "";
+    const char *user = client ? client->user : "";
     bool has_id = m->n_parts > PART_ID && zmq_msg_size(&m->part[PART_ID]) <= MAX_PART;
     const struct {
         const void *bytes;
@@ -116,7 +116,7 @@ static int reply(void *socket, struct message *m, const struct access_client *cl
                   has_id ? zmq_msg_size(&m->part[PART_ID]) : 0},
                  {client ? "200" : "400", 3},
                  {client ? "OK" : "no access", client ? 2 : 9},
-                 {name, strlen(name)},
+                 {user, strlen(user)},
                  {"", 0}};
     const size_t n_parts = sizeof parts / sizeof parts[0];
 

@@ -203,15 +203,15 @@ class LifeTest(unittest.TestCase):
     def test_sigint_sends_safe(self):
         self.check_end(signal.SIGINT)
 
-    def test_sighup_sends_safe(self):
-        self.check_end(signal.SIGHUP)
+    def test_sigusr1_sends_safe(self):
+        self.check_end(signal.SIGUSR1)
 
     def test_impatience_changes_nothing(self):
         """More signals while it stops: the SAFE frame leaves all the same."""
         source, consumer = self.start_arm()
         self.send(source, 0)
         consumer.frames(1)
-        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
             self.rig.process.send_signal(number)
         self.assertEqual(self.rig.process.wait(20), 0)
         self.assertTrue(consumer.frames(1)[0].flags & rig.SAFE)

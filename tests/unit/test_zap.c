@@ -23,7 +23,7 @@
 struct fixture {
     void *context, *asker;
     struct access access;
-    struct access_client clients[4];
+    struct access_clients *clients;           /* the access's */
     struct key_pair server_keys, client_keys; /* real ones; the others are invented */
     struct zap zap;
 };
@@ -36,10 +36,28 @@ static void on_term(int number)
     n_terms++;
 }
 
-static void name_client(struct access_client *c, const char *name, uint32_t roles, char letter)
+/* letter 0: the key is the caller's. */
+static struct access_client *add_client(struct access_clients *clients, const char *name,
+                                        uint32_t roles, const uint8_t *key, char letter)
 {
-    *c = (struct access_client){.name = name, .roles = roles};
-    memset(c->key, letter, KEY_BYTES);
+    struct access_client *c = &clients->client[clients->n++];
+
+    *c = (struct access_client){.roles = roles};
+    snprintf(c->name, sizeof c->name, "%s", name);
+    if (letter)
+        memset(c->key, letter, KEY_BYTES);
+    else
+        memcpy(c->key, key, KEY_BYTES);
+    key_text(c->key, c->user);
+    return c;
+}
+
+static struct access_clients *clients_new(void)
+{
+    struct access_clients *clients = calloc(1, sizeof *clients + 4 * sizeof clients->client[0]);
+
+    assert_non_null(clients);
+    return clients;
 }
 
 static void make_pair(struct key_pair *pair)
@@ -59,15 +77,14 @@ static int open_fixture(void **state)
 
     signal(SIGTERM, on_term);
     n_terms = 0;
-    name_client(&f->clients[0], "rig", CONF_SOURCE, 'r');
-    name_client(&f->clients[1], "screen", CONF_MONITOR, 's');
-    name_client(&f->clients[2], "desk", CONF_OPERATOR | CONF_CONSUMER, 'd');
+    f->clients = clients_new();
+    add_client(f->clients, "rig", CONF_SOURCE, NULL, 'r');
+    add_client(f->clients, "screen", CONF_MONITOR, NULL, 's');
+    add_client(f->clients, "desk", CONF_OPERATOR | CONF_CONSUMER, NULL, 'd');
     make_pair(&f->server_keys);
     make_pair(&f->client_keys);
-    name_client(&f->clients[3], "real", CONF_SOURCE, 0);
-    memcpy(f->clients[3].key, f->client_keys.public, KEY_BYTES);
-    f->access.clients = f->clients;
-    f->access.n_clients = 4;
+    add_client(f->clients, "real", CONF_SOURCE, f->client_keys.public, 0);
+    access_replace(&f->access, f->clients);
     f->access.encrypts = true;
     f->context = zmq_ctx_new();
     assert_int_equal(zap_open(&f->zap, f->context, &f->access, &err), 0);
@@ -85,6 +102,7 @@ static int close_fixture(void **state)
     zmq_close(f->asker);
     zap_close(&f->zap);
     zmq_ctx_term(f->context);
+    access_close(&f->access);
     free(f);
     return 0;
 }
@@ -137,19 +155,23 @@ static void test_roles(void **state)
 {
     static const struct {
         char letter;
-        const char *door, *user; /* NULL: refused */
-    } rows[] = {{'r', "input", "rig"}, {'r', "output", NULL},     {'r', "control", NULL},
-                {'s', "input", NULL},  {'s', "output", "screen"}, {'s', "control", "screen"},
-                {'d', "input", NULL},  {'d', "output", "desk"},   {'d', "control", "desk"},
-                {'x', "input", NULL},  {'x', "output", NULL},     {'x', "control", NULL},
-                {'r', "inputs", NULL}, {'r', "", NULL},           {'d', "Output", NULL}};
+        const char *door;
+        bool is_let_in;
+    } rows[] = {{'r', "input", true},   {'r', "output", false}, {'r', "control", false},
+                {'s', "input", false},  {'s', "output", true},  {'s', "control", true},
+                {'d', "input", false},  {'d', "output", true},  {'d', "control", true},
+                {'x', "input", false},  {'x', "output", false}, {'x', "control", false},
+                {'r', "inputs", false}, {'r', "", false},       {'d', "Output", false}};
     struct fixture *f = *state;
-    char status[4], user[64];
+    char status[4], user[64], key[KEY_TEXT];
+    uint8_t bytes[KEY_BYTES];
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         ask_for(f, rows[i].door, rows[i].letter, status, user);
-        assert_string_equal(status, rows[i].user ? "200" : "400");
-        assert_string_equal(user, rows[i].user ? rows[i].user : "");
+        memset(bytes, rows[i].letter, sizeof bytes);
+        key_text(bytes, key);
+        assert_string_equal(status, rows[i].is_let_in ? "200" : "400");
+        assert_string_equal(user, rows[i].is_let_in ? key : "");
     }
     assert_int_equal(atomic_load(&f->access.n_accepted[ACCESS_INPUT]), 1);
     assert_int_equal(atomic_load(&f->access.n_refused[ACCESS_INPUT]), 3);
@@ -158,6 +180,40 @@ static void test_roles(void **state)
     assert_int_equal(atomic_load(&f->access.n_accepted[ACCESS_CONTROL]), 2);
     assert_int_equal(atomic_load(&f->access.n_refused[ACCESS_CONTROL]), 2);
     assert_int_equal(n_terms, 0);
+}
+
+/* Other clients come into force: a name with another key is somebody else, one that lost a role
+ * comes in by the doors that are left. */
+static void test_replaced(void **state)
+{
+    struct access_clients *others = clients_new();
+    struct fixture *f = *state;
+    char status[4], user[64], rig[64];
+
+    ask_for(f, "input", 'r', status, rig);
+    assert_string_equal(access_find_user(&f->access, rig)->name, "rig");
+    assert_null(access_find_user(&f->access, "rig")); /* a name is no key */
+    assert_null(access_find_user(&f->access, NULL));
+    add_client(others, "rig", CONF_SOURCE, NULL, 'R');
+    add_client(others, "screen", CONF_SOURCE | CONF_CONSUMER, NULL, 's');
+    add_client(others, "desk", CONF_OPERATOR, NULL, 'd');
+    assert_true(access_is_narrower(f->clients, others, ACCESS_INPUT));
+    assert_true(access_is_narrower(f->clients, others, ACCESS_OUTPUT));
+    assert_true(access_is_narrower(f->clients, others, ACCESS_CONTROL));
+    assert_false(access_is_narrower(f->clients, f->clients, ACCESS_OUTPUT));
+    access_replace(&f->access, others);
+    assert_null(access_find_user(&f->access, rig));
+    ask_for(f, "input", 'r', status, user);
+    assert_string_equal(status, "400");
+    ask_for(f, "input", 'R', status, user);
+    assert_string_equal(status, "200");
+    assert_string_equal(access_find_user(&f->access, user)->name, "rig");
+    ask_for(f, "control", 's', status, user);
+    assert_string_equal(status, "400");
+    ask_for(f, "output", 's', status, user);
+    assert_string_equal(status, "200");
+    ask_for(f, "output", 'd', status, user);
+    assert_string_equal(status, "400");
 }
 
 /* A key that begins or ends like one that is known is another key. */
@@ -290,6 +346,7 @@ int main(void)
     alarm(300);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_roles, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_replaced, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_near_keys, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_bad_requests, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_real_handshake, open_fixture, close_fixture),

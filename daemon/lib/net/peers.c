@@ -152,6 +152,28 @@ void peers_on_topic(int fd, bool is_new, size_t n_bytes)
     pthread_mutex_unlock(&lock);
 }
 
+/* ---- all ---- */
+
+static bool is_local(int fd)
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t n = sizeof address;
+
+    return getsockname(fd, (struct sockaddr *)&address, &n) != 0 || address.ss_family == AF_UNIX;
+}
+
+/* They are not among those cut off for what they sent. */
+void peers_cut_all(void)
+{
+    pthread_mutex_lock(&lock);
+    for (int fd = 0; fd < end_peers; fd++) {
+        if (!peers[fd].is_open || peers[fd].is_cut || is_local(fd)) continue;
+        peers[fd].is_cut = true;
+        shutdown(fd, SHUT_RDWR);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 /* ---- in libzmq's place ---- */
 
 static bool is_ours(void)

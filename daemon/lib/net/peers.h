@@ -32,6 +32,8 @@ struct peers_counts {
 void peers_limit(void *context);
 /* A topic of n_bytes came to be there, or is no more; fd: the connection that it came by, or -1. */
 void peers_on_topic(int fd, bool is_new, size_t n_bytes);
+/* Cut off all of them that came over a network: who may come back does so by itself. */
+void peers_cut_all(void);
 struct peers_counts peers_counts(void); /* from any thread, none of them a data thread */
 
 #endif
