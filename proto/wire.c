@@ -52,6 +52,7 @@ size_t wire_pack_frame(const struct wire_frame *f, uint8_t *buf, size_t cap)
     m.flags = f->values.flags;
     m.decoder_id = f->decoder_id;
     m.mask_version = f->mask_version;
+    m.normalise_version = f->normalise_version;
     m.n_latents = f->values.n_latents;
     m.latents = unconst(f->values.latents);
     m.n_rates = f->values.n_rates;
@@ -95,6 +96,7 @@ int wire_unpack_frame(struct wire_arena *arena, const void *payload, size_t n,
     out->decoder_id = m->decoder_id;
     out->event_id = m->event_id;
     out->mask_version = m->mask_version;
+    out->normalise_version = m->normalise_version;
     out->marks = m->marks;
     frame_values(m, &out->values);
     return 0;

@@ -90,7 +90,7 @@ struct wire_frame {
     int64_t age_ns; /* end of the bin to t_publish_ns; nothing with LATENT_AGE_UNKNOWN */
     int64_t budget_left_ns;
     uint64_t valid_for_ns, decoder_id, event_id;
-    uint32_t mask_version, marks;
+    uint32_t mask_version, normalise_version, marks;
     struct latent_frame values; /* flags, latents, rates, readout */
 };
 

@@ -161,6 +161,7 @@ int latent_decoder_new(latent_decoder **out, const latent_model *m,
         latent_decoder_free(d);
         return status;
     }
+    input_stage_clear(&d->input_stage);
     latent_decoder_reset(d);
     d->own->reset = 0;
     *out = d;
@@ -284,7 +285,7 @@ int latent_decoder_step(latent_decoder *d, const struct latent_bin *in, struct l
     if (status) return status;
     if (in->marks & (LATENT_MARK_TRIAL_START | LATENT_MARK_RESET)) latent_decoder_reset(d);
     uint32_t clipped = 0;
-    const float *counts = input_stage_run(&d->input_stage, in->counts, &clipped);
+    const float *counts = input_stage_run(&d->input_stage, in, &clipped);
     status = decoder_advance(d, counts, out);
     if (!status) out->flags |= clipped;
     if (d->mode->aligned && in->marks & LATENT_MARK_TRIAL_END) d->own->ended = 1;
@@ -316,16 +317,24 @@ static float *rows_for(float *caller, size_t n_bins, size_t width, struct arena 
     return arena_new(own, n_bins * width * sizeof *caller) ? NULL : (float *)(void *)own->base;
 }
 
+/* A whole trial begins and ends. */
+static uint32_t marks_of_row(size_t t, size_t n_bins)
+{
+    return (t == 0 ? LATENT_MARK_TRIAL_START : 0u) | (t + 1 == n_bins ? LATENT_MARK_TRIAL_END : 0u);
+}
+
 /* The rows as the model gets them: the caller's, or changed in a buffer of our own; NULL: no
  * memory. */
-static const float *rows_taken(const latent_decoder *d, const float *counts, size_t n_bins,
+static const float *rows_taken(latent_decoder *d, const float *counts, size_t n_bins,
                                struct arena *own)
 {
     size_t c = d->m->dims.n_channels;
     if (input_stage_is_plain(&d->input_stage)) return counts;
     float *rows = rows_for(NULL, n_bins, c, own);
     for (size_t t = 0; rows && t < n_bins; t++)
-        input_stage_row(&d->input_stage, rows + t * c, counts + t * c);
+        input_stage_take(
+            &d->input_stage, rows + t * c,
+            &(struct latent_bin){.counts = counts + t * c, .marks = marks_of_row(t, n_bins)});
     return rows;
 }
 
@@ -417,6 +426,20 @@ int latent_decoder_mask(latent_decoder *d, const uint8_t *bits, size_t n_bytes, 
 {
     assert(d && bits);
     return input_stage_mask(&d->input_stage, bits, n_bytes, version);
+}
+
+int latent_decoder_normalise(latent_decoder *d, uint32_t act, const double *mean, const double *sd,
+                             size_t n)
+{
+    assert(d);
+    return normalise_act(&d->input_stage.normalise, act, mean, sd, n);
+}
+
+void latent_decoder_normalisation(const latent_decoder *d, struct latent_normalisation *out,
+                                  double *mean, double *sd)
+{
+    assert(d && out);
+    normalise_tell(&d->input_stage.normalise, out, mean, sd);
 }
 
 uint32_t latent_decoder_masked(const latent_decoder *d, uint8_t *bits, size_t n_bytes)

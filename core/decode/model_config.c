@@ -13,7 +13,7 @@
 #define MAX_WORDS 16         /* modes, precisions */
 #define MAX_NAME_BYTES 64    /* of a channel, readout dimension or unit */
 #define MAX_PROSE_BYTES 1000 /* licence, source */
-#define N_CHANNEL_NUMBERS 4  /* mean, variance, clip, clip_low */
+#define N_CHANNEL_NUMBERS 5  /* mean, variance, clip, clip_low; zeros */
 #define MAX_RUN 1000000000   /* bins */
 #define BIN_WIDTH_MIN_US 100
 #define BIN_WIDTH_MAX_US 10000000
@@ -276,6 +276,17 @@ static int channels_read(struct model_config *mc, json_t *object, struct latent_
     return fields_finish(&c);
 }
 
+static int normalise_object_read(struct model_config *mc, json_t *object, struct latent_info *info,
+                                 struct latent_error *err)
+{
+    struct fields c;
+    fields_init(&c, object, "latent.config.normalise", err);
+    normalise_read(&mc->normalise, &c, info->n_channels, info->bin_width_us, &mc->arrays);
+    info->normalise = mc->normalise.kind;
+    mc->zeros = arena_floats(&mc->arrays, info->n_channels);
+    return fields_finish(&c);
+}
+
 static void sha256_check(struct fields *c, const char *key)
 {
     const char *text = fields_string(c, key);
@@ -293,7 +304,7 @@ static int arrays_allocate(struct model_config *mc, size_t n_channels, struct la
     size_t per_channel = sizeof(const char *) + N_CHANNEL_NUMBERS * sizeof(float);
     size_t size = MAX_WORDS * (sizeof(struct latent_mode) + sizeof(const char *)) +
                   n_readout * sizeof(struct latent_readout) + n_channels * per_channel +
-                  (4 + N_CHANNEL_NUMBERS) * ARENA_ALIGN;
+                  (4 + N_CHANNEL_NUMBERS) * ARENA_ALIGN + normalise_array_bytes(n_channels);
     if (arena_new(&mc->arrays, size))
         return error_set(err, LATENT_E_NOMEM, "latent.config: no memory for %zu bytes", size);
     return 0;
@@ -322,7 +333,9 @@ static int root_read(struct model_config *mc, struct latent_info *info, struct l
     sha256_check(&c, "checkpoint_sha256");
     if (fields_has(&c, "stage")) mc->stage = fields_object(&c, "stage");
     json_t *channels = fields_has(&c, "channels") ? fields_object(&c, "channels") : NULL;
+    json_t *normalise = fields_has(&c, "normalise") ? fields_object(&c, "normalise") : NULL;
     int status = fields_finish(&c);
+    if (!status && normalise) status = normalise_object_read(mc, normalise, info, err);
     if (!status) status = outputs_read(mc, outputs, info, err);
     if (!status && channels) status = channels_read(mc, channels, info, err);
     return status;

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "base/arena.h"
+#include "decode/normalise.h"
 #include "latent.h"
 #include "models/model.h"
 
@@ -13,7 +14,9 @@ struct model_config {
     json_t *hyper;               /* borrowed from root */
     json_t *stage;               /* the same; NULL: the file has none */
     const struct model_ops *ops; /* of "arch" */
-    struct arena arrays;         /* the arrays of struct latent_info */
+    struct arena arrays;         /* the arrays of struct latent_info, and of normalise */
+    struct normalise_rules normalise;
+    const float *zeros; /* [C], the mean of normalised input; NULL where it is not */
 };
 
 /* Check the text key by key and fill the part of *info that it tells: arch, licence,

@@ -13,12 +13,14 @@
 #define PATH_TEXT 160 /* bytes of a path in front of an error */
 
 /* What the file must provide before load: sizes known without tensors. */
-static struct model_dims dims_from_info(const struct latent_info *info)
+static struct model_dims dims_from_info(const struct latent_info *info, const float *zeros)
 {
+    bool normalised = info->normalise != LATENT_NORMALISE_NONE;
     return (struct model_dims){
         .n_channels = info->n_channels,
         .bin_s = (double)info->bin_width_us * 1e-6,
-        .channel_mean = info->channel_mean,
+        .channel_mean = normalised ? zeros : info->channel_mean,
+        .is_normalised = normalised,
     };
 }
 
@@ -55,7 +57,7 @@ static int weights_load_once(struct latent_model *m, const struct safetensors *f
     struct fields hyper;
     memset(taken, 0, file->n_tensors * sizeof *taken);
     fields_init(&hyper, m->config.hyper, "latent.config.hyper", &hyper_error);
-    m->dims = dims_from_info(&m->info);
+    m->dims = dims_from_info(&m->info, m->config.zeros);
     *bound = m->ops->load(&w, &hyper, &m->dims);
     if (!hyper.status && !w.status) fields_finish(&hyper);
     if (hyper.status) return error_set(err, hyper.status, "%s", hyper_error.text);
@@ -141,6 +143,19 @@ static int modes_check(const struct latent_model *m, struct latent_error *err)
     return 0;
 }
 
+/* Some models reckon with counts: a normalised value would be a wrong one. */
+static int normalise_check(const struct latent_model *m, struct latent_error *err)
+{
+    const char *reason = NULL;
+    if (m->info.normalise == LATENT_NORMALISE_NONE) return 0;
+    if (m->ops->counts_check) reason = m->ops->counts_check(model_bound(m, NULL));
+    if (!reason) return 0;
+    return error_set(err, LATENT_E_UNSUPPORTED,
+                     "latent.config.normalise: this %s model takes counts, not normalised values: "
+                     "%s",
+                     m->info.arch, reason);
+}
+
 /* What info tells of the tensors; the known answer is not counted as weights. */
 static void weights_count(struct latent_info *info, const struct safetensors *file)
 {
@@ -161,6 +176,7 @@ static int model_bind(struct latent_model *m, struct safetensors *file, struct l
     status = weights_load(m, file, err);
     if (!status) status = outputs_check(m, err);
     if (!status) status = modes_check(m, err);
+    if (!status) status = normalise_check(m, err);
     if (!status) status = selftest_run(m, file, err);
     if (status) return status;
     m->info.trial_bins = (uint32_t)m->dims.trial_bins;

@@ -68,6 +68,7 @@ size_t latent_struct_size(const char *name)
         {"latent_options", sizeof(struct latent_options)},
         {"latent_bin", sizeof(struct latent_bin)},
         {"latent_frame", sizeof(struct latent_frame)},
+        {"latent_normalisation", sizeof(struct latent_normalisation)},
         {"latent_readout", sizeof(struct latent_readout)},
         {"latent_mode", sizeof(struct latent_mode)},
         {"latent_info", sizeof(struct latent_info)},

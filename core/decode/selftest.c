@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "decode/forward.h"
+#include "decode/input_stage.h"
 #include "kernels/denormals.h"
 
 /* |found - expected| <= tolerance * max(1, size), against a float64 reference with the
@@ -44,8 +45,9 @@ struct selftest {
     size_t n_bins;              /* T of this mode */
     bool linear_rates;          /* compare rates, not their logarithm */
     struct answer answers[N_GROUPS];
-    float *counts; /* [T, C] */
+    float *counts; /* [T, C] as the model gets them */
     struct forward forward;
+    struct input_stage input_stage;
     struct arena state_memory, work_memory, buffers;
     struct latent_error *err;
 };
@@ -162,8 +164,6 @@ static int buffers_new(struct selftest *s)
         return error_set(s->err, LATENT_E_NOMEM, "known answer: no memory for %zu numbers", n);
     s->counts = arena_floats(&s->buffers, n_counts);
     memcpy(s->counts, s->input->data, n_counts * sizeof *s->counts);
-    for (size_t i = 0; i < n_counts; i += s->m->info.n_channels)
-        latent_input_clip(&s->m->info, s->counts + i, s->counts + i);
     for (struct answer *a = s->answers; a < s->answers + N_GROUPS; a++) {
         a->found = a->width ? arena_floats(&s->buffers, s->n_bins * a->width) : NULL;
         for (size_t i = 0; i < s->n_bins * a->width; i++) a->found[i] = NAN;
@@ -178,8 +178,9 @@ static int state_new(struct selftest *s)
     int mode = model_mode(m, s->mode->name);
     const void *bound = model_bound(m, s->precision);
     struct arena state = {0}, work = {0};
-    forward_init(&s->forward, m, bound, mode,
-                 &(struct model_memory){.state = &state, .work = &work});
+    struct model_memory counting = {.state = &state, .work = &work};
+    forward_init(&s->forward, m, bound, mode, &counting);
+    input_stage_init(&s->input_stage, m, &counting);
     if (state.used > MODEL_MAX_BYTES || work.used > MODEL_MAX_BYTES ||
         arena_new(&s->state_memory, state.used) || arena_new(&s->work_memory, work.used))
         return error_set(s->err, LATENT_E_NOMEM,
@@ -188,6 +189,8 @@ static int state_new(struct selftest *s)
                          s->mode->name, state.used, work.used, MODEL_MAX_BYTES);
     struct model_memory memory = {.state = &s->state_memory, .work = &s->work_memory};
     forward_init(&s->forward, m, bound, mode, &memory);
+    input_stage_init(&s->input_stage, m, &memory);
+    input_stage_clear(&s->input_stage);
     forward_reset(&s->forward);
     return 0;
 }
@@ -203,9 +206,19 @@ static struct model_out out_at(const struct selftest *s, size_t t)
     };
 }
 
+/* As live, of a stream that says nothing of trials. */
+static void input_take(struct selftest *s)
+{
+    for (size_t t = 0; t < s->n_bins; t++) {
+        float *row = s->counts + t * s->m->info.n_channels;
+        input_stage_take(&s->input_stage, row, &(struct latent_bin){.counts = row});
+    }
+}
+
 /* As live: denormals off. */
 static void mode_compute(struct selftest *s)
 {
+    input_take(s);
     denormals_mode before = denormals_off();
     for (size_t t = 0; t < s->n_bins && !s->mode->offline; t++) {
         struct model_out out = out_at(s, t);

@@ -108,12 +108,38 @@ struct latent_info;
 LATENT_API uint32_t latent_input_clip(const struct latent_info *info, float *out,
                                       const float *values);
 
+/* How the file normalises its input before the model gets it (latent.config.normalise). */
+enum latent_normalise {
+    LATENT_NORMALISE_NONE = 0,
+    LATENT_NORMALISE_FIXED = 1,        /* by the file's mean and sd */
+    LATENT_NORMALISE_EWMA = 2,         /* which follow each bin, slowly and within bounds */
+    LATENT_NORMALISE_WINDOW_TRIALS = 3 /* which follow the newest trials, at their ends */
+};
+LATENT_API const char *latent_normalise_name(uint32_t kind); /* "", "fixed", "ewma", ... */
+
+/* What an operator does to one that learns. */
+enum latent_normalise_act {
+    LATENT_NORMALISE_FREEZE = 0, /* nothing is learnt any more */
+    LATENT_NORMALISE_THAW = 1,
+    LATENT_NORMALISE_RESET = 2, /* the file's mean and sd, what was learnt forgotten */
+    LATENT_NORMALISE_LOAD = 3   /* the caller's mean and sd in place of the file's */
+};
+
+struct latent_normalisation {
+    uint32_t version;   /* goes up with every act and every trial that was learnt from */
+    uint32_t frozen;    /* 1: nothing is learnt */
+    uint32_t n_trials;  /* in the window */
+    uint32_t n_bounded; /* channels whose mean or sd the bounds held back in the newest bin */
+};
+
 struct latent_bin {
     uint64_t seq;         /* consecutive; for the caller, not read here */
     uint64_t t_source_ns; /* end of the bin, source clock; for the caller, not read here */
     uint32_t marks;       /* enum latent_mark */
     uint32_t n_channels;
-    const float *counts; /* [n_channels] of the model's kind of input; read during the call only */
+    const float *counts;  /* [n_channels] of the model's kind of input; read during the call only */
+    uint32_t no_learning; /* 1: normalisation learns nothing from it: it did not come (a gap was
+                             filled), or nobody vouches for it */
 };
 
 /* One decoded bin. Pointers are into the decoder, valid until its next call; 0 numbers = absent. */
@@ -168,6 +194,7 @@ struct latent_info {
     uint32_t longest_silence, longest_repeat;
     const float *channel_clip;     /* [n_channels] no more reaches the model; NULL: any does */
     const float *channel_clip_low; /* [n_channels] nor less; NULL, as for counts: any does */
+    uint32_t normalise;            /* enum latent_normalise */
 };
 #define LATENT_NOT_SAID UINT32_MAX
 
@@ -199,7 +226,8 @@ LATENT_API int latent_decoder_predict(latent_decoder *d, struct latent_frame *ou
  * memory. Takes about as long as the next step saves; changes nothing. For the moment before a bin
  * is expected, in the thread of the steps. */
 LATENT_API void latent_decoder_warm(const latent_decoder *d);
-/* Back to the state of a new decoder; the next frame carries LATENT_RESET. The mask stays. */
+/* Back to the state of a new decoder; the next frame carries LATENT_RESET. Mask and
+ * normalisation stay. */
 LATENT_API void latent_decoder_reset(latent_decoder *d);
 /* From the next bin on these channels are not believed: each reads as its training mean, whatever
  * comes in it, and frames carry LATENT_MASKED. This is the whole mask, not a change of it: bit c %
@@ -211,6 +239,18 @@ LATENT_API void latent_decoder_reset(latent_decoder *d);
  * LATENT_E_UNSUPPORTED: the file holds no training mean. The mask is then as it was. */
 LATENT_API int latent_decoder_mask(latent_decoder *d, const uint8_t *bits, size_t n_bytes,
                                    uint32_t version);
+/* Freeze, thaw, reset or load the normalisation that the file declares, before the next bin. act:
+ * enum latent_normalise_act; mean, sd [n] for LOAD, n = n_channels. Its state is part of what
+ * latent_decoder_save keeps; latent_decoder_reset does not touch it. LATENT_E_UNSUPPORTED: the file
+ * has none that learns; LATENT_E_VALUE: not finite, or no sd. It is then as it was. Real-time
+ * safe. */
+LATENT_API int latent_decoder_normalise(latent_decoder *d, uint32_t act, const double *mean,
+                                        const double *sd, size_t n);
+/* How it stands; mean, sd [n_channels] in use, NULL: not wanted (nor written where the file has no
+ * normalisation). Real-time safe. */
+LATENT_API void latent_decoder_normalisation(const latent_decoder *d,
+                                             struct latent_normalisation *out, double *mean,
+                                             double *sd);
 /* How many channels are masked. bits [n_bytes], laid out as above: which; NULL: not wanted. */
 LATENT_API uint32_t latent_decoder_masked(const latent_decoder *d, uint8_t *bits, size_t n_bytes);
 LATENT_API uint32_t latent_decoder_mask_version(const latent_decoder *d);

@@ -302,6 +302,12 @@ static void dlds_predict(void *state, struct model_out *out)
     outputs_write(s, out);
 }
 
+static const char *dlds_counts_check(const void *model)
+{
+    const struct dlds *m = model;
+    return m->observation == OBSERVATION_ANSCOMBE ? "it takes square roots of counts" : NULL;
+}
+
 const struct model_ops dlds_ops = {
     .name = "dlds",
     .modes = dlds_modes,
@@ -310,4 +316,5 @@ const struct model_ops dlds_ops = {
     .reset = dlds_reset,
     .step = dlds_step,
     .predict = dlds_predict,
+    .counts_check = dlds_counts_check,
 };

@@ -7,7 +7,7 @@
  *   6 H^2          each further layer
  *   H (N + O)      the readouts
  * predict: feeds its own previous expected counts back as input when it has a rate for each
- * channel, else the training mean. */
+ * channel and its input is counts, else the training mean. */
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ static const struct latent_mode gru_modes[] = {{.name = "causal"}, {0}};
 struct gru {
     size_t n_channels, n_layers, hidden, n_rates, n_readout; /* C, -, H, N, O */
     size_t size;                                             /* H, rounded up to 16 */
-    bool lograte;
+    bool lograte, is_normalised;
     const float *channel_mean; /* [C] or NULL */
     struct gru_cell layers[GRU_MAX_LAYERS];
     struct linear rate, readout;
@@ -46,7 +46,9 @@ static size_t rows_of(const struct weights *w, const char *name)
 
 static void *gru_load(struct weights *w, struct fields *c, struct model_dims *dims)
 {
-    struct gru m = {.n_channels = dims->n_channels, .channel_mean = dims->channel_mean};
+    struct gru m = {.n_channels = dims->n_channels,
+                    .channel_mean = dims->channel_mean,
+                    .is_normalised = dims->is_normalised};
     m.n_layers = (size_t)fields_int(c, "layers", 1, GRU_MAX_LAYERS);
     m.hidden = (size_t)fields_int(c, "hidden", 1, 16384);
     m.lograte = fields_bool(c, "lograte");
@@ -69,7 +71,7 @@ static void *gru_load(struct weights *w, struct fields *c, struct model_dims *di
 
 static bool feeds_itself(const struct gru *m)
 {
-    return m->n_rates == m->n_channels;
+    return m->n_rates == m->n_channels && !m->is_normalised;
 }
 
 static const char *gru_predict_check(const void *model)

@@ -49,10 +49,16 @@ static const char *lfads_mode_check(const void *model, int mode)
     return NULL;
 }
 
+/* Is what it expects of each channel what it would get? */
+static bool lfads_feeds_itself(const struct lfads *m)
+{
+    return m->n_out >= m->n_spikes && !(m->poisson && m->is_normalised);
+}
+
 static const char *lfads_predict_check(const void *model)
 {
     const struct lfads *m = model;
-    if (m->n_out >= m->n_spikes || m->channel_mean) return NULL;
+    if (lfads_feeds_itself(m) || m->channel_mean) return NULL;
     return "an lfads without a rate for each channel fills missing bins with " MODEL_LACKS_MEAN;
 }
 
@@ -316,7 +322,7 @@ static const float *expected_counts(struct lfads_state *s, const struct model_ou
 {
     const struct lfads *m = s->m;
     const float *given = m->channel_mean;
-    if (out && m->n_out >= m->n_spikes) given = m->poisson ? out->rates : out->readout;
+    if (out && lfads_feeds_itself(m)) given = m->poisson ? out->rates : out->readout;
     memset(s->expected, 0, m->n_channels * sizeof *s->expected);
     if (given) memcpy(s->expected, given, m->n_spikes * sizeof *s->expected);
     return s->expected;

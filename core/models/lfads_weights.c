@@ -134,7 +134,9 @@ bool lfads_runs_on(const struct lfads *m)
 
 void *lfads_load(struct weights *w, struct fields *c, struct model_dims *dims)
 {
-    struct lfads m = {.n_channels = dims->n_channels, .channel_mean = dims->channel_mean};
+    struct lfads m = {.n_channels = dims->n_channels,
+                      .channel_mean = dims->channel_mean,
+                      .is_normalised = dims->is_normalised};
     hyper_read(&m, c);
     m.has_readin = m.n_input > 0;
     m.n_spikes = m.n_channels - m.n_external;

@@ -17,6 +17,7 @@ struct lfads {
     int latents;
     float clip;
     const float *channel_mean;     /* [C] or NULL */
+    bool is_normalised;            /* counts that it expects are no input */
     const float *constant;         /* [D0], where no encoder gives it */
     struct linear readin, start;   /* N -> N', D0 -> G */
     struct clipped_encoder ic, ci; /* N' -> I, N' -> E */

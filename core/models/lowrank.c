@@ -386,6 +386,12 @@ static void lowrank_predict(void *state, struct model_out *out)
     outputs_write(s, out);
 }
 
+static const char *lowrank_counts_check(const void *model)
+{
+    const struct lowrank *m = model;
+    return m->form == FORM_FILTERED ? "its filter weighs Poisson counts" : NULL;
+}
+
 const struct model_ops lowrank_ops = {
     .name = "lowrank",
     .modes = lowrank_modes,
@@ -394,4 +400,5 @@ const struct model_ops lowrank_ops = {
     .reset = lowrank_reset,
     .step = lowrank_step,
     .predict = lowrank_predict,
+    .counts_check = lowrank_counts_check,
 };

@@ -18,7 +18,9 @@ struct model_dims {
     size_t n_latents, n_rates, n_readout; /* L, N, O; 0: the model has none */
     size_t trial_bins;                    /* longest trial, 0: no limit */
     double bin_s;                         /* bin width, seconds */
-    const float *channel_mean;            /* [C] counts per bin in training, or NULL */
+    const float *channel_mean;            /* [C] counts per bin in training, or NULL; 0 where the
+                                             input is normalised */
+    bool is_normalised;                   /* the model gets no counts, and its rates are no input */
 };
 
 /* state: what a snapshot holds (pointer-free numbers carried from bin to bin).
@@ -54,6 +56,8 @@ struct model_ops {
     /* Optional: NULL, or the reason why this file cannot run in a mode, or cannot predict. */
     const char *(*mode_check)(const void *model, int mode);
     const char *(*predict_check)(const void *model);
+    /* Optional: NULL, or why the channels of this file must be counts, not normalised. */
+    const char *(*counts_check)(const void *model);
 };
 
 /* The end of "cannot predict": what it would predict from. */

@@ -383,6 +383,14 @@ static void ndt_trial(void *state, const float *counts, size_t n_bins, struct mo
         head_forward(m, s->h + t * d, out->latents + t * d, out->rates + t * m->n_rates);
 }
 
+static const char *ndt_counts_check(const void *model)
+{
+    const struct ndt *m = model;
+    return m->embed == EMBED_TABLE ? "it looks counts up in a table"
+           : m->max_count          ? "\"max_count\" holds them within its range"
+                                   : NULL;
+}
+
 const struct model_ops ndt_ops = {
     .name = "ndt",
     .narrow = true,
@@ -394,4 +402,5 @@ const struct model_ops ndt_ops = {
     .step = ndt_step,
     .predict = ndt_predict,
     .trial = ndt_trial,
+    .counts_check = ndt_counts_check,
 };

@@ -43,6 +43,7 @@ struct sae {
     size_t n_channels, n_latents, n_rates, encoder_size; /* C, D, N, E */
     size_t window_bins;                                  /* T */
     const float *channel_mean;                           /* [C] or NULL */
+    bool is_normalised;                                  /* counts that it expects are no input */
     struct gru_cell forward, backward;                   /* C -> E */
     struct linear start;                                 /* 2 E -> D */
     struct linear readout;                               /* D -> N */
@@ -98,7 +99,9 @@ static void *sae_load(struct weights *w, struct fields *c, struct model_dims *di
     static const char *const decoders[] = {
         [DECODER_NODE] = "node", [DECODER_GRU] = "gru", [DECODER_MLP] = "mlp", NULL};
     static const char *const firsts[] = {[FIRST_Z0] = "z0", [FIRST_STEP] = "step", NULL};
-    struct sae m = {.n_channels = dims->n_channels, .channel_mean = dims->channel_mean};
+    struct sae m = {.n_channels = dims->n_channels,
+                    .channel_mean = dims->channel_mean,
+                    .is_normalised = dims->is_normalised};
     m.window_bins = (size_t)fields_int(c, "window_bins", 1, 65536);
     m.encoder_size = (size_t)fields_int(c, "encoder_size", 1, 16384);
     m.n_latents = (size_t)fields_int(c, "latent_dim", 1, 16384);
@@ -120,10 +123,16 @@ static void *sae_load(struct weights *w, struct fields *c, struct model_dims *di
     return arena_copy(w->arena, &m, sizeof m);
 }
 
+/* Is what it expects of each channel what it would get? */
+static bool sae_feeds_itself(const struct sae *m)
+{
+    return m->n_rates >= m->n_channels && !m->is_normalised;
+}
+
 static const char *sae_predict_check(const void *model)
 {
     const struct sae *m = model;
-    if (m->n_rates >= m->n_channels || m->channel_mean) return NULL;
+    if (sae_feeds_itself(m) || m->channel_mean) return NULL;
     return "an sae without a rate for each channel fills missing bins with " MODEL_LACKS_MEAN;
 }
 
@@ -283,8 +292,7 @@ static void sae_predict(void *state, struct model_out *out)
     }
     decoder_step(s);
     outputs_write(s, out->latents, out->rates);
-    if (is_collecting(s, t))
-        window_push(s, t, m->n_rates >= m->n_channels ? out->rates : m->channel_mean);
+    if (is_collecting(s, t)) window_push(s, t, sae_feeds_itself(m) ? out->rates : m->channel_mean);
     out->flags |= warmup_flag(s, t);
     *s->n_bins = t + 1;
 }

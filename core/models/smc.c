@@ -153,6 +153,13 @@ static void smc_predict(void *state, struct model_out *out)
     outputs_write(s, out);
 }
 
+static const char *smc_counts_check(const void *model)
+{
+    const struct smc *m = model;
+    (void)m;
+    return "its particles are weighed by Poisson counts";
+}
+
 const struct model_ops smc_ops = {
     .name = "smc",
     .modes = smc_modes,
@@ -161,4 +168,5 @@ const struct model_ops smc_ops = {
     .reset = smc_reset,
     .step = smc_step,
     .predict = smc_predict,
+    .counts_check = smc_counts_check,
 };

@@ -235,16 +235,24 @@ static int trials_decode(struct workers *c, struct worker *workers, size_t n)
     return c->failed_trial == SIZE_MAX ? 0 : c->err.status;
 }
 
+/* What one trial teaches the normalisation, the next is decoded with. */
+static bool learns(const struct latent_info *info)
+{
+    return info->normalise == LATENT_NORMALISE_EWMA ||
+           info->normalise == LATENT_NORMALISE_WINDOW_TRIALS;
+}
+
 int workers_run(const struct workers_job *job, struct latent_error *err)
 {
     struct workers c = {.job = job,
                         .shape = reader_shape(job->reader),
                         .lock = PTHREAD_MUTEX_INITIALIZER,
                         .failed_trial = SIZE_MAX};
+    latent_model_info(job->model, &c.info);
     size_t n = job->n_threads < c.shape->n_trials ? job->n_threads : c.shape->n_trials;
+    if (n > 1 && learns(&c.info)) n = 1;
     struct worker *workers = calloc(n, sizeof *workers);
     if (!workers) return error_text(err, LATENT_E_NOMEM, "out of memory");
-    latent_model_info(job->model, &c.info);
     int status = trials_decode(&c, workers, n);
     if (status) *err = c.err;
     for (size_t i = 0; i < n; i++) worker_clear(&workers[i]);

@@ -204,6 +204,7 @@ static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
     fprintf(out, "  budget    %g ms, missed %" PRIu64 " times\n", ms(s->info->budget_ns),
             s->budget_misses);
     print_minute(s, out);
+    if (s->normalise[0]) fprintf(out, "  normalised %s\n", printable(s->normalise));
     if (s->masking && s->masking->version) print_masking(s->masking, out);
     if (s->info->source_clock[0]) print_source_clock(s->info, out);
     print_times(s, out);

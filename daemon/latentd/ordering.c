@@ -35,11 +35,32 @@ void ordering_would(struct ordering *o, const struct stream *s, enum line_event_
     say(o, CONTROL_DONE, "%s would be %s", s->conf->name, done_words[entry]);
 }
 
-void ordering_would_mask(struct ordering *o, const struct stream *s, const uint8_t *bits)
+void ordering_would_mask(struct ordering *o, struct stream *s, const uint8_t *bits)
 {
     *o = (struct ordering){.entry = LINE_MASK};
     masking_words(&s->masking, bits, o->words, sizeof o->words);
     say(o, CONTROL_DONE, "%s would be %s", s->conf->name, o->words);
+}
+
+static const char *const normalise_words[] = {
+    [LATENT_NORMALISE_FREEZE] = "normalised by a mean and sd that stay",
+    [LATENT_NORMALISE_THAW] = "normalised by a mean and sd that follow its bins",
+    [LATENT_NORMALISE_RESET] = "normalised by the mean and sd of its model file"};
+
+void ordering_would_normalise(struct ordering *o, struct stream *s, enum latent_normalise_act act)
+{
+    *o = (struct ordering){.entry = LINE_NORMALISE};
+    say(o, CONTROL_DONE, "%s would be %s", s->conf->name, normalise_words[act]);
+}
+
+void ordering_normalise(struct ordering *o, struct stream *s, enum latent_normalise_act act)
+{
+    *o = (struct ordering){.stream = s, .entry = LINE_NORMALISE, .t_taken_ns = clock_now_ns()};
+    o->order = orders_normalise(s->orders, s->place, act);
+    o->t_posted_ns = clock_now_ns();
+    snprintf(o->words, sizeof o->words, "%s", normalise_words[act]);
+    if (o->order.number && act != LATENT_NORMALISE_RESET)
+        s->is_frozen = act == LATENT_NORMALISE_FREEZE;
 }
 
 void ordering_mask(struct ordering *o, struct stream *s, const uint8_t *bits)

@@ -31,9 +31,12 @@ void ordering_post(struct ordering *o, struct stream *s, struct held *held, size
 /* A mask, if it may be: else it has its answer already. bits [line_mask_bytes] becomes what is
  * ordered. */
 void ordering_mask(struct ordering *o, struct stream *s, const uint8_t *bits);
+/* Of a normalisation that learns. */
+void ordering_normalise(struct ordering *o, struct stream *s, enum latent_normalise_act act);
+void ordering_would_normalise(struct ordering *o, struct stream *s, enum latent_normalise_act act);
 /* What would be, for a dry run. */
 void ordering_would(struct ordering *o, const struct stream *s, enum line_event_kind entry);
-void ordering_would_mask(struct ordering *o, const struct stream *s, const uint8_t *bits);
+void ordering_would_mask(struct ordering *o, struct stream *s, const uint8_t *bits);
 /* Is the answer there? If so, it has been said. */
 bool ordering_look(struct ordering *o, uint64_t now_ns);
 

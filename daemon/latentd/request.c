@@ -162,6 +162,16 @@ static void on_safe_off(struct request_ground *g, const Latent__V1__Request *req
 
 /* ---- channels ---- */
 
+/* Room for an order to one stream; false: it is said that there is none. */
+static bool order_alone(struct request *r)
+{
+    r->orderings = calloc(1, sizeof *r->orderings);
+    if (!r->orderings) say(r, CONTROL_NO_MEMORY, "out of memory; nothing was ordered");
+    r->n_orderings = r->orderings != NULL;
+    r->look = r->orderings ? look_orders : NULL;
+    return r->orderings != NULL;
+}
+
 static void on_channels(struct request_ground *g, const Latent__V1__Request *request,
                         struct stream *s, struct request *r)
 {
@@ -183,18 +193,25 @@ static void on_mask(struct request_ground *g, const Latent__V1__Request *request
         say(r, CONTROL_REFUSED, "%s: %s", s->conf->name, why);
         return;
     }
-    r->orderings = calloc(1, sizeof *r->orderings);
-    if (r->orderings) {
-        r->n_orderings = 1;
-        r->look = look_orders;
-        if (request->dry_run)
-            ordering_would_mask(r->orderings, s, bits);
-        else
-            ordering_mask(r->orderings, s, bits);
-    } else {
-        say(r, CONTROL_NO_MEMORY, "out of memory; nothing was ordered");
-    }
+    if (order_alone(r))
+        (request->dry_run ? ordering_would_mask : ordering_mask)(r->orderings, s, bits);
     free(bits);
+}
+
+/* The operations stand in the order of enum latent_normalise_act. */
+static void on_normalise(struct request_ground *g, const Latent__V1__Request *request,
+                         struct stream *s, struct request *r)
+{
+    unsigned act = (unsigned)request->operation - LATENT__V1__OPERATION__NORMALISE_FREEZE;
+    uint32_t kind = s->info.normalise;
+
+    (void)g;
+    if (kind != LATENT_NORMALISE_EWMA && kind != LATENT_NORMALISE_WINDOW_TRIALS)
+        say(r, CONTROL_REFUSED, "%s: its model file has no normalisation that learns",
+            s->conf->name);
+    else if (order_alone(r))
+        (request->dry_run ? ordering_would_normalise
+                          : ordering_normalise)(r->orderings, s, (enum latent_normalise_act)act);
 }
 
 /* ---- records ---- */
@@ -380,6 +397,9 @@ static const struct {
     [LATENT__V1__OPERATION__CHANNELS] = {on_channels, true, true},
     [LATENT__V1__OPERATION__MASK] = {on_mask, true, false},
     [LATENT__V1__OPERATION__RELOAD] = {on_reload, false, false},
+    [LATENT__V1__OPERATION__NORMALISE_FREEZE] = {on_normalise, true, false},
+    [LATENT__V1__OPERATION__NORMALISE_THAW] = {on_normalise, true, false},
+    [LATENT__V1__OPERATION__NORMALISE_RESET] = {on_normalise, true, false},
 };
 #define N_OPERATIONS (sizeof operations / sizeof operations[0])
 

@@ -37,6 +37,7 @@ struct stream_box {
     Latent__V1__Latest latest;
     struct latest_values shown;
     struct masking_status masking;
+    char normalise[40];
 };
 
 enum { INPUT_UNKNOWN_TOPIC, INPUT_DISCONNECTED, INPUT_BY_REVOKED, N_INPUT_COUNTERS };
@@ -191,6 +192,9 @@ static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
     m->held = b->held;
     m->record = record_status_fill(&b->record, s);
     m->swap = swap_status_fill(&b->swap, &s->swap, now_ns);
+    snprintf(b->normalise, sizeof b->normalise, "%s%s", latent_normalise_name(s->info.normalise),
+             s->is_frozen ? ", frozen" : "");
+    m->normalise = b->normalise;
     m->masking = masking_status_fill(&b->masking, s);
     if (with_model) m->model_json = text(s->info.config);
     fill_totals(b, s->line, &v);

@@ -41,6 +41,7 @@ struct stream {
     size_t place;          /* ... and which of its lines this one is */
     struct recording recording;
     struct masking masking;
+    bool is_frozen; /* its normalisation, as it was ordered last; the control thread's */
     struct refusal_said said[REFUSALS_MAX]; /* of what it refused; the control thread's */
     struct input *input;                    /* the sockets it shares */
     struct output *output;

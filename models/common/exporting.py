@@ -1,7 +1,7 @@
 """What all exporters share: options, facts of the checkpoint, self-test, writing, summary."""
 import math
 
-from latent_models.common import model_file, precision, statements
+from latent_models.common import model_file, normalise, precision, statements
 from latent_models.common.checkpoint import read as read_checkpoint
 from latent_models.common.dataset import BIN_WIDTH_MS, read_counts
 from latent_models.common.files import output_name
@@ -34,6 +34,10 @@ def exporter_parser(text, modes):
                         help="training counts, as latent-decode --in reads them: their mean, "
                              "variance and longest\nsilence go into the file. A model that is not "
                              "told what to expect of a channel is reset by a gap")
+    parser.add_argument("--normalise", metavar="KIND[,KEY=X...]",
+                        help="fixed, ewma or window-trials: the weights take z-scores, and the "
+                             "file normalises counts\nwith the training mean and sd, e.g. "
+                             "ewma,tau_s=120 or window-trials,outlier=10 (core/README.md)")
     precision.add_options(parser)
     return parser
 
@@ -169,6 +173,8 @@ def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, we
         raise Refusal(f"--input {kind}: {arch} of this kind takes {kinds[0]} alone")
     if kind == "real":
         config["input"] = kind
+    if args.normalise:
+        config["normalise"] = normalise.parse(args.normalise, channels)
     model = Model(config, weights)
     model_file.check_finite(weights)
     counts = selftest_counts(model) if callable(selftest_counts) else selftest_counts

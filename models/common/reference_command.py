@@ -5,6 +5,7 @@ import numpy as np
 from latent_models.common.dataset import read_counts
 from latent_models.common.files import output_name
 from latent_models.common.model_file import read_model
+from latent_models.common.normalise import Normaliser
 from latent_models.common.refusal import Parser, Refusal
 from latent_models.common.stage import staged
 
@@ -41,7 +42,9 @@ def run_trials(run, model, counts, mode):
                       f"the model {model.config['n_channels']}")
     trials = counts if counts.ndim == 3 else counts[None]
     try:
-        answers = [staged(run)(model.weights, model.config, trial, mode) for trial in trials]
+        normaliser = Normaliser(model.config) if "normalise" in model.config else None
+        answers = [staged(run, normaliser)(model.weights, model.config, trial, mode)
+                   for trial in trials]
     except (LookupError, TypeError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         raise Refusal(f"the reference cannot compute ({type(error).__name__}: {error}): does "
                       f"latent-decode open this model file?") from error

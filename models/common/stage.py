@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+from latent_models.common.normalise import Normaliser
+
 INPUTS = ("latents", "rates")
 TENSORS = ("stage.mean", "stage.scale", "stage.weight", "stage.bias")
 
@@ -52,12 +54,16 @@ def clipped(config, counts):
                              for x in limits))
 
 
-def staged(run):
+def staged(run, normaliser=None):
     """The architecture's run(weights, config, counts, mode, ...) with what the file has around it:
-    the range of its input before, the stage behind."""
+    the range of its input and its normalisation before, the stage behind. normaliser: one that goes
+    on from trial to trial; None: counts are of no trial, from a fresh start."""
     def run_staged(weights, config, counts, *arguments):
         own = {k: v for k, v in weights.items() if not k.startswith("stage.")}
-        answer = run(own, config, clipped(config, counts), *arguments)
+        rows = clipped(config, counts)
+        if normaliser or "normalise" in config:
+            rows = (normaliser or Normaliser(config)).run(rows, counts, normaliser is not None)
+        answer = run(own, config, rows, *arguments)
         if "stage" in config:
             answer = {**answer, "readout": apply(weights, config, answer)}
         return answer

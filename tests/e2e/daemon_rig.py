@@ -18,6 +18,7 @@ import zmq
 import zmq.auth
 
 from latent_models.common import model_file, safetensors
+from latent_models.common.normalise import Normaliser
 from latentd import latent_pb2 as pb
 
 SOURCE = pathlib.Path(os.environ.get("LATENT_SOURCE", pathlib.Path(__file__).parents[2]))
@@ -58,10 +59,11 @@ def answer(counts):
 
 
 def write_model(path, n_channels=3, has_means=True, kind="counts", *, clip=None, first=None,
-                bin_us=BIN_US, bias=B, loud=1.0):
+                bin_us=BIN_US, bias=B, loud=1.0, normalise=None):
     """A model file whose known answer is answer(). kind: of its input, counts or real; clip: the
     most of each channel that reaches it; first: what more its first readout says; bias: of the
-    readouts, instead of B; loud: what the input of the last channel is multiplied by."""
+    readouts, instead of B; loud: what the input of the last channel is multiplied by;
+    normalise: that entry of the configuration."""
     config = model_file.build_config(
         "kalman", n_channels, bin_us, ["causal"], {"form": "given"},
         outputs=(2, 0, [{**model_file.readout_entry("vx", "mm/s", NEUTRAL[0]), **(first or {})},
@@ -77,7 +79,11 @@ def write_model(path, n_channels=3, has_means=True, kind="counts", *, clip=None,
     if loud != 1.0:
         counts[:, -1] = 0
         weights[:, -1] = loud
-    states, readouts = answer(counts)
+    given = counts
+    if normalise:
+        config["normalise"] = normalise
+        given = Normaliser(config).run(counts.astype(float), counts, False)
+    states, readouts = answer(given)
     readouts = readouts - B + bias
     tensors = {"M1": M1, "M2": weights, "m0": M0, "readout.weight": W,
                "readout.bias": np.asarray(bias, float),

@@ -3,6 +3,7 @@
 recorded and the same again bit by bit; shown to people."""
 import json
 import pathlib
+import time
 import unittest
 
 import numpy as np
@@ -15,6 +16,96 @@ LIBRARY = pathlib.Path(latentd.__file__).with_name("liblatent.so")
 MASKED = 1 << 9
 N_CHANNELS, BEFORE, AFTER = 8, 10, 10
 MEAN = 1.0
+
+
+class NormaliseTest(unittest.TestCase):
+    """Mean and sd that follow the bins, by order and in the record."""
+
+    def setUp(self):
+        self.rig = rig.Rig()
+        self.addCleanup(self.rig.close)
+        self.entry = {"kind": "ewma", "tau_s": 0.5, "mean": [1.0] * N_CHANNELS,
+                      "sd": [2.0] * N_CHANNELS}
+        rig.write_model(self.rig.folder / "model.safetensors", N_CHANNELS, normalise=self.entry)
+
+    def ctl(self, act):
+        code, out, err = self.rig.ctl("normalise", "arm", act)
+        self.assertEqual(code, 0, err)
+        return out
+
+    def test_frozen_thawed_reset(self):
+        record = self.rig.folder / "a.record"
+        self.rig.configure({"arm": {"record": record}})
+        self.rig.start()
+        source, consumer = self.rig.source(), self.rig.consumer("arm")
+        key = rig.Normaliser({"normalise": self.entry, "bin_width_us": rig.BIN_US})
+        rows, seq, given = np.random.default_rng(2).integers(0, 5, (40, N_CHANNELS)), 0, []
+        for version, (act, words) in enumerate((
+                (None, ""), ("freeze", "normalised by a mean and sd that stay"),
+                ("thaw", "that follow its bins"), ("reset", "of its model file"))):
+            if act:
+                self.assertIn(words, self.ctl(act))
+            if act == "reset":
+                key.mean, key.sd = (x.copy() for x in key.start)
+            for row in rows[10 * version:10 * version + 10]:
+                source.send_multipart([b"arm/bins", rig.pack_bins(seq, [row])])
+                seq += 1
+                given.append(key.z(row.astype(float)).astype(np.float32))
+                if act != "freeze":
+                    key.follow(row.astype(float))
+            frames = consumer.frames(10)
+            self.assertEqual({f.normalise_version for f in frames}, {version})
+            states, _ = rig.answer(given)
+            for frame, state in zip(frames, states[-10:]):
+                np.testing.assert_allclose(frame.latents, state, rtol=1e-5, atol=1e-6)
+            self.assertEqual(self.rig.status()["streams"]["arm"]["normalise"],
+                             "ewma, frozen" if act == "freeze" else "ewma")
+        self.assertEqual(self.rig.stop(), 0)
+        record_rig.check_whole(record)
+
+    def test_safe_and_gaps_teach_nothing(self):
+        """Filled bins, and those in SAFE, leave mean and sd as they are."""
+        self.rig.configure({"arm": {"on_gap": "zero", "safe_exit": 3}})
+        self.rig.start()
+        source, consumer = self.rig.source(), self.rig.consumer("arm")
+        key = rig.Normaliser({"normalise": self.entry, "bin_width_us": rig.BIN_US})
+        row = np.full(N_CHANNELS, 4.0)
+        z = [key.z(row)] + [key.z(0 * row)] * 3
+        key.follow(row)
+        z[1:] = [key.z(0 * row)] * 3
+        z += [key.z(row)]
+        for seq in (0, 4):
+            source.send_multipart([b"arm/bins", rig.pack_bins(seq, [row])])
+        frames = consumer.frames(5)
+        states, _ = rig.answer(z)
+        for frame, state in zip(frames, states):
+            np.testing.assert_allclose(frame.latents, state, rtol=1e-5, atol=1e-6)
+        key.follow(row)
+        self.assertEqual(self.rig.ctl("safe", "arm", "on")[0], 0)
+        consumer.frames(1)
+        for seq in range(5, 9):
+            source.send_multipart([b"arm/bins", rig.pack_bins(seq, [2 * row])])
+            z.append(key.z(2 * row))
+        consumer.frames(4)
+        self.assertEqual(self.rig.ctl("safe", "arm", "off")[0], 0)
+        for seq in range(9, 100):
+            time.sleep(rig.BIN_US / 1e6)
+            source.send_multipart([b"arm/bins", rig.pack_bins(seq, [2 * row])])
+            z.append(key.z(2 * row))
+            frame, = consumer.frames(1)
+            if not frame.flags & rig.SAFE:
+                break
+        self.assertFalse(frame.flags & rig.SAFE)
+        states, _ = rig.answer(z)
+        np.testing.assert_allclose(frame.latents, states[-1], rtol=1e-5, atol=1e-6)
+
+    def test_refused(self):
+        rig.write_model(self.rig.folder / "model.safetensors", N_CHANNELS)
+        self.rig.configure({"arm": {}})
+        self.rig.start()
+        code, _, err = self.rig.ctl("normalise", "arm", "freeze")
+        self.assertEqual(code, 1)
+        self.assertIn("has no normalisation that learns", err)
 
 
 class ChannelsTest(unittest.TestCase):

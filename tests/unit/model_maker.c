@@ -100,11 +100,11 @@ static const char kalman_1_config[] =
 static const double m1_1[1] = {0.5};
 static const double m2_1[3] = {1.0, 0.0, 0.0};
 static const double m0_1[1] = {0.5};
-static const double readout_weight_1[2] = {-4.0, 1.0};
+static const double readout_weight_1[2] = {-2.0, 1.0};
 static const double readout_bias_1[2] = {1.0, 0.0};
 static const float kalman_1_latents[4] = {1.5f, 1.25f, 4.125f, 2.5625f};
-static const float kalman_1_readout[8] = {-5.0f,  1.5f,   -4.0f,  1.25f,
-                                          -15.5f, 4.125f, -9.25f, 2.5625f};
+static const float kalman_1_readout[8] = {-2.0f,  1.5f,   -1.5f,   1.25f,
+                                          -7.25f, 4.125f, -4.125f, 2.5625f};
 
 struct model_parts maker_kalman_1(void)
 {

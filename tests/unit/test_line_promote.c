@@ -26,7 +26,7 @@ struct pair {
     float value, last_value; /* of all channels of the bin that is sent; that came last */
     struct latent_frame expected;
     float latents[2], readout[2];
-    uint64_t n_promotions, n_failed;
+    uint64_t n_promotions;
     enum line_promotion why;
 };
 
@@ -89,9 +89,7 @@ static void hear(void *ctx, const struct line_event *e)
     if (e->kind != LINE_ACTION) return;
     act_on(p, p->offline[p->in_use], (enum line_action)e->what, &p->expected);
     copy_expected(p);
-    if (line_n_failed(p->rig.line) == p->n_failed)
-        act_on(p, p->decoder[!p->in_use], (enum line_action)e->what, &other);
-    p->n_failed = line_n_failed(p->rig.line); /* a reset for that is of its own decoder alone */
+    act_on(p, p->decoder[!p->in_use], (enum line_action)e->what, &other);
     if (e->what == LINE_STEP) p->last_value = p->value;
 }
 
@@ -301,39 +299,6 @@ static void test_swapped_until_sent(void **state)
     pair_close(&p);
 }
 
-/* An output that is not finite: SAFE goes out for its bin, and whoever kept the other decoder rolls
- * back at the next boundary. That one was not at fault: it goes on, and SAFE ends by its rules. */
-static void test_roll_back_of_a_failure(void **state)
-{
-    struct line_options options = rig_options();
-    struct pair p;
-    uint64_t seq = 0;
-    (void)state;
-    options.policy.safe_exit_bins = 3;
-    pair_open(&p, maker_kalman(), maker_kalman_1(), &options);
-    for (; seq < 10; seq++, p.rig.now_ns += RIG_BIN_NS) send(&p, seq, 1.0f);
-    promote(&p, PROMOTE_ASKED);
-    assert_int_equal(line_n_failed(p.rig.line), 0);
-    send(&p, seq++, 1e38f); /* four times that is too much, twice is not */
-    assert_int_equal(line_n_failed(p.rig.line), 1);
-    assert_flags(rig_last(&p.rig), LATENT_SAFE | LATENT_SWAPPED);
-    assert_int_equal(rig_counter(&p.rig, STATE_STATE), LINE_STATE_FAILED);
-    promote(&p, ROLL_BACK_OUTPUT);
-    for (int i = 0; i < 4; i++) { /* three bins, that arrive over their own duration */
-        p.rig.now_ns += RIG_BIN_NS;
-        send(&p, seq++, 1.0f);
-        assert_flags(rig_last(&p.rig), LATENT_SAFE | (i ? 0u : LATENT_SWAPPED));
-        assert_int_equal(rig_last(&p.rig)->frame.decoder_id, latent_decoder_id(p.decoder[0]));
-    }
-    p.rig.now_ns += RIG_BIN_NS;
-    send(&p, seq++, 1.0f);
-    assert_int_equal(rig_counter(&p.rig, STATE_STATE), LINE_STATE_RUNNING);
-    assert_int_equal(rig_last(&p.rig)->frame.values.n_latents, 2);
-    assert_memory_equal(rig_last(&p.rig)->latents, p.latents, sizeof p.latents);
-    assert_int_equal(rig_counter(&p.rig, BINS_DECODED), seq);
-    pair_close(&p);
-}
-
 /* ---- snapshots ---- */
 
 /* One of a line after a promotion fits a line that had the promotion, and no other. */
@@ -452,13 +417,9 @@ static void test_label_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_thousand_promotions),
-        cmocka_unit_test(test_held_after_promotion),
-        cmocka_unit_test(test_swapped_until_sent),
-        cmocka_unit_test(test_roll_back_of_a_failure),
-        cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_may_follow),
-        cmocka_unit_test(test_label_damaged),
+        cmocka_unit_test(test_thousand_promotions), cmocka_unit_test(test_held_after_promotion),
+        cmocka_unit_test(test_swapped_until_sent),  cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_may_follow),          cmocka_unit_test(test_label_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

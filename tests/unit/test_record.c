@@ -398,16 +398,22 @@ static void test_file_held_by_another(void **state)
 /* What a ring must hold grows with the decoder that is promoted. */
 static void test_room(void **state)
 {
+    enum { MANY = 1 << 16 };
     struct line_decoder *next;
+    float *values = calloc(MANY, sizeof *values), *own;
     struct desk g;
 
     (void)state;
     desk_open(&g, RING_BYTES);
     assert_int_equal(line_decoder_new(&next, g.line.decoder, &g.line.info), 0);
     assert_true(feed_takes(&g.feed, next));
-    next->n_bytes = RING_BYTES / 8; /* as if it were of many values */
+    own = next->read_kept;
+    next->n_kept = MANY; /* as if it were of that many values */
+    next->read_kept = values;
     assert_false(feed_takes(&g.feed, next));
+    next->read_kept = own;
     line_decoder_free(next);
+    free(values);
     desk_close(&g);
 }
 

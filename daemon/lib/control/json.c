@@ -237,6 +237,7 @@ static json_t *stream(const Latent__V1__StreamStatus *s)
     json_object_set_new(object, "last_epoch", whole(s->last_epoch));
     if (s->minute) json_object_set_new(object, "minute", minute(s->minute));
     if (s->latest) json_object_set_new(object, "latest", latest(s->latest));
+    json_object_set_new(object, "normalise", json_string(s->normalise));
     if (s->masking) json_object_set_new(object, "masking", masking(s->masking));
     if (s->masking && s->masking->n_channels)
         json_object_set_new(object, "channels", channels(s->masking));

@@ -150,6 +150,15 @@ struct order orders_enter(struct orders *o, size_t line, enum line_event_kind en
     return post_in_ring(o, ORDER_ENTER, (struct posted){.line = line, .entry = entry});
 }
 
+/* Not LOAD, which has numbers. */
+struct order orders_normalise(struct orders *o, size_t line, enum latent_normalise_act act)
+{
+    assert(act != LATENT_NORMALISE_LOAD);
+    return post_in_ring(
+        o, ORDER_ENTER,
+        (struct posted){.line = line, .entry = LINE_NORMALISE, .what = (uint32_t)act});
+}
+
 struct order orders_mask(struct orders *o, size_t line, const uint8_t *bits, uint32_t version)
 {
     const struct posted order = {.line = line,
@@ -355,7 +364,7 @@ static void carry_out(struct orders *o, uint32_t kind, const struct posted *p)
         owe(o, p);
     else if (kind == ORDER_GIVE_UP)
         end_promotion(o, &o->lines[p->line], ORDER_GIVEN_UP);
-    else if (p->entry == LINE_MASK)
+    else if (p->entry == LINE_MASK || p->entry == LINE_NORMALISE)
         line_enter(line, &(struct line_event){.kind = p->entry,
                                               .what = p->what,
                                               .t_ns = now_ns(o),

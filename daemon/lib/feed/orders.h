@@ -74,6 +74,7 @@ void orders_free(struct orders *o); /* NULL is allowed */
 
 /* entry: LINE_RESET, LINE_SAFE_ON or LINE_SAFE_OFF. */
 struct order orders_enter(struct orders *o, size_t line, enum line_event_kind entry);
+struct order orders_normalise(struct orders *o, size_t line, enum latent_normalise_act act);
 /* bits [line_mask_bytes] are copied. */
 struct order orders_mask(struct orders *o, size_t line, const uint8_t *bits, uint32_t version);
 /* Refused also when the line would have more than LINE_MAX_TAPS. */

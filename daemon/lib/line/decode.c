@@ -49,7 +49,11 @@ static int advance(struct line *line, struct bin_frame *b, enum line_on_gap how)
         [ON_GAP_MEAN] = {LINE_STEP_MEAN, line->mean},
     };
     const struct latent_bin bin = {
-        .seq = b->frame.seq, .n_channels = line->n_channels, .counts = input[how].counts};
+        .seq = b->frame.seq,
+        .n_channels = line->n_channels,
+        .counts = input[how].counts,
+        .no_learning = 1,
+    };
 
     line_tell_input(line, input[how].action, b->frame.epoch, b->frame.seq,
                     bin.counts ? &bin : NULL);
@@ -120,17 +124,18 @@ static void fail_input(struct line *line, struct bin_frame *b)
 
 bool decode_bin(struct line *line, struct bin_frame *b, uint32_t extra_flags)
 {
-    const struct latent_bin bin = {.seq = b->frame.seq,
-                                   .t_source_ns = b->frame.t_source_ns,
-                                   .marks = b->frame.marks,
-                                   .n_channels = line->n_channels,
-                                   .counts = line->counts};
+    struct latent_bin bin = {.seq = b->frame.seq,
+                             .t_source_ns = b->frame.t_source_ns,
+                             .marks = b->frame.marks,
+                             .n_channels = line->n_channels,
+                             .counts = line->counts};
     int status;
 
     b->t_start_ns = line_now(line);
     lease_on_step(line, b->t_start_ns);
     if (!line->state.safe.on && line_is_masked_too_much(line))
         publish_enter_safe(line, SAFE_MASKED, b->t_start_ns, LINE_NEVER);
+    bin.no_learning = line->state.safe.on; /* in SAFE nobody vouches for it */
     age_on_bin(line, b);
     line_tell_input(line, LINE_STEP, b->frame.epoch, b->frame.seq, &bin);
     line->n_steps++;

@@ -4,12 +4,12 @@
 #include <assert.h>
 
 static const char *const event_names[LINE_N_EVENTS] = {
-    [LINE_MESSAGE] = "message",   [LINE_CONTINUE] = "continue", [LINE_PARTS] = "parts",
-    [LINE_TICK] = "tick",         [LINE_RESET] = "reset",       [LINE_SAFE_ON] = "safe on",
-    [LINE_SAFE_OFF] = "safe off", [LINE_STOP] = "stop",         [LINE_MASK] = "mask",
-    [LINE_CLOCK] = "clock",       [LINE_SENT] = "sent",         [LINE_ACTION] = "action",
-    [LINE_FRAME] = "frame",       [LINE_OUTCOME] = "outcome",   [LINE_DONE] = "done",
-    [LINE_PROMOTE] = "promote",
+    [LINE_MESSAGE] = "message",   [LINE_CONTINUE] = "continue",   [LINE_PARTS] = "parts",
+    [LINE_TICK] = "tick",         [LINE_RESET] = "reset",         [LINE_SAFE_ON] = "safe on",
+    [LINE_SAFE_OFF] = "safe off", [LINE_STOP] = "stop",           [LINE_MASK] = "mask",
+    [LINE_CLOCK] = "clock",       [LINE_SENT] = "sent",           [LINE_ACTION] = "action",
+    [LINE_FRAME] = "frame",       [LINE_OUTCOME] = "outcome",     [LINE_DONE] = "done",
+    [LINE_PROMOTE] = "promote",   [LINE_NORMALISE] = "normalise",
 };
 
 static const char *const action_names[LINE_N_ACTIONS] = {

@@ -18,18 +18,20 @@
 enum line_event_kind {
     /* Entries. Told before anything changes: line_save called by the tap gives the
      * state before the entry. line_enter runs one again. */
-    LINE_MESSAGE,  /* t_ns: of the wake that found it; bytes: its payload */
-    LINE_CONTINUE, /* one step of the message that is open; t_ns: as above */
-    LINE_PARTS,    /* a message that was not topic and payload */
-    LINE_TICK,     /* t_ns: now; a frame may be due though no bin came; what: 1 when input waits */
-    LINE_RESET,    /* by the operator */
-    LINE_SAFE_ON,  /* by the operator; t_ns: now */
-    LINE_SAFE_OFF, /* by the operator */
-    LINE_STOP,     /* of the daemon; t_ns: now */
-    LINE_PROMOTE,  /* another decoder from here on; what: enum line_promotion; next; bytes: its
+    LINE_MESSAGE,   /* t_ns: of the wake that found it; bytes: its payload */
+    LINE_CONTINUE,  /* one step of the message that is open; t_ns: as above */
+    LINE_PARTS,     /* a message that was not topic and payload */
+    LINE_TICK,      /* t_ns: now; a frame may be due though no bin came; what: 1 when input waits */
+    LINE_RESET,     /* by the operator */
+    LINE_SAFE_ON,   /* by the operator; t_ns: now */
+    LINE_SAFE_OFF,  /* by the operator */
+    LINE_STOP,      /* of the daemon; t_ns: now */
+    LINE_PROMOTE,   /* another decoder from here on; what: enum line_promotion; next; bytes: its
                       label (label.h), then its snapshot: what a record needs to have it again */
-    LINE_MASK,     /* channels that are not believed; t_ns: now; what: the mask's version; bytes:
+    LINE_MASK,      /* channels that are not believed; t_ns: now; what: the mask's version; bytes:
                       latent_decoder_mask's */
+    LINE_NORMALISE, /* by the operator; t_ns: now; what: enum latent_normalise_act; bytes of LOAD:
+                       mean, sd [C] as float64 */
     /* Answers of the world, in the order in which the line asked. */
     LINE_CLOCK, /* t_ns: what the clock said */
     LINE_SENT,  /* what: 0 when the sink took the frame, else 1 */

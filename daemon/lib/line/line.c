@@ -113,11 +113,20 @@ static void on_mask(struct line *line, const struct line_event *entry)
     if (line_is_masked_too_much(line)) go_safe(line, SAFE_MASKED, entry->t_ns);
 }
 
+/* One that cannot be done changes nothing. */
+static void on_normalise(struct line *line, const struct line_event *entry)
+{
+    size_t n = line->n_channels;
+    const double *mean = entry->n_bytes == 2 * n * sizeof *mean ? entry->bytes : NULL;
+
+    latent_decoder_normalise(line->decoder, entry->what, mean, mean ? mean + n : NULL, n);
+}
+
 static entry_fn *const entries[] = {
-    [LINE_MESSAGE] = on_message,   [LINE_CONTINUE] = on_continue, [LINE_PARTS] = on_parts,
-    [LINE_TICK] = on_tick,         [LINE_RESET] = on_reset,       [LINE_SAFE_ON] = on_safe_on,
-    [LINE_SAFE_OFF] = on_safe_off, [LINE_STOP] = on_stop,         [LINE_PROMOTE] = on_promote,
-    [LINE_MASK] = on_mask,
+    [LINE_MESSAGE] = on_message,   [LINE_CONTINUE] = on_continue,   [LINE_PARTS] = on_parts,
+    [LINE_TICK] = on_tick,         [LINE_RESET] = on_reset,         [LINE_SAFE_ON] = on_safe_on,
+    [LINE_SAFE_OFF] = on_safe_off, [LINE_STOP] = on_stop,           [LINE_PROMOTE] = on_promote,
+    [LINE_MASK] = on_mask,         [LINE_NORMALISE] = on_normalise,
 };
 
 bool line_takes(const struct line *line, enum line_event_kind entry)

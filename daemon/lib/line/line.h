@@ -168,6 +168,7 @@ void line_enter_whole(struct line *line, const struct line_event *entry);
  * later one, with a decoder of the same id in use. 0; LATENT_E_SHAPE: n is too small;
  * LATENT_E_UNSUPPORTED: a message is open. */
 size_t line_size(const struct line *line); /* any thread */
+size_t line_size_with(const struct line_decoder *d);
 int line_save(const struct line *line, void *buf, size_t n);
 /* Before line_load: another decoder, of the snapshot that is loaded next. The line's own state is
  * the one before until then, and no message is open any more. */

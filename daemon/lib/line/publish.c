@@ -389,8 +389,11 @@ static void remember(struct line *line, const struct wire_frame *f)
 static void send(struct line *line, struct bin_frame *b)
 {
     struct wire_frame *f = &b->frame;
+    struct latent_normalisation normalisation;
     size_t n_bytes;
 
+    latent_decoder_normalisation(line->decoder, &normalisation, NULL, NULL);
+    f->normalise_version = normalisation.version;
     f->pub_seq = line->state.pub_seq;
     f->clock_id = line->options.clock_id;
     f->decoder_id = line->decoder_id;

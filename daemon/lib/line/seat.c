@@ -7,7 +7,6 @@
 
 #include "base/text.h"
 #include "line/memory.h"
-#include "line/snapshot.h"
 #include "wire.h"
 
 /* ---- life ---- */
@@ -43,7 +42,6 @@ int line_decoder_new(struct line_decoder **out, latent_decoder *d, const struct 
         return LATENT_E_NOMEM;
     }
     label_write(&made->label, made->entry);
-    made->n_bytes = snapshot_bytes(made);
     *out = made;
     return 0;
 }
@@ -56,11 +54,6 @@ void line_decoder_free(struct line_decoder *d)
     free(d->kept);
     free(d->read_kept);
     free(d);
-}
-
-size_t line_size_with(const struct line_decoder *d)
-{
-    return d->n_bytes;
 }
 
 /* ---- which may follow ---- */

@@ -30,16 +30,12 @@ struct line_decoder {
     float *kept;
     float *read_kept; /* of a snapshot that is being judged */
     size_t n_kept;
-    size_t n_bytes; /* of a snapshot */
 };
 
 /* d stays the caller's, and must be made as the stream's configuration asks for (setup_decoder).
  * All memory is taken, and touched, here. 0 or LATENT_E_NOMEM. */
 int line_decoder_new(struct line_decoder **out, latent_decoder *d, const struct latent_info *info);
 void line_decoder_free(struct line_decoder *d); /* NULL is allowed; not the latent_decoder */
-
-/* Bytes of a snapshot of a line with this decoder in use. Any thread. */
-size_t line_size_with(const struct line_decoder *d);
 
 /* May a decoder of model `next` follow one of model `now` on a line? 0, or LATENT_E_UNSUPPORTED and
  * a text that says what differs. The same must be: number and, where both say them, names of the

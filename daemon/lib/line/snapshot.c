@@ -197,7 +197,7 @@ size_t line_size(const struct line *line)
     return atomic_load_explicit(&line->n_bytes, memory_order_relaxed);
 }
 
-size_t snapshot_bytes(const struct line_decoder *d)
+size_t line_size_with(const struct line_decoder *d)
 {
     return head_size() + fields_size(d, FORMAT) + latent_decoder_size(d->decoder);
 }

@@ -4,8 +4,6 @@
 
 #include "line/inside.h"
 
-/* Of a line with this decoder, which no other thread uses meanwhile. */
-size_t snapshot_bytes(const struct line_decoder *d);
 /* The line's part of a snapshot of format 1, the struct as it lay in memory, which records of
  * earlier versions hold. read: state, and line->read_kept; false: damaged, or with a value that
  * cannot be. n is at least the size. */

@@ -25,7 +25,7 @@ class Options(ctypes.Structure):
 class Bin(ctypes.Structure):
     _fields_ = [("seq", ctypes.c_uint64), ("t_source_ns", ctypes.c_uint64),
                 ("marks", ctypes.c_uint32), ("n_channels", ctypes.c_uint32),
-                ("counts", ctypes.c_void_p)]
+                ("counts", ctypes.c_void_p), ("no_learning", ctypes.c_uint32)]
 
 
 class Frame(ctypes.Structure):
@@ -61,12 +61,18 @@ class Info(ctypes.Structure):
                 ("weight_bytes", ctypes.c_size_t), ("input", ctypes.c_uint32),
                 ("longest_silence", ctypes.c_uint32), ("longest_repeat", ctypes.c_uint32),
                 ("channel_clip", ctypes.POINTER(ctypes.c_float)),
-                ("channel_clip_low", ctypes.POINTER(ctypes.c_float))]
+                ("channel_clip_low", ctypes.POINTER(ctypes.c_float)),
+                ("normalise", ctypes.c_uint32)]
+
+
+class Normalisation(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_uint32), ("frozen", ctypes.c_uint32),
+                ("n_trials", ctypes.c_uint32), ("n_bounded", ctypes.c_uint32)]
 
 
 STRUCTS = {"latent_error": Error, "latent_options": Options, "latent_bin": Bin,
            "latent_frame": Frame, "latent_readout": Readout, "latent_mode": Mode,
-           "latent_info": Info}
+           "latent_info": Info, "latent_normalisation": Normalisation}
 
 # name: (result, arguments)
 _HANDLE = ctypes.c_void_p
@@ -86,6 +92,11 @@ _FUNCTIONS = {
     "latent_decoder_size": (ctypes.c_size_t, [_HANDLE]),
     "latent_decoder_save": (ctypes.c_int, [_HANDLE, ctypes.c_void_p, ctypes.c_size_t]),
     "latent_decoder_load": (ctypes.c_int, [_HANDLE, ctypes.c_void_p, ctypes.c_size_t]),
+    "latent_normalise_name": (ctypes.c_char_p, [ctypes.c_uint32]),
+    "latent_decoder_normalise": (ctypes.c_int, [_HANDLE, ctypes.c_uint32, ctypes.c_void_p,
+                                                ctypes.c_void_p, ctypes.c_size_t]),
+    "latent_decoder_normalisation": (None, [_HANDLE, ctypes.POINTER(Normalisation),
+                                            ctypes.c_void_p, ctypes.c_void_p]),
     "latent_decoder_mask": (ctypes.c_int, [_HANDLE, ctypes.c_char_p, ctypes.c_size_t,
                                            ctypes.c_uint32]),
     "latent_decoder_masked": (ctypes.c_uint32, [_HANDLE, ctypes.c_void_p, ctypes.c_size_t]),

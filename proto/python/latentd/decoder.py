@@ -70,6 +70,7 @@ class ModelInfo:
     channel_mean: np.ndarray   # [n_channels] counts per bin in training, or None
     channel_clip: np.ndarray   # [n_channels] no more reaches the model, or None
     channel_clip_low: np.ndarray
+    normalise: str = ""        # "fixed", "ewma", "window-trials"; "": the input is not normalised
 
 
 @dataclass
@@ -101,6 +102,18 @@ def _bytes(value):
     return None if value is None else os.fsencode(value)
 
 
+@dataclass
+class Normalisation:
+    """How a decoder normalises its input now."""
+
+    version: int  # goes up with every order and every trial that was learnt from
+    frozen: bool
+    n_trials: int   # in the window
+    n_bounded: int  # channels that the bounds held back in the newest bin
+    mean: np.ndarray  # [n_channels] float64
+    sd: np.ndarray
+
+
 class _Model:
     """An open file, shared by the decoders on it; closed when the last of them is."""
 
@@ -130,7 +143,8 @@ class _Model:
             readout=tuple(ReadoutDim(_text(r.name), _text(r.unit), r.neutral, r.min, r.max, r.slew,
                                      bool(r.hold))
                           for r in (i.readout[k] for k in range(i.n_readout))),
-            channel_names=names, channel_mean=mean, channel_clip=clip, channel_clip_low=low)
+            channel_names=names, channel_mean=mean, channel_clip=clip, channel_clip_low=low,
+            normalise=_text(self.core.latent_normalise_name(i.normalise)))
 
     def __del__(self):
         if getattr(self, "handle", None):
@@ -239,6 +253,29 @@ class Decoder:
         state = bytes(state)
         self._check(self._core.latent_decoder_load(self._live(), state, len(state)))
 
+    def normalise(self, act, mean=None, sd=None):
+        """Freeze, thaw, reset or load (mean, sd [n_channels]) the normalisation of the file. Error:
+        it has none that learns."""
+        acts = ("freeze", "thaw", "reset", "load")
+        if act not in acts:
+            raise ValueError(f"act is {act!r}; expected one of {', '.join(acts)}")
+        given = [None if x is None else np.ascontiguousarray(x, np.float64) for x in (mean, sd)]
+        n = 0 if mean is None or sd is None else min(len(x) for x in given)
+        self._check(self._core.latent_decoder_normalise(
+            self._live(), acts.index(act), *(None if x is None else x.ctypes.data for x in given),
+            n))
+
+    @property
+    def normalisation(self):
+        """-> Normalisation; None where the file has none."""
+        if not self.info.normalise:
+            return None
+        state, mean, sd = _library.Normalisation(), *np.zeros((2, self.info.n_channels))
+        self._core.latent_decoder_normalisation(self._live(), state, mean.ctypes.data,
+                                                sd.ctypes.data)
+        return Normalisation(state.version, bool(state.frozen), state.n_trials, state.n_bounded,
+                             mean, sd)
+
     def mask(self, channels, version=None):
         """From the next bin on these channels, and no others, read as their training mean. version:
         of the mask, by default the next. Error: the file has no training mean."""
@@ -273,7 +310,8 @@ class Decoder:
 
         counts: [time, channels], or [trials, time, channels]: each trial begins with a reset.
         workers: trials side by side; default: the processors this process may use; the bits do not
-        depend on it. The state of this decoder is neither used nor changed. -> Result with the
+        depend on it. A file whose normalisation learns is decoded trial by trial in one decoder.
+        The state of this decoder is neither used nor changed. -> Result with the
         leading shape of counts. Error names the trial and the bin.
         """
         self._live()
@@ -284,6 +322,8 @@ class Decoder:
         if workers < 1:
             raise ValueError(f"workers is {workers}; expected at least 1")
         result = self._result(trials.shape[:2])
+        if self.info.normalise in ("ewma", "window-trials"):
+            workers = 1  # what one trial teaches, the next is decoded with
         if 0 not in trials.shape[:2]:
             self._decode_trials(trials, result, min(workers, len(trials)))
         return Result(*(None if a is None else a.reshape(*shape, *a.shape[2:])

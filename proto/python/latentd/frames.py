@@ -65,6 +65,7 @@ class Frame:
     rates: np.ndarray    # [n_rates] float32, Hz
     readout: np.ndarray  # [n_readout] float32, units of Info.readout
     t_receipt_ns: int    # CLOCK_MONOTONIC of this subscriber
+    normalise_version: int = 0  # goes up with every change by order or trial
 
     @property
     def age(self):
@@ -79,7 +80,8 @@ class Frame:
             m.epoch, m.seq, m.pub_seq, m.t_source_ns, m.t_recv_ns, m.t_publish_ns, m.clock_id,
             m.age_ns, m.budget_left_ns, m.valid_for_ns, Flag(m.flags), m.decoder_id, m.mask_version,
             Mark(m.marks), m.event_id, np.array(m.latents, np.float32),
-            np.array(m.rates, np.float32), np.array(m.readout, np.float32), t_receipt_ns)
+            np.array(m.rates, np.float32), np.array(m.readout, np.float32), t_receipt_ns,
+            m.normalise_version)
 
 
 @dataclass
