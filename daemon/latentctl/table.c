@@ -142,15 +142,16 @@ static void print_heading(const Latent__V1__StreamStatus *s, FILE *out)
 static void print_source_clock(const Latent__V1__Info *info, FILE *out)
 {
     fprintf(out, "  clock     %s", info->source_clock);
-    if (info->age_uncertainty_ns)
-        fprintf(out,
-                ": ages to %.3f ms, beyond the least time on the way, which cannot be seen "
-                "(min-delay-us = %.0f)",
-                ms(info->age_uncertainty_ns), us(info->min_delay_ns));
+    if (info->age_uncertainty_ns) fprintf(out, ": ages to %.3f ms", ms(info->age_uncertainty_ns));
     if (info->source_ppm_uncertainty > 0.0)
         fprintf(out, "; %+.2f ppm, to %.2f", info->source_ppm, info->source_ppm_uncertainty);
     if (info->source_steps) fprintf(out, "; set %" PRIu64 " times", info->source_steps);
     fprintf(out, "\n");
+    if (info->age_uncertainty_ns)
+        fprintf(out,
+                "            beyond the least time on the way, which cannot be seen:\n"
+                "            min-delay-us = %.0f\n",
+                us(info->min_delay_ns));
 }
 
 static void print_record(const Latent__V1__RecordStatus *r, FILE *out)

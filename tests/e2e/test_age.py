@@ -95,7 +95,8 @@ class AgeTest(unittest.TestCase):
         self.assertEqual((clock["state"], clock["min_delay_ns"]), ("estimated", 700000))
         self.assertAlmostEqual(clock["offset_ns"] / APART_NS, -1, 3)
         self.assertGreater(clock["age_uncertainty_ns"], 0)
-        self.assertIn("which cannot be seen (min-delay-us = 700)", self.rig.ctl("status")[1])
+        self.assertIn("which cannot be seen:\n            min-delay-us = 700\n",
+                      self.rig.ctl("status")[1])
         is_left = rig.deadline()
         while is_left() and consumer.info.source_clock != "estimated":
             consumer.wait_for_info()

@@ -87,7 +87,7 @@ enum {
     N_SWAPPED = 1,
     N_CELLS = (SOURCE_CLOCK_CELLS + SOURCE_CLOCK_SPANS) * 32,
     N_ENDED = 17,
-    N_CLOCK = 2 + 3 * 4 + 12 * 8 + N_CELLS + N_ENDED
+    N_CLOCK = 3 + 4 * 4 + 13 * 8 + N_CELLS + N_ENDED
 };
 
 /* The cells of the source's clock are all alike: the first, the last and one of them will do. */

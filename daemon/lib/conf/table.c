@@ -232,7 +232,8 @@ static const struct conf_key stream_keys[] = {
      .help = "How the end of a bin, t_source_ns, becomes time of this machine, so that frames tell "
              "their age and max-age-ms and LATE count from there. auto: as it is where the source "
              "says that its clock is this machine's (Bins.clock_id), else by an estimate of its "
-             "clock, known 2.3 s after the first bin. monotonic: as it is, it is CLOCK_MONOTONIC "
+             "clock, known 2.3 s after the first bin, unless its times run as no clock does "
+             "(more than 500 ppm off). monotonic: as it is, it is CLOCK_MONOTONIC "
              "of this machine. off: not at all, ages are unknown."},
     {.name = "min-delay-us",
      .type = &conf_count,

@@ -58,6 +58,8 @@ static void tell(struct line *line, const struct bin_frame *b)
         state = SOURCE_CLOCK_UNSTAMPED;
     else if (b->is_mapped)
         state = SOURCE_CLOCK_ESTIMATED;
+    else if (line->state.source_clock.is_no_clock)
+        state = SOURCE_CLOCK_NO_CLOCK;
     source_clock_tell(&line->source_told, &line->state.source_clock, state);
 }
 

@@ -104,7 +104,9 @@ static void visit_source_clock(struct serial *f, struct source_clock *c)
 
     serial_bool(f, &c->is_started);
     serial_bool(f, &c->has_drift);
+    serial_bool(f, &c->is_no_clock);
     serial_u32_to(f, &c->n_cells, SOURCE_CLOCK_LEARNING);
+    serial_u32_to(f, &c->n_gap_cells, SOURCE_CLOCK_LEARNING);
     serial_u32_to(f, &c->n_below, SOURCE_CLOCK_PERSISTS);
     serial_u32_to(f, &c->n_above, SOURCE_CLOCK_PERSISTS);
     serial_u64(f, &c->n_steps);
@@ -121,6 +123,7 @@ static void visit_source_clock(struct serial *f, struct source_clock *c)
     serial_u64(f, &c->lag_ns);
     serial_u64(f, &c->risen_ns);
     serial_u64(f, &c->shown_ns);
+    serial_u64(f, &c->gap_ns);
     serial_u64(f, &c->spread_ns);
     for (size_t i = 0; i < SOURCE_CLOCK_CELLS; i++) visit_cell(f, &c->cell[i]);
     for (size_t i = 0; i < SOURCE_CLOCK_SPANS; i++) visit_cell(f, &c->span[i]);

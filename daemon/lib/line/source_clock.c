@@ -100,9 +100,10 @@ static bool is_of(const struct source_cell *x, uint64_t at, uint64_t n)
 struct fit {
     double n, x, y, xx, xy; /* sums, of seconds and ns since the first */
     double slope, low, high, first_s, last_s;
+    double error; /* of the slope, at most */
 };
 
-typedef void span_fn(struct fit *f, double x, double y);
+typedef void point_fn(struct fit *f, double x, double y);
 
 static void sum(struct fit *f, double x, double y)
 {
@@ -123,36 +124,58 @@ static void range(struct fit *f, double x, double y)
     f->high = fmax(f->high, residual);
 }
 
-static void visit_spans(const struct source_clock *c, uint64_t at, span_fn *visit, struct fit *f)
+/* Of the n cells or spans up to `at`. */
+static void visit_points(const struct source_clock *c, const struct source_cell *points, size_t n,
+                         uint64_t at, point_fn *visit, struct fit *f)
 {
-    for (size_t i = 0; i < SOURCE_CLOCK_SPANS; i++) {
-        const struct source_cell *s = &c->span[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct source_cell *p = &points[i];
 
-        if (is_of(s, at, SOURCE_CLOCK_SPANS))
-            visit(f, (double)difference(s->t_ns, c->t_ns) / 1e9,
-                  (double)difference(s->offset_ns, c->offset_ns));
+        if (is_of(p, at, n))
+            visit(f, (double)difference(p->t_ns, c->t_ns) / 1e9,
+                  (double)difference(p->offset_ns, c->offset_ns));
     }
 }
 
 /* A stretch of bins that all waited, up to h, bends the slope by 1.5 h over the whole time at most,
- * and shows in the residuals with h. at: the newest whole span. -> by how much it changed. */
+ * and shows in the residuals with h. false: there are too few. */
+static bool fit_line(const struct source_clock *c, const struct source_cell *points, size_t n,
+                     uint64_t at, size_t n_least, struct fit *f)
+{
+    *f = (struct fit){.low = INFINITY, .high = -INFINITY};
+    visit_points(c, points, n, at, sum, f);
+    if (f->n < (double)n_least) return false;
+    f->slope = (f->n * f->xy - f->x * f->y) / (f->n * f->xx - f->x * f->x);
+    visit_points(c, points, n, at, range, f);
+    f->error = 1.5 * (f->high - f->low) / (f->last_s - f->first_s) + WANDER_PPB;
+    return true;
+}
+
+/* at: the newest whole span. -> by how much it changed. */
 static int64_t fit_drift(struct source_clock *c, uint64_t at)
 {
-    struct fit f = {.low = INFINITY, .high = -INFINITY};
-    double error;
+    struct fit f;
     int64_t before = c->drift_ppb;
 
     if (c->drift_error_ppb < SOURCE_CLOCK_MOST_PPB) c->drift_error_ppb += AGEING_PPB;
-    visit_spans(c, at, sum, &f);
-    if (f.n < SOURCE_CLOCK_LEAST_SPANS) return 0;
-    f.slope = (f.n * f.xy - f.x * f.y) / (f.n * f.xx - f.x * f.x);
-    visit_spans(c, at, range, &f);
-    error = 1.5 * (f.high - f.low) / (f.last_s - f.first_s) + WANDER_PPB;
-    if (!(fabs(f.slope) <= SOURCE_CLOCK_MOST_PPB) || error > (double)c->drift_error_ppb) return 0;
+    if (!fit_line(c, c->span, SOURCE_CLOCK_SPANS, at, SOURCE_CLOCK_LEAST_SPANS, &f)) return 0;
+    if (!(fabs(f.slope) <= SOURCE_CLOCK_MOST_PPB) || f.error > (double)c->drift_error_ppb) return 0;
     c->drift_ppb = llrint(f.slope);
-    c->drift_error_ppb = (uint64_t)llrint(error);
+    c->drift_error_ppb = (uint64_t)llrint(f.error);
     c->has_drift = true;
     return c->drift_ppb > before ? c->drift_ppb - before : before - c->drift_ppb;
+}
+
+/* Times that are made up, bin after bin, by a program that sleeps in between run by thousands of
+ * ppm: no clock does, and what comes of them is no age. Once a drift was found, what grows is a
+ * queue. at: the newest whole cell. */
+static bool runs_as_no_clock(const struct source_clock *c, uint64_t at)
+{
+    struct fit f;
+
+    return !c->has_drift &&
+           fit_line(c, c->cell, SOURCE_CLOCK_CELLS, at, SOURCE_CLOCK_LEARNING, &f) &&
+           fabs(f.slope) > SOURCE_CLOCK_MOST_PPB + f.error;
 }
 
 /* ---- the line ---- */
@@ -285,7 +308,25 @@ static void close_cell(struct source_clock *c, uint64_t width_ns, uint64_t t_ns)
     all = find_envelope(c, t_ns / width_ns, t_ns, SOURCE_CLOCK_CELLS);
     recent = find_envelope(c, t_ns / width_ns, t_ns, RECENT_CELLS);
     if (all.n) follow(c, &all, width_ns, free_ns);
+    c->is_no_clock = runs_as_no_clock(c, at);
     c->shown_ns = shown_by_pace(c, &recent);
+}
+
+/* Nothing came for a while, and what comes since is late by all of that, cell by cell: had it
+ * waited, it would have caught up. gap_ns: to the newest message, which begins a cell. */
+static bool has_stood(struct source_clock *c, uint64_t width_ns, uint64_t gap_ns)
+{
+    struct envelope newest = find_envelope(c, c->t_ns / width_ns, c->t_ns, 1);
+    int64_t late_ns = difference(newest.offset_ns, line_at(c, c->t_ns));
+
+    if (gap_ns > SOURCE_CLOCK_GAP_NS && gap_ns > 2 * width_ns) {
+        c->gap_ns = gap_ns;
+        c->n_gap_cells = 0;
+    } else if (c->gap_ns && newest.n) {
+        c->n_gap_cells++;
+        if (late_ns < (int64_t)(c->gap_ns - c->gap_ns / 8)) c->gap_ns = c->n_gap_cells = 0;
+    }
+    return c->n_gap_cells >= SOURCE_CLOCK_LEARNING;
 }
 
 /* ---- messages ---- */
@@ -322,7 +363,9 @@ void source_clock_on_message(struct source_clock *c, uint64_t bin_ns, uint64_t s
 {
     uint64_t width_ns = cell_ns(bin_ns);
     struct sample s = {t_seen_ns, t_seen_ns - t_source_ns, t_source_ns - seq * bin_ns};
+    uint64_t gap_ns;
     int64_t above;
+    bool is_new_cell;
 
     if (c->is_started && difference(s.t_ns, c->t_ns) < 0) s.t_ns = c->t_ns;
     if (!c->is_started || s.t_ns - c->t_ns > memory_ns(width_ns)) begin(c, &s);
@@ -336,8 +379,11 @@ void source_clock_on_message(struct source_clock *c, uint64_t bin_ns, uint64_t s
     case TAKEN:
         break;
     }
-    if (s.t_ns / width_ns != c->t_ns / width_ns) close_cell(c, width_ns, s.t_ns);
+    gap_ns = s.t_ns - c->t_ns;
+    is_new_cell = s.t_ns / width_ns != c->t_ns / width_ns;
+    if (is_new_cell) close_cell(c, width_ns, s.t_ns);
     c->t_ns = s.t_ns;
+    if (is_new_cell && has_stood(c, width_ns, gap_ns)) begin(c, &s);
     put(&c->cell[(s.t_ns / width_ns + 1) % SOURCE_CLOCK_CELLS], s.t_ns / width_ns + 1, &s);
     above = difference(s.offset_ns, line_at(c, s.t_ns));
     if (above < 0) fall(c, &s, 0 - (uint64_t)above);
@@ -347,7 +393,7 @@ void source_clock_on_message(struct source_clock *c, uint64_t bin_ns, uint64_t s
 
 bool source_clock_is_known(const struct source_clock *c)
 {
-    return c->n_cells >= SOURCE_CLOCK_LEARNING;
+    return c->n_cells >= SOURCE_CLOCK_LEARNING && !c->is_no_clock;
 }
 
 uint64_t source_clock_here_ns(const struct source_clock *c, uint64_t t_source_ns)
@@ -368,7 +414,7 @@ const char *source_clock_state_name(enum source_clock_state state)
     static const char *const names[SOURCE_CLOCK_N_STATES] = {
         [SOURCE_CLOCK_WAITING] = "waiting",      [SOURCE_CLOCK_UNSTAMPED] = "unstamped",
         [SOURCE_CLOCK_LEARNING_IT] = "learning", [SOURCE_CLOCK_ESTIMATED] = "estimated",
-        [SOURCE_CLOCK_EXACT] = "exact",
+        [SOURCE_CLOCK_EXACT] = "exact",          [SOURCE_CLOCK_NO_CLOCK] = "no clock",
     };
 
     assert(state < SOURCE_CLOCK_N_STATES);

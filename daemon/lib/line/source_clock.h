@@ -7,7 +7,8 @@
  * The offset is that of the least of 64 cells of time, 15 s together; the drift that of the least
  * of spans of 16 cells, 120 s together, by least squares. A bin that comes later than the line has
  * waited: the line rises no faster than clocks drift, however many come late. What a source's clock
- * itself shows, against the numbers of its bins, is no waiting. */
+ * itself shows, against the numbers of its bins, is no waiting; nor, after a pause, is the
+ * whole of it if it stays: what waited catches up; a clock that stood with its source does not. */
 #ifndef LINE_SOURCE_CLOCK_H
 #define LINE_SOURCE_CLOCK_H
 
@@ -19,15 +20,16 @@
 #define SOURCE_CLOCK_CELLS 64           /* of the offset */
 #define SOURCE_CLOCK_CELL_NS 234375000u /* each; of a stream with longer bins, a bin */
 #define SOURCE_CLOCK_SPAN_CELLS 16
-#define SOURCE_CLOCK_SPANS 32         /* of the drift ... */
-#define SOURCE_CLOCK_LEAST_SPANS 8    /* ... and from so many on, 30 s, it is known */
-#define SOURCE_CLOCK_LEARNING 10      /* cells with a bin until the offset is known */
-#define SOURCE_CLOCK_PERSISTS 3       /* messages in a row that make a step, or a fall */
-#define SOURCE_CLOCK_STEP_NS 20000000 /* further off: another clock */
-#define SOURCE_CLOCK_FALL_NS 1000000  /* so far below the line one message proves nothing */
-#define SOURCE_CLOCK_DEAD_NS 50000    /* so little above it, the line stays */
-#define SOURCE_CLOCK_RISE_PPB 10000   /* beyond the drift, at most */
-#define SOURCE_CLOCK_MOST_PPB 500000  /* of a clock's drift */
+#define SOURCE_CLOCK_SPANS 32          /* of the drift ... */
+#define SOURCE_CLOCK_LEAST_SPANS 8     /* ... and from so many on, 30 s, it is known */
+#define SOURCE_CLOCK_LEARNING 10       /* cells with a bin until the offset is known */
+#define SOURCE_CLOCK_PERSISTS 3        /* messages in a row that make a step, or a fall */
+#define SOURCE_CLOCK_STEP_NS 20000000  /* further off: another clock */
+#define SOURCE_CLOCK_GAP_NS 1000000000 /* nothing came, and all is late by that: likewise */
+#define SOURCE_CLOCK_FALL_NS 1000000   /* so far below the line one message proves nothing */
+#define SOURCE_CLOCK_DEAD_NS 50000     /* so little above it, the line stays */
+#define SOURCE_CLOCK_RISE_PPB 10000    /* beyond the drift, at most */
+#define SOURCE_CLOCK_MOST_PPB 500000   /* of a clock's drift */
 
 /* The least offset of a stretch of time, and the least pace: t_source_ns minus number x bin. at 0:
  * none. Offsets, paces and times are modulo 2^64. */
@@ -38,7 +40,9 @@ struct source_cell {
 
 struct source_clock {
     bool is_started, has_drift;
+    bool is_no_clock;                /* its times run as no clock does */
     uint32_t n_cells;                /* with a bin, at most SOURCE_CLOCK_LEARNING */
+    uint32_t n_gap_cells;            /* since a pause, that are all late by it */
     uint32_t n_below, n_above;       /* messages in a row that speak for another offset */
     uint64_t n_steps;                /* of a known clock */
     uint64_t t_ns;                   /* of the newest message */
@@ -50,6 +54,7 @@ struct source_clock {
     uint64_t lag_ns;     /* of the line behind the least of the cells */
     uint64_t risen_ns;   /* of the line beyond its drift, forgotten within hours */
     uint64_t shown_ns;   /* by which the source's clock seems to have been set back */
+    uint64_t gap_ns;     /* of that pause; 0: none, or it is settled */
     uint64_t spread_ns;  /* a quarter of the cells are within it above the line */
     struct source_cell cell[SOURCE_CLOCK_CELLS], span[SOURCE_CLOCK_SPANS];
 };
@@ -59,6 +64,7 @@ void source_clock_init(struct source_clock *c);
 /* A message is seen whose newest bin, of that number, ended at t_source_ns, not 0. */
 void source_clock_on_message(struct source_clock *c, uint64_t bin_ns, uint64_t seq,
                              uint64_t t_source_ns, uint64_t t_seen_ns);
+/* false also where its times run as no clock does. */
 bool source_clock_is_known(const struct source_clock *c);
 /* Its time by this machine's clock, had its newest message come as fast as any. */
 uint64_t source_clock_here_ns(const struct source_clock *c, uint64_t t_source_ns);
@@ -72,7 +78,8 @@ enum source_clock_state {
     SOURCE_CLOCK_UNSTAMPED,   /* the newest bin told no time */
     SOURCE_CLOCK_LEARNING_IT, /* for another moment */
     SOURCE_CLOCK_ESTIMATED,
-    SOURCE_CLOCK_EXACT, /* it is this machine's */
+    SOURCE_CLOCK_EXACT,    /* it is this machine's */
+    SOURCE_CLOCK_NO_CLOCK, /* its times run as no clock does: off by more than 500 ppm */
     SOURCE_CLOCK_N_STATES,
 };
 const char *source_clock_state_name(enum source_clock_state state);

@@ -52,6 +52,6 @@ uint64_t recent_depth(const struct recent *r);
 uint64_t recent_count(const struct recent *r);
 /* Step `number` into out, whose counts, readout and mask point to room for
  * them. */
-enum recent_answer recent_read(const struct recent *r, uint64_t number, struct recent_step *out);
+enum recent_answer recent_read(struct recent *r, uint64_t number, struct recent_step *out);
 
 #endif

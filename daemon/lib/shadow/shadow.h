@@ -38,7 +38,7 @@ struct shadow_decoder {
 };
 
 struct shadow_of {
-    const struct recent *recent;
+    struct recent *recent;
     struct line_clock clock; /* for the times of steps */
 };
 
