@@ -61,14 +61,49 @@ static bool candidate_take(struct clocks_candidate *c, int64_t offset_ns, int64_
     return false;
 }
 
+/* It is the offset of a frame received at t_receipt_ns. */
+static void believe(struct clocks_clock *clock, int64_t offset_ns, int64_t t_receipt_ns)
+{
+    clock->offset_ns = clock->base_ns = offset_ns;
+    clock->t_base_ns = t_receipt_ns;
+}
+
+/* A whole window without a frame as early as is believed. */
+static void rise(struct clocks_clock *clock, int64_t t_receipt_ns)
+{
+    int64_t allowed_ns = minus(t_receipt_ns, clock->t_base_ns) / 1000000 * CLOCKS_DRIFT_PPM;
+    int64_t rise_ns = minus(clock->low_ns, clock->base_ns);
+
+    if (clock->n_window < CLOCKS_FRAMES || minus(clock->low_ns, clock->offset_ns) <= 0) return;
+    if (rise_ns <= allowed_ns)
+        believe(clock, clock->low_ns, clock->t_low_ns);
+    else if (allowed_ns > minus(clock->offset_ns, clock->base_ns))
+        clock->offset_ns = (int64_t)((uint64_t)clock->base_ns + (uint64_t)allowed_ns);
+}
+
+static void watch_window(struct clocks_clock *clock, int64_t offset_ns, int64_t t_receipt_ns)
+{
+    if (clock->n_window && minus(t_receipt_ns, clock->t_window_ns) >= CLOCKS_WINDOW_NS) {
+        rise(clock, t_receipt_ns);
+        clock->n_window = 0;
+    }
+    if (clock->n_window == 0) clock->t_window_ns = t_receipt_ns;
+    if (clock->n_window == 0 || minus(offset_ns, clock->low_ns) < 0) {
+        clock->low_ns = offset_ns;
+        clock->t_low_ns = t_receipt_ns;
+    }
+    clock->n_window++;
+}
+
 static void learn(struct clocks_clock *clock, int64_t offset_ns, int64_t t_receipt_ns,
                   uint64_t valid_for_ns)
 {
     struct clocks_candidate *c = &clock->candidate;
     int64_t stood_ns;
 
-    if (clock->known && minus(offset_ns, clock->offset_ns) >= -CLOCKS_SPREAD_NS) {
-        if (minus(offset_ns, clock->offset_ns) < 0) clock->offset_ns = offset_ns;
+    if (clock->known && minus(offset_ns, clock->base_ns) >= -CLOCKS_SPREAD_NS) {
+        watch_window(clock, offset_ns, t_receipt_ns);
+        if (minus(offset_ns, clock->offset_ns) <= 0) believe(clock, offset_ns, t_receipt_ns);
         if (c->n > 0 && ++c->n_missed > CLOCKS_MISSES) *c = (struct clocks_candidate){0};
         return;
     }
@@ -76,7 +111,8 @@ static void learn(struct clocks_clock *clock, int64_t offset_ns, int64_t t_recei
     stood_ns = minus(t_receipt_ns, c->t_first_ns);
     if (c->n < CLOCKS_FRAMES || stood_ns < 0 || (uint64_t)stood_ns < valid_for_ns) return;
     clock->known = true;
-    clock->offset_ns = c->low_ns;
+    clock->n_window = 0;
+    believe(clock, c->low_ns, t_receipt_ns);
     *c = (struct clocks_candidate){0};
 }
 

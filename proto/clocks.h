@@ -5,7 +5,11 @@
  * that waited look as old as they are. One frame proves nothing: it may have waited, or
  * lie; nor do many that a queue let go together: those within CLOCKS_SPREAD_NS of one
  * another count as one. An offset is believed once CLOCKS_FRAMES frames, over at least
- * valid_for, came within CLOCKS_SPREAD_NS of it with none smaller that is worth as much. */
+ * valid_for, came within CLOCKS_SPREAD_NS of it with none smaller that is worth as much.
+ *
+ * Clocks drift: what is believed rises to the least offset of the newest window, but from the
+ * last frame that had it no faster than clocks do. A queue that stands looks ever less old, as
+ * slowly. */
 #ifndef LATENT_CLOCKS_H
 #define LATENT_CLOCKS_H
 
@@ -15,8 +19,10 @@
 
 #define CLOCKS_FRAMES 10
 #define CLOCKS_SPREAD_NS 1000000
-#define CLOCKS_MISSES 256 /* frames without support that end a candidate */
-#define CLOCKS_MAX 16     /* remembered; the one not heard for longest gives way */
+#define CLOCKS_WINDOW_NS 10000000000 /* whose least offset the believed one rises to ... */
+#define CLOCKS_DRIFT_PPM 100         /* ... this fast at most */
+#define CLOCKS_MISSES 256            /* frames without support that end a candidate */
+#define CLOCKS_MAX 16                /* remembered; the one not heard for longest gives way */
 
 /* The smallest offset that is not believed yet. n 0: none. */
 struct clocks_candidate {
@@ -28,7 +34,11 @@ struct clocks_candidate {
 struct clocks_clock {
     uint64_t id, last_heard; /* last_heard 0: the slot is free */
     bool known;
-    int64_t offset_ns; /* believed */
+    int64_t offset_ns;          /* believed */
+    int64_t base_ns, t_base_ns; /* it was that of a frame then */
+    int64_t t_window_ns;        /* receipt of its first frame */
+    int64_t low_ns, t_low_ns;   /* the least in it, and its receipt */
+    unsigned n_window;
     struct clocks_candidate candidate;
 };
 

@@ -13,6 +13,7 @@
 #include "judge.h"
 
 #define MAX_VALUES 4
+#define START_NS INT64_C(4000000000000)
 
 static int64_t nanoseconds(json_t *object, const char *key, double otherwise)
 {
@@ -73,12 +74,13 @@ static void give_frame(struct judge *j, json_t *frame, int64_t at_ns)
 {
     static float values[2][MAX_VALUES]; /* of the newest frame, and of the one before */
     static size_t which;
-    json_t *readout = json_object_get(frame, "readout");
+    json_t *readout = json_object_get(frame, "readout"), *drift = json_object_get(frame, "drift");
+    int64_t drifted_ns = (at_ns - START_NS) / 1000000 * json_integer_value(drift);
     float *to = values[which++ % 2];
     struct wire_frame f = {
         .clock_id = whole(frame, "clock", 1),
-        .t_publish_ns =
-            (uint64_t)(at_ns + nanoseconds(frame, "ahead", 0) - nanoseconds(frame, "late", 0)),
+        .t_publish_ns = (uint64_t)(at_ns + nanoseconds(frame, "ahead", 0) -
+                                   nanoseconds(frame, "late", 0) + drifted_ns),
         .valid_for_ns = (uint64_t)nanoseconds(frame, "valid_for", 60),
         .decoder_id = whole(frame, "decoder", 1),
         .values = {.flags = (uint32_t)whole(frame, "flags", 0), .n_readout = 1, .readout = to}};
@@ -111,7 +113,7 @@ static void run_step(struct judge *j, json_t *step)
 {
     json_t *info = json_object_get(step, "info"), *frame = json_object_get(step, "frame");
     json_t *want = json_object_get(step, "want");
-    int64_t at_ns = nanoseconds(step, "at", 0) + INT64_C(4000000000000);
+    int64_t at_ns = nanoseconds(step, "at", 0) + START_NS;
     int64_t every_ns = nanoseconds(step, "every", 0);
 
     if (info)

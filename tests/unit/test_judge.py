@@ -25,8 +25,10 @@ def info(decoder=1, readout=({},)):
     return Info("arm", decoder, "gru", "causal", "f32", 3, 20000, 0, 0, 0, 0, "", 0, fields)
 
 
-def frame(at_ns, *, clock=1, ahead=0, late=0, valid_for=60, decoder=1, flags=0, readout=(3,)):
-    return Frame(0, 0, 0, 0, 0, at_ns + ns(ahead) - ns(late), clock, 0, 0, ns(valid_for),
+def frame(at_ns, *, clock=1, ahead=0, late=0, valid_for=60, decoder=1, flags=0, readout=(3,),
+          drift=0):
+    drifted = (at_ns - START_NS) // 10**6 * drift
+    return Frame(0, 0, 0, 0, 0, at_ns + ns(ahead) - ns(late) + drifted, clock, 0, 0, ns(valid_for),
                  Flag(flags), decoder, 0, Mark(0), 0, np.zeros(0, np.float32),
                  np.zeros(0, np.float32), np.array([float(v) for v in readout], np.float32), at_ns)
 

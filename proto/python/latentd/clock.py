@@ -27,10 +27,15 @@ class Clocks:
     go together: those within SPREAD_NS of one another count as one. An offset is believed once
     FRAMES frames, over at least valid_for, came within SPREAD_NS of it with none smaller that is
     worth as much.
+
+    Clocks drift: what is believed rises to the least offset of the newest window, but from the last
+    frame that had it no faster than clocks do. A queue that stands looks ever less old, as slowly.
     """
 
     FRAMES = 10
     SPREAD_NS = 10**6
+    WINDOW_NS = 10 * 10**9  # whose least offset the believed one rises to ...
+    DRIFT_PPM = 100         # ... this fast at most
     MISSES = 256  # frames without support that end a candidate
     MAX = 16      # clocks remembered; the one not heard for longest gives way
 
@@ -60,10 +65,14 @@ class Clocks:
 
 
 class _Clock:
-    """offset_ns: believed, or None. low_ns ... n_missed: of the smallest one that is not yet."""
+    """offset_ns: believed, or None; base_ns: that of a frame, at t_base_ns, from which it rose.
+    window_ns: the least of the newest window. low_ns ... n_missed: of the smallest one that is not
+    believed yet."""
 
     def __init__(self):
         self.offset_ns = None
+        self.base_ns = self.t_base_ns = 0
+        self.window_ns = self.t_window_ns = self.t_window_low_ns = self.n_window = 0
         self._drop()
 
     def _drop(self):
@@ -71,15 +80,43 @@ class _Clock:
         self.n = self.n_missed = 0
 
     def learn(self, offset_ns, t_receipt_ns, valid_for_ns):
-        if self.offset_ns is not None and offset_ns - self.offset_ns >= -Clocks.SPREAD_NS:
-            self.offset_ns = min(self.offset_ns, offset_ns)
+        if self.offset_ns is not None and offset_ns - self.base_ns >= -Clocks.SPREAD_NS:
+            self._watch_window(offset_ns, t_receipt_ns)
+            if offset_ns <= self.offset_ns:
+                self._believe(offset_ns, t_receipt_ns)
             self.n_missed += self.n > 0
             if self.n_missed > Clocks.MISSES:
                 self._drop()
         elif (self._takes(offset_ns, t_receipt_ns) and self.n >= Clocks.FRAMES
               and t_receipt_ns - self.t_first_ns >= valid_for_ns):
-            self.offset_ns = self.low_ns
+            self.n_window = 0
+            self._believe(self.low_ns, t_receipt_ns)
             self._drop()
+
+    def _believe(self, offset_ns, t_receipt_ns):
+        """It is the offset of a frame received at t_receipt_ns."""
+        self.offset_ns = self.base_ns = offset_ns
+        self.t_base_ns = t_receipt_ns
+
+    def _watch_window(self, offset_ns, t_receipt_ns):
+        if self.n_window and t_receipt_ns - self.t_window_ns >= Clocks.WINDOW_NS:
+            self._rise(t_receipt_ns)
+            self.n_window = 0
+        if self.n_window == 0:
+            self.t_window_ns = t_receipt_ns
+        if self.n_window == 0 or offset_ns < self.window_ns:
+            self.window_ns, self.t_window_low_ns = offset_ns, t_receipt_ns
+        self.n_window += 1
+
+    def _rise(self, t_receipt_ns):
+        """A whole window without a frame as early as is believed."""
+        allowed_ns = (t_receipt_ns - self.t_base_ns) // 10**6 * Clocks.DRIFT_PPM
+        if self.n_window < Clocks.FRAMES or self.window_ns <= self.offset_ns:
+            return
+        if self.window_ns - self.base_ns <= allowed_ns:
+            self._believe(self.window_ns, self.t_window_low_ns)
+        else:
+            self.offset_ns = max(self.offset_ns, self.base_ns + allowed_ns)
 
     def _takes(self, offset_ns, t_receipt_ns):
         """Does the frame support the candidate? Otherwise a smaller offset takes its place; a
