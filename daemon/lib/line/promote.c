@@ -41,12 +41,28 @@ static void take_mask_over(struct line *line, latent_decoder *next)
     latent_decoder_mask(next, line->mask, n, latent_decoder_mask_version(line->decoder));
 }
 
+/* Whether a normalisation may learn is the operator's word about the stream. A decoder whose file
+ * has none says nothing of it. */
+static void take_freeze_over(struct line *line, latent_decoder *next)
+{
+    uint32_t kind = line->seat->info.normalise;
+    struct latent_normalisation now, then;
+
+    if (kind != LATENT_NORMALISE_EWMA && kind != LATENT_NORMALISE_WINDOW_TRIALS) return;
+    latent_decoder_normalisation(line->decoder, &now, NULL, NULL);
+    latent_decoder_normalisation(next, &then, NULL, NULL);
+    if (now.frozen != then.frozen)
+        latent_decoder_normalise(next, now.frozen ? LATENT_NORMALISE_FREEZE : LATENT_NORMALISE_THAW,
+                                 NULL, NULL, 0);
+}
+
 void promote_describe(struct line *line, struct line_event *entry)
 {
     struct line_decoder *next = entry->next;
     int status;
 
     take_mask_over(line, next->decoder);
+    take_freeze_over(line, next->decoder);
     status = latent_decoder_save(next->decoder, next->entry + next->n_label,
                                  next->n_entry - next->n_label);
 
