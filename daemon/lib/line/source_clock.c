@@ -9,6 +9,7 @@
 #define MOST_NS 10000000000000 /* of a time to extrapolate over */
 #define WANDER_PPB 500         /* a clock's drift is not the same all the time ... */
 #define AGEING_PPB 50          /* ... and less and less what it was, in a span */
+#define MOST_HOLE 0.25         /* of the time that a slope is of */
 #define RECENT_CELLS 3
 #define QUARTER (SOURCE_CLOCK_CELLS / 4)
 
@@ -100,7 +101,9 @@ static bool is_of(const struct source_cell *x, uint64_t at, uint64_t n)
 struct fit {
     double n, x, y, xx, xy; /* sums, of seconds and ns since the first */
     double slope, low, high, first_s, last_s;
-    double error; /* of the slope, at most */
+    double leverage; /* the largest of a point: its residual hides so much of what it is off */
+    double pull, before_s, hole_s; /* of all points on the slope; the longest time without one */
+    double error;                  /* of the slope, at most */
 };
 
 typedef void point_fn(struct fit *f, double x, double y);
@@ -124,12 +127,25 @@ static void range(struct fit *f, double x, double y)
     f->high = fmax(f->high, residual);
 }
 
-/* Of the n cells or spans up to `at`. */
+/* What a point adds to the slope for each ns: those on one side of the middle, all late, bend it by
+ * half the sum of all. Points come in the order of their times. */
+static void pull(struct fit *f, double x, double y)
+{
+    double off = x - f->x / f->n, spread = f->xx - f->x * f->x / f->n;
+
+    (void)y;
+    f->pull += fabs(off) / spread;
+    f->leverage = fmax(f->leverage, 1 / f->n + off * off / spread);
+    f->hole_s = fmax(f->hole_s, x - f->before_s);
+    f->before_s = x;
+}
+
+/* Of the n cells or spans up to `at`, from the oldest. */
 static void visit_points(const struct source_clock *c, const struct source_cell *points, size_t n,
                          uint64_t at, point_fn *visit, struct fit *f)
 {
-    for (size_t i = 0; i < n; i++) {
-        const struct source_cell *p = &points[i];
+    for (size_t i = 1; i <= n; i++) {
+        const struct source_cell *p = &points[(at + i) % n];
 
         if (is_of(p, at, n))
             visit(f, (double)difference(p->t_ns, c->t_ns) / 1e9,
@@ -137,8 +153,8 @@ static void visit_points(const struct source_clock *c, const struct source_cell 
     }
 }
 
-/* A stretch of bins that all waited, up to h, bends the slope by 1.5 h over the whole time at most,
- * and shows in the residuals with h. false: there are too few. */
+/* Bins that all waited, up to h, bend the slope by what their points pull; where the points lie close
+ * they show in the residuals with h. false: there are too few, or a hole that hides it. */
 static bool fit_line(const struct source_clock *c, const struct source_cell *points, size_t n,
                      uint64_t at, size_t n_least, struct fit *f)
 {
@@ -147,8 +163,10 @@ static bool fit_line(const struct source_clock *c, const struct source_cell *poi
     if (f->n < (double)n_least) return false;
     f->slope = (f->n * f->xy - f->x * f->y) / (f->n * f->xx - f->x * f->x);
     visit_points(c, points, n, at, range, f);
-    f->error = 1.5 * (f->high - f->low) / (f->last_s - f->first_s) + WANDER_PPB;
-    return true;
+    f->before_s = f->first_s;
+    visit_points(c, points, n, at, pull, f);
+    f->error = f->pull / 2 * (f->high - f->low) / (1 - f->leverage) + WANDER_PPB;
+    return f->hole_s <= (f->last_s - f->first_s) * MOST_HOLE;
 }
 
 /* at: the newest whole span. -> by how much it changed. */
