@@ -153,8 +153,8 @@ static void visit_points(const struct source_clock *c, const struct source_cell 
     }
 }
 
-/* Bins that all waited, up to h, bend the slope by what their points pull; where the points lie close
- * they show in the residuals with h. false: there are too few, or a hole that hides it. */
+/* Bins that all waited, up to h, bend the slope by what their points pull; where the points lie
+ * close they show in the residuals with h. false: there are too few, or a hole that hides it. */
 static bool fit_line(const struct source_clock *c, const struct source_cell *points, size_t n,
                      uint64_t at, size_t n_least, struct fit *f)
 {
