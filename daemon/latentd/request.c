@@ -1,7 +1,6 @@
 /* Request -> operation -> Reply, at once or when an order has been carried out. */
 #include "latentd/request.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,55 +8,14 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "base/words.h"
-#include "control/code.h"
-#include "latent.pb-c.h"
-#include "latentd/ordering.h"
-#include "latentd/record_start.h"
-#include "latentd/reload.h"
-#include "latentd/status.h"
-
-#define TEXT_BYTES SWAP_TEXT
-
-/* Is the answer there by now? If so, it has been said. */
-typedef bool look_fn(struct request *r, uint64_t now_ns);
-
-struct request {
-    Latent__V1__Reply reply;
-    struct status status;
-    char text[TEXT_BYTES];
-    /* While the answer is owed; look is NULL when it is not. */
-    look_fn *look;
-    uint64_t t_taken_ns;
-    struct stream *stream; /* whose record ends */
-    struct record_start *start;
-    uint64_t task; /* number of what the stream's swap does for it */
-    struct reload *reload;
-    struct ordering *orderings; /* [n_orderings] */
-    size_t n_orderings;
-    Latent__V1__StreamReply *stream_reply;    /* [n_orderings]: of an order to all streams ... */
-    Latent__V1__StreamReply **stream_replies; /* ... each with its answer */
-};
-
-__attribute__((format(printf, 3, 4))) static void say(struct request *r, enum control_code code,
-                                                      const char *format, ...)
-{
-    va_list args;
-
-    r->reply.code = code;
-    va_start(args, format);
-    vsnprintf(r->text, sizeof r->text, format, args);
-    va_end(args);
-}
+#include "latentd/request_inside.h"
 
 /* ---- operations ---- */
-
-typedef void operation_fn(struct request_ground *g, const Latent__V1__Request *request,
-                          struct stream *s, struct request *r);
 
 static void give_status(struct daemon *d, struct stream *only, struct request *r)
 {
     if (status_build(&r->status, d, only))
-        say(r, CONTROL_NO_MEMORY, "out of memory for the status");
+        request_say(r, CONTROL_NO_MEMORY, "out of memory for the status");
     else
         r->reply.status = &r->status.message;
 }
@@ -112,7 +70,7 @@ static bool look_orders(struct request *r, uint64_t now_ns)
     }
     r->reply.t_done_ns = r->orderings[0].t_done_ns;
     r->reply.t_posted_ns = r->orderings[0].t_posted_ns;
-    say(r, r->orderings[0].code, "%s", r->orderings[0].text);
+    request_say(r, r->orderings[0].code, "%s", r->orderings[0].text);
     return true;
 }
 
@@ -129,7 +87,7 @@ static void order(struct request_ground *g, const Latent__V1__Request *request, 
         r->stream_replies = calloc(n, sizeof(void *));
     }
     if (!r->orderings || (!only && (!r->stream_reply || !r->stream_replies))) {
-        say(r, CONTROL_NO_MEMORY, "out of memory; nothing was ordered");
+        request_say(r, CONTROL_NO_MEMORY, "out of memory; nothing was ordered");
         return;
     }
     r->n_orderings = n;
@@ -166,7 +124,7 @@ static void on_safe_off(struct request_ground *g, const Latent__V1__Request *req
 static bool order_alone(struct request *r)
 {
     r->orderings = calloc(1, sizeof *r->orderings);
-    if (!r->orderings) say(r, CONTROL_NO_MEMORY, "out of memory; nothing was ordered");
+    if (!r->orderings) request_say(r, CONTROL_NO_MEMORY, "out of memory; nothing was ordered");
     r->n_orderings = r->orderings != NULL;
     r->look = r->orderings ? look_orders : NULL;
     return r->orderings != NULL;
@@ -177,7 +135,7 @@ static void on_channels(struct request_ground *g, const Latent__V1__Request *req
 {
     (void)request;
     if (status_build_channels(&r->status, g->daemon, s))
-        say(r, CONTROL_NO_MEMORY, "out of memory for the channels");
+        request_say(r, CONTROL_NO_MEMORY, "out of memory for the channels");
     else
         r->reply.status = &r->status.message;
 }
@@ -185,12 +143,12 @@ static void on_channels(struct request_ground *g, const Latent__V1__Request *req
 static void on_mask(struct request_ground *g, const Latent__V1__Request *request, struct stream *s,
                     struct request *r)
 {
-    char why[TEXT_BYTES / 2];
+    char why[REQUEST_TEXT / 2];
     uint8_t *bits = masking_change(&s->masking, request->mask, request->unmask, why, sizeof why);
 
     (void)g;
     if (!bits) {
-        say(r, CONTROL_REFUSED, "%s: %s", s->conf->name, why);
+        request_say(r, CONTROL_REFUSED, "%s: %s", s->conf->name, why);
         return;
     }
     if (order_alone(r))
@@ -207,8 +165,8 @@ static void on_normalise(struct request_ground *g, const Latent__V1__Request *re
 
     (void)g;
     if (kind != LATENT_NORMALISE_EWMA && kind != LATENT_NORMALISE_WINDOW_TRIALS)
-        say(r, CONTROL_REFUSED, "%s: its model file has no normalisation that learns",
-            s->conf->name);
+        request_say(r, CONTROL_REFUSED, "%s: its model file has no normalisation that learns",
+                    s->conf->name);
     else if (order_alone(r))
         (request->dry_run ? ordering_would_normalise
                           : ordering_normalise)(r->orderings, s, (enum latent_normalise_act)act);
@@ -225,7 +183,7 @@ static bool say_recording(struct request *r, enum recording_answer answer,
                                               [RECORDING_NOT_DONE] = CONTROL_NOT_DONE};
 
     if (answer == RECORDING_OWED) return false;
-    say(r, codes[answer], "%s", told->text);
+    request_say(r, codes[answer], "%s", told->text);
     return true;
 }
 
@@ -267,89 +225,6 @@ static void on_record_stop(struct request_ground *g, const Latent__V1__Request *
     if (!say_recording(r, answer, &told)) r->look = look_record_stop;
 }
 
-/* ---- other decoders ---- */
-
-static struct swap_options swap_options_of(const Latent__V1__Request *request)
-{
-    return (struct swap_options){.forced = request->force,
-                                 .dry_run = request->dry_run,
-                                 .at_next_bin = request->at_next_bin,
-                                 .promotes = request->operation == LATENT__V1__OPERATION__LOAD};
-}
-
-/* true: it is said, or can be waited for no longer. */
-static bool say_task(struct request *r, const struct swap_task *task, uint64_t now_ns,
-                     const char *late)
-{
-    if (task->number != r->task)
-        say(r, CONTROL_REFUSED, "%s: something else was asked for meanwhile; latentctl status",
-            r->stream->conf->name);
-    else if (!task->is_owed)
-        say(r, task->code, "%s", task->text);
-    else if (now_ns - r->t_taken_ns >= SWAP_WAIT_NS)
-        say(r, CONTROL_NOT_DONE, "NOT DONE yet: %s: %s", r->stream->conf->name, late);
-    else
-        return false;
-    return true;
-}
-
-static bool look_load(struct request *r, uint64_t now_ns)
-{
-    return say_task(r, &r->stream->swap.load, now_ns,
-                    "the file is still being opened and verified, and that goes on; latentctl "
-                    "status tells");
-}
-
-static bool look_task(struct request *r, uint64_t now_ns)
-{
-    return say_task(r, &r->stream->swap.task, now_ns,
-                    "it is ordered, and waits for its moment (the end of a trial, a bin that the "
-                    "shadow has done); latentctl status tells");
-}
-
-static void on_load(struct request_ground *g, const Latent__V1__Request *request, struct stream *s,
-                    struct request *r)
-{
-    const struct swap_options options = swap_options_of(request);
-
-    r->stream = s;
-    swap_load(&s->swap, g->loop, request->path, &options);
-    r->task = s->swap.load.number;
-    r->look = look_load;
-}
-
-static void on_task(const Latent__V1__Request *request, struct stream *s, struct request *r,
-                    bool (*begin)(struct swap *w, const struct swap_options *options))
-{
-    const struct swap_options options = swap_options_of(request);
-
-    r->stream = s;
-    begin(&s->swap, &options);
-    r->task = s->swap.task.number;
-    r->look = look_task;
-}
-
-static void on_promote(struct request_ground *g, const Latent__V1__Request *request,
-                       struct stream *s, struct request *r)
-{
-    (void)g;
-    on_task(request, s, r, swap_promote);
-}
-
-static void on_roll_back(struct request_ground *g, const Latent__V1__Request *request,
-                         struct stream *s, struct request *r)
-{
-    (void)g;
-    on_task(request, s, r, swap_roll_back);
-}
-
-static void on_drop(struct request_ground *g, const Latent__V1__Request *request, struct stream *s,
-                    struct request *r)
-{
-    (void)g;
-    on_task(request, s, r, swap_drop);
-}
-
 /* ---- the configuration ---- */
 
 static bool look_reload(struct request *r, uint64_t now_ns)
@@ -362,7 +237,7 @@ static bool look_reload(struct request *r, uint64_t now_ns)
 
     if (answer == RELOAD_OWED) return false;
     r->reload = NULL;
-    say(r, codes[answer], "%s", text);
+    request_say(r, codes[answer], "%s", text);
     return true;
 }
 
@@ -374,7 +249,7 @@ static void on_reload(struct request_ground *g, const Latent__V1__Request *reque
     if (r->reload)
         r->look = look_reload;
     else
-        say(r, CONTROL_REFUSED, "another reload is under way; try again");
+        request_say(r, CONTROL_REFUSED, "another reload is under way; try again");
 }
 
 /* only_tells: for monitors too. What is not marked so is for operators. */
@@ -389,11 +264,11 @@ static const struct {
     [LATENT__V1__OPERATION__SAFE_OFF] = {on_safe_off, true, false, .takes_all = true},
     [LATENT__V1__OPERATION__RECORD_START] = {on_record_start, true, false},
     [LATENT__V1__OPERATION__RECORD_STOP] = {on_record_stop, true, false},
-    [LATENT__V1__OPERATION__SHADOW] = {on_load, true, false},
-    [LATENT__V1__OPERATION__LOAD] = {on_load, true, false},
-    [LATENT__V1__OPERATION__PROMOTE] = {on_promote, true, false},
-    [LATENT__V1__OPERATION__ROLL_BACK] = {on_roll_back, true, false},
-    [LATENT__V1__OPERATION__DROP] = {on_drop, true, false},
+    [LATENT__V1__OPERATION__SHADOW] = {request_load, true, false},
+    [LATENT__V1__OPERATION__LOAD] = {request_load, true, false},
+    [LATENT__V1__OPERATION__PROMOTE] = {request_promote, true, false},
+    [LATENT__V1__OPERATION__ROLL_BACK] = {request_roll_back, true, false},
+    [LATENT__V1__OPERATION__DROP] = {request_drop, true, false},
     [LATENT__V1__OPERATION__CHANNELS] = {on_channels, true, true},
     [LATENT__V1__OPERATION__MASK] = {on_mask, true, false},
     [LATENT__V1__OPERATION__RELOAD] = {on_reload, false, false},
@@ -410,7 +285,7 @@ static void explain_stream(struct daemon *d, const char *name, struct request *r
     const char **known = calloc(d->n_streams + 1, sizeof *known), *nearest;
     size_t used;
 
-    say(r, CONTROL_UNKNOWN_STREAM, "no stream '%.64s'; there are:", name);
+    request_say(r, CONTROL_UNKNOWN_STREAM, "no stream '%.64s'; there are:", name);
     if (!known) return;
     for (size_t i = 0; i < d->n_streams; i++) {
         known[i] = d->streams[i].conf->name;
@@ -431,12 +306,13 @@ static void run(struct request_ground *g, enum request_right right,
     bool all = request->all && !request->stream[0];
 
     if (right == REQUEST_NOTHING)
-        say(r, CONTROL_REFUSED, "this key is no longer in force here");
+        request_say(r, CONTROL_REFUSED, "this key is no longer in force here");
     else if (operation >= N_OPERATIONS || !operations[operation].run)
-        say(r, CONTROL_UNKNOWN_OPERATION, "operation %u is not known to this version of latentd",
-            operation);
+        request_say(r, CONTROL_UNKNOWN_OPERATION,
+                    "operation %u is not known to this version of latentd", operation);
     else if (right != REQUEST_CHANGES && !operations[operation].only_tells)
-        say(r, CONTROL_REFUSED,
+        request_say(
+            r, CONTROL_REFUSED,
             "this key may look, not change: it lacks the role operator in its [client NAME]");
     else if (operations[operation].needs_stream && !s && !(all && operations[operation].takes_all))
         explain_stream(g->daemon, request->stream, r);
@@ -456,7 +332,7 @@ struct request *request_take(struct request_ground *g, enum request_right right,
         if (request)
             run(g, right, request, r);
         else
-            say(r, CONTROL_UNREADABLE, "not a Request of latent.proto; use latentctl");
+            request_say(r, CONTROL_UNREADABLE, "not a Request of latent.proto; use latentctl");
     }
     if (request) latent__v1__request__free_unpacked(request, NULL);
     return r;
@@ -475,7 +351,7 @@ void request_give_up(struct request *r, const char *why)
     if (r->reload) reload_give_up(r->reload);
     r->n_orderings = 0;
     r->look = NULL;
-    say(r, CONTROL_NOT_DONE, "NOT DONE: %s", why);
+    request_say(r, CONTROL_NOT_DONE, "NOT DONE: %s", why);
 }
 
 void *request_reply(struct request *r, size_t *n_reply)

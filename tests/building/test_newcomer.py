@@ -110,7 +110,8 @@ class Tree:
         self.insert("daemon/latentd/request.c", r"^/\* only_tells", (
             "static void on_toy(struct request_ground *g, const Latent__V1__Request *request, "
             "struct stream *s,\n                   struct request *r)\n{\n    (void)g;\n"
-            "    (void)request;\n    say(r, CONTROL_DONE, \"%s is a toy\", s->conf->name);\n}\n\n"))
+            "    (void)request;\n"
+            "    request_say(r, CONTROL_DONE, \"%s is a toy\", s->conf->name);\n}\n\n"))
         self.insert("daemon/latentd/request.c", r"^    \[LATENT__V1__OPERATION__RESET\] =",
                     "    [LATENT__V1__OPERATION__TOY] = {on_toy, true, true},\n")
         self.insert("daemon/latentctl/main.c", r'^    \{"model STREAM"', (

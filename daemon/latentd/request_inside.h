@@ -1,0 +1,46 @@
+/* What the parts of request share. */
+#ifndef LATENTD_REQUEST_INSIDE_H
+#define LATENTD_REQUEST_INSIDE_H
+
+#include "control/code.h"
+#include "latent.pb-c.h"
+#include "latentd/ordering.h"
+#include "latentd/record_start.h"
+#include "latentd/reload.h"
+#include "latentd/request.h"
+#include "latentd/status.h"
+
+#define REQUEST_TEXT SWAP_TEXT
+
+/* Is the answer there by now? If so, it has been said. */
+typedef bool look_fn(struct request *r, uint64_t now_ns);
+
+struct request {
+    Latent__V1__Reply reply;
+    struct status status;
+    char text[REQUEST_TEXT];
+    /* While the answer is owed; look is NULL when it is not. */
+    look_fn *look;
+    uint64_t t_taken_ns;
+    struct stream *stream; /* whose record ends */
+    struct record_start *start;
+    uint64_t task; /* number of what the stream's swap does for it */
+    struct reload *reload;
+    struct ordering *orderings; /* [n_orderings] */
+    size_t n_orderings;
+    Latent__V1__StreamReply *stream_reply;    /* [n_orderings]: of an order to all streams ... */
+    Latent__V1__StreamReply **stream_replies; /* ... each with its answer */
+};
+
+/* The answer. */
+void request_say(struct request *r, enum control_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Does what is asked for, or begins it: then r->look is there. s: NULL where none is named. */
+typedef void operation_fn(struct request_ground *g, const Latent__V1__Request *request,
+                          struct stream *s, struct request *r);
+
+/* Of decoders beside a stream's (request_swap.c); the first is SHADOW, too. */
+operation_fn request_load, request_promote, request_roll_back, request_drop;
+
+#endif
