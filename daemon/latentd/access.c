@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
-
 static const struct {
     const char *name;
     uint32_t roles; /* each of them opens it */
@@ -138,15 +136,20 @@ static int read_client(struct access_clients *clients, struct conf *c,
 int access_read(struct access_clients **out, struct conf *c)
 {
     struct access_clients *clients =
-        memory_need(calloc(1, sizeof *clients + c->n_clients * sizeof clients->client[0]));
+        calloc(1, sizeof *clients + c->n_clients * sizeof clients->client[0]);
     int status = 0;
 
+    *out = NULL;
+    if (!clients) {
+        conf_problem(c, 0, NULL, "out of memory for %zu clients", c->n_clients);
+        return -1;
+    }
     for (size_t i = 0; i < c->n_clients; i++)
         if (read_client(clients, c, &c->clients[i])) status = -1;
-    *out = clients;
-    if (!status) return 0;
-    free(clients);
-    *out = NULL;
+    if (status)
+        free(clients);
+    else
+        *out = clients;
     return status;
 }
 

@@ -36,8 +36,12 @@ uint8_t *masking_change(const struct masking *m, const char *mask, const char *u
                         size_t n_why)
 {
     size_t n_bytes = channels_bytes(m->n_channels);
-    uint8_t *bits = memory_need(malloc(n_bytes));
+    uint8_t *bits = malloc(n_bytes);
 
+    if (!bits) {
+        snprintf(why, n_why, "out of memory; nothing was changed");
+        return NULL;
+    }
     memcpy(bits, m->bits, n_bytes);
     if (!mask[0] && !unmask[0])
         snprintf(why, n_why, "no channels to mask or unmask");
