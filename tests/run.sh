@@ -110,9 +110,9 @@ stage_asan() {
     runner=(env "ASAN_OPTIONS=abort_on_error=1:detect_stack_use_after_return=1"
         "UBSAN_OPTIONS=print_stacktrace=1"
         "LSAN_OPTIONS=suppressions=$source_dir/tests/suppressions/lsan.txt:print_suppressions=0")
-    # Golden tests that run Python alone would only be repeated.
+    # Golden tests that run Python alone, or score accuracy, would only be repeated.
     tests asan -L '^(unit|golden|e2e|fault)$' -LE '^(slow|nosan)$' \
-        -E '^golden_(reference|torch|training|unpickle)$'
+        -E '^golden_(reference|torch|training|unpickle|shipped)$'
     runner=(env)
 }
 

@@ -1,10 +1,7 @@
-/* The decoder over the shipped models: determinism, resets, snapshots, flags, bad bins,
- * threads. */
+/* The decoder over the shipped models: determinism, resets, snapshots, flags, bad bins. */
 #include <math.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,110 +9,15 @@
 
 #include "decode/model_file.h"
 #include "decode/readout.h"
+#include "decoder_runs.h"
 #include "tensor_file.h"
 
 enum { MAX_BINS = 110 };
 
-/* Every streaming mode of every shipped model. */
-static const struct {
-    const char *file, *mode;
-} shipped[] = {
-    {"models/ndt/lorenz_causal.safetensors", "A"}, {"models/ndt/lorenz_causal.safetensors", "C"},
-    {"models/ndt/lorenz_full.safetensors", "C"},   {"models/gru/lorenz.safetensors", "causal"},
-    {"models/gru/reach.safetensors", "causal"},    {"models/kalman/reach.safetensors", "causal"},
-    {"models/wiener/reach.safetensors", "causal"},
-};
-#define N_SHIPPED (sizeof shipped / sizeof *shipped)
-
-static latent_model *model_open(const char *file)
-{
-    const char *root = getenv("LATENT_SOURCE");
-    struct latent_error err = {0};
-    latent_model *m = NULL;
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", root ? root : ".", file);
-    if (latent_model_open(&m, path, &err)) fail_msg("%s", err.text);
-    return m;
-}
-
-static latent_decoder *decoder_new(const latent_model *m, const char *mode)
-{
-    struct latent_error err = {0};
-    struct latent_options options = {.mode = mode, .predicts = 1};
-    latent_decoder *d = NULL;
-    if (latent_decoder_new(&d, m, &options, &err)) fail_msg("%s", err.text);
-    return d;
-}
-
-static size_t channels_of(const latent_model *m)
-{
-    struct latent_info info;
-    latent_model_info(m, &info);
-    return info.n_channels;
-}
-
-/* The same counts for the same seed: mostly 0 and 1. */
-static float *counts_new(size_t n_bins, size_t n_channels, unsigned seed)
-{
-    float *counts = malloc(n_bins * n_channels * sizeof *counts);
-    for (size_t i = 0; i < n_bins * n_channels; i++)
-        counts[i] = rand_r(&seed) % 10 < 7 ? 0.0f : (float)(rand_r(&seed) % 4);
-    return counts;
-}
-
-static void step(latent_decoder *d, const float *counts, size_t n_channels, uint32_t marks,
-                 struct latent_frame *frame)
-{
-    struct latent_bin bin = {.marks = marks, .n_channels = (uint32_t)n_channels, .counts = counts};
-    assert_int_equal(latent_decoder_step(d, &bin, frame), 0);
-}
-
-/* Every value and flag of the frames of a run, as bytes. */
-struct run {
-    size_t n;
-    unsigned char *bytes;
-};
-
-static void run_append(struct run *r, const void *bytes, size_t n)
-{
-    r->bytes = realloc(r->bytes, r->n + n + 1);
-    if (n) memcpy(r->bytes + r->n, bytes, n);
-    r->n += n;
-}
-
-static void run_add(struct run *r, const struct latent_frame *f, uint32_t ignored_flags)
-{
-    uint32_t flags = f->flags & ~ignored_flags;
-    run_append(r, &flags, sizeof flags);
-    run_append(r, f->latents, f->n_latents * sizeof(float));
-    run_append(r, f->rates, f->n_rates * sizeof(float));
-    run_append(r, f->readout, f->n_readout * sizeof(float));
-}
-
-static struct run run_bins(latent_decoder *d, const float *counts, size_t n_channels, size_t first,
-                           size_t end)
-{
-    struct run r = {0};
-    struct latent_frame f;
-    for (size_t t = first; t < end; t++) {
-        step(d, counts + t * n_channels, n_channels, 0, &f);
-        run_add(&r, &f, LATENT_RESET);
-    }
-    return r;
-}
-
-static void run_assert_equal(struct run *a, struct run *b)
-{
-    assert_int_equal(a->n, b->n);
-    assert_memory_equal(a->bytes, b->bytes, a->n);
-    free(a->bytes);
-    free(b->bytes);
-}
-
 static void test_reset_equals_new(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < N_SHIPPED; i++) {
+    for (size_t i = 0; i < n_shipped; i++) {
         latent_model *m = model_open(shipped[i].file);
         size_t n = channels_of(m);
         float *counts = counts_new(MAX_BINS, n, 1);
@@ -137,7 +39,7 @@ static void test_reset_equals_new(void **state)
 static void test_snapshots(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < N_SHIPPED; i++) {
+    for (size_t i = 0; i < n_shipped; i++) {
         latent_model *m = model_open(shipped[i].file);
         size_t n = channels_of(m);
         float *counts = counts_new(MAX_BINS, n, 2);
@@ -169,7 +71,7 @@ static void test_snapshots(void **state)
 static void test_warming_leaves_no_trace(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < N_SHIPPED; i++) {
+    for (size_t i = 0; i < n_shipped; i++) {
         latent_model *m = model_open(shipped[i].file);
         latent_decoder *d = decoder_new(m, shipped[i].mode);
         size_t n = channels_of(m), size = latent_decoder_size(d);
@@ -206,7 +108,7 @@ static void test_snapshot_of_another(void **state)
 static void test_bad_bins_leave_no_trace(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < N_SHIPPED; i++) {
+    for (size_t i = 0; i < n_shipped; i++) {
         latent_model *m = model_open(shipped[i].file);
         size_t n = channels_of(m);
         float *counts = counts_new(40, n, 3), *bad = counts_new(1, n, 4);
@@ -235,7 +137,7 @@ static void test_bad_bins_leave_no_trace(void **state)
 static void test_predict_is_finite_and_flagged(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < N_SHIPPED; i++) {
+    for (size_t i = 0; i < n_shipped; i++) {
         latent_model *m = model_open(shipped[i].file);
         size_t n = channels_of(m);
         float *counts = counts_new(10, n, 5);
@@ -399,54 +301,6 @@ static void test_non_finite_output(void **state)
     latent_model_close(m);
 }
 
-/* ---- four threads, one model each in turn, all modes: not one differing result ---- */
-
-struct job {
-    const latent_model *m;
-    const char *mode;
-    const float *counts;
-    struct run result;
-};
-
-static void *job_run(void *arg)
-{
-    struct job *job = arg;
-    latent_decoder *d = decoder_new(job->m, job->mode);
-    for (int round = 0; round < 2; round++) {
-        struct run r = run_bins(d, job->counts, channels_of(job->m), 0, MAX_BINS);
-        run_append(&job->result, r.bytes, r.n);
-        free(r.bytes);
-        latent_decoder_reset(d);
-    }
-    latent_decoder_free(d);
-    return NULL;
-}
-
-static void test_four_threads(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < N_SHIPPED; i++) {
-        latent_model *m = model_open(shipped[i].file);
-        float *counts = counts_new(MAX_BINS, channels_of(m), 9);
-        struct job jobs[5];
-        pthread_t threads[4];
-        for (int k = 0; k < 5; k++)
-            jobs[k] = (struct job){.m = m, .mode = shipped[i].mode, .counts = counts};
-        job_run(&jobs[4]);
-        for (int k = 0; k < 4; k++)
-            assert_int_equal(pthread_create(&threads[k], NULL, job_run, &jobs[k]), 0);
-        for (int k = 0; k < 4; k++) {
-            pthread_join(threads[k], NULL);
-            assert_int_equal(jobs[k].result.n, jobs[4].result.n);
-            assert_memory_equal(jobs[k].result.bytes, jobs[4].result.bytes, jobs[4].result.n);
-            free(jobs[k].result.bytes);
-        }
-        free(jobs[4].result.bytes);
-        free(counts);
-        latent_model_close(m);
-    }
-}
-
 static void test_options_are_refused(void **state)
 {
     (void)state;
@@ -479,7 +333,6 @@ int main(void)
         cmocka_unit_test(test_input_clipped),
         cmocka_unit_test(test_readout_limits),
         cmocka_unit_test(test_non_finite_output),
-        cmocka_unit_test(test_four_threads),
         cmocka_unit_test(test_options_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
