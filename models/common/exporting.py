@@ -1,7 +1,8 @@
 """What all exporters share: options, facts of the checkpoint, self-test, writing, summary."""
+import argparse
 import math
 
-from latent_models.common import model_file, normalise, precision, statements
+from latent_models.common import model_file, naming, normalise, precision, statements
 from latent_models.common.checkpoint import read as read_checkpoint
 from latent_models.common.dataset import BIN_WIDTH_MS, read_counts
 from latent_models.common.files import output_name
@@ -13,12 +14,28 @@ INPUT_KINDS = ("counts", "real")
 READOUT_KEYS = ("name", "unit", "neutral", "min", "max", "slew")
 
 
-def exporter_parser(text, modes):
-    """The options every exporter has; modes: those of the architecture."""
+def rename_pair(text):
+    """For add_argument's type: A=B."""
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        raise argparse.ArgumentTypeError(f"{text}: expected A=B, the name in the file and the one "
+                                         f"that is wanted")
+    return old, new
+
+
+def exporter_parser(text, modes, names):
+    """The options every exporter has; modes: those of the architecture; names: of its tensors."""
     parser = Parser(text)
+    parser.epilog = "tensors (* is any number or word):\n  " + "\n  ".join(names.required) + \
+        ("\nand, where the model has them:\n  " if names.required else "\n  ") + \
+        "\n  ".join(names.optional)
     parser.add_argument("input", metavar="IN",
                         help="PyTorch checkpoint, .safetensors of tensors, or HDF5 with /weights")
     parser.add_argument("output", type=output_name, metavar="OUT.safetensors")
+    parser.add_argument("--prefix", metavar="P",
+                        help="read only the tensors whose names begin with P., without it")
+    parser.add_argument("--rename", type=rename_pair, action="append", default=[], metavar="A=B",
+                        help="the tensor A, or all below A., is what is called B here (repeatable)")
     parser.add_argument("--bin-width", type=milliseconds(*BIN_WIDTH_MS), metavar="MS",
                         help="bin width in milliseconds, where the checkpoint does not say")
     parser.add_argument("--modes",
@@ -181,16 +198,18 @@ def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, we
     model_file.run_selftest(model, run, selftest_bins, counts)
     precision.apply(model, args)
     model_file.write_model(args.output, model)
-    print_summary(args.output, model)
+    print_summary(args.output, model, checkpoint.notes)
     print_statistics(model, expects_all)
 
 
-def print_summary(path, model):
+def print_summary(path, model, notes):
     """One screen: what was written, so that a wrong assumption is seen."""
     config, n = model.config, sum(math.prod(a.shape) for a in model.weights.values())
     print(f"{path}: {config['arch']}, {config['n_channels']} channels, bins of "
           f"{config['bin_width_us'] / 1000:g} ms, modes {', '.join(config['modes'])}, "
           f"{n} parameters")
+    for note in notes:
+        print(f"  read:    {note}")
     print("  hyper:   " + ", ".join(f"{k} {v}" for k, v in config["hyper"].items()))
     names = ", ".join(f"{r['name']} ({r['unit']})" for r in config["outputs"]["readout"]) or "none"
     print(f"  outputs: {config['outputs']['latents']} latents, {config['outputs']['rates']} rates, "
@@ -210,5 +229,11 @@ def print_statistics(model, expects_all):
               "latentd);\n    --statistics FILE.h5:/counts adds it, and it predicts through gaps")
 
 
-def read_input(args):
-    return read_checkpoint(args.input)
+def read_input(args, names, what=None):
+    """The checkpoint, its tensors by the names that are wanted (naming.Names). what, e.g. "a GRU":
+    refuse a file without the required ones."""
+    checkpoint = read_checkpoint(args.input)
+    naming.settle(checkpoint, names, args.prefix, args.rename)
+    if what:
+        naming.check(args.input, checkpoint.tensors, names, what)
+    return checkpoint

@@ -72,14 +72,15 @@ def resume_path(args):
     return args.out + ".resume"
 
 
-def save_state(args, step, seconds, model, optimizer):
-    """Everything needed to go on exactly here; replaced atomically."""
+def save_state(args, step, seconds, *, model, optimizer, finished):
+    """Everything needed to go on exactly here, and what export.py would read if this were the end;
+    replaced atomically."""
     passing = ("resume", "stop_at", "report_every", "out")
     kept = {k: v for k, v in vars(args).items() if k not in passing}
     # Numbers with fractions go as text: the reader of torch 1.13 that runs no code knows none.
     state = {"step": step, "told": json.dumps({"seconds": seconds, "args": kept}),
              "model": model.state_dict(), "optimizer": optimizer.state_dict()["state"],
-             "random": torch.get_rng_state()}
+             "random": torch.get_rng_state(), **finished}
     with output(resume_path(args)) as part:
         torch.save(state, part)
 
@@ -107,8 +108,9 @@ def load_state(args, model, optimizer):
                       f"--resume") from error
 
 
-def fit(model, args, batch_loss, report):
-    """Minimise. batch_loss(step) -> scalar loss; report() -> text for the progress line.
+def fit(model, args, batch_loss, report, finished):
+    """Minimise. batch_loss(step) -> scalar loss; report() -> text for the progress line;
+    finished() -> what a checkpoint of the model as it is would hold (contents).
     -> seconds of training, or None when --stop-at ended it."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=args.weight_decay)
     first, before = load_state(args, model, optimizer) if args.resume else (0, 0.0)
@@ -129,7 +131,8 @@ def fit(model, args, batch_loss, report):
         if done % args.report_every == 0 or done == args.steps:
             progress.line(done, report())
         if done == args.stop_at or time.monotonic() - saved > SAVE_EVERY_S:
-            save_state(args, done, progress.seconds, model, optimizer)
+            save_state(args, done, progress.seconds, model=model, optimizer=optimizer,
+                       finished=finished())
             saved = time.monotonic()
         if done == args.stop_at:
             print(f"stopped at step {done}; go on with --resume")
@@ -137,8 +140,8 @@ def fit(model, args, batch_loss, report):
     return progress.seconds
 
 
-def save_checkpoint(args, state_dict, hyper, recording, readout, *, seconds):
-    """What export.py reads: tensors, and beside them the facts that the model file must state."""
+def describe(hyper, recording, readout):
+    """The facts that the model file must state, as text."""
     facts = {"bin_width_us": round(recording.bin_ms * 1000), "hyper": hyper, "readout": readout,
              "channels": training_channels(recording.part("train"), recording.kind),
              "source": f"{command_line()}, data: {recording.source}"}
@@ -146,8 +149,18 @@ def save_checkpoint(args, state_dict, hyper, recording, readout, *, seconds):
         facts["licence"] = recording.licence
     if recording.kind != "counts":
         facts["input"] = recording.kind
+    return json.dumps(facts)
+
+
+def contents(state_dict, facts):
+    """What export.py reads: tensors, and beside them what describe() gives."""
+    return {"state_dict": state_dict, "latent": facts}
+
+
+def save_checkpoint(args, finished, *, seconds):
+    """finished: contents()."""
     with output(args.out) as part:
-        torch.save({"state_dict": state_dict, "latent": json.dumps(facts)}, part)
+        torch.save(finished, part)
     if os.path.exists(resume_path(args)):
         os.unlink(resume_path(args))
     print(f"{args.out}: written after {seconds:.0f} s of training")

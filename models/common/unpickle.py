@@ -2,19 +2,24 @@
 
 A pickle is a program. This unpickler resolves only the names listed in ALLOWED: tensors and their
 storages, OrderedDict, numpy arrays and scalars, and a few configuration classes, which become plain
-dicts. Everything else is refused by name. Tensors come back as numpy arrays (bfloat16 as float32).
+dicts. A class of another package becomes a Foreign, which does nothing; functions of Python itself
+(os.system, eval, open) belong in no checkpoint and are refused by name. Tensors come back as numpy
+arrays (bfloat16 as float32).
 """
+import builtins
 import collections
 import functools
 import io
 import math
 import pickle
+import sys
 import typing
 import zipfile
 import zlib
 
 import numpy as np
 
+from latent_models.common.formats import refuse_zip
 from latent_models.common.refusal import Refusal
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -28,12 +33,58 @@ BFLOAT16 = "bfloat16"
 EXPANDED_MAX = 1 << 24  # elements of a tensor that repeats its storage
 
 
+# Of Python's own modules: what schedulers, callbacks and configurations hold. A Foreign stands in
+# for all of it.
+DATA_MODULES = {"collections", "_collections", "argparse", "types", "functools", "_functools",
+                "datetime", "time", "decimal", "fractions", "pathlib", "enum", "uuid", "copyreg",
+                "copy_reg", "random", "numbers", "typing", "dataclasses", "operator", "_operator",
+                "re", "abc", "weakref", "itertools", "logging", "array", "math", "string"}
+
+
 class Config(dict):
     """Stands in for a configuration class: its items or attributes as a plain dict."""
+
+    __hash__ = object.__hash__
 
     def __setstate__(self, state):
         if not self and isinstance(state, dict):
             self.update((k, v) for k, v in state.items() if not str(k).startswith("__"))
+
+
+class Foreign(Config):
+    """Stands in for an object of any other class, or for what a function would have returned: keeps
+    its items and attributes and does nothing. origin: module and name of the class."""
+
+    origin = ""
+
+    def __new__(cls, *_ignored, **_named):
+        return dict.__new__(cls)
+
+    def __init__(self, *_ignored, **_named):
+        super().__init__()
+
+    def __setstate__(self, state):
+        for part in state if isinstance(state, tuple) else (state,):
+            super().__setstate__(part)
+
+    def append(self, _item):
+        """Items of a list or set are of no use."""
+
+    extend = add = append
+
+
+def foreign_class(module, name):
+    """A class of its own for each, since a pickle makes objects of classes only."""
+    return type("Foreign", (Foreign,), {"origin": f"{module}.{name}"})
+
+
+def is_code(module, name):
+    """Whether this is one of Python's own functions, or in a module that does more than hold data.
+    A class of a package can do no harm: a Foreign takes its place."""
+    top = module.partition(".")[0]
+    if top == "builtins":
+        return name != "getattr" and not isinstance(getattr(builtins, name, None), type)
+    return top in sys.stdlib_module_names and top not in DATA_MODULES or top in ("posix", "nt")
 
 
 class StorageType(typing.NamedTuple):
@@ -89,12 +140,26 @@ class LazyTensor:
         return np.lib.stride_tricks.as_strided(data[self.offset:], self.shape, strides).copy()
 
 
-def rebuild_tensor(storage, offset, shape, strides, *_ignored):
+def rebuild_tensor(storage, offset, shape, strides, *others):
+    """others: requires_grad, hooks, and of a lazily negated or conjugated view its marks."""
+    if others[2:] and others[2]:
+        raise Refusal(f"checkpoint: a tensor with the marks {others[2]!r:.60}, a view of another; "
+                      f"save tensor.clone()")
     return LazyTensor(storage, offset, shape, strides)
 
 
 def rebuild_parameter(data, *_ignored):
     return data
+
+
+def rebuild_subclass(function, _kind, arguments, *_ignored):
+    """A tensor of a class of its own, or with attributes: the tensor alone."""
+    return function(*arguments)
+
+
+def count_items(items=(), *_ignored):
+    """collections.Counter."""
+    return dict(items) if isinstance(items, dict) else {}
 
 
 def numpy_dtype(name, *_ignored):
@@ -148,6 +213,7 @@ def default_dict(_factory=None, *_ignored):
 ALLOWED = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("collections", "defaultdict"): default_dict,
+    ("collections", "Counter"): count_items,
     ("builtins", "dict"): dict, ("builtins", "list"): list, ("builtins", "set"): set,
     ("builtins", "int"): int, ("builtins", "float"): float, ("builtins", "bool"): bool,
     ("_codecs", "encode"): encode_text,
@@ -156,6 +222,9 @@ ALLOWED = {
     ("torch._utils", "_rebuild_tensor"): rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): rebuild_parameter,
+    ("torch._utils", "_rebuild_device_tensor_from_numpy"): rebuild_parameter,
+    ("torch._tensor", "_rebuild_from_type_v2"): rebuild_subclass,
     ("torch.nn.parameter", "Parameter"): rebuild_parameter,
     ("numpy", "dtype"): numpy_dtype,
     ("numpy", "ndarray"): ArrayBox,
@@ -169,7 +238,7 @@ ALLOWED = {
 
 
 class SafeUnpickler(pickle.Unpickler):
-    """Resolves the names in ALLOWED and nothing else."""
+    """Resolves the names in ALLOWED; a Foreign stands in for every other class."""
 
     def __init__(self, file, load_storage):
         super().__init__(file, encoding="latin1")
@@ -177,16 +246,23 @@ class SafeUnpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         module = {"__builtin__": "builtins"}.get(module, module)
-        if (module, name) not in ALLOWED:
+        if (module, name) in ALLOWED:
+            return ALLOWED[module, name]
+        if is_code(module, name):
             raise Refusal(f"the checkpoint asks for the foreign object {module}.{name}, which "
                           f"could run code; refused. Save a plain state dict instead: "
                           f"torch.save(model.state_dict(), PATH)")
-        return ALLOWED[module, name]
+        return foreign_class(module, name)
 
     def persistent_load(self, pid):
+        if isinstance(pid, tuple) and len(pid) >= 2 and pid[0] == "module":
+            return pid[1]  # the legacy format of a whole module: its class, and its source text
         if not (isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage"
                 and isinstance(pid[1], StorageType) and isinstance(pid[4], int)):
-            raise Refusal(f"the checkpoint refers to {pid!r:.80}, which is no tensor storage")
+            kind = getattr(pid[1], "origin", "") if isinstance(pid, tuple) and len(pid) > 1 else ""
+            raise Refusal(f"the checkpoint holds a tensor of {kind}, quantised or complex; save it "
+                          f"as floats" if kind else
+                          f"the checkpoint refers to {pid!r:.80}, which is no tensor storage")
         if len(pid) > 5 and pid[5] is not None:
             raise Refusal("the checkpoint holds a view of a storage (torch before 0.4); "
                           "load and save it once with a current torch")
@@ -208,9 +284,10 @@ def no_storage(*_):
 
 
 def byte_order(path, archive, root):
-    """< or >, as ARCHIVE/byteorder says (torch >= 2.1, of the machine that wrote it)."""
+    """< or >, as ARCHIVE/byteorder says (torch >= 2.1, of the machine that wrote it); None where it
+    is not there."""
     if root + "byteorder" not in archive.namelist():
-        return "<"
+        return None
     word = archive.read(root + "byteorder")
     if word not in (b"little", b"big"):
         raise Refusal(f"{path}: its byteorder is {word[:20]!r}, expected little or big")
@@ -220,15 +297,8 @@ def byte_order(path, archive, root):
 def read_zip(path):
     """The format of torch >= 1.6: ARCHIVE/data.pkl and ARCHIVE/data/KEY."""
     with zipfile.ZipFile(path) as archive:
-        names = [n for n in archive.namelist() if n.endswith("/data.pkl") or n == "data.pkl"]
-        if len(names) != 1:
-            raise Refusal(f"{path}: a zip file, but not a PyTorch checkpoint "
-                          f"({len(names)} data.pkl)")
-        root = names[0][:-len("data.pkl")]
-        if root + "constants.pkl" in archive.namelist():
-            raise Refusal(f"{path}: a TorchScript archive holds code; "
-                          f"export its state dict instead")
-        order = byte_order(path, archive, root)
+        root = refuse_zip(path, archive.namelist())
+        order, lies, swapped = byte_order(path, archive, root), [], []
 
         @functools.lru_cache(maxsize=None)
         def load_storage(storage_type, key, n_elements):
@@ -239,18 +309,41 @@ def read_zip(path):
             if entry.file_size != n_elements * storage_type.item_bytes:
                 raise Refusal(f"storage {key} has {entry.file_size} bytes, "
                               f"expected {n_elements} x {storage_type.item_bytes}")
-            return storage_type.decode(archive.read(entry), order)
+            raw = archive.read(entry)
+            array = storage_type.decode(raw, order or "<")
+            if order is None and array.dtype.kind == "f":
+                lies.append(plausible(array))
+                swapped.append(plausible(storage_type.decode(raw, ">")))
+            return array
 
-        return resolve(unpickle(path, io.BytesIO(archive.read(names[0])), load_storage))
+        found = unpickle(path, io.BytesIO(archive.read(root + "data.pkl")), load_storage)
+        if sum(lies) < sum(swapped) / 2:
+            raise Refusal(f"{path}: its numbers make sense in the other byte order only: written "
+                          f"by a torch before 2.1 on a big-endian machine; load and save it there "
+                          f"with a current torch")
+        return resolve(found, {})
+
+
+def plausible(array):
+    """How many numbers are of a size that weights have."""
+    with np.errstate(invalid="ignore"):
+        size = np.abs(array.astype(np.float64))
+    return int(((size > 1e-9) & (size < 1e9)).sum())
 
 
 def read_legacy(path, file):
     """The older format: four pickles, then the storages one after another."""
-    if unpickle(path, file, no_storage) != LEGACY_MAGIC:
-        raise Refusal(f"{path}: neither a zip nor a legacy PyTorch checkpoint")
+    first = unpickle(path, file, no_storage)
+    if first != LEGACY_MAGIC:
+        what = first.origin if isinstance(first, Foreign) else f"a {type(first).__name__}"
+        raise Refusal(f"{path}: a plain pickle of {what}, which torch.save did not write: save its "
+                      f"arrays by name, torch.save({{NAME: torch.tensor(ARRAY), ...}}, PATH)")
     if unpickle(path, file, no_storage) != LEGACY_PROTOCOL:
         raise Refusal(f"{path}: unknown version of the legacy PyTorch format")
-    unpickle(path, file, no_storage)  # sizes of the writer's C types
+    system = unpickle(path, file, no_storage)  # byte order and sizes of the writer's C types
+    if isinstance(system, dict) and not system.get("little_endian", True):
+        raise Refusal(f"{path}: the legacy format of a big-endian machine; load and save it there "
+                      f"with a current torch")
     storages = {}
 
     def load_storage(storage_type, key, n_elements):
@@ -267,22 +360,32 @@ def read_legacy(path, file):
         if len(raw) != n_elements * storage.storage_type.item_bytes:
             raise Refusal(f"{path}: ends within storage {key}")
         storage.array = storage.storage_type.decode(raw)
-    return resolve(root)
+    return resolve(root, {})
 
 
-def resolve(value):
-    """Tensors to arrays and boxes to what they hold, through dicts, lists and tuples."""
+def resolve(value, done):
+    """Tensors to arrays and boxes to what they hold, through dicts, lists and tuples. done: id ->
+    what it became, since a pickle may hold one thing often, or within itself."""
+    if id(value) in done:
+        return done[id(value)]
     if isinstance(value, LazyTensor):
-        return value.numpy()
-    if isinstance(value, ArrayBox):
-        return value.array
-    if isinstance(value, DtypeBox):
-        return value.dtype
-    if isinstance(value, dict):
-        return {k: resolve(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(resolve(v) for v in value)
-    return value
+        value_of = value.numpy()
+    elif isinstance(value, ArrayBox):
+        value_of = value.array
+    elif isinstance(value, DtypeBox):
+        value_of = value.dtype
+    elif isinstance(value, dict):
+        value_of = done[id(value)] = type(value)() if isinstance(value, Foreign) else {}
+        value_of.update((k, resolve(v, done)) for k, v in list(value.items()))
+    elif isinstance(value, list):
+        value_of = done[id(value)] = []
+        value_of.extend(resolve(v, done) for v in value)
+    elif isinstance(value, tuple):
+        value_of = tuple(resolve(v, done) for v in value)
+    else:
+        return value
+    done[id(value)] = value_of
+    return value_of
 
 
 def read_checkpoint(path):

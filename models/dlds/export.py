@@ -12,10 +12,12 @@ import numpy as np
 
 from latent_models.common import exporting, statements
 from latent_models.common.checkpoint import rows_of, take
+from latent_models.common.naming import Names, advice
 from latent_models.common.refusal import Refusal, run_command
 from latent_models.dlds import reference
 
 MODES = ("causal",)
+NAMES = Names(("F", "D", "R"), ("offset", "x0", "c0", "readout.weight", "readout.bias"))
 OBSERVATIONS = ("counts", "anscombe")
 # name: (type, default where nobody says it, lowest, highest, what it is)
 NUMBERS = {"turns": (int, 3, 1, 20, "alternations of x and c per bin"),
@@ -27,7 +29,7 @@ NUMBERS = {"turns": (int, 3, 1, 20, "alternations of x and c per bin"),
 
 def parse():
     """The command line."""
-    parser = exporting.exporter_parser(__doc__, MODES)
+    parser = exporting.exporter_parser(__doc__, MODES, NAMES)
     group = parser.add_argument_group("hyper-parameters, where the checkpoint does not say")
     group.add_argument("--observation", choices=OBSERVATIONS, help="what the model observes")
     for name, (kind, default, _, _, text) in NUMBERS.items():
@@ -67,7 +69,7 @@ def complete(args, tensors):
     if [tensors[name].ndim if name in tensors else 0 for name in ("F", "D")] != [3, 2]:
         raise Refusal(f"{args.input}: no F of shape [operators, states, states] and D of "
                       f"[channels, states]: not a dlds? "
-                      f"It has {', '.join(sorted(tensors)[:6])}, ...")
+                      f"{advice(tensors, NAMES)}")
     (m, s, _), channels = tensors["F"].shape, len(tensors["D"])
     if 0 in (m, s, channels):
         raise Refusal(f"{args.input}: F has shape {list(tensors['F'].shape)}, D "
@@ -83,7 +85,7 @@ def complete(args, tensors):
 
 def main():
     args = parse()
-    checkpoint = exporting.read_input(args)
+    checkpoint = exporting.read_input(args, NAMES, "a dlds")
     tensors, shapes = complete(args, checkpoint.tensors)
     hyper = build_hyper(args, checkpoint)
     weights = take(tensors, args.input, shapes)

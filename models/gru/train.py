@@ -130,18 +130,25 @@ def main():
     recording = dataset.chosen_recording(args)
     training.prepare(args)
     batches, model = Batches(args, recording), make_model(args, recording)
+    has_readout = recording.behaviour is not None
+    facts = training.describe(
+        {"layers": args.layers, "hidden": args.hidden, "lograte": True}, recording,
+        readout_limits(recording, recording.split["train"]) if has_readout else [])
+
+    def finished():
+        state = model.state_dict()
+        if has_readout:
+            state = fold_scale(state, *(torch.tensor(x, dtype=torch.float32)
+                                        for x in (batches.mean, batches.scale)))
+        return training.contents(state, facts)
+
     seconds = training.fit(model, args, lambda _step: batch_loss(model, args, batches),
-                           lambda: score(model, batches, recording))
+                           lambda: score(model, batches, recording), finished)
     if seconds is None:
         return
-    state, readout = model.state_dict(), []
-    if recording.behaviour is not None:
+    if has_readout:
         judge_readout(args, recording, *validate(model, batches, recording)[1])
-        state = fold_scale(state, *(torch.tensor(x, dtype=torch.float32)
-                                    for x in (batches.mean, batches.scale)))
-        readout = readout_limits(recording, recording.split["train"])
-    hyper = {"layers": args.layers, "hidden": args.hidden, "lograte": True}
-    training.save_checkpoint(args, state, hyper, recording, readout, seconds=seconds)
+    training.save_checkpoint(args, finished(), seconds=seconds)
 
 
 if __name__ == "__main__":

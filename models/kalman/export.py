@@ -13,6 +13,7 @@ import numpy as np
 
 from latent_models.common import exporting, statements
 from latent_models.common.checkpoint import take
+from latent_models.common.naming import Names, advice
 from latent_models.common.refusal import Refusal, run_command
 from latent_models.kalman import reference
 
@@ -20,11 +21,13 @@ MODES = ("causal",)
 REQUIRED = {"steady": ("A", "C", "Q", "R"), "full": ("A", "C", "Q", "R"),
             "given": ("M1", "M2", "m0")}
 OPTIONAL = {"steady": ("x0", "offset"), "full": ("x0", "P0", "offset"), "given": ("x0",)}
+NAMES = Names((), ("A", "C", "Q", "R", "M1", "M2", "m0", "x0", "P0", "offset", "readout.weight",
+                   "readout.bias"))
 READOUT = ("readout.weight", "readout.bias")
 
 
 def parse():
-    parser = exporting.exporter_parser(__doc__, MODES)
+    parser = exporting.exporter_parser(__doc__, MODES, NAMES)
     parser.add_argument("--mapping", metavar="GROUP", help="which decoder of a file with several")
     parser.add_argument("--form", choices=tuple(REQUIRED),
                         help="required where the checkpoint does not say")
@@ -54,7 +57,7 @@ def expected_shapes(tensors, path, form):
             raise Refusal(f"{path}: tensor {name} has shape {list(tensors[name].shape)}")
         if name not in tensors and name != READOUT[0]:
             raise Refusal(f"{path}: tensor {name} is missing: not a Kalman filter of form {form}? "
-                          f"It has {', '.join(sorted(tensors)[:6])}, ...")
+                          f"{advice(tensors, Names(REQUIRED[form], NAMES.optional))}")
     s = len(tensors[state])
     m = tensors[observed].shape[1 if form == "given" else 0]
     shapes = {"A": (s, s), "C": (m, s), "Q": (s, s), "R": (m, m), "M1": (s, s), "M2": (s, m),
@@ -86,7 +89,7 @@ def check_covariances(weights, path):
 
 def main():
     args = parse()
-    checkpoint = exporting.read_input(args)
+    checkpoint = exporting.read_input(args, NAMES)
     form = args.form or statements.own_facts(checkpoint).get("hyper", {}).get("form")
     if form not in tuple(REQUIRED):
         raise Refusal(f"{args.input}: does not say its form; give --form {', '.join(REQUIRED)}")

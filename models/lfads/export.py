@@ -9,6 +9,7 @@ import re
 
 from latent_models.common import exporting, natural, statements
 from latent_models.common.checkpoint import table_of, take
+from latent_models.common.naming import Names, advice, check
 from latent_models.common.refusal import Refusal, number, run_command, whole
 from latent_models.lfads import keras, reference
 
@@ -16,6 +17,17 @@ MODES = ("window", "prefix", "trial")
 CELL = "decoder.rnn.cell."
 IC, CI = "encoder.ic_enc", "encoder.ci_enc"
 LATENTS = ("factors", "generator", "controller", "inputs")
+GRUS = tuple(f"{prefix}.{way}_gru.cell" for prefix in (IC, CI) for way in ("fwd", "bwd"))
+NAMES = Names(
+    (CELL + "gen_cell.weight_ih", CELL + "gen_cell.weight_hh", CELL + "fac_linear.weight",
+     "decoder.ic_to_g0.weight"),
+    ("decoder.ic_to_g0.bias", CELL + "gen_cell.bias_ih", CELL + "gen_cell.bias_hh",
+     *(f"{cell}.{kind}" for cell in (*GRUS, CELL + "con_cell")
+       for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")),
+     *(f"{layer}.{kind}" for layer in ("readout", "readout.*", "readin", "readin.*",
+                                       "encoder.ic_linear", CELL + "co_linear")
+       for kind in ("weight", "bias")),
+     "encoder.ic_enc_h0", "encoder.ci_enc_h0", "decoder.con_h0", "ic_prior.*", "co_prior.*"))
 PRIORS = re.compile(r"(ic|co)_prior\.")
 # Statements of a checkpoint, by the name of their option or of the size they must agree with.
 STATED = {"bins": "window", "encod_seq_len": "window", "recon_seq_len": "trial_bins",
@@ -32,7 +44,7 @@ HARMLESS = re.compile(r"model|deterministic|dropout.*|fac_kernel|kernels|ic_post
 
 
 def parse():
-    parser = exporting.exporter_parser(__doc__, MODES)
+    parser = exporting.exporter_parser(__doc__, MODES, NAMES)
     group = parser.add_argument_group("hyper-parameters, where the checkpoint does not say")
     group.add_argument("--window", type=KINDS["window"], metavar="BINS",
                        help="bins encoded in training (encod_seq_len)")
@@ -85,8 +97,8 @@ def shape_of(tensors, path, name):
     """Shape of a matrix that must be there."""
     if name not in tensors or tensors[name].ndim != 2:
         found = f"shape {list(tensors[name].shape)}" if name in tensors else "no such tensor"
-        raise Refusal(f"{path}: tensor {name}: expected a matrix, found {found}: not an LFADS? It "
-                      f"has {', '.join(sorted(tensors)[:6])}, ...")
+        raise Refusal(f"{path}: tensor {name}: expected a matrix, found {found}: not an LFADS? "
+                      f"{advice(tensors, NAMES)}")
     return tensors[name].shape
 
 
@@ -227,10 +239,12 @@ def offered_modes(hyper):
 
 def main():
     args = parse()
-    checkpoint = exporting.read_input(args)
+    checkpoint = exporting.read_input(args, NAMES)
     if keras.is_keras(checkpoint.tensors) and args.prefix_bins:
         raise Refusal("--prefix-bins: the TensorFlow 2 implementation starts its decoder behind "
                       "the prefix, which cannot be served")
+    if not keras.is_keras(checkpoint.tensors):
+        check(args.input, checkpoint.tensors, NAMES, "an LFADS")
     tensors, clip = torch_tensors(args, checkpoint.tensors)
     sizes = learn_sizes(tensors, args.input, args.reconstruction)
     if sizes["ext_input_dim"] < 0 or sizes["n_spikes"] + sizes["ext_input_dim"] == 0:

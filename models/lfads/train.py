@@ -98,12 +98,17 @@ def main():
         model.readout.bias.copy_(training.log_mean(recording.part("train")))
         model.readout.weight.mul_(0.3)
     counts = torch.tensor(recording.part("train"))
+    facts = training.describe(hyper, recording, [])
+
+    def finished():
+        return training.contents(model.tensors(), facts)
+
     seconds = training.fit(model, args, lambda step: batch_loss(model, args, counts, step),
-                           lambda: score(model, recording))
+                           lambda: score(model, recording), finished)
     if seconds is None:
         return
     print(score(model, recording, "test"))
-    training.save_checkpoint(args, model.tensors(), hyper, recording, [], seconds=seconds)
+    training.save_checkpoint(args, finished(), seconds=seconds)
 
 
 if __name__ == "__main__":

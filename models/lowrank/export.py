@@ -14,6 +14,7 @@ import numpy as np
 
 from latent_models.common import exporting, model_file, statements
 from latent_models.common.checkpoint import take
+from latent_models.common.naming import Names, advice
 from latent_models.common.refusal import Refusal, number, run_command, whole
 from latent_models.common.statements import one_of
 from latent_models.lowrank import reference
@@ -22,11 +23,13 @@ MODES = ("causal",)
 NETWORK, INPUTS, OUTPUTS = ("m", "n", "b", "h0"), ("wi", "si"), ("wo", "so")
 KINDS = {"alpha": number(1e-6, 1), "output_activation": one_of(*reference.PHI),
          "iterations": whole(1, 8)}
+NAMES = Names(NETWORK, INPUTS + OUTPUTS + (
+    "filter.Q", "filter.P0", "observation.bias", "observation.gain", "observation.weight"))
 FILTER = ("filter.Q", "filter.P0", "observation.bias")
 
 
 def parse():
-    parser = exporting.exporter_parser(__doc__, MODES)
+    parser = exporting.exporter_parser(__doc__, MODES, NAMES)
     parser.add_argument("--alpha", type=KINDS["alpha"],
                         help="bin width over time constant; where the checkpoint does not say")
     parser.add_argument("--readout", choices=("none", "linear", "units"),
@@ -82,7 +85,7 @@ def check_network(args, tensors):
     for name in ("m", "n") + tuple(k for k in INPUTS + OUTPUTS if k in tensors):
         if name not in tensors or tensors[name].ndim != (1 if name in ("si", "so") else 2):
             raise Refusal(f"{args.input}: tensor {name} is missing or of another shape: not "
-                          f"a low-rank RNN? It has {', '.join(sorted(tensors)[:6])}, ...")
+                          f"a low-rank RNN? {advice(tensors, NAMES)}")
     for name in FILTER if FILTER[0] in tensors else ():
         if name not in tensors or tensors[name].ndim == 0:
             raise Refusal(f"{args.input}: tensor {name} is missing: {FILTER[0]} makes it a spike "
@@ -130,7 +133,7 @@ def check_filter(args, weights, hyper):
 
 def main():
     args = parse()
-    checkpoint = exporting.read_input(args)
+    checkpoint = exporting.read_input(args, NAMES)
     tensors = dict(checkpoint.tensors)
     check_network(args, tensors)
     hyper = build_hyper(args, checkpoint, tensors)

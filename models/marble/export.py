@@ -17,6 +17,7 @@ import numpy as np
 
 from latent_models.common import exporting, statements
 from latent_models.common.checkpoint import read, rows_of, table_of, take
+from latent_models.common.naming import Names, advice
 from latent_models.common.refusal import Refusal, run_command, whole
 from latent_models.marble import geometry, reference
 
@@ -31,6 +32,10 @@ NUMBERS = {"rho": (float, None, 0, 0.999999), "stages": (int, None, 1, 8),
            "same_point": (float, 1e-9, 1e-12, 1e9)}
 NEEDED = ("cloud.position", "cloud.velocity", "projection.weight", "projection.mean",
           "enc.lins.0.weight", "enc.lins.1.weight")
+NAMES = Names((), (
+    *NEEDED, "enc.lins.0.bias", "enc.lins.1.bias", *(f"enc.norms.0.module.{k}" for k in NORM),
+    "inner_products.O_mat.*.weight", "diffusion.diffusion_time", "readout.weight",
+    "readout.bias"))
 MATRICES = ("cloud.position", "projection.weight", "enc.lins.0.weight", "enc.lins.1.weight")
 # What the checkpoint's params may say, and what is served of it.
 SERVED = {"vec_norm": (False,), "diffusion": (True,), "include_self": (True,),
@@ -38,7 +43,7 @@ SERVED = {"vec_norm": (False,), "diffusion": (True,), "include_self": (True,),
 
 
 def parse():
-    parser = exporting.exporter_parser(__doc__, MODES)
+    parser = exporting.exporter_parser(__doc__, MODES, NAMES)
     parser.add_argument("--cloud", metavar="FILE", help="cloud.*, projection.*, where IN has none")
     group = parser.add_argument_group("hyper-parameters, where the checkpoint does not say")
     for name, (kind, default, _, _) in NUMBERS.items():
@@ -58,7 +63,7 @@ def gather(args, checkpoint):
     missing = [k for k in NEEDED if k not in tensors]
     if missing:
         raise Refusal(f"{args.input}: tensor {missing[0]} is missing; a network without its cloud "
-                      f"needs --cloud. It has {', '.join(sorted(tensors)[:6])}, ...")
+                      f"needs --cloud. {advice(tensors, Names(NEEDED, NAMES.optional))}")
     for name in MATRICES:
         if tensors[name].ndim != 2 or 0 in tensors[name].shape:
             raise Refusal(f"{args.input}: tensor {name} has shape {list(tensors[name].shape)}, "
@@ -172,7 +177,7 @@ def selftest_counts(weights, position, kind, seed=20240229):
 
 def main():
     args = parse()
-    checkpoint = exporting.read_input(args)
+    checkpoint = exporting.read_input(args, NAMES)
     tensors = gather(args, checkpoint)
     hyper = build_hyper(args, checkpoint, tensors)
     cloud = freeze(args, tensors, hyper)

@@ -12,6 +12,7 @@ import numpy as np
 
 from latent_models.common import exporting, statements
 from latent_models.common.checkpoint import table_of, take
+from latent_models.common.naming import Names, advice
 from latent_models.common.refusal import Refusal, run_command, whole
 from latent_models.common.statements import one_of, truth
 from latent_models.ndt import reference
@@ -19,6 +20,16 @@ from latent_models.ndt import reference
 DEFAULT_MODES = ("A", "C", "trial")  # of those a model can run in
 TABLE = "pos_encoder.pos_embedding.weight"
 BUFFER = "pos_encoder.pe"
+LAYER = "transformer_encoder.layers.*."
+NAMES = Names(
+    tuple(LAYER + kind for kind in ("self_attn.in_proj_weight", "self_attn.out_proj.weight",
+                                    "linear1.weight", "linear2.weight", "norm1.weight",
+                                    "norm2.weight")) + ("decoder.*.weight",),
+    tuple(LAYER + kind for kind in ("self_attn.in_proj_bias", "self_attn.out_proj.bias",
+                                    "linear1.bias", "linear2.bias", "norm1.bias", "norm2.bias")) +
+    ("decoder.*.bias", "embedder.weight", "embedder.bias", "embedder.*.weight", TABLE, BUFFER,
+     "transformer_encoder.norm.weight", "transformer_encoder.norm.bias",
+     "transformer_encoder.norm.scale"))
 # Keys of a checkpoint's MODEL node: those used below, and those that cannot change an inference.
 USED = {"CONTEXT_FORWARD", "CONTEXT_BACKWARD", "CONTEXT_WRAP_INITIAL", "FULL_CONTEXT",
         "HIDDEN_SIZE", "NUM_HEADS", "NUM_LAYERS", "ACTIVATION", "LINEAR_EMBEDDER", "EMBED_DIM",
@@ -36,7 +47,7 @@ FIXED = {"ACTIVATION": "relu", "CONTEXT_WRAP_INITIAL": False}
 
 
 def parse():
-    parser = exporting.exporter_parser(__doc__, reference.MODES)
+    parser = exporting.exporter_parser(__doc__, reference.MODES, NAMES)
     group = parser.add_argument_group("hyper-parameters, where the checkpoint does not say")
     group.add_argument("--heads", type=KINDS["heads"])
     group.add_argument("--norm", choices=("pre", "post"), help="norm before or after each block")
@@ -123,8 +134,7 @@ def settle(args, said):
 def shape_of(tensors, path, name, n_dims):
     """Shape of a tensor that must be there."""
     if name not in tensors:
-        raise Refusal(f"{path}: tensor {name} is missing: not an NDT? It has "
-                      f"{', '.join(sorted(tensors)[:6])}, ...")
+        raise Refusal(f"{path}: tensor {name} is missing: not an NDT? {advice(tensors, NAMES)}")
     if tensors[name].ndim != n_dims:
         raise Refusal(f"{path}: tensor {name} has shape {list(tensors[name].shape)}, "
                       f"expected {n_dims} axes")
@@ -267,7 +277,7 @@ def legal_modes(hyper):
 
 def main():
     args = parse()
-    checkpoint = exporting.read_input(args)
+    checkpoint = exporting.read_input(args, NAMES, "an NDT")
     tensors = dict(checkpoint.tensors)
     buffer = tensors.pop(BUFFER, None)
     is_fixed = TABLE not in tensors  # beside a learnt table the buffer only counts its rows

@@ -92,13 +92,17 @@ def main():
     training.prepare(args)
     model = build_model(args, recording)
     counts = torch.tensor(recording.part("train"))
-    seconds = training.fit(model, args, lambda step: batch_loss(model, args, counts, step),
-                           lambda: score(model, args, recording))
-    if seconds is None:
-        return
     highest = int(counts.max()) + 3  # beyond it the network was never trained: clamped
-    hyper = {**build_hyper(args, recording.counts.shape[1]), "max_count": highest}
-    training.save_checkpoint(args, model.state_dict(), hyper, recording, [], seconds=seconds)
+    facts = training.describe({**build_hyper(args, recording.counts.shape[1]),
+                               "max_count": highest}, recording, [])
+
+    def finished():
+        return training.contents(model.state_dict(), facts)
+
+    seconds = training.fit(model, args, lambda step: batch_loss(model, args, counts, step),
+                           lambda: score(model, args, recording), finished)
+    if seconds is not None:
+        training.save_checkpoint(args, finished(), seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,19 @@ import numpy as np
 
 from latent_models.common import exporting
 from latent_models.common.checkpoint import take
+from latent_models.common.naming import Names, advice
 from latent_models.common.refusal import Refusal, run_command
 from latent_models.kalman.export import check_covariances
 from latent_models.refit import reference
 
 MODES = ("causal",)
+NAMES = Names(("A", "C.velocity", "C.position", "Q", "R", "offset"),
+              ("p0", "position.min", "position.max"))
 EDGES = ("position.min", "position.max")
 
 
 def parse():
-    parser = exporting.exporter_parser(__doc__, MODES)
+    parser = exporting.exporter_parser(__doc__, MODES, NAMES)
     parser.add_argument("--workspace", metavar="LOW,HIGH",
                         help="of every dimension, e.g. --workspace=-100,100")
     exporting.add_readout_options(parser)
@@ -47,12 +50,12 @@ def with_workspace(args, tensors, n_dims):
 
 def main():
     args = parse()
-    checkpoint = exporting.read_input(args)
+    checkpoint = exporting.read_input(args, NAMES, "a ReFIT filter")
     tensors = checkpoint.tensors
     for name in ("A", "C.velocity"):
         if name not in tensors or tensors[name].ndim != 2:
-            raise Refusal(f"{args.input}: no matrix {name}: not a ReFIT filter? It has "
-                          f"{', '.join(sorted(tensors)[:6])}, ...")
+            raise Refusal(f"{args.input}: no matrix {name}: not a ReFIT filter? "
+                          f"{advice(tensors, NAMES)}")
     d, c = len(tensors["A"]), len(tensors["C.velocity"])
     shapes = {"A": (d, d), "C.velocity": (c, d), "C.position": (c, d), "Q": (d, d), "R": (c, c),
               "offset": (c,), "p0": (d,), EDGES[0]: (d,), EDGES[1]: (d,)}

@@ -9,12 +9,21 @@ do not tell follows the published code unless an option says otherwise. Nothing 
 
 from latent_models.common import exporting, natural, statements
 from latent_models.common.checkpoint import table_of, take
+from latent_models.common.naming import Names, advice
 from latent_models.common.refusal import Refusal, number, run_command, whole
 from latent_models.common.statements import one_of
 from latent_models.sae import reference
 
 MODES = ("window", "protocol", "trial")
 FIELD, MLP, CELL = "decoder.vf.vf.vf", "decoder.cell.mlp", "decoder.cell"
+CELL_PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+NAMES = Names(
+    tuple(f"encoder.{kind}_l0{way}" for kind in CELL_PARTS[:2] for way in ("", "_reverse")) +
+    ("ic_linear.weight", "readout.weight"),
+    tuple(f"encoder.{kind}_l0{way}" for kind in CELL_PARTS[2:] for way in ("", "_reverse")) +
+    ("ic_linear.bias", "readout.bias") + tuple(f"{CELL}.{kind}" for kind in CELL_PARTS) +
+    tuple(f"{prefix}.{layer}.{kind}" for prefix in (FIELD, MLP) for layer in (0, 2)
+          for kind in ("weight", "bias")))
 # Statements of a checkpoint: sizes checked against the tensors, conventions, and what changes no
 # inference.
 SIZES = {"neurons": "n_channels", "input_size": "n_channels", "latent": "latent_dim",
@@ -29,7 +38,7 @@ HARMLESS = {"model", "encoder", "readout", "cell", "update", "vector_field", "dr
 
 
 def parse():
-    parser = exporting.exporter_parser(__doc__, MODES)
+    parser = exporting.exporter_parser(__doc__, MODES, NAMES)
     group = parser.add_argument_group("hyper-parameters, where the checkpoint does not say")
     group.add_argument("--window", type=KINDS["bins"], metavar="BINS",
                        help="bins of a trial in training: the window")
@@ -56,7 +65,7 @@ def shape_of(tensors, path, name, n_dims=2):
     if name not in tensors or tensors[name].ndim != n_dims:
         found = f"shape {list(tensors[name].shape)}" if name in tensors else "no such tensor"
         raise Refusal(f"{path}: tensor {name}: expected {n_dims} axes, found {found}: not a "
-                      f"sequential auto-encoder? It has {', '.join(sorted(tensors)[:6])}, ...")
+                      f"sequential auto-encoder? {advice(tensors, NAMES)}")
     return tensors[name].shape
 
 
@@ -188,7 +197,7 @@ def build_hyper(args, sizes, said):
 
 def main():
     args = parse()
-    checkpoint = exporting.read_input(args)
+    checkpoint = exporting.read_input(args, NAMES, "a sequential auto-encoder")
     tensors = checkpoint.tensors
     sizes = learn_sizes(tensors, args.input)
     if sizes["decoder"] == "mlp":

@@ -100,10 +100,15 @@ def main():
     with torch.no_grad():
         model.readout.bias.copy_(training.log_mean(recording.part("train")))
     counts = torch.tensor(recording.part("train"))
+    facts = training.describe(hyper, recording, [])
+
+    def finished():
+        return training.contents(model.state_dict(), facts)
+
     seconds = training.fit(model, args, lambda step: batch_loss(model, args, counts, step),
-                           lambda: score(model, recording))
+                           lambda: score(model, recording), finished)
     if seconds is not None:
-        training.save_checkpoint(args, model.state_dict(), hyper, recording, [], seconds=seconds)
+        training.save_checkpoint(args, finished(), seconds=seconds)
 
 
 if __name__ == "__main__":

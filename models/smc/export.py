@@ -15,6 +15,7 @@ import numpy as np
 
 from latent_models.common import exporting, model_file, statements
 from latent_models.common.checkpoint import read, rows_of, table_of, take
+from latent_models.common.naming import Names, advice
 from latent_models.common.refusal import Refusal, run_command, whole
 from latent_models.common.statements import one_of
 from latent_models.smc import reference
@@ -24,6 +25,11 @@ SELFTEST_BINS, MARGIN, CANDIDATES = 30, 3e-5, 96
 PREFIXES = (("latent_step.", "transition."), ("transition.AW", "transition.decay"))
 UNUSED = ("transition.hz", "R_x", "logvar")  # no part in a filter of counts
 CONVS = ("initial_stack.1", "initial_stack.4", "mean_conv", "logvar_conv")
+NAMES = Names((), (
+    "transition.m", "transition.n", "transition.h", "transition.decay", "R_z", "R_z_t0",
+    "initial_state", "observation.B", "observation.Bias", "readout.weight", "readout.bias",
+    *(f"{conv}.{kind}" for conv in CONVS for kind in ("weight", "bias")),
+    *UNUSED, "transition.AW", "latent_step.*"))
 KINDS = {"activation": one_of(*reference.ACTIVATIONS), "rate": one_of(*reference.RATES)}
 # What this project serves of the reference's options; another value is refused by name.
 SERVED = {"rnn_architecture": ("LRRNN",), "exp_par": (True,), "identity_readout": (False,),
@@ -32,7 +38,7 @@ SERVED = {"rnn_architecture": ("LRRNN",), "exp_par": (True,), "identity_readout"
 
 
 def parse():
-    parser = exporting.exporter_parser(__doc__, MODES)
+    parser = exporting.exporter_parser(__doc__, MODES, NAMES)
     parser.add_argument("--encoder", metavar="ENC",
                         help="state dict of the encoder, where IN has none")
     parser.add_argument("--particles", type=whole(1, 4096), default=100)
@@ -116,8 +122,7 @@ def expected_shapes(args, tensors, variational):
             tuple((conv + ".weight", 3) for conv in CONVS if variational):
         if name not in tensors or tensors[name].ndim != n_dims:
             raise Refusal(f"{args.input}: tensor {name} of {n_dims} axes is missing: not a "
-                          "low-rank RNN of smc_rnns? It has "
-                          f"{', '.join(sorted(tensors)[:6])}, ...")
+                          f"low-rank RNN of smc_rnns? {advice(tensors, NAMES)}")
     units, s = tensors["transition.m"].shape
     shapes = {"transition.m": (units, s), "transition.n": (s, units), "transition.h": (units,),
               "transition.decay": (), "R_z": (s,), "R_z_t0": (s,), "initial_state": (s,),
@@ -165,7 +170,7 @@ def certain_counts(config, weights):
 
 def main():
     args = parse()
-    checkpoint = exporting.read_input(args)
+    checkpoint = exporting.read_input(args, NAMES)
     tensors = gather(args, checkpoint)
     hyper = build_hyper(args, checkpoint, tensors)
     for name, shape in (("transition.decay", ()), ("observation.Bias", -1)):

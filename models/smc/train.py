@@ -102,14 +102,17 @@ def main():
     model = Smc(training.log_mean(recording.part("train")), latents=args.latents, units=args.hidden,
                 channels=args.channels, kernels=args.kernels, activation=args.activation,
                 rate=args.rate)
+    hyper = {"activation": args.activation, "rate": args.rate}
+    facts = training.describe(hyper, recording, [])
     seconds = training.fit(model, args, lambda _step: batch_loss(model, args, counts),
-                           lambda: score(model, recording))
+                           lambda: score(model, recording),
+                           lambda: training.contents(model.state_dict(), facts))
     if seconds is None:
         return
     tensors, readout = fit_readout(args, model, recording)
-    hyper = {"activation": args.activation, "rate": args.rate}
-    training.save_checkpoint(args, {**model.state_dict(), **tensors}, hyper, recording, readout,
-                             seconds=seconds)
+    training.save_checkpoint(args, training.contents(
+        {**model.state_dict(), **tensors}, training.describe(hyper, recording, readout)),
+        seconds=seconds)
 
 
 if __name__ == "__main__":

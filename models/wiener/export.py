@@ -6,26 +6,27 @@ IN holds weight (O, lags, C), lag 0 = newest bin, and bias (O). Nothing in IN is
 
 from latent_models.common import exporting
 from latent_models.common.checkpoint import take
+from latent_models.common.naming import Names, advice
 from latent_models.common.refusal import Refusal, run_command
 from latent_models.wiener import reference
 
 MODES = ("causal",)
+NAMES = Names(("weight", "bias"))
 
 
 def parse():
-    parser = exporting.exporter_parser(__doc__, MODES)
+    parser = exporting.exporter_parser(__doc__, MODES, NAMES)
     exporting.add_readout_options(parser)
     return parser.parse_args()
 
 
 def main():
     args = parse()
-    checkpoint = exporting.read_input(args)
+    checkpoint = exporting.read_input(args, NAMES, "a Wiener filter")
     weight = checkpoint.tensors.get("weight")
     if weight is None or weight.ndim != 3:
         raise Refusal(f"{args.input}: no tensor weight of shape [outputs, lags, channels]: not a "
-                      f"Wiener "
-                      f"filter? It has {', '.join(sorted(checkpoint.tensors)[:6])}")
+                      f"Wiener filter? {advice(checkpoint.tensors, NAMES)}")
     n_readout, lags, n_channels = weight.shape
     shapes = {"weight": weight.shape, "bias": (n_readout,)}
     weights = exporting.as_float32(take(checkpoint.tensors, args.input, shapes))

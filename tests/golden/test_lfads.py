@@ -247,8 +247,9 @@ class Export(Making):
         source = self.save(self.random_tensors(1, SMALL))
         self.refused("sae", source, "--window", "9", text=("not a sequential auto-encoder",))
 
-    def test_foreign_class(self):
-        source = self.save(self.random_tensors(1, SMALL), x=torch.nn.Linear(1, 1))
+    def test_whole_module(self):
+        source = self.folder / "whole.ckpt"
+        torch.save(torch.nn.Linear(1, 1), source)
         self.refused("lfads", source, *self.stated, text=("torch.nn.modules.linear.Linear",))
 
 

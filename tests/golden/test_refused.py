@@ -104,10 +104,15 @@ SOUND = {
 }
 # The refusal names a tensor (perhaps another whose shape it decides, or by its canonical name).
 NAMES = r"tensors? \S+|no tensor|\w\.weight|F of|F has shape|ci_enc|ic_prior|external inputs|trial"
-# Longer tables and trials, one external input more, and what has one value anyway are as good.
+# Longer tables and trials, one external input more, and what has one value anyway are as good; so
+# is a layer made without a bias, but not one of several alike.
 TAKEN = {("pos_encoder.pos_embedding.weight", "a row more"), ("embedder.0.weight", "a row more"),
          ("model/decoder/rnn/cell/gen_gru_cell/kernel", "a row more"),
-         ("transition.decay", "an axis more"), ("observation.Bias", "an axis more")}
+         ("transition.decay", "an axis more"), ("observation.Bias", "an axis more"),
+         *((layer + ".bias", "missing") for layer in (
+             "decoder.0", "embedder", "ic_linear", "logvar_conv", "mean_conv", "rate", "readin",
+             "readout", "transformer_encoder.norm", "encoder.ic_linear", "decoder.ic_to_g0",
+             "decoder.rnn.cell.co_linear"))}
 WRONG = {
     "an axis more": lambda a: a[..., None],
     "a row more": lambda a: np.concatenate([a, a[:1]]) if a.ndim else np.stack([a, a]),

@@ -326,17 +326,38 @@ class Resume(golden.Case):
         self.run_ok(golden.PYTHON, trainer, *common, "--out", whole)
         self.run_ok(golden.PYTHON, trainer, *common, "--out", halves, "--stop-at", "12")
         self.assertFalse(halves.exists())
+        self.export("ndt", f"{halves}.resume")
         self.run_ok(golden.PYTHON, trainer, *common, "--out", halves, "--resume")
         a, b = (torch.load(p)["state_dict"] for p in (whole, halves))
         for name, tensor in a.items():
             self.assertTrue(torch.equal(tensor, b[name]), name)
         self.export("ndt", halves)
 
+    def test_an_interrupted_training_is_whole(self):
+        """What lies there to be resumed is what would be written if it ended now: behaviour in its
+        own units, facts and all."""
+        path = self.folder / "recording.h5"
+        counts, hand = tuned_recording()[:2]
+        with h5py.File(path, "w") as f:
+            f["spikes"], f["hand"] = counts[:600], hand[:600] * 100 + 7
+        common = ("--in", f"{path}:/spikes", "--behaviour", f"{path}:/hand", "--bin-ms", "10",
+                  "--hidden", "4", "--steps", "3", "--batch", "4", "--threads", "1", "--force")
+        trainer, out = golden.MODELS / "gru" / "train.py", self.folder / "gru.pt"
+        self.run_ok(golden.PYTHON, trainer, *common, "--out", out, "--stop-at", "3")
+        found = torch.load(f"{out}.resume")
+        self.run_ok(golden.PYTHON, trainer, *common, "--out", out)
+        expected = torch.load(out)
+        self.assertEqual(set(found["state_dict"]), set(expected["state_dict"]))
+        for name, tensor in expected["state_dict"].items():
+            self.assertTrue(torch.equal(tensor, found["state_dict"][name]), name)
+        self.assertFalse(torch.equal(found["model"]["readout.weight"],
+                                     found["state_dict"]["readout.weight"]))
+
     def test_resume_needs_the_same_options(self):
         args = argparse.Namespace(out=str(self.folder / "m.pt"), lr=1.0)
         model = torch.nn.Linear(2, 2)
         optimizer = torch.optim.AdamW(model.parameters())
-        training.save_state(args, 5, 1.0, model, optimizer)
+        training.save_state(args, 5, 1.0, model=model, optimizer=optimizer, finished={})
         self.assertEqual(training.load_state(args, model, optimizer), (5, 1.0))
         args.lr = 2.0
         with self.assertRaises(Refusal) as caught:

@@ -2,9 +2,14 @@
 """The unpickler: both PyTorch formats give what torch gives, configurations become dicts, nothing
 is ever run."""
 import collections
+import datetime
+import functools
+import importlib
 import io
 import os
+import pathlib
 import pickle
+import shutil
 import sys
 import types
 import zipfile
@@ -100,12 +105,13 @@ class Unpickle(golden.Case):
                 self.assertTrue(np.array_equal(found["state_dict"]["weight"],
                                                model.weight.detach().numpy()))
 
-    def test_foreign_objects_are_named_and_never_run(self):
+    def test_functions_are_named_and_never_run(self):
         mark = self.folder / "ran"
         traps = {"posix.system": Trap(os.system, f"touch {mark}"),
                  "builtins.eval": Trap(eval, f"open({str(mark)!r}, 'w')"),
                  "io.open": Trap(io.open, str(mark), "w"),
-                 "torch.nn.modules.linear.Linear": torch.nn.Linear(2, 2)}
+                 "shutil.rmtree": Trap(shutil.rmtree, str(mark)),
+                 "importlib.import_module": Trap(importlib.import_module, "this")}
         for foreign, trap in traps.items():
             for name, path in self.both_formats({"state_dict": {"w": torch.ones(2)},
                                                  "extra": trap}):
@@ -116,6 +122,29 @@ class Unpickle(golden.Case):
                     for arch in ("ndt", "gru", "kalman", "wiener"):
                         self.refused(arch, path, "--bin-width", "10", text=(foreign,))
                     self.assertFalse(mark.exists(), "the checkpoint ran code")
+
+    def test_classes_of_packages_are_inert(self):
+        """What lies beside the tensors keeps its items and does nothing; a function of a package is
+        not called, whatever it is."""
+        mark = self.folder / "ran"
+        held = {"module": torch.nn.Linear(2, 2), "called": Trap(torch.save, 1, str(mark)),
+                "opened": Trap(np.savetxt, str(mark), [1.0]), "steps": collections.Counter(a=2),
+                "when": datetime.datetime(2026, 1, 2), "way": pathlib.PurePosixPath("/a/b"),
+                "part": functools.partial(torch.nn.Linear, 3)}
+        ring = {"inside": []}
+        ring["inside"].append(ring)
+        for name, path in self.both_formats({"state_dict": {"w": torch.ones(2)}, **held,
+                                             "ring": ring}):
+            with self.subTest(name):
+                found = read_checkpoint(str(path))
+                self.assertFalse(mark.exists(), "the checkpoint ran code")
+                self.assertTrue(np.array_equal(found["state_dict"]["w"], np.ones(2)))
+                self.assertEqual(found["steps"], {"a": 2})
+                self.assertIs(found["ring"]["inside"][0], found["ring"])
+                for key, origin in (("module", "torch.nn.modules.linear.Linear"),
+                                    ("called", "torch.serialization.save"),
+                                    ("when", "datetime.datetime"), ("part", "functools.partial")):
+                    self.assertEqual(found[key].origin, origin)
 
     def test_bare_pickle_is_refused(self):
         """A .pt file that is a plain pickle with a payload, not made by torch.save."""
@@ -173,9 +202,27 @@ class Unpickle(golden.Case):
             expected = tensor.float() if key == "b" else tensor
             self.assertTrue(np.array_equal(found[key], expected.numpy()), key)
             self.assertTrue(found[key].dtype.isnative, key)
+        self.unmarked_byte_order(path, change)
         odd = self.rewritten(path, lambda name, data: b"middle" if name == "byteorder" else data)
         with self.assertRaisesRegex(Refusal, "byteorder is b'middle'"):
             read_checkpoint(str(odd))
+
+    def unmarked_byte_order(self, path, change):
+        """Without the entry (a torch before 2.1) numbers that make sense swapped only are refused;
+        the legacy format says its order elsewhere."""
+        altered = self.folder / "unmarked.pt"
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(altered, "w") as new:
+            for entry in old.namelist():
+                new.writestr(entry, change(entry, old.read(entry)))
+        with self.assertRaisesRegex(Refusal, "other byte order"):
+            read_checkpoint(str(altered))
+        legacy = self.folder / "legacy.pt"
+        torch.save({"w": torch.ones(2)}, legacy, _use_new_zipfile_serialization=False)
+        said = b"little_endianq\x02\x88"  # True
+        self.assertEqual(legacy.read_bytes().count(said), 1)
+        legacy.write_bytes(legacy.read_bytes().replace(said, said[:-1] + b"\x89"))
+        with self.assertRaisesRegex(Refusal, "big-endian"):
+            read_checkpoint(str(legacy))
 
     def test_tensor_outside_its_storage(self):
         """A view that reaches past the end of its storage is refused, not read."""
