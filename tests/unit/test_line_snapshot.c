@@ -87,15 +87,16 @@ enum {
     N_SWAPPED = 1,
     N_CELLS = (SOURCE_CLOCK_CELLS + SOURCE_CLOCK_SPANS) * 32,
     N_ENDED = 17,
-    N_CLOCK = 3 + 4 * 4 + 13 * 8 + N_CELLS + N_ENDED
+    N_CLOCK = 3 + 4 * 4 + 13 * 8 + N_CELLS + N_ENDED,
+    N_RULES = 7 * 8 + 5 * 4
 };
 
 /* The cells of the source's clock are all alike: the first, the last and one of them will do. */
 static bool is_among_alike(size_t i, size_t n_line)
 {
-    size_t first = n_line - N_ENDED - N_CELLS, cell = (i - first) / 32;
+    size_t first = n_line - N_RULES - N_ENDED - N_CELLS, cell = (i - first) / 32;
 
-    return i >= first && i < n_line - N_ENDED && cell > 0 && cell < N_CELLS / 32 - 1 &&
+    return i >= first && i < n_line - N_RULES - N_ENDED && cell > 0 && cell < N_CELLS / 32 - 1 &&
            cell != SOURCE_CLOCK_CELLS;
 }
 
@@ -136,13 +137,14 @@ static void flip_every_byte(struct model_parts parts, const char *mode)
     free(again);
 }
 
-/* A snapshot as `format` had it, without the last n_new bytes of the line's fields: they begin
- * anew. */
-static void check_older(uint32_t format, size_t n_new)
+/* A snapshot as `format` had it, without the last n_new bytes of the line's fields and the rules:
+ * they begin anew, and the rules are the line's. */
+static void check_older(uint32_t format, size_t n_anew)
 {
+    const size_t n_new = n_anew + N_RULES;
     const struct line_options options = full_options();
     unsigned char *buf = malloc(MAX_SNAPSHOT), *again = malloc(MAX_SNAPSHOT),
-                  zeros[N_CLOCK + 64] = {0};
+                  zeros[N_CLOCK + N_RULES + 64] = {0}, rules[N_RULES];
     uint64_t n_bytes;
     struct line_decoder *seat;
     size_t n, n_line;
@@ -155,7 +157,8 @@ static void check_older(uint32_t format, size_t n_new)
     n = line_size(l.line);
     n_line = n - latent_decoder_size(l.decoder);
     assert_int_equal(line_save(l.line, buf, n), 0);
-    assert_memory_not_equal(buf + n_line - n_new, zeros, n_new);
+    assert_memory_not_equal(buf + n_line - n_new, zeros, n_anew ? n_anew : N_RULES);
+    memcpy(rules, buf + n_line - N_RULES, N_RULES);
     memmove(buf + n_line - n_new, buf + n_line, n - n_line);
     n_bytes = n - n_new;
     memcpy(buf + 8, &format, 4);
@@ -165,7 +168,8 @@ static void check_older(uint32_t format, size_t n_new)
     assert_int_equal(line_load(l.line, buf, n - n_new), 0);
     assert_int_equal(line_save(l.line, again, n), 0);
     assert_memory_equal(again + LINE_HEAD, buf + LINE_HEAD, n_line - n_new - LINE_HEAD);
-    assert_memory_equal(again + n_line - n_new, zeros, n_new);
+    assert_memory_equal(again + n_line - n_new, zeros, n_anew);
+    assert_memory_equal(again + n_line - N_RULES, rules, N_RULES);
     rig_close(&l);
     line_decoder_free(seat);
     free(buf);
@@ -179,6 +183,7 @@ static void test_older_formats(void **state)
     check_older(3, N_TRUST + N_SWAPPED + N_CLOCK);           /* without whose messages they are */
     check_older(4, N_SWAPPED + N_CLOCK);                     /* without promotions */
     check_older(5, N_CLOCK);                                 /* without the source's clock */
+    check_older(6, 0);                                       /* without the rules */
 }
 
 static void test_every_byte(void **state)

@@ -116,6 +116,47 @@ static void test_mask(void **state)
     assert_int_equal(latent_decoder_masked(b->decoder[0], NULL, 0), 0);
 }
 
+static void count_call(void *ctx)
+{
+    ++*(int *)ctx;
+}
+
+/* Lines change together, a mask before the rules or after them as it is said; a full ring is known
+ * beforehand. */
+static void test_change(void **state)
+{
+    struct bench *b = *state;
+    const uint8_t bits = 1;
+    int n_done = 0;
+    struct orders_change changes[] = {
+        {.line = 0, .has_rules = true, .done = count_call, .ctx = &n_done},
+        {.line = 1, .has_rules = true, .mask = &bits, .mask_version = 3, .mask_is_first = true},
+        {.line = 1, .mask = &bits, .mask_version = 4},
+    };
+    struct order order;
+
+    for (size_t i = 0; i < 2; i++)
+        changes[i].rules =
+            (struct rules){.budget_ns = 1, .policy = {.safe_exit_bins = 1, .max_masked = 100}};
+    assert_true(orders_take_change(b->orders));
+    order = orders_change(b->orders, changes, 3);
+    assert_order(&order, ORDER_OWED);
+    assert_int_equal(n_done, 0);
+    orders_take(b->orders);
+    assert_order(&order, ORDER_DONE);
+    assert_int_equal(n_done, 1);
+    assert_heard(&b->heard[0], 1, (enum line_event_kind[]){LINE_RULES});
+    assert_heard(&b->heard[1], 3, (enum line_event_kind[]){LINE_MASK, LINE_RULES, LINE_MASK});
+    assert_int_equal(latent_decoder_mask_version(b->decoder[1]), 4);
+    while (orders_enter(b->orders, 0, LINE_RESET).number) continue;
+    assert_false(orders_take_change(b->orders));
+    orders_take(b->orders);
+    assert_true(orders_take_change(b->orders)); /* and looking has taken no room */
+    order = orders_enter(b->orders, 0, LINE_RESET);
+    orders_take(b->orders);
+    assert_order(&order, ORDER_DONE);
+}
+
 /* Wanted again and again before it is taken: one entry, and all are answered. */
 static void test_latches_are_never_full(void **state)
 {
@@ -257,6 +298,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_numbers_and_acknowledgement, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_busy, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_mask, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_change, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_latches_are_never_full, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_the_last_word_holds, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_stop, bench_open, bench_close),

@@ -13,7 +13,14 @@
 #define RING_BYTES 4096 /* some fifty orders ... */
 #define RING_MASKS 4    /* ... or as many masks, where those take more */
 
-enum { ORDER_ENTER, ORDER_ADD_TAP, ORDER_REMOVE_TAP, ORDER_PROMOTE, ORDER_GIVE_UP };
+enum {
+    ORDER_ENTER,
+    ORDER_ADD_TAP,
+    ORDER_REMOVE_TAP,
+    ORDER_PROMOTE,
+    ORDER_GIVE_UP,
+    ORDER_CHANGE,
+};
 
 /* In the ring, the bytes of its entry behind it; its kind is the record's. */
 struct posted {
@@ -24,6 +31,10 @@ struct posted {
     union {
         struct line_tap tap;
         struct promotion promotion;
+        struct {
+            const struct orders_change *changes;
+            size_t n_changes;
+        };
     };
 };
 
@@ -167,6 +178,21 @@ struct order orders_mask(struct orders *o, size_t line, const uint8_t *bits, uin
                                  .what = version};
 
     return post_with(o, ORDER_ENTER, order, bits);
+}
+
+struct order orders_change(struct orders *o, const struct orders_change *changes, size_t n_changes)
+{
+    return post_in_ring(
+        o, ORDER_CHANGE,
+        (struct posted){.entry = LINE_N_EVENTS, .changes = changes, .n_changes = n_changes});
+}
+
+bool orders_take_change(struct orders *o)
+{
+    bool has_room = ring_put(o->ring, ORDER_CHANGE, sizeof(struct posted)) != NULL;
+
+    ring_abort(o->ring);
+    return has_room;
 }
 
 struct order orders_add_tap(struct orders *o, size_t line, struct line_tap tap)
@@ -352,6 +378,37 @@ static bool is_overtaken(const struct orders *o, const struct posted *p)
            (p->number < o->lines[p->line].safe_on_taken || p->number < o->stop_taken);
 }
 
+static void enter_rules(struct orders *o, const struct orders_change *c)
+{
+    unsigned char bytes[RULES_BYTES];
+    size_t n_bytes = rules_pack(&c->rules, bytes);
+
+    if (c->has_rules)
+        line_enter(o->lines[c->line].line,
+                   &(struct line_event){
+                       .kind = LINE_RULES, .t_ns = now_ns(o), .bytes = bytes, .n_bytes = n_bytes});
+}
+
+static void enter_mask(struct orders *o, const struct orders_change *c)
+{
+    struct line *line = o->lines[c->line].line;
+
+    if (c->mask)
+        line_enter(line, &(struct line_event){.kind = LINE_MASK,
+                                              .what = c->mask_version,
+                                              .t_ns = now_ns(o),
+                                              .bytes = c->mask,
+                                              .n_bytes = line_mask_bytes(line)});
+}
+
+static void change(struct orders *o, const struct orders_change *c)
+{
+    if (c->mask_is_first) enter_mask(o, c);
+    enter_rules(o, c);
+    if (!c->mask_is_first) enter_mask(o, c);
+    if (c->done) c->done(c->ctx);
+}
+
 static void carry_out(struct orders *o, uint32_t kind, const struct posted *p)
 {
     struct line *line = o->lines[p->line].line;
@@ -364,6 +421,8 @@ static void carry_out(struct orders *o, uint32_t kind, const struct posted *p)
         owe(o, p);
     else if (kind == ORDER_GIVE_UP)
         end_promotion(o, &o->lines[p->line], ORDER_GIVEN_UP);
+    else if (kind == ORDER_CHANGE)
+        for (size_t i = 0; i < p->n_changes; i++) change(o, &p->changes[i]);
     else if (p->entry == LINE_MASK || p->entry == LINE_NORMALISE)
         line_enter(line, &(struct line_event){.kind = p->entry,
                                               .what = p->what,

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "line/line.h"
+#include "line/rules.h"
 
 struct orders;
 
@@ -30,7 +31,7 @@ struct orders_wake {
 struct order {
     const struct orders *orders;
     size_t line;
-    enum line_event_kind entry; /* LINE_N_EVENTS: of a tap */
+    enum line_event_kind entry; /* LINE_N_EVENTS: of a tap, or of changes */
     uint64_t number;            /* 1, 2, ... of these orders; 0: refused, or none */
 };
 
@@ -64,6 +65,18 @@ struct promotion {
     void *ctx;
 };
 
+/* What becomes of one line with others of the same thread, between two of its steps. */
+struct orders_change {
+    size_t line;
+    struct rules rules;
+    bool has_rules;
+    const uint8_t *mask; /* [line_mask_bytes]; NULL: it stays */
+    uint32_t mask_version;
+    bool mask_is_first;      /* before the rules */
+    void (*done)(void *ctx); /* in the data thread, after the entries; or NULL */
+    void *ctx;
+};
+
 /* For the lines of one data thread, which stay the caller's; lines itself is not kept. The clock
  * gives the entries their times. NULL: out of memory. */
 struct orders *orders_new(struct line *const *lines, size_t n_lines, struct line_clock clock,
@@ -77,6 +90,11 @@ struct order orders_enter(struct orders *o, size_t line, enum line_event_kind en
 struct order orders_normalise(struct orders *o, size_t line, enum latent_normalise_act act);
 /* bits [line_mask_bytes] are copied. */
 struct order orders_mask(struct orders *o, size_t line, const uint8_t *bits, uint32_t version);
+/* All of them at once, before any other step of the thread. They, and what they point to, must stay
+ * until the order is not owed any more. */
+struct order orders_change(struct orders *o, const struct orders_change *changes, size_t n_changes);
+/* Would such an order be taken now? */
+bool orders_take_change(struct orders *o);
 /* Refused also when the line would have more than LINE_MAX_TAPS. */
 struct order orders_add_tap(struct orders *o, size_t line, struct line_tap tap);
 struct order orders_remove_tap(struct orders *o, size_t line, struct line_tap tap);

@@ -9,7 +9,7 @@ static const char *const event_names[LINE_N_EVENTS] = {
     [LINE_SAFE_OFF] = "safe off", [LINE_STOP] = "stop",           [LINE_MASK] = "mask",
     [LINE_CLOCK] = "clock",       [LINE_SENT] = "sent",           [LINE_ACTION] = "action",
     [LINE_FRAME] = "frame",       [LINE_OUTCOME] = "outcome",     [LINE_DONE] = "done",
-    [LINE_PROMOTE] = "promote",   [LINE_NORMALISE] = "normalise",
+    [LINE_PROMOTE] = "promote",   [LINE_NORMALISE] = "normalise", [LINE_RULES] = "rules",
 };
 
 static const char *const action_names[LINE_N_ACTIONS] = {

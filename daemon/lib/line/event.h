@@ -32,6 +32,7 @@ enum line_event_kind {
                       latent_decoder_mask's */
     LINE_NORMALISE, /* by the operator; t_ns: now; what: enum latent_normalise_act; bytes of LOAD:
                        mean, sd [C] as float64 */
+    LINE_RULES,     /* by the operator; t_ns: now; bytes: rules_pack's (rules.h) */
     /* Answers of the world, in the order in which the line asked. */
     LINE_CLOCK, /* t_ns: what the clock said */
     LINE_SENT,  /* what: 0 when the sink took the frame, else 1 */

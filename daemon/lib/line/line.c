@@ -13,6 +13,7 @@
 #include "line/memory.h"
 #include "line/promote.h"
 #include "line/publish.h"
+#include "line/rules.h"
 #include "line/silence.h"
 
 /* Bound of a message on small models: room for a sender that batches or pads. */
@@ -122,11 +123,19 @@ static void on_normalise(struct line *line, const struct line_event *entry)
     latent_decoder_normalise(line->decoder, entry->what, mean, mean ? mean + n : NULL, n);
 }
 
+static void on_rules(struct line *line, const struct line_event *entry)
+{
+    bool was_too_much = line_is_masked_too_much(line);
+
+    rules_enter(line, entry);
+    if (!was_too_much && line_is_masked_too_much(line)) go_safe(line, SAFE_MASKED, entry->t_ns);
+}
+
 static entry_fn *const entries[] = {
     [LINE_MESSAGE] = on_message,   [LINE_CONTINUE] = on_continue,   [LINE_PARTS] = on_parts,
     [LINE_TICK] = on_tick,         [LINE_RESET] = on_reset,         [LINE_SAFE_ON] = on_safe_on,
     [LINE_SAFE_OFF] = on_safe_off, [LINE_STOP] = on_stop,           [LINE_PROMOTE] = on_promote,
-    [LINE_MASK] = on_mask,         [LINE_NORMALISE] = on_normalise,
+    [LINE_MASK] = on_mask,         [LINE_NORMALISE] = on_normalise, [LINE_RULES] = on_rules,
 };
 
 bool line_takes(const struct line *line, enum line_event_kind entry)

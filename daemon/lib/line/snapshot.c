@@ -6,9 +6,10 @@
 
 #include "base/serial.h"
 #include "line/arrive.h"
+#include "line/rules.h"
 
 #define MAGIC 0x32656e6974616c00u /* a zero, then "latine2": no old snapshot is that large */
-#define FORMAT 6
+#define FORMAT 7
 #define FORMAT_FIRST 2 /* of those that are still read */
 
 /* ---- the fields, in order ---- */
@@ -138,8 +139,8 @@ static void visit_age(struct serial *f, struct line_memory *m)
 }
 
 /* Each format has the fields of those before. */
-static void visit(struct serial *f, uint32_t format, struct line_memory *m, float *kept,
-                  size_t n_kept)
+static void visit(struct serial *f, uint32_t format, struct line_memory *m, struct rules *rules,
+                  float *kept, size_t n_kept)
 {
     visit_sequence(f, &m->sequence);
     visit_safe(f, &m->safe);
@@ -155,6 +156,7 @@ static void visit(struct serial *f, uint32_t format, struct line_memory *m, floa
     if (format >= 4) visit_trust(f, &m->trust);
     if (format >= 5) serial_bool(f, &m->is_swapped);
     if (format >= 6) visit_age(f, m);
+    if (format >= 7) rules_visit(f, rules);
 }
 
 /* ---- head ---- */
@@ -187,9 +189,10 @@ static size_t head_size(void)
 static size_t fields_size(const struct line_decoder *d, uint32_t format)
 {
     struct line_memory state = {0};
+    struct rules rules = {0};
     struct serial f = {.how = SERIAL_COUNT};
 
-    visit(&f, format, &state, d->read_kept, d->n_kept);
+    visit(&f, format, &state, &rules, d->read_kept, d->n_kept);
     return f.at;
 }
 
@@ -210,6 +213,7 @@ int line_save(const struct line *line, void *buf, size_t n)
     size_t n_head = head_size(), n_fields = fields_size(line->seat, FORMAT);
     unsigned char *bytes = buf;
     struct line_memory state = line->state;
+    struct rules rules = rules_of(&line->options);
     struct serial body = {SERIAL_WRITE, bytes + n_head, NULL, n_fields, 0, false};
     struct serial front = {SERIAL_WRITE, bytes, NULL, n_head, 0, false};
     struct head head = {MAGIC,  line_size(line),        0,
@@ -217,7 +221,7 @@ int line_save(const struct line *line, void *buf, size_t n)
 
     if (arrive_is_open(line)) return LATENT_E_UNSUPPORTED;
     if (n < head.n_bytes) return LATENT_E_SHAPE;
-    visit(&body, FORMAT, &state, line->kept, line->n_kept);
+    visit(&body, FORMAT, &state, &rules, line->kept, line->n_kept);
     head.check = serial_check(bytes + n_head, n_fields);
     visit_head(&front, &head);
     return latent_decoder_save(line->decoder, bytes + n_head + n_fields, n - n_head - n_fields);
@@ -245,7 +249,7 @@ static bool is_fitting(const struct line *line, const struct head *h, size_t n_l
 
 /* n_line: how many of the bytes are the line's; *n: how many there are, cut to those it says. */
 static bool read_fields(struct line *line, const unsigned char *bytes, size_t *n,
-                        struct line_memory *state, size_t *n_line)
+                        struct line_memory *state, struct rules *rules, size_t *n_line)
 {
     struct serial front = {SERIAL_READ, NULL, bytes, *n, 0, false}, body;
     struct head head = {0};
@@ -259,14 +263,15 @@ static bool read_fields(struct line *line, const unsigned char *bytes, size_t *n
     *n = head.n_bytes;
     body = (struct serial){SERIAL_READ, NULL, bytes + front.at, n_fields, 0, false};
     if (head.check != serial_check(body.from, body.n_bytes)) return false;
-    visit(&body, head.format, state, line->read_kept, line->n_kept);
+    visit(&body, head.format, state, rules, line->read_kept, line->n_kept);
     return !body.is_bad;
 }
 
 /* The struct of format 1, which contract 1 alone has. */
 static bool read_old(struct line *line, const unsigned char *bytes, size_t *n,
-                     struct line_memory *state, size_t *n_line)
+                     struct line_memory *state, struct rules *rules, size_t *n_line)
 {
+    (void)rules; /* those of the options */
     *n_line = snapshot_old_size(line);
     return *n >= *n_line && line->options.contract == 1 &&
            snapshot_old_read(line, bytes, *n, state);
@@ -275,18 +280,20 @@ static bool read_old(struct line *line, const unsigned char *bytes, size_t *n,
 int line_load(struct line *line, const void *buf, size_t n)
 {
     struct line_memory state = {0};
+    struct rules rules = rules_of(&line->options);
     struct serial f = {SERIAL_READ, NULL, buf, n, 0, false};
     uint64_t magic = 0;
     size_t n_line = 0;
     int status;
 
     serial_u64(&f, &magic);
-    if (!(magic == MAGIC ? read_fields : read_old)(line, buf, &n, &state, &n_line) ||
+    if (!(magic == MAGIC ? read_fields : read_old)(line, buf, &n, &state, &rules, &n_line) ||
         !is_sound(line, &state))
         return LATENT_E_SNAPSHOT;
     status = latent_decoder_load(line->decoder, (const unsigned char *)buf + n_line, n - n_line);
     if (status) return status;
     line->state = state;
+    rules_take(line, &rules);
     memcpy(line->kept, line->read_kept, line->n_kept * sizeof *line->kept);
     arrive_drop(line);
     return 0;
