@@ -108,7 +108,8 @@ static const struct option_command commands[] = {
      LATENT__V1__OPERATION__RELOAD,
      {NULL},
      "read the configuration anew: clients, their keys and\n"
-     "roles; whatever else differs is refused"},
+     "roles, policies of streams; whatever else differs\n"
+     "is refused"},
     {"export RECORD OUT.h5",
      EXPORT,
      {&given.file, &given.out},

@@ -234,10 +234,12 @@ void daemon_close(struct daemon *d)
     zap_close(&d->output_zap);
     if (d->data_context) zmq_ctx_term(d->data_context);
     if (d->outputs.context) zmq_ctx_term(d->outputs.context);
+    changes_free(d->changes); /* no data thread has them any more */
     for (size_t i = 0; i < d->n_streams; i++) stream_close(&d->streams[i]);
     free(d->streams);
     free(d->by_loop);
     free(d->loops);
+    d->changes = NULL;
     d->n_streams = d->n_loops = 0;
 }
 

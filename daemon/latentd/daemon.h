@@ -6,6 +6,7 @@
 #include "base/notes.h"
 #include "command/options.h"
 #include "conf/conf.h"
+#include "latentd/change.h"
 #include "latentd/data_loop.h"
 #include "latentd/held.h"
 #include "latentd/stream.h"
@@ -28,6 +29,7 @@ struct daemon {
     struct notes notes;
     uint64_t t_start_ns;
     bool is_reloading;
+    struct changes *changes; /* of the newest reload; NULL: none yet */
 };
 
 /* Read the configuration and open every model. Problems go to stderr, all of them; the exit code of

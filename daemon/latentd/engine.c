@@ -109,26 +109,60 @@ static char *config_text(const struct engine *e, const struct stream *s)
     return text;
 }
 
-static int describe(struct engine *e, const struct stream *s)
+int engine_words_new(struct engine_words **out, const struct engine *e, const struct stream *s,
+                     struct conf_stream_section *section)
 {
-    const struct stream as = {.conf = s->conf,
+    const struct stream as = {.whole_conf = s->whole_conf,
+                              .conf = section,
                               .groups = s->groups,
                               .info = e->info,
                               .decoder = e->decoder,
                               .mode = e->mode,
                               .precision = e->precision};
+    struct engine_words *words = calloc(1, sizeof *words);
 
-    e->info_payload = info_pack(&as, &e->n_info_payload);
-    e->config = config_text(e, s);
+    *out = NULL;
+    if (!words) return -1;
+    words->info_payload = info_pack(&as, &words->n_info_payload);
+    words->config = config_text(e, &as);
+    if (words->info_payload && words->config) {
+        *out = words;
+        return 0;
+    }
+    engine_words_free(words);
+    return -1;
+}
+
+void engine_words_free(struct engine_words *words)
+{
+    while (words) {
+        struct engine_words *before = words->before;
+
+        free(words->info_payload);
+        free(words->config);
+        free(words);
+        words = before;
+    }
+}
+
+void engine_take_words(struct engine *e, struct engine_words *words)
+{
+    words->before = e->words;
+    e->words = words;
+}
+
+static int describe(struct engine *e, const struct stream *s)
+{
+    if (engine_words_new(&e->words, e, s, s->conf)) return LATENT_E_NOMEM;
     e->about = (struct store_about){.stream = s->conf->name,
-                                    .config = e->config,
+                                    .config = e->words->config,
                                     .info = &e->info,
                                     .mode = e->mode,
                                     .precision = e->precision,
                                     .decoder_id = latent_decoder_id(e->decoder),
                                     .clock_id = wire_clock_id(),
                                     .contract = s->conf->values.contract};
-    return e->info_payload && e->config ? 0 : LATENT_E_NOMEM;
+    return 0;
 }
 
 /* ---- life ---- */
@@ -175,7 +209,6 @@ void engine_free(struct engine *e)
     if (!e->is_first) line_decoder_free(e->seat);
     latent_decoder_free(e->decoder);
     latent_model_close(e->model);
-    free(e->info_payload);
-    free(e->config);
+    engine_words_free(e->words);
     free(e);
 }

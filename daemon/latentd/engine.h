@@ -11,6 +11,15 @@
 #include "record/store.h"
 
 struct stream;
+struct conf_stream_section;
+
+/* What is told of an engine. Those of before stay until its end: a record may hold them. */
+struct engine_words {
+    void *info_payload; /* packed NAME/info */
+    size_t n_info_payload;
+    char *config; /* for records: the configuration with this model in it */
+    struct engine_words *before;
+};
 
 struct engine {
     latent_model *model;
@@ -19,10 +28,8 @@ struct engine {
     const char *mode, *precision; /* words of the model, or of the configuration */
     struct line_decoder *seat;    /* its place in a line */
     bool is_first;                /* of the stream's start: the seat is the line's */
-    void *info_payload;           /* packed NAME/info */
-    size_t n_info_payload;
-    char *config;             /* for records: the configuration with this model in it */
-    struct store_about about; /* likewise, all of it */
+    struct engine_words *words;   /* of the data thread while it is in the line */
+    struct store_about about;     /* for records; config: of the newest words */
 };
 
 /* What a file may be promoted over; nothing of it changes while the file is opened. */
@@ -40,6 +47,12 @@ int engine_open(struct engine **out, const struct engine_place *place, char *sai
 /* That of the stream's start, whose line is there; model and decoder become the engine's. 0 or -1:
  * out of memory. */
 int engine_of_stream(struct engine **out, const struct stream *s);
+/* Words for another section of the configuration of its stream s. 0 or -1: out of memory. */
+int engine_words_new(struct engine_words **out, const struct engine *e, const struct stream *s,
+                     struct conf_stream_section *section);
+/* They become e's. In the data thread while e is in the line. */
+void engine_take_words(struct engine *e, struct engine_words *words);
+void engine_words_free(struct engine_words *words); /* and those before; NULL is allowed */
 /* Not while a line or a shadow has it; NULL is allowed. */
 void engine_free(struct engine *e);
 

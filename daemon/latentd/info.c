@@ -110,9 +110,9 @@ void *info_pack(const struct stream *s, size_t *n_bytes)
 /* Fields that follow a packed message are fields of it. */
 int info_send(const struct stream *s, const struct engine *e)
 {
-    uint8_t *bytes = e->info_payload;
+    uint8_t *bytes = e->words->info_payload;
     Latent__V1__Info clock;
-    size_t n = e->n_info_payload;
+    size_t n = e->words->n_info_payload;
 
     latent__v1__info__init(&clock);
     info_add_clock(&clock, s);

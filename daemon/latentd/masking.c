@@ -14,9 +14,9 @@ int masking_open(struct masking *m, const struct latent_info *info, const struct
     size_t n_bytes = channels_bytes(info->n_channels);
     uint8_t *bits;
 
-    *m = (struct masking){.n_channels = info->n_channels,
-                          .most = (uint32_t)((uint64_t)info->n_channels * v->max_masked / 100),
-                          .is_possible = info->channel_mean != NULL};
+    *m =
+        (struct masking){.n_channels = info->n_channels, .is_possible = info->channel_mean != NULL};
+    masking_limit(m, v->max_masked);
     m->bits = memory_need(calloc(n_bytes, 1));
     if (!v->mask) return 0;
     bits = masking_change(m, v->mask, "", why, n_why);
@@ -54,6 +54,27 @@ uint8_t *masking_change(const struct masking *m, const char *mask, const char *u
         return bits;
     free(bits);
     return NULL;
+}
+
+uint8_t *masking_anew(const struct masking *m, const char *list, char *why, size_t n_why)
+{
+    struct masking none = *m;
+    uint8_t *bits;
+
+    none.bits = calloc(channels_bytes(m->n_channels), 1);
+    if (!none.bits) {
+        snprintf(why, n_why, "out of memory; nothing was changed");
+        return NULL;
+    }
+    if (!list) return none.bits;
+    bits = masking_change(&none, list, "", why, n_why);
+    free(none.bits);
+    return bits;
+}
+
+void masking_limit(struct masking *m, uint32_t max_masked)
+{
+    m->most = (uint32_t)((uint64_t)m->n_channels * max_masked / 100);
 }
 
 void masking_ordered(struct masking *m, const uint8_t *bits)

@@ -25,6 +25,10 @@ void masking_close(struct masking *m);
  * for none. NULL and why. */
 uint8_t *masking_change(const struct masking *m, const char *mask, const char *unmask, char *why,
                         size_t n_why);
+/* That of the configuration, whatever was masked until now: a list, or NULL for none. As above. */
+uint8_t *masking_anew(const struct masking *m, const char *list, char *why, size_t n_why);
+/* More than this percentage of the channels is SAFE. */
+void masking_limit(struct masking *m, uint32_t max_masked);
 /* bits were ordered, as the next version. */
 void masking_ordered(struct masking *m, const uint8_t *bits);
 /* What a stream is with them: "decoded without 3 of 96 channels: 3,17,40". */

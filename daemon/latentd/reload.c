@@ -14,8 +14,8 @@
 #include "net/peers.h"
 
 struct words {
-    char text[RELOAD_TEXT];
-    size_t n, n_items;
+    char text[RELOAD_TEXT - 100];
+    size_t n, n_items, n_more; /* n_more: for which there is no room */
 };
 
 struct reload {
@@ -30,6 +30,9 @@ struct reload {
     bool is_read, is_given_up;      /* the control thread's */
 
     struct words refused, changed;
+    bool *is_changed;    /* [streams of the daemon] */
+    uint64_t t_order_ns; /* 0: nothing was ordered */
+    char text[RELOAD_TEXT];
 };
 
 /* ---- in the pool ---- */
@@ -45,15 +48,33 @@ static void read_files(uv_work_t *work)
 
 __attribute__((format(printf, 2, 3))) static void add(struct words *w, const char *format, ...)
 {
+    size_t room = sizeof w->text - w->n, n;
+    char item[sizeof w->text];
     va_list args;
 
-    if (w->n + 2 < sizeof w->text && w->n_items > 0)
-        w->n += (size_t)snprintf(w->text + w->n, sizeof w->text - w->n, ", ");
-    w->n_items++;
     va_start(args, format);
-    if (w->n < sizeof w->text)
-        w->n += (size_t)vsnprintf(w->text + w->n, sizeof w->text - w->n, format, args);
+    vsnprintf(item, sizeof item, format, args);
     va_end(args);
+    n = (size_t)snprintf(w->text + w->n, room, "%s%s", w->n_items ? ", " : "", item);
+    w->n_items++;
+    if (n < room && w->n_more == 0) {
+        w->n += n;
+        return;
+    }
+    w->text[w->n] = '\0';
+    w->n_more++;
+}
+
+/* As many as there is room for, and how many more. */
+static const char *end_words(struct words *w)
+{
+    char more[40];
+
+    if (w->n_more == 0) return w->text;
+    snprintf(more, sizeof more, " and %zu more", w->n_more);
+    if (w->n + strlen(more) >= sizeof w->text) w->n = sizeof w->text - strlen(more) - 1;
+    snprintf(w->text + w->n, sizeof w->text - w->n, "%s", more);
+    return w->text;
 }
 
 static void add_client(struct reload *r, const struct conf_difference *d)
@@ -64,6 +85,14 @@ static void add_client(struct reload *r, const struct conf_difference *d)
         add(&r->changed, "%s of client %s", d->key, d->name);
 }
 
+static void add_live(struct reload *r, const struct conf_difference *d)
+{
+    struct daemon *daemon = r->daemon;
+
+    r->is_changed[daemon_find_stream(daemon, d->name) - daemon->streams] = true;
+    add(&r->changed, "%s of stream %s was %s, is %s", d->key, d->name, d->before, d->after);
+}
+
 static void on_difference(void *ctx, const struct conf_difference *d)
 {
     const char *of = d->section == CONF_STREAM ? "stream " : "latentd";
@@ -71,6 +100,8 @@ static void on_difference(void *ctx, const struct conf_difference *d)
 
     if (d->section == CONF_CLIENT)
         add_client(r, d);
+    else if (d->section == CONF_STREAM && d->key && conf_is_live(d->key))
+        add_live(r, d);
     else if (!d->key)
         add(&r->refused, "[%s%s] is %s", of, d->name, d->is_gone ? "gone" : "new");
     else
@@ -94,12 +125,15 @@ static void compare_keys(struct reload *r)
 
 /* ---- into force ---- */
 
-static void apply(struct reload *r)
+static void apply(struct reload *r, struct changes *changes)
 {
     struct daemon *d = r->daemon;
     bool narrower = access_is_narrower(atomic_load(&d->access.clients), r->clients, ACCESS_OUTPUT);
     struct conf before = d->read;
 
+    changes_apply(changes);
+    d->changes = changes;
+    r->t_order_ns = clock_now_ns();
     access_replace(&d->access, r->clients);
     r->clients = NULL;
     d->read = r->conf;
@@ -107,27 +141,46 @@ static void apply(struct reload *r)
     if (narrower) peers_cut_all();
 }
 
-static enum reload_answer judge(struct reload *r, char text[RELOAD_TEXT])
+__attribute__((format(printf, 2, 3))) static enum reload_answer refuse(struct reload *r,
+                                                                       const char *format, ...)
 {
-    if (!r->clients) {
-        snprintf(text, RELOAD_TEXT, "refused, nothing was changed: %.330s%s", r->conf.problems[0],
-                 r->conf.n_problems > 1 ? "; and more, see latentd --check" : "");
-        return RELOAD_REFUSED;
-    }
+    int n = snprintf(r->text, sizeof r->text, "refused, nothing was changed: ");
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(r->text + n, sizeof r->text - (size_t)n, format, args);
+    va_end(args);
+    return RELOAD_REFUSED;
+}
+
+/* What differs can change: it does, or it is told what stands against it. */
+static enum reload_answer change(struct reload *r)
+{
+    struct changes *changes;
+    char why[RELOAD_TEXT];
+
+    if (changes_new(&changes, r->daemon, &r->conf, r->is_changed, why, sizeof why))
+        return refuse(r, "%s", why);
+    snprintf(r->text, sizeof r->text, "%s: %s", r->dry_run ? "would change" : "changed",
+             end_words(&r->changed));
+    if (r->dry_run)
+        changes_free(changes);
+    else
+        apply(r, changes);
+    return RELOAD_DONE;
+}
+
+static enum reload_answer judge(struct reload *r)
+{
+    if (!r->clients)
+        return refuse(r, "%s%s", r->conf.problems[0],
+                      r->conf.n_problems > 1 ? "; and more, see latentd --check" : "");
     conf_compare(&r->daemon->read, &r->conf, on_difference, r);
     compare_keys(r);
-    if (r->refused.n_items) {
-        snprintf(text, RELOAD_TEXT,
-                 "refused, nothing was changed: this needs a restart of latentd: %.400s",
-                 r->refused.text);
-        return RELOAD_REFUSED;
-    }
-    if (r->changed.n_items == 0)
-        snprintf(text, RELOAD_TEXT, "nothing has changed in %.400s", r->conf.path);
-    else
-        snprintf(text, RELOAD_TEXT, "%s: %.450s", r->dry_run ? "would change" : "changed",
-                 r->changed.text);
-    if (!r->dry_run && r->changed.n_items) apply(r);
+    if (r->refused.n_items)
+        return refuse(r, "this needs a restart of latentd: %s", end_words(&r->refused));
+    if (r->changed.n_items) return change(r);
+    snprintf(r->text, sizeof r->text, "nothing has changed in %.400s", r->conf.path);
     return RELOAD_DONE;
 }
 
@@ -138,30 +191,46 @@ static void end(struct reload *r)
     r->daemon->is_reloading = false;
     conf_free(&r->conf);
     free(r->clients);
+    free(r->is_changed);
     free(r);
+}
+
+static void log_answer(struct reload *r, enum reload_answer answer)
+{
+    int bad = r->is_by_signal ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING;
+
+    log_say(answer == RELOAD_DONE ? LOG_LEVEL_NOTE : bad, "reload: %s", printable(r->text));
 }
 
 static void on_read(uv_work_t *work, int status)
 {
     struct reload *r = work->data;
-    char text[RELOAD_TEXT];
-    enum reload_answer answer;
 
     (void)status; /* nobody cancels it */
     r->is_read = true;
-    if (r->is_by_signal) {
-        answer = judge(r, text);
-        log_say(answer == RELOAD_DONE ? LOG_LEVEL_NOTE : LOG_LEVEL_ERROR, "reload: %s",
-                printable(text));
-    }
+    if (r->is_by_signal) log_answer(r, judge(r));
     if (r->is_by_signal || r->is_given_up) end(r);
+}
+
+/* What the last one ordered is carried out, or there is none. */
+static bool forget_last(struct daemon *d)
+{
+    if (d->changes && changes_are_owed(d->changes)) return false;
+    changes_free(d->changes);
+    d->changes = NULL;
+    return true;
 }
 
 struct reload *reload_new(struct daemon *d, uv_loop_t *loop, bool dry_run)
 {
-    struct reload *r = d->is_reloading ? NULL : calloc(1, sizeof *r);
+    struct reload *r = !d->is_reloading && forget_last(d) ? calloc(1, sizeof *r) : NULL;
 
     if (!r) return NULL;
+    r->is_changed = calloc(d->n_streams, sizeof *r->is_changed);
+    if (!r->is_changed) {
+        free(r);
+        return NULL;
+    }
     r->daemon = d;
     r->dry_run = dry_run;
     r->t_ns = clock_now_ns();
@@ -177,14 +246,35 @@ void reload_give_up(struct reload *r)
     if (r->is_read) end(r);
 }
 
+/* What was ordered stays so, whatever becomes of the answer. */
+static enum reload_answer look_ordered(struct reload *r, uint64_t now_ns, char text[RELOAD_TEXT])
+{
+    const struct changes *changes = r->daemon->changes;
+    enum reload_answer answer = RELOAD_DONE;
+
+    if (changes_are_owed(changes)) {
+        if (now_ns <= r->t_order_ns + changes->lease_ns) return RELOAD_OWED;
+        answer = RELOAD_NOT_DONE;
+    }
+    snprintf(text, RELOAD_TEXT, "%s%.660s",
+             answer == RELOAD_DONE ? ""
+                                   : "NOT DONE by every data thread within its lease, but it stays "
+                                     "ordered: ",
+             r->text);
+    end(r);
+    return answer;
+}
+
 enum reload_answer reload_look(struct reload *r, uint64_t now_ns, char text[RELOAD_TEXT])
 {
     enum reload_answer answer;
 
+    if (r->t_order_ns) return look_ordered(r, now_ns, text);
     if (r->is_read) {
-        answer = judge(r, text);
-        log_say(answer == RELOAD_DONE ? LOG_LEVEL_NOTE : LOG_LEVEL_WARNING, "reload: %s",
-                printable(text));
+        answer = judge(r);
+        log_answer(r, answer);
+        if (r->t_order_ns) return look_ordered(r, now_ns, text);
+        snprintf(text, RELOAD_TEXT, "%s", r->text);
         end(r);
         return answer;
     }

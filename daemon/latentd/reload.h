@@ -1,5 +1,6 @@
 /* The configuration file read anew while latentd runs. What may change then are the clients, their
- * keys and roles; whatever else differs is refused by its name, and then nothing is changed. */
+ * keys and roles, and the policies of streams (conf_is_live); whatever else differs is refused by
+ * its name, and then nothing is changed. */
 #ifndef LATENTD_RELOAD_H
 #define LATENTD_RELOAD_H
 
@@ -7,7 +8,7 @@
 
 #include "latentd/daemon.h"
 
-#define RELOAD_TEXT 512
+#define RELOAD_TEXT 768
 #define RELOAD_MOMENT_NS 500000000u /* that an answer waits for the disk */
 
 enum reload_answer { RELOAD_OWED, RELOAD_DONE, RELOAD_REFUSED, RELOAD_NOT_DONE };

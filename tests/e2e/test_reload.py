@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """The configuration read anew while latentd runs: keys and roles change, all else is refused."""
+import json
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -212,8 +214,9 @@ class ReloadTest(ReloadCase):
 
     def test_all_else_is_refused(self):
         """By its name; what could have changed beside it is not changed either."""
-        self.write((section("wall", "monitor"), ""), ("max-age-ms = 3600000", "max-age-ms = 1"))
-        self.check_refused("needs a restart", "max-age-ms of [stream arm] was ")
+        self.write((section("wall", "monitor"), ""),
+                   ("on-missing = skip", "on-missing = skip\nreorder-window = 3"))
+        self.check_refused("needs a restart", "reorder-window of [stream arm] was 16, is 3")
         self.assertEqual(self.rig.ctl_as("wall", "status")[0], 0)
         self.write(("[stream arm]", "[stream leg]"))
         self.check_refused("[stream arm] is gone", "[stream leg] is new")
@@ -274,7 +277,7 @@ class FuzzTest(ReloadCase):
     def damage(self, text, chance):
         lines = text.splitlines(keepends=True)
         i = chance.randrange(len(lines))
-        kind = chance.choice(("drop", "double", "letter", "cut", "swap", "role"))
+        kind = chance.choice(("drop", "double", "letter", "cut", "swap", "role", "policy"))
         if kind == "drop":
             del lines[i]
         elif kind == "double":
@@ -287,6 +290,8 @@ class FuzzTest(ReloadCase):
         elif kind == "swap":
             k = chance.randrange(len(lines))
             lines[i], lines[k] = lines[k], lines[i]
+        elif kind == "policy":
+            return self.change_policies(text, chance)
         else:
             roles = ("source", "consumer", "monitor", "operator", "monitor operator")
             at = [k for k, line in enumerate(lines) if line.startswith("roles = ")]
@@ -294,10 +299,38 @@ class FuzzTest(ReloadCase):
                 lines[k] = f"roles = {chance.choice(roles)}\n"
         return "".join(lines)
 
+    @staticmethod
+    def change_policies(text, chance):
+        """Some with a value that fits, some not; a role with them."""
+        values = {"valid-for-ms": (80, 90, 100, 0), "budget-ms": (1, 2, 1000, -1),
+                  "safe-exit": (1, 5, "operator", "x"), "max-masked": (10, 101),
+                  "reorder-window": (16, 17)}
+        for key in chance.sample(sorted(values), 3):
+            value = chance.choice(values[key][:-1] if chance.random() < 0.8 else values[key])
+            text = "".join(line for line in text.splitlines(keepends=True)
+                           if not line.startswith(f"{key} = "))
+            text = text.replace("[stream arm]\n", f"[stream arm]\n{key} = {value}\n")
+        role = chance.choice(("monitor", "monitor operator"))
+        return text.replace("roles = monitor\n", f"roles = {role}\n")
+
+    def policies(self):
+        """What is told of them: (valid for, budget), ns."""
+        code, out, err = self.rig.ctl("model", "arm", "--json")
+        self.assertEqual(code, 0, err)
+        info = json.loads(out)["streams"][0]
+        return info["valid_for_ns"], info["budget_ns"]
+
+    @staticmethod
+    def policies_of(text):
+        """The same of a configuration whose values are settled."""
+        return tuple(round(float(re.search(rf"^{key} = (.*)$", text, re.M)[1]) * 1e6)
+                     for key in ("valid-for-ms", "budget-ms"))
+
     def test_files(self):
         chance = random.Random(SEED)
         now = {"wall": 1, "desk": 2}
-        n_taken = 0
+        n_taken = n_policies = 0
+        policies = self.policies()
         with_desk = section("desk", "operator")
         source = Source(self.source())
         self.addCleanup(source.stop)
@@ -306,7 +339,7 @@ class FuzzTest(ReloadCase):
             if with_desk not in text:  # somebody has to ask
                 text = text.replace("[client desk]", "[client gone]") + with_desk
             self.rig.config.write_text(text)
-            check = subprocess.run([rig.BIN / "latentd", "--print-config", self.rig.config],
+            check = subprocess.run([rig.BIN / "latentd", "--check", self.rig.config],
                                    capture_output=True, text=True, timeout=rig.WAIT_S)
             code, out, err = self.reload()
             self.assertIn(code, (0, 1), err)
@@ -315,6 +348,10 @@ class FuzzTest(ReloadCase):
                 roles = self.roles_of(check.stdout, "wall")
                 now["wall"] = 2 if "operator" in roles else int("monitor" in roles)
                 n_taken += out.startswith("changed")
+                n_policies += "-for-ms of stream" in out or "budget-ms of stream" in out
+                policies = self.policies_of(check.stdout)
+            self.assertEqual(self.policies(), policies,
+                             f"file {i} of seed {SEED}: {out}{err}\n{text}")
             for name, right in now.items():
                 self.assertEqual(self.may(name, right), right,
                                  f"{name}, file {i} of seed {SEED}: {out}{err}\n{text}")
@@ -323,6 +360,7 @@ class FuzzTest(ReloadCase):
         n_sent = source.stop()
         self.rig.wait_for("arm", "messages", "in", n_sent - self.inputs("revoked"))
         self.assertGreater(n_taken, 0)
+        self.assertGreater(n_policies, 0)
 
     @staticmethod
     def roles_of(text, name):

@@ -3,6 +3,36 @@
 
 #include <string.h>
 
+/* Deadlines and what is done when something is amiss: none of them is for the decoder's numbers, a
+ * socket, a thread, or the memory of a stream. */
+static const char *const live_keys[] = {
+    "budget-ms",    "valid-for-ms", "max-jump-ms", "on-late",          "max-age-ms", "on-missing",
+    "publish-late", "on-silent",    "lease-ms",    "missing-after-ms", "safe-start", "safe-ramp-ms",
+    "safe-exit",    "max-masked",   "mask",        "admission",        "keep-ms",
+};
+
+bool conf_is_live(const char *key)
+{
+    for (size_t i = 0; i < sizeof live_keys / sizeof live_keys[0]; i++)
+        if (strcmp(live_keys[i], key) == 0) return true;
+    return false;
+}
+
+void conf_swap_live(struct conf_stream *a, struct conf_stream *b)
+{
+    for (const struct conf_key *key = conf_keys(CONF_STREAM); key->name; key++) {
+        char *one = (char *)a + key->offset, *other = (char *)b + key->offset;
+
+        if (!conf_is_live(key->name)) continue;
+        for (size_t i = 0; i < key->type->n_bytes; i++) {
+            char byte = one[i];
+
+            one[i] = other[i];
+            other[i] = byte;
+        }
+    }
+}
+
 struct comparison {
     void (*on_difference)(void *ctx, const struct conf_difference *d);
     void *ctx;

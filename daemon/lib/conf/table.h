@@ -94,6 +94,7 @@ struct conf_type {
     void (*print)(const struct conf_key *key, const void *at, char *text, size_t n_text);
     const char *form; /* for the manual: "PATH", "MILLISECONDS", ... */
     bool owns_text;   /* the value is a char * of its own */
+    size_t n_bytes;   /* of a value */
 };
 
 struct conf_key {

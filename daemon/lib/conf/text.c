@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "conf/compare.h"
 #include "conf/types.h"
 
 #define HELP_WIDTH 76
@@ -94,6 +95,7 @@ static void print_key_help(const struct conf_key *key, FILE *out)
     else
         fprintf(out, "\n      required\n");
     print_wrapped(key->help, "      ", out);
+    if (conf_is_live(key->name)) fprintf(out, "      May change while latentd runs.\n");
 }
 
 void conf_print_help(FILE *out)
@@ -126,6 +128,7 @@ static void print_key_man(const struct conf_key *key, FILE *out)
     print_troff(key->name, out);
     fprintf(out, "\n");
     print_troff(key->help, out);
+    if (conf_is_live(key->name)) fprintf(out, "\nMay change while latentd runs.");
     fprintf(out, "\n.br\nAllowed: ");
     print_allowed(key, out);
     fprintf(out, ".\n.br\n");

@@ -49,7 +49,7 @@ static void print_text(const struct conf_key *key, const void *at, char *text, s
     snprintf(text, n_text, "%s", *value ? *value : unset);
 }
 
-const struct conf_type conf_text = {set_text, print_text, "NAME", true};
+const struct conf_type conf_text = {set_text, print_text, "NAME", true, sizeof(char *)};
 
 /* An answer to another question: a file of this name would be made, or missed. */
 static bool is_answer(const char *value)
@@ -80,7 +80,7 @@ static bool set_path(const struct conf_key *key, void *at, const char *value, ch
     return false;
 }
 
-const struct conf_type conf_path = {set_path, print_text, "PATH", true};
+const struct conf_type conf_path = {set_path, print_text, "PATH", true, sizeof(char *)};
 
 static bool set_loop(const struct conf_key *key, void *at, const char *value, char *text,
                      size_t n_text)
@@ -95,7 +95,7 @@ static bool set_loop(const struct conf_key *key, void *at, const char *value, ch
     return false;
 }
 
-const struct conf_type conf_loop = {set_loop, print_text, "NAME", true};
+const struct conf_type conf_loop = {set_loop, print_text, "NAME", true, sizeof(char *)};
 
 /* ---- endpoints ---- */
 
@@ -180,7 +180,7 @@ static bool set_endpoint(const struct conf_key *key, void *at, const char *value
     return false;
 }
 
-const struct conf_type conf_endpoint = {set_endpoint, print_text, "ENDPOINT", true};
+const struct conf_type conf_endpoint = {set_endpoint, print_text, "ENDPOINT", true, sizeof(char *)};
 
 /* ---- words ---- */
 
@@ -234,7 +234,7 @@ static void print_choice(const struct conf_key *key, const void *at, char *text,
     snprintf(text, n_text, "%s", is_given ? key->words[index] : key->unset);
 }
 
-const struct conf_type conf_choice = {set_choice, print_choice, NULL, false};
+const struct conf_type conf_choice = {set_choice, print_choice, NULL, false, sizeof(uint32_t)};
 
 static bool set_words(const struct conf_key *key, void *at, const char *value, char *text,
                       size_t n_text)
@@ -274,7 +274,7 @@ static void print_words(const struct conf_key *key, const void *at, char *text, 
     }
 }
 
-const struct conf_type conf_set = {set_words, print_words, NULL, false};
+const struct conf_type conf_set = {set_words, print_words, NULL, false, sizeof(uint32_t)};
 
 /* ---- numbers ---- */
 
@@ -308,7 +308,7 @@ static void print_milliseconds(const struct conf_key *key, const void *at, char 
 }
 
 const struct conf_type conf_milliseconds = {set_milliseconds, print_milliseconds, "MILLISECONDS",
-                                            false};
+                                            false, sizeof(uint64_t)};
 
 static bool set_count(const struct conf_key *key, void *at, const char *value, char *text,
                       size_t n_text)
@@ -340,4 +340,4 @@ static void print_count(const struct conf_key *key, const void *at, char *text, 
         snprintf(text, n_text, "%u", count);
 }
 
-const struct conf_type conf_count = {set_count, print_count, "NUMBER", false};
+const struct conf_type conf_count = {set_count, print_count, "NUMBER", false, sizeof(uint32_t)};
