@@ -1,8 +1,10 @@
 /* latentctl: ask a running latentd how it is, and tell it what to do. */
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include "control/json.h"
 #include "latentctl/export.h"
 #include "latentctl/table.h"
+#include "latentctl/why.h"
 #include "net/key_file.h"
 
 #define PROGRAM "latentctl"
@@ -27,6 +30,8 @@ static struct arguments {
     struct client_server server;
     int command; /* Latent__V1__Operation, or one of ours */
     const char *stream, *file, *out, *mask, *unmask;
+    const char *seq; /* of why; as it was given, ... */
+    uint64_t bin;    /* ... and as a number */
     bool json, dry_run, all, force;
     const char *at;
     double timeout_s;
@@ -60,6 +65,14 @@ static const struct option_command commands[] = {
      LATENT__V1__OPERATION__NORMALISE_RESET,
      {&given.stream},
      "those of the model file again"},
+    {"why STREAM",
+     LATENT__V1__OPERATION__WHY,
+     {&given.stream},
+     "its last late bins, and what they waited for"},
+    {"why STREAM BIN",
+     LATENT__V1__OPERATION__WHY,
+     {&given.stream, &given.seq},
+     "the same of one bin, by its number"},
     {"reset STREAM",
      LATENT__V1__OPERATION__RESET,
      {&given.stream},
@@ -172,6 +185,16 @@ static bool is_safe(void)
            given.command == LATENT__V1__OPERATION__SAFE_OFF;
 }
 
+/* A whole number, and nothing else. */
+static bool bin_read(struct arguments *a)
+{
+    char *end;
+
+    errno = 0;
+    a->bin = strtoull(a->seq, &end, 10);
+    return a->seq[0] >= '0' && a->seq[0] <= '9' && *end == '\0' && errno == 0;
+}
+
 static int arguments_read(int argc, char **argv, struct latent_error *err)
 {
     int status = options_read(&table, argc, argv, &given.command, err);
@@ -187,6 +210,8 @@ static int arguments_read(int argc, char **argv, struct latent_error *err)
     if (status == OPTIONS_RUN && given.at && strcmp(given.at, "next-bin") != 0 &&
         strcmp(given.at, "trial") != 0)
         return options_refuse(&table, err, "--at %s: expected next-bin or trial", given.at);
+    if (status == OPTIONS_RUN && given.seq && !bin_read(&given))
+        return options_refuse(&table, err, "why: %s: expected the number of a bin", given.seq);
     if (status == OPTIONS_RUN && !given.server.own_key_path != !given.server.server_key_path)
         return options_refuse(&table, err, "--key and --server-key go together");
     return status;
@@ -254,9 +279,21 @@ static enum program_exit machine_certify(const struct arguments *a)
     return (enum program_exit)status;
 }
 
+static enum program_exit late_bins_show(const struct arguments *a, const Latent__V1__Why *w)
+{
+    if (a->json)
+        why_print_json(w, stdout);
+    else if (a->seq && w->n_bins == 1)
+        why_print_bin(printable(w->stream), w->bins[0], stdout);
+    else
+        why_print_table(w, stdout);
+    return PROGRAM_DONE;
+}
+
 static enum program_exit reply_show(const struct arguments *a, const Latent__V1__Reply *reply)
 {
     if (reply->n_streams) return answers_show(reply);
+    if (reply->code == CONTROL_DONE && reply->why) return late_bins_show(a, reply->why);
     if (reply->code || !reply->status) return answer_show(reply->code, reply->text);
     if (a->json)
         json_print(reply->status, stdout);
@@ -295,6 +332,8 @@ static enum program_exit latentd_ask(const struct arguments *a)
     if (a->mask || a->unmask) request.operation = LATENT__V1__OPERATION__MASK;
     if (a->mask) request.mask = (char *)(uintptr_t)a->mask;
     if (a->unmask) request.unmask = (char *)(uintptr_t)a->unmask;
+    request.has_seq = a->seq != NULL;
+    request.seq = a->bin;
     request.dry_run = a->dry_run;
     request.all = a->all;
     request.force = a->force;

@@ -195,6 +195,7 @@ int daemon_start(struct daemon *d, struct latent_error *err)
         recording_start_configured(&d->streams[i].recording, &d->notes);
     for (size_t i = 0; i < d->n_loops; i++)
         if (data_loop_start(&d->loops[i], err)) return err->status;
+    if (lateness_open(&d->lateness, d, err)) return err->status;
     if (d->conf.daemon.lock_memory) process_lock_memory(&d->notes);
     return 0;
 }
@@ -224,11 +225,15 @@ void daemon_stop(struct daemon *d)
 {
     daemon_post_stop(d);
     for (size_t i = 0; i < d->n_loops; i++) data_loop_stop(&d->loops[i]);
+    lateness_close(d->lateness);
+    d->lateness = NULL;
     for (size_t i = 0; i < d->n_streams; i++) print_ledgers(&d->streams[i]);
 }
 
 void daemon_close(struct daemon *d)
 {
+    lateness_close(d->lateness);
+    d->lateness = NULL;
     for (size_t i = 0; i < d->n_loops; i++) data_loop_close(&d->loops[i]);
     zap_close(&d->zap);
     zap_close(&d->output_zap);

@@ -9,6 +9,7 @@
 #include "latentd/change.h"
 #include "latentd/data_loop.h"
 #include "latentd/held.h"
+#include "latentd/lateness.h"
 #include "latentd/stream.h"
 #include "latentd/zap.h"
 
@@ -24,8 +25,9 @@ struct daemon {
     void *data_context; /* ZeroMQ, of the inputs */
     struct zap zap;     /* of that context */
     struct outputs outputs;
-    struct zap output_zap; /* of their context */
-    struct held held;      /* the operator's SAFE */
+    struct zap output_zap;     /* of their context */
+    struct held held;          /* the operator's SAFE */
+    struct lateness *lateness; /* while the data loops run */
     struct notes notes;
     uint64_t t_start_ns;
     bool is_reloading;

@@ -15,6 +15,7 @@
 #include "latentd/spin.h"
 #include "latentd/stream.h"
 #include "latentd/warm.h"
+#include "why/explain.h"
 
 #define INFO_PERIOD_MS (DATA_LOOP_TICK_NS / 1000000)
 #define STEPS_IN_A_ROW 16
@@ -57,6 +58,15 @@ static uint64_t next_tick_ns(const struct data_loop *l)
     return next_ns;
 }
 
+/* Since the end of its last turn, or since it woke, it worked for this stream. */
+static void note_span(struct data_loop *l, const struct stream *s)
+{
+    const uint64_t words[WHY_SPAN_WORDS] = {l->t_turn_ns, clock_now_ns(), s->place};
+
+    trail_put(&l->spans, words);
+    l->t_turn_ns = words[1];
+}
+
 static void tick_what_is_due(struct data_loop *l)
 {
     for (size_t i = 0; i < l->n_streams; i++) {
@@ -65,7 +75,9 @@ static void tick_what_is_due(struct data_loop *l)
 
         orders_take(l->orders);
         now_ns = clock_now_ns();
-        if (tick_ns(s) <= now_ns) line_on_tick(s->line, now_ns, input_waits(s->input));
+        if (tick_ns(s) > now_ns) continue;
+        line_on_tick(s->line, now_ns, input_waits(s->input));
+        note_span(l, s);
     }
 }
 
@@ -82,6 +94,13 @@ static struct input *next_input(struct data_loop *l)
     return NULL;
 }
 
+static void step_input(struct data_loop *l, struct input *in)
+{
+    const struct stream *s = input_step(in);
+
+    if (s) note_span(l, s);
+}
+
 static void on_more(uv_idle_t *idle);
 
 /* Step by step until nothing is left, orders before each; after some steps the loop looks at its
@@ -91,12 +110,13 @@ static void serve(void *ctx)
     struct data_loop *l = ctx;
     struct input *in = NULL;
 
+    l->t_turn_ns = clock_now_ns();
     for (unsigned n = 0; n < STEPS_IN_A_ROW; n++) {
         tick_what_is_due(l);
         in = next_input(l);
         if (!in) break;
         orders_take(l->orders);
-        input_step(in);
+        step_input(l, in);
     }
     if (in)
         uv_idle_start(&l->more, on_more);
@@ -214,6 +234,7 @@ static void *run(void *ctx)
     struct data_loop *l = ctx;
 
     thread_prepare();
+    l->thread_id = (int)gettid();
     sem_post(&l->is_running);
     uv_run(&l->loop, UV_RUN_DEFAULT);
     return NULL;
@@ -327,7 +348,8 @@ int data_loop_open(struct data_loop *l, const char *name, struct stream **stream
     sem_init(&l->is_running, 0, 0);
     l->inputs = calloc(n_streams, sizeof *l->inputs);
     l->outputs = calloc(n_streams, sizeof *l->outputs);
-    if (!l->inputs || !l->outputs) return error_text(err, LATENT_E_NOMEM, "out of memory");
+    if (!l->inputs || !l->outputs || trail_open(&l->spans, WHY_SPANS, WHY_SPAN_WORDS))
+        return error_text(err, LATENT_E_NOMEM, "out of memory");
     for (size_t i = 0; i < n_streams; i++) {
         if (give_output(l, streams[i], err)) return say_whose(err, streams[i], "output");
         if (give_input(l, streams[i], context, err)) return say_whose(err, streams[i], "input");
@@ -425,6 +447,7 @@ void data_loop_close(struct data_loop *l)
     if (l->timer_fd >= 0) close(l->timer_fd);
     free(l->inputs);
     free(l->outputs);
+    trail_close(&l->spans);
     sem_destroy(&l->is_running);
     *l = (struct data_loop){0};
 }

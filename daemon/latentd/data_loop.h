@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "base/thread.h"
+#include "base/trail.h"
 #include "feed/orders.h"
 #include "latentd/input.h"
 #include "latentd/output.h"
@@ -38,6 +39,9 @@ struct data_loop {
     sem_t is_running;
     struct orders *orders;
     _Atomic uint64_t n_turns; /* of the loop, by its thread */
+    struct trail spans;       /* for whom it worked when: struct why_span */
+    uint64_t t_turn_ns;       /* the end of the last of them, or its wake */
+    int thread_id;            /* as the system knows it, once it has started */
     bool loop_is_open, thread_is_started, is_stop_posted;
 };
 

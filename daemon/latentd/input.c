@@ -75,7 +75,8 @@ static void count_heard(struct input *in, const struct stream *s)
     if (in->n_unheard == 0 && is_sub(in)) zmq_setsockopt(in->socket, ZMQ_UNSUBSCRIBE, "", 0);
 }
 
-static void dispatch(struct input *in, struct message *m)
+/* Whose it was, or NULL. */
+static const struct stream *dispatch(struct input *in, struct message *m)
 {
     struct stream *s = stream_of(in, m);
 
@@ -92,6 +93,7 @@ static void dispatch(struct input *in, struct message *m)
         s->recv_ns = in->t_wake_ns;
         in->current = s;
     }
+    return s;
 }
 
 /* Whoever was let in may have lost that since: libzmq lets nobody go. */
@@ -110,8 +112,8 @@ static void count_revoked(struct input *in)
     atomic_store_explicit(&in->n_revoked, n + 1, memory_order_relaxed);
 }
 
-/* false: nothing is waiting. */
-static bool take_message(struct input *in)
+/* false: nothing is waiting. *whose: of the message that was. */
+static bool take_message(struct input *in, const struct stream **whose)
 {
     struct message m;
     bool is_there;
@@ -120,7 +122,7 @@ static bool take_message(struct input *in)
     is_there = message_receive(&m, in->socket, N_PARTS, ZMQ_DONTWAIT) == 0;
     if (is_there) {
         if (is_in_force(in, &m))
-            dispatch(in, &m);
+            *whose = dispatch(in, &m);
         else
             count_revoked(in);
         message_close(&m);
@@ -142,12 +144,16 @@ void input_look(struct input *in)
 }
 
 /* The descriptor speaks once per change: a socket has nothing left when it says so itself. */
-void input_step(struct input *in)
+const struct stream *input_step(struct input *in)
 {
-    if (in->current && line_has_work(in->current->line))
+    const struct stream *whose = NULL;
+
+    if (in->current && line_has_work(in->current->line)) {
         line_continue(in->current->line);
-    else if (!take_message(in))
-        in->may_wait = socket_is_readable(in->socket);
+        return in->current;
+    }
+    if (!take_message(in, &whose)) in->may_wait = socket_is_readable(in->socket);
+    return whose;
 }
 
 /* ---- events ---- */

@@ -52,8 +52,9 @@ void input_stop(struct input *in);
 bool input_waits(const struct input *in);
 /* Something may have come. */
 void input_look(struct input *in);
-/* Take one message, or do one step of the decoder for the one that was taken last. */
-void input_step(struct input *in);
+/* Take one message, or do one step of the decoder for the one that was taken last. Returns the
+ * stream whose it was; NULL: there was none, or it was nobody's. */
+const struct stream *input_step(struct input *in);
 /* Control thread: what became of peers since the last call. libzmq drops the
  * connection of a peer that sends more than WIRE_MAX_BYTES, without a message to us:
  * it shows here and nowhere else. */

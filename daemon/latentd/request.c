@@ -269,6 +269,7 @@ static const struct {
     [LATENT__V1__OPERATION__PROMOTE] = {request_promote, true, false},
     [LATENT__V1__OPERATION__ROLL_BACK] = {request_roll_back, true, false},
     [LATENT__V1__OPERATION__DROP] = {request_drop, true, false},
+    [LATENT__V1__OPERATION__WHY] = {request_why, true, true},
     [LATENT__V1__OPERATION__CHANNELS] = {on_channels, true, true},
     [LATENT__V1__OPERATION__MASK] = {on_mask, true, false},
     [LATENT__V1__OPERATION__RELOAD] = {on_reload, false, false},
@@ -368,6 +369,7 @@ void *request_reply(struct request *r, size_t *n_reply)
 void request_free(struct request *r)
 {
     status_free(&r->status);
+    why_reply_free(r->why);
     free(r->orderings);
     free(r->stream_reply);
     free(r->stream_replies);

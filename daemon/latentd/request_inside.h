@@ -9,6 +9,7 @@
 #include "latentd/reload.h"
 #include "latentd/request.h"
 #include "latentd/status.h"
+#include "latentd/why_reply.h"
 
 #define REQUEST_TEXT SWAP_TEXT
 
@@ -26,6 +27,11 @@ struct request {
     struct record_start *start;
     uint64_t task; /* number of what the stream's swap does for it */
     struct reload *reload;
+    struct why_reply *why;
+    struct daemon *daemon; /* whose late bins are asked about: ... */
+    uint64_t n_late;       /* ... so many of the stream */
+    bool has_seq;          /* only the one of this number */
+    uint64_t seq;
     struct ordering *orderings; /* [n_orderings] */
     size_t n_orderings;
     Latent__V1__StreamReply *stream_reply;    /* [n_orderings]: of an order to all streams ... */
@@ -42,5 +48,7 @@ typedef void operation_fn(struct request_ground *g, const Latent__V1__Request *r
 
 /* Of decoders beside a stream's (request_swap.c); the first is SHADOW, too. */
 operation_fn request_load, request_promote, request_roll_back, request_drop;
+/* Of late bins (request_why.c). */
+operation_fn request_why;
 
 #endif

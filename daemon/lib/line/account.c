@@ -113,6 +113,7 @@ void account_decoded(struct line *line, const struct bin_frame *b)
     ledger_set(&line->ledger, STATE_LAST_EPOCH, b->frame.epoch);
     ledger_close(&line->ledger);
     latest_set_bin(&line->latest, b->frame.t_recv_ns);
+    late_on_decoded(line, b);
     tell_frame(line, b, BINS_DECODED);
 }
 

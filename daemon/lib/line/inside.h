@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "line/late.h"
 #include "line/line.h"
 #include "line/misfit.h"
 #include "line/pace.h"
@@ -98,6 +99,7 @@ struct line {
     struct misfits misfits;
     struct sources sources;
     struct latest latest;
+    struct late late;
     struct source_clock_told source_told;
     struct trust_rules trust;
     struct histogram times[TIME_SPARE]; /* spare follows from latency */

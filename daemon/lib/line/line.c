@@ -281,8 +281,9 @@ static bool take_memory(struct line *line, latent_decoder *d, const struct laten
     line->mask = memory_new(line_mask_bytes(line));
     line->neutral = memory_new(info->n_readout * sizeof *line->neutral);
     line->readout = memory_new(info->n_readout * sizeof *line->readout);
-    return line_decoder_new(&line->first, d, info) == 0 && line->arena.bytes && line->counts &&
-           line->zeros && line->mask && line->neutral && line->readout;
+    return late_open(&line->late) == 0 && line_decoder_new(&line->first, d, info) == 0 &&
+           line->arena.bytes && line->counts && line->zeros && line->mask && line->neutral &&
+           line->readout;
 }
 
 static void describe(struct line *line, const struct latent_info *info,
@@ -348,6 +349,7 @@ void line_free(struct line *line)
     free(line->neutral);
     free(line->readout);
     line_decoder_free(line->first);
+    late_close(&line->late);
     free(line);
 }
 
@@ -410,6 +412,16 @@ void line_read_sources(const struct line *line, struct sources_seen *out)
 bool line_read_latest(struct line *line, struct latest_values *out)
 {
     return latest_read(&line->latest, out);
+}
+
+uint64_t line_n_late(struct line *line)
+{
+    return trail_count(&line->late.bins);
+}
+
+bool line_read_late(struct line *line, uint64_t i, struct late_bin *out)
+{
+    return late_read(&line->late, i, out);
 }
 
 static struct histogram *measured(struct line *line, enum line_time time)

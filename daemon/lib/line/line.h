@@ -22,6 +22,7 @@
 #include "latent.h"
 #include "line/event.h"
 #include "line/histogram.h"
+#include "line/late.h"
 #include "line/latest.h"
 #include "line/ledger.h"
 #include "line/misfit.h"
@@ -187,6 +188,10 @@ void line_read_misfit(const struct line *line, enum misfit what, struct misfit_s
 void line_read_source_clock(const struct line *line, struct source_clock_seen *out);
 void line_read_sources(const struct line *line, struct sources_seen *out);
 bool line_read_latest(struct line *line, struct latest_values *out);
+/* Bins so far that were later than their budget, and number i of them, from 0. false: it is not
+ * among the last LATE_MAX. */
+uint64_t line_n_late(struct line *line);
+bool line_read_late(struct line *line, uint64_t i, struct late_bin *out);
 void line_read_time(struct line *line, enum line_time time, struct histogram_summary *out);
 /* An instant of the times, and what came after it; spare time is that of TIME_LATENCY. */
 void line_copy_time(struct line *line, enum line_time time, struct histogram_copy *out);

@@ -1,0 +1,79 @@
+/* Requests about late bins: answered when what was late by then is explained. */
+#include <inttypes.h>
+
+#include "latentd/request_inside.h"
+
+#define WAIT_NS 1000000000u
+
+static size_t number_of(const struct request *r)
+{
+    return (size_t)(r->stream - r->daemon->streams);
+}
+
+/* Why there is nothing to say of this bin, in one line. */
+static void say_nothing(struct request *r)
+{
+    const struct lateness_seen *seen = &r->why->seen;
+    const char *name = r->stream->conf->name;
+    struct ledger_values v;
+    bool is_whole = seen->n_late == seen->n; /* all that were late are kept */
+
+    line_read(r->stream->line, &v);
+    if (v.value[BINS_DECODED] == 0 || r->seq > v.value[STATE_LAST_SEQ])
+        request_say(r, CONTROL_REFUSED,
+                    "%s has not decoded bin %" PRIu64 " yet: its newest is %" PRIu64, name, r->seq,
+                    v.value[STATE_LAST_SEQ]);
+    else if (!is_whole && (seen->n == 0 || r->seq < seen->bins[0].bin.seq))
+        request_say(r, CONTROL_REFUSED,
+                    "%s: bin %" PRIu64 " is older than its last %zu late bins, which are all that "
+                    "is kept here; latentctl why --record FILE %s %" PRIu64 " asks a record",
+                    name, r->seq, seen->n, name, r->seq);
+    else if (seen->n_lost > 0)
+        request_say(r, CONTROL_REFUSED,
+                    "%s: bin %" PRIu64 " is not among the explained ones; %" PRIu64
+                    " late bins were too many at once to be explained",
+                    name, r->seq, seen->n_lost);
+    else
+        request_say(r, CONTROL_REFUSED, "%s: bin %" PRIu64 " was not late, or did not come", name,
+                    r->seq);
+}
+
+static void say_bins(struct request *r, struct lateness *l)
+{
+    const char *name = r->stream->conf->name;
+
+    r->why = why_reply_new(l, number_of(r), name);
+    if (!r->why) {
+        request_say(r, CONTROL_NO_MEMORY, "out of memory for the late bins");
+        return;
+    }
+    r->reply.why = &r->why->message;
+    if (!r->has_seq || why_reply_only(r->why, r->seq)) return;
+    r->reply.why = NULL;
+    say_nothing(r);
+}
+
+static bool look_why(struct request *r, uint64_t now_ns)
+{
+    struct lateness *l = r->daemon->lateness;
+
+    if (!l) {
+        request_say(r, CONTROL_NOT_DONE, "NOT DONE: latentd is ending");
+        return true;
+    }
+    if (!lateness_has_told(l, number_of(r), r->n_late) && now_ns - r->t_taken_ns < WAIT_NS)
+        return false;
+    say_bins(r, l);
+    return true;
+}
+
+void request_why(struct request_ground *g, const Latent__V1__Request *request, struct stream *s,
+                 struct request *r)
+{
+    r->stream = s;
+    r->daemon = g->daemon;
+    r->n_late = line_n_late(s->line);
+    r->has_seq = request->has_seq;
+    r->seq = request->seq;
+    r->look = look_why;
+}
