@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -23,7 +24,8 @@
 #define STEAL_NS 1000000000u /* how often what the host took is looked at */
 
 struct of_loop {
-    int fd; /* of its thread's times */
+    char (*names)[WHY_NAME_BYTES]; /* of its streams */
+    int fd;                        /* of its thread's times */
     bool was_read;
     struct sched_times times;
     struct why_sample samples[SAMPLES]; /* a ring */
@@ -152,11 +154,12 @@ static void take_samples(struct lateness *l, const struct of_loop *o, struct why
     known->n_samples = n;
 }
 
-static void take_names(struct lateness *l, const struct data_loop *loop, struct why_known *known)
+static void take_names(struct lateness *l, const struct of_loop *o, size_t n,
+                       struct why_known *known)
 {
-    for (size_t i = 0; i < loop->n_streams; i++) l->names[i] = loop->streams[i]->conf->name;
+    for (size_t i = 0; i < n; i++) l->names[i] = o->names[i];
     known->names = l->names;
-    known->n_names = loop->n_streams;
+    known->n_names = n;
 }
 
 static void add_steal(const struct lateness *l, struct why_bin *b)
@@ -198,8 +201,7 @@ static bool next_late(struct lateness *l, struct of_stream *s, struct line *line
 static void explain(struct lateness *l, struct of_stream *s, struct stream *stream)
 {
     struct data_loop *loop = &l->daemon->loops[s->loop];
-    struct why_known known = {
-        .pieces = l->pieces, .place = s->place, .budget_ns = stream->conf->values.budget_ns};
+    struct why_known known = {.pieces = l->pieces, .place = s->place};
     struct late_bin bin;
 
     for (unsigned n = 0; n < BINS_A_LOOK && next_late(l, s, stream->line, &bin); n++) {
@@ -207,7 +209,7 @@ static void explain(struct lateness *l, struct of_stream *s, struct stream *stre
             look_at_steal(l, STEAL_NS / 10);
             take_spans(l, loop, &known);
             take_samples(l, &l->loops[s->loop], &known);
-            take_names(l, loop, &known);
+            take_names(l, &l->loops[s->loop], loop->n_streams, &known);
         }
         why_explain(&l->found, &bin, &known);
         add_steal(l, &l->found);
@@ -275,8 +277,10 @@ bool lateness_has_told(struct lateness *l, size_t i, uint64_t n_late)
 
 static void free_lateness(struct lateness *l)
 {
-    for (size_t i = 0; l->loops && i < l->daemon->n_loops; i++)
-        if (l->loops[i].fd >= 0) close(l->loops[i].fd);
+    for (size_t i = 0; l->loops && i < l->daemon->n_loops; i++) {
+        if (l->loops[i].names && l->loops[i].fd >= 0) close(l->loops[i].fd);
+        free(l->loops[i].names);
+    }
     free(l->loops);
     free(l->streams);
     free(l->spans);
@@ -297,11 +301,24 @@ static void open_loop(struct lateness *l, size_t i, struct notes *notes)
 
         s->loop = i;
         s->place = k;
+        snprintf(l->loops[i].names[k], WHY_NAME_BYTES, "%s", loop->streams[k]->conf->name);
     }
     l->loops[i].was_read = sched_read(l->loops[i].fd, &l->loops[i].times);
     if (i == 0 && !l->loops[i].was_read)
         notes_add(notes, "the kernel does not tell how long threads wait for a processor (it was "
                          "built without schedstats): latentctl why cannot either");
+}
+
+static bool has_names(struct lateness *l)
+{
+    bool has = true;
+
+    for (size_t i = 0; i < l->daemon->n_loops; i++) {
+        l->loops[i].fd = -1;
+        l->loops[i].names = calloc(l->daemon->loops[i].n_streams, WHY_NAME_BYTES);
+        has &= l->loops[i].names != NULL;
+    }
+    return has;
 }
 
 static struct lateness *new_lateness(struct daemon *d)
@@ -317,8 +334,9 @@ static struct lateness *new_lateness(struct daemon *d)
     l->names = calloc(d->n_streams, sizeof *l->names);
     l->pieces = malloc(WHY_PIECES * sizeof *l->pieces);
     l->line_of_samples = malloc(SAMPLES * sizeof *l->line_of_samples);
-    for (size_t i = 0; l->loops && i < d->n_loops; i++) l->loops[i].fd = -1;
-    if (l->loops && l->streams && l->spans && l->names && l->pieces && l->line_of_samples) return l;
+    if (l->loops && l->streams && l->spans && l->names && l->pieces && l->line_of_samples &&
+        has_names(l))
+        return l;
     free_lateness(l);
     return NULL;
 }

@@ -47,7 +47,7 @@ static void fill_bin(struct why_reply *w, size_t i, uint64_t utc_offset_ns)
     m->n_before = b->bin.n_before;
     m->flags = b->bin.flags;
     m->outcome = text(counter_name(b->bin.outcome));
-    m->budget_ns = b->budget_ns;
+    m->budget_ns = b->bin.budget_ns;
     m->knows_spans = b->knows_spans;
     m->knows_processor = b->knows_processor;
     m->steal_ns = b->steal_ns;

@@ -53,7 +53,6 @@ static void explain(struct seen *s, const struct late_bin *bin)
     s->known.names = names;
     s->known.n_names = N_PLACES;
     s->known.pieces = pieces;
-    s->known.budget_ns = MS;
     why_explain(&s->out, bin, &s->known);
     for (size_t i = 0; i < s->out.n_waits; i++) {
         sum_ns += s->out.waits[i].ns;
@@ -268,6 +267,7 @@ static void test_line_keeps_late_bins(void **state)
     assert_true(line_read_late(rig.line, 1, &bin));
     assert_int_equal(bin.seq, 2);
     assert_int_equal(bin.n_before, 1);
+    assert_true(bin.t_publish_ns - bin.t_since_ns > bin.budget_ns);
     assert_int_equal(bin.since, LATE_SINCE_ARRIVAL);
     assert_int_equal(bin.t_since_ns, bin.t_recv_ns);
     assert_true(bin.flags & LATENT_LATE);

@@ -51,6 +51,7 @@ void late_on_decoded(struct line *line, const struct bin_frame *b)
                            .t_start_ns = b->t_start_ns,
                            .t_publish_ns = f->t_publish_ns,
                            .t_done_ns = b->t_done_ns,
+                           .budget_ns = line->options.budget_ns,
                            .flags = f->values.flags,
                            .outcome = b->outcome};
     struct late *l = &line->late;

@@ -29,6 +29,7 @@ struct late_bin {
     uint64_t t_start_ns;   /* of its step */
     uint64_t t_publish_ns; /* what its budget counts to; the step is done */
     uint64_t t_done_ns;    /* the sink has, or refused, its frame */
+    uint64_t budget_ns;    /* in force then */
     uint64_t n_before;     /* bins of its stream decoded before it, of the same wake */
     uint32_t flags;        /* enum latent_flag */
     uint32_t outcome;      /* of its frame, enum counter */

@@ -239,9 +239,7 @@ void why_explain(struct why_bin *out, const struct late_bin *bin, const struct w
     struct work w = {.bin = bin, .known = known, .waits = out->waits};
     uint64_t stopped_ns, delay_ns;
 
-    *out = (struct why_bin){.bin = *bin,
-                            .budget_ns = known->budget_ns,
-                            .knows_spans = known->spans_from_ns <= bin->t_since_ns};
+    *out = (struct why_bin){.bin = *bin, .knows_spans = known->spans_from_ns <= bin->t_since_ns};
     cut(&w);
     stopped_ns = find_stops(&w);
     delay_ns = find_delays(&w, &out->knows_processor);

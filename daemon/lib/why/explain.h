@@ -55,7 +55,6 @@ struct why_wait {
 
 struct why_bin {
     struct late_bin bin;
-    uint64_t budget_ns;
     bool knows_spans;               /* the turns of its loop were still there, all of them */
     bool knows_processor;           /* the kernel told the waits of its thread */
     uint64_t steal_ns, steal_of_ns; /* that the machine lost to others on its host, of all its
@@ -84,7 +83,6 @@ struct why_known {
     uint64_t place;           /* of its stream */
     const char *const *names; /* of streams, by their places */
     size_t n_names;
-    uint64_t budget_ns;
     struct why_piece *pieces; /* [WHY_PIECES], to work in */
 };
 
