@@ -237,23 +237,36 @@ static int frame_outside(latent_decoder *d, struct latent_frame *out)
     return 0;
 }
 
-/* What the model computed, on its way out. */
-static int frame_finish(latent_decoder *d, struct latent_frame *out)
+/* No rate is below zero: what a linear model says there is shown as none. */
+static uint32_t rates_hold(float *rates, size_t n)
+{
+    uint32_t flags = 0;
+    for (size_t i = 0; i < n; i++)
+        if (rates[i] < 0.0f) {
+            rates[i] = 0.0f;
+            flags = LATENT_LIMITED;
+        }
+    return flags;
+}
+
+/* What the model computed, on its way out. absent: nothing but the readout. */
+static int frame_finish(latent_decoder *d, struct latent_frame *out, bool absent)
 {
     const struct model_dims *dims = &d->m->dims;
     const struct latent_readout *spec = d->m->info.readout;
-    rates_to_hz(d->rates, dims->n_rates, dims->bin_s);
+    if (!absent) rates_to_hz(d->rates, dims->n_rates, dims->bin_s);
     if (!all_finite(d->latents, dims->n_latents) || !all_finite(d->rates, dims->n_rates) ||
         !all_finite(d->readout, dims->n_readout)) {
         d->own->failed = 1;
         return LATENT_E_OUTPUT;
     }
+    if (dims->answers_rates && !absent) out->flags |= rates_hold(d->rates, dims->n_rates);
     if (out->flags & LATENT_WARMUP)
         readout_neutral(d->readout, d->last_readout, spec, dims->n_readout);
     else
         out->flags |=
             readout_limit(d->readout, d->last_readout, spec, dims->n_readout, dims->bin_s);
-    frame_show(d, out, d->groups);
+    frame_show(d, out, absent ? LATENT_GROUP_READOUT : d->groups);
     return 0;
 }
 
@@ -272,7 +285,8 @@ static int decoder_advance(latent_decoder *d, const float *counts, struct latent
     denormals_mode before = denormals_off();
     forward_step(&d->forward, counts, &model);
     out->flags |= model.flags;
-    int status = model.flags & LATENT_OUTSIDE ? frame_outside(d, out) : frame_finish(d, out);
+    int status =
+        model.flags & LATENT_OUTSIDE ? frame_outside(d, out) : frame_finish(d, out, model.absent);
     denormals_restore(before);
     return status;
 }

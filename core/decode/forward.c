@@ -31,7 +31,8 @@ void forward_step(struct forward *f, const float *counts, struct model_out *out)
         ops->step(f->model, counts, out);
     else
         ops->predict(f->model, out);
-    if (f->m->stage.n_lags && !(out->flags & LATENT_OUTSIDE)) out->flags |= readout_row(f, out, 0);
+    if (f->m->stage.n_lags && !out->absent && !(out->flags & LATENT_OUTSIDE))
+        out->flags |= readout_row(f, out, 0);
 }
 
 void forward_trial(struct forward *f, const float *counts, size_t n_bins, struct model_out *out)

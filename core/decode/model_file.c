@@ -180,6 +180,9 @@ static int model_bind(struct latent_model *m, struct safetensors *file, struct l
     if (!status) status = selftest_run(m, file, err);
     if (status) return status;
     m->info.trial_bins = (uint32_t)m->dims.trial_bins;
+    m->info.delay_bins = (uint32_t)m->dims.delay_bins;
+    m->info.every_bins = m->dims.every_bins ? (uint32_t)m->dims.every_bins : 1;
+    m->info.first_bin = (uint32_t)m->dims.first_bin;
     weights_count(&m->info, file);
     memcpy(m->info.sha256, file->sha256, sizeof m->info.sha256);
     m->info.config = m->config_text = file->config;

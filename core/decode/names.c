@@ -44,6 +44,7 @@ const char *latent_flag_name(unsigned bit)
         [BIT(LATENT_OUTSIDE)] = "OUTSIDE",
         [BIT(LATENT_AGE_UNKNOWN)] = "AGE_UNKNOWN",
         [BIT(LATENT_NO_SIGNAL)] = "NO_SIGNAL",
+        [BIT(LATENT_BETWEEN)] = "BETWEEN",
     };
     return bit < LATENT_N_FLAGS ? names[bit] : NULL;
 }

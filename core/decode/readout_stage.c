@@ -14,6 +14,9 @@ static void readout_stage_check(const struct readout_stage *s, struct fields *c,
     if (dims->n_readout)
         fields_refuse(c, LATENT_E_CONFIG, NULL,
                       "expected none, since the model has a readout of its own");
+    else if (dims->every_bins > 1)
+        fields_refuse(c, LATENT_E_CONFIG, NULL,
+                      "expected none, since the model does not give something in each bin");
     else if (!n_readout)
         fields_refuse(c, LATENT_E_CONFIG, NULL,
                       "expected \"outputs.readout\" to describe what it gives, "

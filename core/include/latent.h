@@ -74,8 +74,10 @@ enum latent_flag {
     LATENT_OUTSIDE = 1u << 12,       /* (*) outside a trial: readout neutral, the rest absent */
     LATENT_AGE_UNKNOWN = 1u << 13,   /* when the bin ended is not known (yet): no age */
     LATENT_NO_SIGNAL = 1u << 14,     /* bins come, but for too long with nothing in them */
+    LATENT_BETWEEN = 1u << 15,       /* (*) the model gives nothing in this bin: readout as in the
+                                        last that had one, the rest absent */
 };
-#define LATENT_N_FLAGS 15
+#define LATENT_N_FLAGS 16
 
 /* Output groups (bit set). */
 enum latent_group {
@@ -195,6 +197,9 @@ struct latent_info {
     const float *channel_clip;     /* [n_channels] no more reaches the model; NULL: any does */
     const float *channel_clip_low; /* [n_channels] nor less; NULL, as for counts: any does */
     uint32_t normalise;            /* enum latent_normalise */
+    /* Frames describe the bin delay_bins before theirs; from first_bin after a reset on, every
+     * every_bins (1: each), they have values. */
+    uint32_t delay_bins, every_bins, first_bin;
 };
 #define LATENT_NOT_SAID UINT32_MAX
 

@@ -21,6 +21,9 @@ struct model_dims {
     const float *channel_mean;            /* [C] counts per bin in training, or NULL; 0 where the
                                              input is normalised */
     bool is_normalised;                   /* the model gets no counts, and its rates are no input */
+    /* What the outputs of a bin describe and when they come; every_bins 0: each bin. */
+    uint64_t delay_bins, every_bins, first_bin;
+    bool answers_rates; /* known answers hold expected counts themselves, which may be negative */
 };
 
 /* state: what a snapshot holds (pointer-free numbers carried from bin to bin).
@@ -29,12 +32,14 @@ struct model_memory {
     struct arena *state, *work;
 };
 
-/* Where a step writes. Rates are expected counts per bin. flags: WARMUP, OUTSIDE, INPUT_CLIPPED. */
+/* Where a step writes. Rates are expected counts per bin. flags: WARMUP, OUTSIDE, INPUT_CLIPPED,
+ * BETWEEN. */
 struct model_out {
     float *latents; /* [L] */
     float *rates;   /* [N] */
     float *readout; /* [O] */
     uint32_t flags;
+    bool absent; /* of this bin there is nothing but a readout: BETWEEN, or none at all: WARMUP */
 };
 
 struct model_ops {

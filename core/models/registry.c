@@ -14,6 +14,7 @@
     ROW(refit)             \
     ROW(sae)               \
     ROW(smc)               \
+    ROW(stack)             \
     ROW(wiener)
 
 #define ROW_EXTERN(name) extern const struct model_ops name##_ops;

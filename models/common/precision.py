@@ -9,10 +9,12 @@ import numpy as np
 from latent_models.common.refusal import Refusal
 
 NAMES = ("f32", "bf16", "int8")
-NARROW_ARCHS = ("ndt", "gru", "lfads", "sae")
+NARROW_ARCHS = ("ndt", "gru", "lfads", "sae", "stack")
 SCALE = ".scale"
 # Two-dimensional, but read as they are, row by row.
 NO_MATRICES = ("pos_encoder.pos_embedding.weight", "embedder.0.weight", "decoder.con_h0")
+
+STATES = (".h0", ".c0")  # of a stack, learnt: likewise
 
 
 def add_options(parser):
@@ -52,7 +54,7 @@ def int8_rows(array):
 
 
 def is_matrix(name, array):
-    return array.ndim == 2 and name not in NO_MATRICES
+    return array.ndim == 2 and name not in NO_MATRICES and not name.endswith(STATES)
 
 
 def apply(model, args):

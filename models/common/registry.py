@@ -5,6 +5,7 @@ or in models/*.py is to be touched for a new one:
   reference.py  run(weights, config, counts, mode), the float64 answers
   cost.py       bin_cost(hyper, weights, mode, n_channels) -> (bytes of state, multiply-adds, bytes
                 of weights read) of one bin
+  train.py      of all but those whose networks are trained elsewhere: then SHIPPED is empty
   scoring.py    SHIPPED: table of models/README.md -> ((file without its end, modes to score), ...)
                 TABLES (optional): table -> function(decode) -> its rows, where no other
                 architecture is in it; decode as in models/evaluate.py
@@ -19,6 +20,10 @@ MODELS = Path(__file__).resolve().parents[1]
 def architectures():
     """Their names, sorted."""
     return sorted(path.parent.name for path in MODELS.glob("*/export.py"))
+
+
+def is_trained_here(arch):
+    return (MODELS / arch / "train.py").exists()
 
 
 def part(arch, name):

@@ -5,8 +5,11 @@ pickles with foreign classes. Each is refused with a text that names a tensor (o
 model file appears."""
 import importlib
 import io
+import json
 import sys
+import tempfile
 from contextlib import redirect_stdout
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -24,11 +27,13 @@ from lfads_making import Making, SMALL
 from latent_models.ndt import export as ndt_export
 
 N = 4
+LISTS = tempfile.TemporaryDirectory(prefix="latent-golden-")
 LFADS = ("--bin-width", "20", "--window", "9", "--lag", "1", "--clip", "5")
 NDT = ("--bin-width", "10", "--heads", "2", "--norm", "pre", "--context-forward", "0",
        "--context-backward", "0", "--max-count", "4")
 # Tensors that a checkpoint may do without: then the model has no such part.
-OPTIONAL = {"kalman": {"x0", "offset"}, "dlds": {"x0", "c0", "offset"}}
+OPTIONAL = {"kalman": {"x0", "offset"}, "dlds": {"x0", "c0", "offset"},
+            "stack": {"conv.bias", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "read.bias"}}
 
 
 def ndt(case, embed):
@@ -91,6 +96,18 @@ def marble(case, **kind):
         "--diffusion-time", "1")
 
 
+def stack(case):
+    listed = Path(LISTS.name) / "list.json"
+    listed.write_text(json.dumps({"outputs": {"readout": "read"}, "nodes": [
+        {"kind": "conv1d", "name": "conv", "inputs": ["input"]},
+        {"kind": "gru", "name": "rnn", "inputs": ["conv"]},
+        {"kind": "dense", "name": "read", "inputs": ["rnn"]}]}))
+    shapes = {"conv.weight": (5, N, 2), "rnn.weight_ih_l0": (9, 5), "rnn.weight_hh_l0": (9, 3),
+              "rnn.bias_ih_l0": (9,), "rnn.bias_hh_l0": (9,), "read.weight": (2, 3),
+              "read.bias": (2,), "conv.bias": (5,)}
+    return golden.random_tensors(8, shapes), ("--bin-width", "10", "--list", listed)
+
+
 SOUND = {
     "ndt, table": ("ndt", lambda case: ndt(case, "table")),
     "ndt, linear": ("ndt", lambda case: ndt(case, "linear")),
@@ -100,6 +117,7 @@ SOUND = {
     "sae, node": ("sae", lambda case: sae(case, "node")),
     "sae, gru": ("sae", lambda case: sae(case, "gru")),
     "dlds": ("dlds", dlds), "smc": ("smc", smc), "marble": ("marble", marble),
+    "stack": ("stack", stack),
     "marble, agnostic": ("marble", lambda case: marble(case, inner=True)),
 }
 # The refusal names a tensor (perhaps another whose shape it decides, or by its canonical name).

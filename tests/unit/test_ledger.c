@@ -34,7 +34,7 @@ static void test_names(void **state)
     assert_string_equal(counter_name(MESSAGES_REFUSED_SEQUENCE), "refused.sequence");
     assert_string_equal(counter_name(BINS_LATE_AFTER_FILL), "late_after_fill");
     assert_string_equal(counter_name(FLAGS_FIRST), "WARMUP");
-    assert_string_equal(counter_name(FLAGS_LAST), "NO_SIGNAL");
+    assert_string_equal(counter_name(FLAGS_LAST), "BETWEEN");
 }
 
 /* The refusals of a message are reached by adding the reason to MESSAGES_ACCEPTED. */

@@ -14,7 +14,7 @@
 /* ... and what it says of its values goes with them. */
 #define FLAGS_OF_VALUES                                                                      \
     (LATENT_WARMUP | LATENT_PREDICTED | LATENT_SAFE | LATENT_MASKED | LATENT_INPUT_CLIPPED | \
-     LATENT_LIMITED | LATENT_OUTSIDE | LATENT_NO_SIGNAL)
+     LATENT_LIMITED | LATENT_OUTSIDE | LATENT_NO_SIGNAL | LATENT_BETWEEN)
 
 enum decision {
     SEND_SAFE,

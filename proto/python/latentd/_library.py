@@ -62,7 +62,8 @@ class Info(ctypes.Structure):
                 ("longest_silence", ctypes.c_uint32), ("longest_repeat", ctypes.c_uint32),
                 ("channel_clip", ctypes.POINTER(ctypes.c_float)),
                 ("channel_clip_low", ctypes.POINTER(ctypes.c_float)),
-                ("normalise", ctypes.c_uint32)]
+                ("normalise", ctypes.c_uint32), ("delay_bins", ctypes.c_uint32),
+                ("every_bins", ctypes.c_uint32), ("first_bin", ctypes.c_uint32)]
 
 
 class Normalisation(ctypes.Structure):

@@ -34,6 +34,7 @@ class Flag(enum.IntFlag):
     OUTSIDE = 1 << 12
     AGE_UNKNOWN = 1 << 13
     NO_SIGNAL = 1 << 14
+    BETWEEN = 1 << 15
 
     def __str__(self):
         """Names, "GAP|LATE"; "none"; a newer daemon's flags as a number."""
