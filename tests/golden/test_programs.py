@@ -11,7 +11,8 @@ import golden
 from latent_models.common import registry
 
 PARTS = ("export.py", "train.py", "reference.py")
-SHARED_PROGRAMS = ("compare.py", "evaluate.py", "precisions.py", "readout/fit.py", "restate.py")
+SHARED_PROGRAMS = ("compare.py", "evaluate.py", "precisions.py", "readout/fit.py",
+                   "recalibrate.py", "restate.py")
 BARE = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
 
 
