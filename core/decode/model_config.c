@@ -269,7 +269,7 @@ static int channels_read(struct model_config *mc, json_t *object, struct latent_
     }
     info->channel_mean = channel_numbers(mc, &c, "mean", n,
                                          info->input == LATENT_INPUT_REAL ? (double)-FLT_MAX : 0.0);
-    channel_numbers(mc, &c, "variance", n, 0.0);
+    info->channel_variance = channel_numbers(mc, &c, "variance", n, 0.0);
     clip_read(mc, &c, info);
     info->longest_silence = run_read(&c, "longest_silence");
     info->longest_repeat = run_read(&c, "longest_repeat");

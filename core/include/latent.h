@@ -200,6 +200,7 @@ struct latent_info {
     /* Frames describe the bin delay_bins before theirs; from first_bin after a reset on, every
      * every_bins (1: each), they have values. */
     uint32_t delay_bins, every_bins, first_bin;
+    const float *channel_variance; /* [n_channels] of the counts per bin in training, or NULL */
 };
 #define LATENT_NOT_SAID UINT32_MAX
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "base/channels.h"
 #include "base/text.h"
 #include "command/stop.h"
 #include "source/attach.h"
@@ -31,7 +32,8 @@ struct live {
     struct trial trial;
     struct source *source;
     struct truth truth;
-    float *counts; /* [n_channels] */
+    float *counts;         /* [n_channels] */
+    uint8_t *dead, *noisy; /* sets of channels */
     uint64_t seq, n_spikes;
     struct latent_error *err;
 };
@@ -94,15 +96,65 @@ static int truth_send(struct live *live, uint32_t bin)
     return 0;
 }
 
+/* ---- faults ---- */
+
+int live_check_faults(const struct live_faults *faults, uint32_t n_channels,
+                      struct latent_error *err)
+{
+    const char *const lists[] = {faults->dead, faults->noisy};
+    uint8_t *set = calloc(channels_bytes(n_channels), 1);
+    char why[120];
+    int status = 0;
+    if (!set) return error_text(err, LATENT_E_NOMEM, "out of memory");
+
+    for (size_t i = 0; i < 2 && !status; i++)
+        if (lists[i] && !channels_read(lists[i], true, set, n_channels, why, sizeof why))
+            status = error_text(err, LATENT_E_CONFIG, "%s: %s", i ? "--noisy" : "--dead", why);
+    free(set);
+    return status;
+}
+
+static int faults_open(struct live *live)
+{
+    const struct live_faults *f = &live->options->faults;
+    uint32_t n = live->shape->n_channels;
+    char why[120];
+    live->dead = calloc(channels_bytes(n), 1);
+    live->noisy = calloc(channels_bytes(n), 1);
+    if (!live->dead || !live->noisy) return error_text(live->err, LATENT_E_NOMEM, "out of memory");
+    if (f->dead) channels_read(f->dead, true, live->dead, n, why, sizeof why);
+    if (f->noisy) channels_read(f->noisy, true, live->noisy, n, why, sizeof why);
+    return 0;
+}
+
+static int faults_are_on(const struct live *live)
+{
+    const struct live_faults *f = &live->options->faults;
+    double now_s = (double)live->seq * live->shape->bin_width_us * 1e-6;
+    return now_s >= f->from_s && (f->seconds <= 0.0 || now_s < f->from_s + f->seconds);
+}
+
+/* What a channel is to give, of what its neuron does. */
+static double faults_apply(const struct live *live, uint32_t channel, double expected)
+{
+    if (channels_has(live->dead, channel)) return 0.0;
+    if (!channels_has(live->noisy, channel)) return expected;
+    return LIVE_NOISE * (expected > 1.0 ? expected : 1.0);
+}
+
+/* ---- bins ---- */
+
 static int bin_send(struct live *live, uint32_t bin)
 {
+    int is_faulty = faults_are_on(live);
     const struct trial_shape *s = live->shape;
     const float *expected = live->trial.counts + (size_t)bin * s->n_channels;
     uint32_t marks = 0;
     if (bin == 0) marks |= LATENT_MARK_TRIAL_START;
     if (bin == s->n_bins - 1) marks |= LATENT_MARK_TRIAL_END;
     for (uint32_t i = 0; i < s->n_channels; i++) {
-        uint32_t count = rng_poisson(&live->rng, (double)expected[i]);
+        double mean = is_faulty ? faults_apply(live, i, (double)expected[i]) : (double)expected[i];
+        uint32_t count = rng_poisson(&live->rng, mean);
         live->counts[i] = (float)count;
         live->n_spikes += count;
     }
@@ -147,7 +199,8 @@ static int live_open(struct live *live)
     live->counts = calloc(live->shape->n_channels, sizeof(float));
     if (!live->counts || trial_new(&live->trial, live->shape))
         return error_text(live->err, LATENT_E_NOMEM, "out of memory");
-    int status = truth_open(live);
+    int status = faults_open(live);
+    if (!status) status = truth_open(live);
     if (!status) status = source_open(&live->source, &source, live->err);
     return status;
 }
@@ -168,5 +221,7 @@ int live_run(const struct world *world, const struct live_options *options,
     truth_close(&live.truth);
     trial_free(&live.trial);
     free(live.counts);
+    free(live.dead);
+    free(live.noisy);
     return status == SOURCE_STOPPED ? 0 : status;
 }

@@ -46,6 +46,14 @@ static int settings_read(struct settings *s, int argc, char **argv, struct laten
         OPTION_WHOLE("bins-limit", "N", &s->live.n_bins, 0, OPTION_ANY_WHOLE, "the same in bins"),
         OPTION_WHOLE("seed", "N", &s->live.seed, 0, OPTION_ANY_WHOLE,
                      "of the live trials and spikes\n(default: the recipe's)"),
+        OPTION_TEXT("dead", "LIST", &s->live.faults.dead,
+                    "channels that give nothing, like 3,17,40-43 (from 0)"),
+        OPTION_TEXT("noisy", "LIST", &s->live.faults.noisy,
+                    "channels that give 20 times as many spikes"),
+        OPTION_NUMBER("bad-from", "SECONDS", &s->live.faults.from_s, 0, OPTION_ANY_NUMBER,
+                      "they are well before (default: 0)"),
+        OPTION_NUMBER("bad-for", "SECONDS", &s->live.faults.seconds, 0, OPTION_ANY_NUMBER,
+                      "and again after so long (default: never)"),
         {0},
     };
     const struct option_table table = {
@@ -77,9 +85,10 @@ static int recipe_run(struct settings *s, const struct recipe *recipe, struct la
     if (s->out) {
         status = dataset_write(recipe, world, s->out, err);
     } else {
+        status = live_check_faults(&s->live.faults, recipe->n_channels, err);
         if (s->live.seed == NO_SEED) s->live.seed = recipe->seed;
         s->live.n_bins = bins_limit(s, recipe->bin_width_us);
-        status = live_run(world, &s->live, err);
+        if (!status) status = live_run(world, &s->live, err);
     }
     world_free(world);
     return status;

@@ -15,6 +15,7 @@
 #include "control/ask.h"
 #include "control/code.h"
 #include "control/json.h"
+#include "latentctl/channel_table.h"
 #include "latentctl/export.h"
 #include "latentctl/table.h"
 #include "latentctl/why.h"
@@ -51,8 +52,8 @@ static const struct option_command commands[] = {
     {"channels STREAM",
      LATENT__V1__OPERATION__CHANNELS,
      {&given.stream},
-     "its channels one by one, which are masked; with\n"
-     "--mask, --unmask: change that"},
+     "its channels that are masked, dead or noisy, and why;\n"
+     "with --mask, --unmask: change which are masked"},
     {"normalise STREAM freeze",
      LATENT__V1__OPERATION__NORMALISE_FREEZE,
      {&given.stream},
@@ -148,7 +149,8 @@ static const struct option_row rows[] = {
     OPTION_TEXT("server-key", "FILE", &given.server.server_key_path,
                 "latentd's public key: nobody else is asked; goes\nwith --key"),
     OPTION_SWITCH("json", &given.json, "print the answer as JSON"),
-    OPTION_SWITCH("all", &given.all, "of safe: every stream, instead of one"),
+    OPTION_SWITCH("all", &given.all,
+                  "of safe: every stream, instead of one; of channels:\nthose that are well, too"),
     OPTION_SWITCH("force", &given.force, "of promote, load, shadow: whatever speaks against it"),
     OPTION_TEXT("at", "next-bin|trial", &given.at,
                 "of promote, load: though a trial runs, or (default) not\nwithin one"),
@@ -199,9 +201,11 @@ static int arguments_read(int argc, char **argv, struct latent_error *err)
 {
     int status = options_read(&table, argc, argv, &given.command, err);
 
-    if (status == OPTIONS_RUN && given.all && (!is_safe() || given.stream))
+    if (status == OPTIONS_RUN && given.all && given.command != LATENT__V1__OPERATION__CHANNELS &&
+        (!is_safe() || given.stream))
         return options_refuse(&table, err,
-                              "--all goes with safe on and safe off, without a STREAM");
+                              "--all goes with safe on and safe off, without a STREAM, and "
+                              "with channels");
     if (status == OPTIONS_RUN && (given.mask || given.unmask) &&
         given.command != LATENT__V1__OPERATION__CHANNELS)
         return options_refuse(&table, err, "--mask and --unmask go with channels STREAM");
@@ -300,7 +304,7 @@ static enum program_exit reply_show(const struct arguments *a, const Latent__V1_
     else if (a->command == LATENT__V1__OPERATION__STATUS)
         table_print(reply->status, stdout);
     else if (a->command == LATENT__V1__OPERATION__CHANNELS)
-        table_print_channels(reply->status, stdout);
+        channel_table_print(reply->status, a->all, stdout);
     else
         table_print_model(reply->status, stdout);
     return PROGRAM_DONE;

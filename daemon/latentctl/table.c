@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "control/balance.h"
 #include "latent.h"
+#include "latentctl/channel_table.h"
 
 static double ms(uint64_t ns)
 {
@@ -183,12 +184,6 @@ static void print_swap(const Latent__V1__SwapStatus *w, FILE *out)
     if (w->newest[0]) fprintf(out, "            %s\n", printable(w->newest));
 }
 
-static void print_masking(const Latent__V1__Masking *m, FILE *out)
-{
-    fprintf(out, "  masked    %u channels: %s; version %u%s\n", m->n_masked, printable(m->masked),
-            m->version, m->n_masked > m->n_most ? "; MORE THAN max-masked: SAFE" : "");
-}
-
 static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
 {
     if (!s->info) return;
@@ -206,7 +201,7 @@ static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
             s->budget_misses);
     print_minute(s, out);
     if (s->normalise[0]) fprintf(out, "  normalised %s\n", printable(s->normalise));
-    if (s->masking && s->masking->version) print_masking(s->masking, out);
+    if (s->masking) channel_table_print_short(s->masking, out);
     if (s->info->source_clock[0]) print_source_clock(s->info, out);
     print_times(s, out);
     if (s->record) print_record(s->record, out);
@@ -230,29 +225,6 @@ void table_print(const Latent__V1__Status *status, FILE *out)
                 status->outputs[i]->value);
     for (size_t i = 0; i < status->n_keys; i++)
         fprintf(out, "keys %s %" PRIu64 "\n", status->keys[i]->name, status->keys[i]->value);
-}
-
-/* ---- the channels ---- */
-
-static void print_channel(const Latent__V1__Channel *c, bool is_known, FILE *out)
-{
-    fprintf(out, "  %5u  %-12.12s  %-6s", c->number, printable(c->name), c->masked ? "masked" : "");
-    if (is_known) fprintf(out, "  %10.4g", (double)c->mean);
-    fprintf(out, "\n");
-}
-
-void table_print_channels(const Latent__V1__Status *status, FILE *out)
-{
-    const Latent__V1__StreamStatus *s = status->n_streams ? status->streams[0] : NULL;
-    const Latent__V1__Masking *m = s ? s->masking : NULL;
-
-    if (!m || !s->info) return;
-    fprintf(out, "%s: %u channels; at most %u masked, else SAFE\n", s->info->stream,
-            s->info->n_channels, m->n_most);
-    print_masking(m, out);
-    if (!m->possible) fprintf(out, "  none can be masked: the model file holds no training mean\n");
-    fprintf(out, "  %5s  %-12s  %-6s  %10s\n", "", "name", "", "mean");
-    for (size_t i = 0; i < m->n_channels; i++) print_channel(m->channels[i], m->possible, out);
 }
 
 /* ---- the model ---- */

@@ -8,8 +8,6 @@
 
 void table_print(const Latent__V1__Status *status, FILE *out);
 /* The model of the first stream: what it is, its outputs, its configuration. */
-/* The channels of the only stream. */
-void table_print_channels(const Latent__V1__Status *status, FILE *out);
 void table_print_model(const Latent__V1__Status *status, FILE *out);
 
 #endif

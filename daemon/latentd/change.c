@@ -84,7 +84,10 @@ static int make_mask(struct change_stream *c, char *why, size_t n_why)
 
     if (is_same_text(s->conf->values.mask, c->section.values.mask)) return 0;
     c->mask = masking_anew(&s->masking, c->section.values.mask, text, sizeof text);
-    if (c->mask) return 0;
+    if (c->mask) {
+        channel_watch_keep_own(&s->watch, c->mask);
+        return 0;
+    }
     return say(why, n_why, "mask of [stream %s]: %s", s->conf->name, text);
 }
 
@@ -186,7 +189,10 @@ static void apply_here(struct change_stream *c)
 
     conf_swap_live(&s->conf->values, &c->section.values);
     masking_limit(&s->masking, s->conf->values.max_masked);
-    if (c->mask) masking_ordered(&s->masking, c->mask);
+    if (c->mask) {
+        masking_ordered(&s->masking, c->mask);
+        channel_watch_obey(&s->watch, s->conf->values.mask ? s->conf->values.mask : "", "");
+    }
     s->engine->about.config = c->words->config;
     recording_use(&s->recording, &s->engine->about);
     if (!other) return;

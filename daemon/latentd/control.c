@@ -19,8 +19,9 @@
 #define WATCH_PERIOD_MS (DATA_LOOP_TICK_NS / 1000000)
 #define LOOK_PERIOD_MS 1
 #define SWAPS_PERIOD_MS 2
-#define END_NS 5000000000u /* that the end of the daemon waits for the disk */
-#define MAX_PARTS 3        /* identity, empty delimiter of a REQ socket, request */
+#define CHANNELS_PERIOD_MS 50 /* 128 bins, which are always kept, take longer than this at 2 kHz */
+#define END_NS 5000000000u    /* that the end of the daemon waits for the disk */
+#define MAX_PARTS 3           /* identity, empty delimiter of a REQ socket, request */
 
 /* ---- one reply ---- */
 
@@ -125,6 +126,16 @@ static void watch_swaps(struct control *c)
 {
     if (!uv_is_active((uv_handle_t *)&c->swaps))
         uv_timer_start(&c->swaps, on_swaps, 0, SWAPS_PERIOD_MS);
+}
+
+/* ---- bad channels ---- */
+
+static void on_channels(uv_timer_t *timer)
+{
+    struct control *c = timer->data;
+
+    for (size_t i = 0; i < c->daemon->n_streams; i++)
+        channel_watch_look(&c->daemon->streams[i].watch, clock_now_ns());
 }
 
 static void serve_one(struct control *c)
@@ -260,15 +271,18 @@ static int open_handles(struct control *c)
     uv_timer_init(&c->loop, &c->watch);
     uv_timer_init(&c->loop, &c->look);
     uv_timer_init(&c->loop, &c->swaps);
+    uv_timer_init(&c->loop, &c->channels);
     c->readable.data = c;
     c->watch.data = c;
     c->look.data = c;
     c->swaps.data = c;
+    c->channels.data = c;
     status = uv_poll_init(&c->loop, &c->readable, socket_descriptor(c->socket));
     if (status) return status;
     status = start_signals(c);
     if (status) return status;
     uv_timer_start(&c->watch, on_watch, WATCH_PERIOD_MS, WATCH_PERIOD_MS);
+    uv_timer_start(&c->channels, on_channels, CHANNELS_PERIOD_MS, CHANNELS_PERIOD_MS);
     return uv_poll_start(&c->readable, UV_READABLE, on_readable);
 }
 
@@ -309,6 +323,7 @@ bool control_finish(struct control *c)
     uint64_t until_ns = clock_now_ns() + END_NS;
 
     answer_owed(c, true);
+    uv_timer_stop(&c->channels); /* nobody carries out its orders any more */
     while (works_in_pool(c) && clock_now_ns() < until_ns) {
         uv_run(&c->loop, UV_RUN_NOWAIT);
         clock_nanosleep(CLOCK_MONOTONIC, 0, &period, NULL);

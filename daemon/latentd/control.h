@@ -16,9 +16,10 @@ struct owed;
 struct control {
     struct daemon *daemon;
     struct request_ground ground;
-    struct owed *owed; /* answers that wait for an order or a file; NULL: none */
-    uv_timer_t look;   /* for them; it runs while there are any */
-    uv_timer_t swaps;  /* of decoders; it runs while there are any */
+    struct owed *owed;   /* answers that wait for an order or a file; NULL: none */
+    uv_timer_t look;     /* for them; it runs while there are any */
+    uv_timer_t swaps;    /* of decoders; it runs while there are any */
+    uv_timer_t channels; /* whether they are bad */
     uv_loop_t loop;
     uv_signal_t signals[CONTROL_N_SIGNALS]; /* by number; those that end it are started */
     uv_poll_t readable;

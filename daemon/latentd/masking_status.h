@@ -10,7 +10,7 @@
 /* A message with the memory that it points to. */
 struct masking_status {
     Latent__V1__Masking message;
-    char list[MASKING_LIST];
+    char list[MASKING_LIST], proposed[MASKING_LIST], judged_by[MASKING_LIST];
     Latent__V1__Channel *channel;   /* [n_channels], or NULL */
     Latent__V1__Channel **channels; /* the same */
 };

@@ -153,6 +153,8 @@ static void on_mask(struct request_ground *g, const Latent__V1__Request *request
     }
     if (order_alone(r))
         (request->dry_run ? ordering_would_mask : ordering_mask)(r->orderings, s, bits);
+    if (r->n_orderings && r->orderings->order.number)
+        channel_watch_obey(&s->watch, request->mask, request->unmask);
     free(bits);
 }
 

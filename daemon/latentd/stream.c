@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "base/words.h"
 #include "conf/check.h"
+#include "health/bad_channels.h"
 #include "latentd/admit.h"
 #include "setup/setup.h"
 #include "wire.h"
@@ -110,6 +111,20 @@ static bool check_zero(struct stream *s, struct conf *c)
     return false;
 }
 
+/* Nothing is guessed: what a file without statistics cannot tell is not decided by them. */
+static bool check_bad_channels(struct stream *s, struct conf *c)
+{
+    const char *why;
+
+    if (s->conf->values.bad_channels != CONF_BAD_AUTO || bad_channels_basis(&s->info, &why))
+        return true;
+    conf_stream_problem(c, s->conf, "bad-channels",
+                        "auto goes by training, and %s; export it again with --statistics "
+                        "FILE.h5:/counts, or choose another of: off, propose",
+                        why);
+    return false;
+}
+
 /* Each check runs, so that every mistake is named. */
 static bool check_requests(struct stream *s, struct conf *c)
 {
@@ -118,8 +133,9 @@ static bool check_requests(struct stream *s, struct conf *c)
     bool outputs = check_outputs(s, c);
     bool mean = check_mean(s, c);
     bool zero = check_zero(s, c);
+    bool bad_channels = check_bad_channels(s, c);
 
-    return mode && precision && outputs && mean && zero;
+    return mode && precision && outputs && mean && zero && bad_channels;
 }
 
 /* ---- opening ---- */
@@ -307,7 +323,7 @@ int stream_attach(struct stream *s, struct output *output, struct line_sink sink
         return -1;
     minute_look(s->minute, s->line, clock_now_ns());
     s->in_line = s->engine;
-    return swap_attach(&s->swap, s);
+    return swap_attach(&s->swap, s) ? -1 : channel_watch_attach(&s->watch, s);
 }
 
 void stream_give_orders(struct stream *s, struct orders *orders, size_t place)
@@ -329,6 +345,7 @@ void stream_close(struct stream *s)
 {
     if (!recording_close(&s->recording)) return;
     line_free(s->line);
+    channel_watch_close(&s->watch);
     swap_close(&s->swap);
     if (s->engine) {
         engine_free(s->engine);

@@ -10,6 +10,7 @@
 #include "feed/orders.h"
 #include "latent.h"
 #include "latentd/access.h"
+#include "latentd/channel_watch.h"
 #include "latentd/masking.h"
 #include "latentd/recording.h"
 #include "latentd/refusals.h"
@@ -41,6 +42,7 @@ struct stream {
     size_t place;          /* ... and which of its lines this one is */
     struct recording recording;
     struct masking masking;
+    struct channel_watch watch; /* the control thread's */
     bool is_frozen; /* its normalisation, as it was ordered last; the control thread's */
     struct refusal_said said[REFUSALS_MAX]; /* of what it refused; the control thread's */
     struct input *input;                    /* the sockets it shares */

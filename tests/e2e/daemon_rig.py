@@ -58,19 +58,28 @@ def answer(counts):
     return states, states @ W.T + B
 
 
+def statistics(n_channels, mean, variance):
+    """The channels entry where all are alike."""
+    entry = model_file.channel_table(np.full(n_channels, mean), np.full(n_channels, variance or 0))
+    if variance is None:
+        del entry["variance"]
+    return entry
+
+
 def write_model(path, n_channels=3, has_means=True, kind="counts", *, clip=None, first=None,
-                bin_us=BIN_US, bias=B, loud=1.0, normalise=None):
+                bin_us=BIN_US, bias=B, loud=1.0, normalise=None,
+                training=None):
     """A model file whose known answer is answer(). kind: of its input, counts or real; clip: the
     most of each channel that reaches it; first: what more its first readout says; bias: of the
     readouts, instead of B; loud: what the input of the last channel is multiplied by;
-    normalise: that entry of the configuration."""
+    normalise: that entry of the configuration; training: mean and variance of each channel, instead
+    of 1 and 1; variance None: the file has none."""
     config = model_file.build_config(
         "kalman", n_channels, bin_us, ["causal"], {"form": "given"},
         outputs=(2, 0, [{**model_file.readout_entry("vx", "mm/s", NEUTRAL[0]), **(first or {})},
                 model_file.readout_entry("grip", "N", NEUTRAL[1])]),
         licence="CC0-1.0", source="a test", checkpoint_sha256="0" * 64,
-        channels=model_file.channel_table(np.ones(n_channels), np.ones(n_channels))
-        if has_means else None)
+        channels=statistics(n_channels, *(training or (1, 1))) if has_means else None)
     config["input"] = kind
     if clip:
         config["channels"]["clip"] = clip

@@ -238,13 +238,15 @@ class ChannelsTest(unittest.TestCase):
             self.assertIn(text, err)
 
     def test_table(self):
-        """At most 80 columns, a line a channel."""
+        """At most 80 columns, a line for each channel that is masked, or with --all for each."""
         self.start(mask="3")
-        lines = self.ctl().splitlines()
-        self.assertLessEqual(max(map(len, lines)), 80)
-        rows = [line for line in lines if line.split()[:1] and line.split()[0].isdigit()]
-        self.assertEqual(len(rows), N_CHANNELS)
-        self.assertEqual([row.split()[0] for row in rows if "masked" in row], ["3"])
+        for words, numbers in (((), ["3"]), (("--all",), [str(c) for c in range(N_CHANNELS)])):
+            lines = self.ctl(*words).splitlines()
+            self.assertLessEqual(max(map(len, lines)), 80)
+            rows = [line.split() for line in lines if line.split()[1:2] == [f"ch{line.split()[0]}"]]
+            self.assertEqual([row[0] for row in rows], numbers)
+            self.assertEqual([row[0] for row in rows if row[-2:] == ["masked:", "operator"]],
+                             ["3"])
 
 
 if __name__ == "__main__":

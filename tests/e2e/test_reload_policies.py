@@ -23,8 +23,9 @@ VALUES = {
     "source-clock": "auto", "min-delay-us": "7", "on-late": "hold-frame", "max-age-ms": "1000",
     "publish-late": "yes", "missing-after-ms": "3000000", "on-missing": "hold-frame",
     "on-silent": "flag", "lease-ms": "3000000", "safe-ramp-ms": "5", "safe-exit": "7",
-    "safe-start": "yes", "mask": "2", "max-masked": "80", "contract": "1", "admission": "refuse",
-    "keep-ms": "500", "record": "new.record", "record-sync-ms": "200", "record-buffer-mib": "4",
+    "safe-start": "yes", "mask": "2", "max-masked": "80", "bad-channels": "off", "contract": "1",
+    "admission": "refuse", "keep-ms": "500", "record": "new.record", "record-sync-ms": "200",
+    "record-buffer-mib": "4",
     "loop": "2", "cpu": "0", "spin-ms": "1", "warm-ms": "1"}
 TOGETHER = {"on-missing": {"valid-for-ms": "3600000"},  # what a key needs beside it
             "input-server-key": {"input-attach": "connect"}, "output-server-key": {}}

@@ -12,8 +12,8 @@ import re
 import tree
 
 LAYERS = ("base", "kernels", "layers", "models", "decode")
-FLOORS = ("base", "line", "feed", "shadow", "why", "net", "conf", "record", "command", "data",
-          "features", "source", "control", "setup", "certify")
+FLOORS = ("base", "line", "feed", "shadow", "health", "why", "net", "conf", "record", "command",
+          "data", "features", "source", "control", "setup", "certify")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MULTILINE)
 STANDARD = {f"{name}.h" for name in (
     "assert ctype errno float inttypes limits math stdalign stdarg stdatomic stdbool stddef stdint "

@@ -32,6 +32,7 @@ static void check_kalman_info(const struct latent_info *info)
     assert_int_equal(info->weight_bytes, 8 * (4 + 6 + 2 + 4 + 2));
     assert_string_equal(info->channel_names[2], "c");
     assert_true(info->channel_mean[1] == 1.5f);
+    assert_true(info->channel_variance[1] == 2.0f);
 }
 
 static void check_kalman_readout(const struct latent_readout *r)
@@ -132,6 +133,7 @@ static void test_channels_may_be_absent(void **unused)
     if (model_open_bytes(&m, file.bytes, file.n, &err)) fail_msg("%s", err.text);
     assert_null(m->info.channel_names);
     assert_null(m->info.channel_mean);
+    assert_null(m->info.channel_variance);
     assert_null(m->dims.channel_mean);
     latent_model_close(m);
     free(file.bytes);

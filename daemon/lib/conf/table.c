@@ -42,6 +42,8 @@ static const char *const words_source_clock[] = {[SOURCE_CLOCK_OFF] = "off",
                                                  NULL};
 static const char *const words_admission[] = {
     [CONF_ADMISSION_WARN] = "warn", [CONF_ADMISSION_REFUSE] = "refuse", NULL};
+static const char *const words_bad_channels[] = {
+    [CONF_BAD_OFF] = "off", [CONF_BAD_PROPOSE] = "propose", [CONF_BAD_AUTO] = "auto", NULL};
 
 static const struct conf_key daemon_keys[] = {
     {.name = "control",
@@ -335,6 +337,17 @@ static const struct conf_key stream_keys[] = {
      .max = 100,
      .value = "25",
      .help = "Percent of the channels. When more are masked, SAFE until there are no more."},
+    {.name = "bad-channels",
+     .type = &conf_choice,
+     .offset = offsetof(struct conf_stream, bad_channels),
+     .words = words_bad_channels,
+     .value = "propose",
+     .help = "What is done about channels that died or shout, by the training mean and variance in "
+             "the model file (without them nothing is judged, and the status says so). propose: "
+             "said in the status and the log (latentctl channels STREAM). auto: masked, too, and "
+             "unmasked when they are good again: at most a tenth of the channels, one in half a "
+             "second, never against the operator's word; when bad and masked ones are more than "
+             "max-masked, all of them at once, which is SAFE."},
     {.name = "contract",
      .type = &conf_count,
      .offset = offsetof(struct conf_stream, contract),

@@ -22,6 +22,7 @@
 enum conf_socket { CONF_SUB, CONF_PULL };
 enum conf_attach { CONF_BIND, CONF_CONNECT };
 enum conf_admission { CONF_ADMISSION_WARN, CONF_ADMISSION_REFUSE };
+enum conf_bad_channels { CONF_BAD_OFF, CONF_BAD_PROPOSE, CONF_BAD_AUTO };
 enum conf_plaintext { CONF_PLAINTEXT_LOOPBACK, CONF_PLAINTEXT_ANYWHERE };
 
 /* What the owner of a key may do, a bit each. */
@@ -64,6 +65,7 @@ struct conf_stream {
     uint32_t safe_start;                     /* 1: begins in SAFE */
     char *mask;                              /* list of channels, or NULL: none */
     uint32_t max_masked;                     /* percent of the channels */
+    uint32_t bad_channels;                   /* enum conf_bad_channels */
     uint32_t contract;
     uint64_t keep_ns;        /* a decoder that was replaced */
     uint32_t admission;      /* enum conf_admission */

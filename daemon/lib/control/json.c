@@ -147,25 +147,45 @@ static json_t *swap(const Latent__V1__SwapStatus *w)
     return object;
 }
 
+/* null: not known. */
+static json_t *known(double x)
+{
+    return isnan(x) ? json_null() : json_real(x);
+}
+
+static json_t *channel(const Latent__V1__Channel *c)
+{
+    json_t *object = json_pack("{s:i, s:s, s:b, s:f, s:s, s:s}", "number", (int)c->number, "name",
+                               c->name, "masked", (int)c->masked, "mean", (double)c->mean, "who",
+                               c->who, "verdict", c->verdict);
+
+    if (!c->verdict[0]) return object;
+    json_object_set_new(object, "now", json_real(c->now));
+    json_object_set_new(object, "z", known(c->z));
+    json_object_set_new(object, "variance_ratio", known(c->variance_ratio));
+    json_object_set_new(object, "zeros", json_real(c->zeros));
+    json_object_set_new(object, "saturated", json_real(c->saturated));
+    return object;
+}
+
 static json_t *channels(const Latent__V1__Masking *m)
 {
     json_t *array = json_array();
 
-    for (size_t i = 0; i < m->n_channels; i++) {
-        const Latent__V1__Channel *c = m->channels[i];
-
-        json_array_append_new(array, json_pack("{s:i, s:s, s:b, s:f}", "number", (int)c->number,
-                                               "name", c->name, "masked", (int)c->masked, "mean",
-                                               (double)c->mean));
-    }
+    for (size_t i = 0; i < m->n_channels; i++)
+        json_array_append_new(array, channel(m->channels[i]));
     return array;
 }
 
 static json_t *masking(const Latent__V1__Masking *m)
 {
-    return json_pack("{s:i, s:i, s:i, s:s, s:b}", "version", (int)m->version, "n_masked",
-                     (int)m->n_masked, "n_most", (int)m->n_most, "masked", m->masked, "possible",
-                     (int)m->possible);
+    return json_pack("{s:i, s:i, s:i, s:s, s:b, s:s, s:s, s:i, s:i, s:i, s:s, s:o, s:o, s:o}",
+                     "version", (int)m->version, "n_masked", (int)m->n_masked, "n_most",
+                     (int)m->n_most, "masked", m->masked, "possible", (int)m->possible,
+                     "bad_channels", m->bad_channels, "judged_by", m->judged_by, "n_bad",
+                     (int)m->n_bad, "n_proposed", (int)m->n_proposed, "n_auto", (int)m->n_auto,
+                     "proposed", m->proposed, "n_judged", whole(m->n_judged), "n_artefacts",
+                     whole(m->n_artefacts), "n_unseen", whole(m->n_unseen));
 }
 
 static json_t *refusals(const Latent__V1__StreamStatus *s)

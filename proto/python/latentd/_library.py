@@ -63,7 +63,8 @@ class Info(ctypes.Structure):
                 ("channel_clip", ctypes.POINTER(ctypes.c_float)),
                 ("channel_clip_low", ctypes.POINTER(ctypes.c_float)),
                 ("normalise", ctypes.c_uint32), ("delay_bins", ctypes.c_uint32),
-                ("every_bins", ctypes.c_uint32), ("first_bin", ctypes.c_uint32)]
+                ("every_bins", ctypes.c_uint32), ("first_bin", ctypes.c_uint32),
+                ("channel_variance", ctypes.POINTER(ctypes.c_float))]
 
 
 class Normalisation(ctypes.Structure):

@@ -71,6 +71,7 @@ class ModelInfo:
     channel_clip: np.ndarray   # [n_channels] no more reaches the model, or None
     channel_clip_low: np.ndarray
     normalise: str = ""        # "fixed", "ewma", "window-trials"; "": the input is not normalised
+    channel_variance: np.ndarray = None  # [n_channels] of the counts per bin in training, or None
 
 
 @dataclass
@@ -130,8 +131,9 @@ class _Model:
         self.core.latent_model_info(self.handle, i)
         names = tuple(_text(i.channel_names[c]) for c in range(i.n_channels)) \
             if i.channel_names else ()
-        mean, clip, low = (np.ctypeslib.as_array(p, (i.n_channels,)).copy() if p else None
-                           for p in (i.channel_mean, i.channel_clip, i.channel_clip_low))
+        mean, variance, clip, low = (
+            np.ctypeslib.as_array(p, (i.n_channels,)).copy() if p else None
+            for p in (i.channel_mean, i.channel_variance, i.channel_clip, i.channel_clip_low))
         return ModelInfo(
             arch=_text(i.arch), path=_text(i.path), licence=_text(i.licence),
             source=_text(i.source), config=_text(i.config), sha256=bytes(i.sha256).hex(),
@@ -143,8 +145,8 @@ class _Model:
             readout=tuple(ReadoutDim(_text(r.name), _text(r.unit), r.neutral, r.min, r.max, r.slew,
                                      bool(r.hold))
                           for r in (i.readout[k] for k in range(i.n_readout))),
-            channel_names=names, channel_mean=mean, channel_clip=clip, channel_clip_low=low,
-            normalise=_text(self.core.latent_normalise_name(i.normalise)))
+            channel_names=names, channel_mean=mean, channel_variance=variance, channel_clip=clip,
+            channel_clip_low=low, normalise=_text(self.core.latent_normalise_name(i.normalise)))
 
     def __del__(self):
         if getattr(self, "handle", None):
