@@ -27,6 +27,8 @@ static int settings_check(const struct option_table *table, const struct setting
         return options_refuse(table, err, "--out (for a data set) or --stream (live) is missing");
     if (s->out && o->stream)
         return options_refuse(table, err, "--out and --stream do not go together");
+    if (s->out && (s->live.faults.dead || s->live.faults.noisy))
+        return options_refuse(table, err, "--dead and --noisy go with --stream, not --out");
     if (o->stream && !o->endpoint) return options_refuse(table, err, "--stream needs --bins");
     if (o->stream && source_check(o, err)) return options_refuse(table, err, "%s", err->text);
     return 0;

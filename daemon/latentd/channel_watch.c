@@ -10,7 +10,7 @@
 #include "latentd/ordering.h"
 #include "latentd/stream.h"
 
-#define VALUES_A_LOOK 1000000u /* some ms; the rest is for the next look */
+#define VALUES_A_LOOK 300000u /* some ms; the rest is for the next look */
 #define LIST 120
 
 /* ---- life ---- */

@@ -73,6 +73,8 @@ MISTAKES = {
         (["--recipe", "r", "--out", "o", "--stream", "s"],
          "--out and --stream do not go together"),
         (["--recipe", "r", "--stream", "s"], "--stream needs --bins"),
+        (["--recipe", "r", "--out", "o", "--dead", "1"],
+         "--dead and --noisy go with --stream, not --out"),
         (["--seconds", "-1"], '--seconds: expected a number, 0 or more, found "-1"'),
         (["--seconds", "1s"], '--seconds: expected a number, 0 or more, found "1s"'),
         (["--seed", "1.5"], '--seed: expected a whole number, 0 or more, found "1.5"'),

@@ -139,6 +139,9 @@ class Dataset(Case):
     def test_live_refusals(self):
         self.refused("latent-sim", "--recipe", RECIPES["lorenz"], "--stream", "s", "--bins",
                      "nonsense", text="cannot connect to nonsense")
+        self.refused("latent-sim", "--recipe", RECIPES["lorenz"], "--stream", "s", "--bins",
+                     self.endpoint(), "--noisy", "3-29",
+                     text="--noisy: channel 29: there are 0 to 28")
 
 
 class Live(Case):
@@ -169,6 +172,19 @@ class Live(Case):
         self.assertFalse((first.counts == other.counts).all())
         self.assertEqual(first.marked(TRIAL_START), [0, 300])
         self.assertEqual(other.sizes, [7] * 44 + [2])
+
+    def test_channels_that_break(self):
+        """From bin 50 on, for 60 bins; whole before and after."""
+        received = self.stream("lorenz", 200, "--full-speed", "--dead", "3,10-12", "--noisy", "7",
+                               "--bad-from", "1", "--bad-for", "1.2")
+        during, well = np.zeros(200, bool), np.ones(29, bool)
+        during[50:110] = True
+        well[[3, 7, 10, 11, 12]] = False
+        self.assertEqual(received.counts[during][:, [3, 10, 11, 12]].sum(), 0)
+        self.assertGreater(received.counts[during][:, 7].mean(), 18)
+        self.assertTrue((received.counts[~during][:, ~well].sum(0) > 0).all())
+        self.assertLess(received.counts[~during][:, 7].mean(), 2)
+        self.assertLess(received.counts[:, well].mean(), 1)
 
     def test_spikes_are_not_the_dataset_s(self):
         out = self.folder / "lorenz.h5"

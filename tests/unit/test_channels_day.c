@@ -143,7 +143,8 @@ static void world_bin(struct world *w)
 
 static void world_train(struct world *w)
 {
-    double sum[MOST_CHANNELS] = {0}, squares[MOST_CHANNELS] = {0}, n = 0;
+    double sum[MOST_CHANNELS] = {0}, squares[MOST_CHANNELS] = {0};
+    int n = 0;
 
     for (; w->now_s < TRAINING_S; n++) {
         world_bin(w);

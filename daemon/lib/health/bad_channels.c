@@ -75,8 +75,9 @@ static uint64_t bins_of(const struct bad_channels *b, double seconds)
 }
 
 /* A real channel that stood still in training is not judged. */
-static void train_real(struct channel *c, double variance)
+static void train_real(struct channel *c, const float *of_training)
 {
+    double variance = of_training ? (double)*of_training : 0.0;
     bool varies = variance > 0.0;
 
     c->sd = sqrt(variance);
@@ -116,7 +117,7 @@ void bad_channels_train(struct bad_channels *b, const struct latent_info *info)
         c->clip = info->channel_clip ? (double)info->channel_clip[i] : (double)INFINITY;
         c->dead_bins = bins_of(b, DEAD_S);
         if (b->is_real)
-            train_real(c, (double)variance[i]);
+            train_real(c, variance ? &variance[i] : NULL);
         else
             train_counts(b, c, variance ? &variance[i] : NULL);
     }
@@ -171,7 +172,9 @@ static bool is_artefact(const struct bad_channels *b, const float *counts)
 
 static double hold_within(double x, double most)
 {
-    return most > 0.0 ? fmin(fmax(x, -most), most) : x;
+    if (most <= 0.0) return x;
+    if (x > most) return most;
+    return x < -most ? -most : x;
 }
 
 /* What comes by chance is (1 + share / (2 - share)) further off an average of what was before than
