@@ -31,10 +31,12 @@ class BadChannelsTest(unittest.TestCase):
         self.recipe.write_text(json.dumps(RECIPE))
         self.n_sent = 0
 
-    def start(self, *, n_channels=N_CHANNELS, training=(MEAN, VARIANCE), kind="counts", **keys):
+    def start(self, *, n_channels=N_CHANNELS, training=(MEAN, VARIANCE), kind="counts",
+              clip=None, **keys):
         """Every run of latent-sim is a source that restarted: nothing came for a millisecond."""
         rig.write_model(self.rig.folder / "model.safetensors", n_channels, bin_us=BIN_US,
-                        training=training, kind=kind, has_means=training is not None)
+                        training=training, kind=kind, has_means=training is not None,
+                        clip=clip)
         self.rig.configure({"arm": {"missing_after_ms": 1, "on_silent": "flag", **keys}})
         self.rig.start()
 
@@ -193,6 +195,18 @@ class BadChannelsTest(unittest.TestCase):
         consumer.frames(1)
         return self.masking()
 
+    def test_the_training_of_another_model(self):
+        """What was as in training is dead by that of the model that was promoted."""
+        self.start()
+        self.assertEqual(self.simulate(100)["n_bad"], 0)
+        other = rig.write_model(self.rig.folder / "other.safetensors", N_CHANNELS, bin_us=BIN_US,
+                                training=(50 * MEAN, VARIANCE))
+        for words in (("shadow", "arm", str(other)), ("promote", "arm", "--force")):
+            code, _, err = self.rig.ctl(*words)
+            self.assertEqual(code, 0, err)
+        self.assertEqual(self.simulate(15)["n_bad"], 0)
+        self.assertEqual(self.simulate(10)["n_bad"], N_CHANNELS)
+
     def test_off(self):
         self.start(bad_channels="off")
         masking = self.simulate_blind()
@@ -242,6 +256,21 @@ class BadChannelsTest(unittest.TestCase):
         self.assertEqual(self.rig.status()["streams"]["arm"]["bins"]["decoded"], 20000)
 
     # ---- shown
+
+    def test_what_a_channel_is_like(self):
+        self.start(clip=[100] * N_CHANNELS)
+        self.simulate(250, "--dead", "3", "--noisy", "21")
+        dead, noisy, well = (json.loads(self.ctl("--json"))["streams"][0]["channels"][c]
+                             for c in (3, 21, 22))
+        for channel, now, z, ratio, zeros, saturated in (
+                (dead, 0, -20 / 6, 0, 1, 0), (noisy, 400, 380 / 6, None, 0, 1),
+                (well, MEAN, 0, 1, 0, 0)):
+            self.assertAlmostEqual(channel["now"] / (now or 1), 1 if now else 0, delta=0.2)
+            self.assertAlmostEqual(channel["z"], z, delta=max(1, abs(z) / 5))
+            if ratio is not None:
+                self.assertAlmostEqual(channel["variance_ratio"], ratio, delta=0.6)
+            self.assertAlmostEqual(channel["zeros"], zeros, delta=0.02)
+            self.assertAlmostEqual(channel["saturated"], saturated, delta=0.02)
 
     def test_tables_of_many(self):
         for n_channels in (96, 192):
