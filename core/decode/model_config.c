@@ -331,6 +331,7 @@ static int root_read(struct model_config *mc, struct latent_info *info, struct l
     info->licence = fields_text(&c, "licence", MAX_PROSE_BYTES);
     info->source = fields_text(&c, "source", MAX_PROSE_BYTES);
     sha256_check(&c, "checkpoint_sha256");
+    if (fields_has(&c, "checked")) info->checked = fields_text(&c, "checked", MAX_PROSE_BYTES);
     if (fields_has(&c, "stage")) mc->stage = fields_object(&c, "stage");
     json_t *channels = fields_has(&c, "channels") ? fields_object(&c, "channels") : NULL;
     json_t *normalise = fields_has(&c, "normalise") ? fields_object(&c, "normalise") : NULL;

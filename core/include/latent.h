@@ -178,6 +178,9 @@ struct latent_mode {
 struct latent_info {
     const char *arch, *path, *licence, *source;
     const char *config; /* the file's latent.config, JSON */
+    /* What the file was compared with when it was exported: "no", or how many rows of its author's
+     * own outputs agreed; NULL: it does not say (exported by an earlier version). */
+    const char *checked;
     uint8_t sha256[32]; /* of the whole file */
     uint32_t n_channels, bin_width_us;
     uint32_t n_latents, n_rates, n_readout; /* 0: the model has none */

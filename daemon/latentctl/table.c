@@ -261,6 +261,7 @@ void table_print_model(const Latent__V1__Status *status, FILE *out)
     print_heading(s, out);
     fprintf(out, "  model     %s\n  decoder   %016" PRIx64 "\n", s->model_path,
             s->info->decoder_id);
+    fprintf(out, "  checked   %s\n", printable(s->info->checked));
     fprintf(out, "  sent      %u latents, %u rates, %zu readout\n", s->info->n_latents,
             s->info->n_rates, s->info->n_readout);
     for (size_t i = 0; i < s->info->n_readout; i++) print_readout(s->info->readout[i], out);

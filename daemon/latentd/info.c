@@ -64,6 +64,7 @@ static void fill(Latent__V1__Info *m, const struct stream *s)
     m->version = text(latent_version());
     m->clock_id = wire_clock_id();
     m->input = text(latent_input_name(s->info.input));
+    m->checked = text(s->info.checked ? s->info.checked : "unknown");
 }
 
 int info_build(struct info_message *m, const struct stream *s)

@@ -85,14 +85,23 @@ static enum program_exit configuration_print(const char *path)
     return status;
 }
 
+/* A comment of the configuration that is printed before it. */
+static void checked_print(const struct stream *s)
+{
+    printf("# stream %s: %s: checked against its author's own outputs: %s\n", s->conf->name,
+           s->info.path, s->info.checked ? s->info.checked : "unknown");
+}
+
 static enum program_exit configuration_check(const char *path)
 {
     struct daemon d;
     enum program_exit status = daemon_configure(&d, path);
 
     if (status == PROGRAM_DONE) conf_print(&d.conf, stdout);
-    for (size_t i = 0; status == PROGRAM_DONE && i < d.n_streams; i++)
+    for (size_t i = 0; status == PROGRAM_DONE && i < d.n_streams; i++) {
+        checked_print(&d.streams[i]);
         ramp_warn(&d.streams[i], stderr);
+    }
     daemon_close(&d);
     daemon_free(&d);
     return status;

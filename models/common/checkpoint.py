@@ -190,14 +190,14 @@ def flatten(path, table):
     return found
 
 
-def whole_dataset(path, name, item):
+def whole_dataset(path, item):
     """A dataset's values, all of which must lie in this file: what was never written, or lies in
     another one that has gone, HDF5 would read as zeros."""
     is_elsewhere = item.is_virtual or item.external
     n_chunks = math.prod(-(-n // c) for n, c in zip(item.shape, item.chunks)) if item.chunks else 0
     n_stored = item.id.get_num_chunks() if item.chunks else item.id.get_storage_size()
     if is_elsewhere or (item.size and n_stored < max(n_chunks, 1)):
-        raise Refusal(f"{path}: /weights/{name} lies {'in another file' if is_elsewhere else ''}"
+        raise Refusal(f"{path}: {item.name} lies {'in another file' if is_elsewhere else ''}"
                       f"{'' if is_elsewhere else 'nowhere: parts of it were never written'}; "
                       f"copy its values into this one")
     return np.asarray(item[()])
@@ -212,7 +212,7 @@ def read_hdf5(path):
                 refuse_hdf5(path, f)
             tensors = {}
             f["weights"].visititems(
-                lambda name, item: tensors.__setitem__(name, whole_dataset(path, name, item))
+                lambda name, item: tensors.__setitem__(name, whole_dataset(path, item))
                 if isinstance(item, h5py.Dataset) and item.shape is not None else None)
             attrs = {k: v for k, v in f.attrs.items()}
             architecture = json.loads(attrs.get("architecture", "{}"))

@@ -2,7 +2,7 @@
 import argparse
 import math
 
-from latent_models.common import model_file, naming, normalise, precision, statements
+from latent_models.common import checking, model_file, naming, normalise, precision, statements
 from latent_models.common.checkpoint import read as read_checkpoint
 from latent_models.common.dataset import BIN_WIDTH_MS, read_counts
 from latent_models.common.files import output_name
@@ -23,12 +23,13 @@ def rename_pair(text):
     return old, new
 
 
-def exporter_parser(text, modes, names):
+def exporter_parser(text, modes, names=naming.Names(())):
     """The options every exporter has; modes: those of the architecture; names: of its tensors."""
     parser = Parser(text)
-    parser.epilog = "tensors (* is any number or word):\n  " + "\n  ".join(names.required) + \
-        ("\nand, where the model has them:\n  " if names.required else "\n  ") + \
-        "\n  ".join(names.optional)
+    if names.all:
+        parser.epilog = "tensors (* is any number or word):\n  " + "\n  ".join(names.required) + \
+            ("\nand, where the model has them:\n  " if names.required else "\n  ") + \
+            "\n  ".join(names.optional)
     parser.add_argument("input", metavar="IN",
                         help="PyTorch checkpoint, .safetensors of tensors, or HDF5 with /weights")
     parser.add_argument("output", type=output_name, metavar="OUT.safetensors")
@@ -56,6 +57,7 @@ def exporter_parser(text, modes, names):
                              "file normalises counts\nwith the training mean and sd, e.g. "
                              "ewma,tau_s=120 or window-trials,outlier=10 (core/README.md)")
     precision.add_options(parser)
+    checking.add_options(parser, modes)
     return parser
 
 
@@ -196,6 +198,7 @@ def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, we
     model_file.check_finite(weights)
     counts = selftest_counts(model) if callable(selftest_counts) else selftest_counts
     model_file.run_selftest(model, run, selftest_bins, counts)
+    config["checked"] = checking.compare(args, model) if args.check else "no"
     precision.apply(model, args)
     model_file.write_model(args.output, model)
     print_summary(args.output, model, checkpoint.notes)
@@ -214,6 +217,9 @@ def print_summary(path, model, notes):
     names = ", ".join(f"{r['name']} ({r['unit']})" for r in config["outputs"]["readout"]) or "none"
     print(f"  outputs: {config['outputs']['latents']} latents, {config['outputs']['rates']} rates, "
           f"readout {names}")
+    print(f"  checked: {config['checked']}" + (
+        ": not compared with its author's own outputs; --check IN OUT does (--help)"
+        if config["checked"] == "no" else ""))
 
 
 def print_statistics(model, expects_all):
@@ -229,7 +235,7 @@ def print_statistics(model, expects_all):
               "latentd);\n    --statistics FILE.h5:/counts adds it, and it predicts through gaps")
 
 
-def read_input(args, names, what=None):
+def read_input(args, names=naming.Names(()), what=None):
     """The checkpoint, its tensors by the names that are wanted (naming.Names). what, e.g. "a GRU":
     refuse a file without the required ones."""
     checkpoint = read_checkpoint(args.input)

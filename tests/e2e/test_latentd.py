@@ -9,6 +9,7 @@ import zmq
 
 import daemon_rig as rig
 from daemon_rig import pb
+from latent_models.common import model_file
 
 COUNTS = np.random.default_rng(1).integers(0, 4, (300, 3))
 QUICK = {"missing_after_ms": 20}
@@ -119,6 +120,27 @@ class InputTest(unittest.TestCase):
                           ("grip", "N", 0.5, -np.inf, np.inf)])
         self.assertEqual((info.budget_ns, info.valid_for_ns), (10**9, 80 * 10**6))
         self.assertNotEqual(info.decoder_id, 0)
+
+    def test_checked(self):
+        """What a file was compared with is shown everywhere; one of before says nothing of it."""
+        path = self.rig.folder / "said.safetensors"
+        rig.write_model(path)
+        model = model_file.read_exact(path)
+        model.config["checked"] = "90 rows of readout"
+        model_file.write_model(path, model)
+        self.start({"arm": {}, "arm2": {"model": path.name}})
+        for stream, said in (("arm", "unknown"), ("arm2", "90 rows of readout")):
+            consumer = self.rig.consumer(stream)
+            consumer.wait_for_info()
+            self.assertEqual(consumer.info.checked, said)
+            code, out, _ = self.rig.ctl("model", stream)
+            self.assertEqual(code, 0)
+            self.assertIn(f"\n  checked   {said}\n", out)
+            self.assertEqual(self.rig.status()["streams"][stream]["checked"], said)
+        code, out, _ = self.rig.run_to_end("--check", self.rig.config)
+        self.assertEqual(code, 0)
+        for stream, said in (("arm", "unknown"), ("arm2", "90 rows of readout")):
+            self.assertRegex(out, f"\n# stream {stream}: .*: {said}\n")
 
     def test_outputs_are_chosen(self):
         self.start({"arm": {"outputs": "readout"}})

@@ -18,6 +18,7 @@ static void check_kalman_info(const struct latent_info *info)
     assert_string_equal(info->licence, "CC0-1.0");
     assert_string_equal(info->source, "a unit test");
     assert_string_equal(info->config, maker_kalman().config);
+    assert_null(info->checked);
     assert_int_equal(info->n_channels, 3);
     assert_int_equal(info->bin_width_us, 20000);
     assert_int_equal(info->n_latents, 2);
@@ -326,6 +327,8 @@ static const struct change changes[] = {
      {"readout[1]: \"slew\"", "more than 0", "found 0"}},
     {"\"slew\":25.5", "\"slew\":-1", LATENT_E_CONFIG, {"readout[1]: \"slew\"", "found -1"}},
     {"\"CC0-1.0\"", "\"\"", LATENT_E_CONFIG, {"\"licence\"", "found \"\""}},
+    {"\"licence\"", "\"checked\":\"\",\"licence\"", LATENT_E_CONFIG, {"\"checked\"", "found \"\""}},
+    {"\"licence\"", "\"checked\":1,\"licence\"", LATENT_E_CONFIG, {"\"checked\"", "found 1"}},
     {"a unit test", "a\\nunit", LATENT_E_CONFIG, {"\"source\"", "control"}},
     {"0123456789abcdef\"",
      "0123456789abcde\"",

@@ -104,6 +104,7 @@ static void add_info(json_t *object, const Latent__V1__Info *info)
     json_object_set_new(object, "budget_ns", whole(info->budget_ns));
     json_object_set_new(object, "valid_for_ns", whole(info->valid_for_ns));
     json_object_set_new(object, "source_clock", source_clock(info));
+    json_object_set_new(object, "checked", json_string(info->checked));
 }
 
 static json_t *record(const Latent__V1__RecordStatus *r)

@@ -49,6 +49,7 @@ class Mode(ctypes.Structure):
 class Info(ctypes.Structure):
     _fields_ = [("arch", ctypes.c_char_p), ("path", ctypes.c_char_p), ("licence", ctypes.c_char_p),
                 ("source", ctypes.c_char_p), ("config", ctypes.c_char_p),
+                ("checked", ctypes.c_char_p),
                 ("sha256", ctypes.c_uint8 * 32), ("n_channels", ctypes.c_uint32),
                 ("bin_width_us", ctypes.c_uint32), ("n_latents", ctypes.c_uint32),
                 ("n_rates", ctypes.c_uint32), ("n_readout", ctypes.c_uint32),

@@ -55,6 +55,7 @@ class ModelInfo:
     licence: str
     source: str
     config: str  # latent.config, JSON
+    checked: str  # beside its author's outputs: "no", or which rows agreed; "": it does not say
     sha256: str  # of the whole file, hexadecimal
     input: str   # "counts" or "real"
     n_channels: int
@@ -136,7 +137,8 @@ class _Model:
             for p in (i.channel_mean, i.channel_variance, i.channel_clip, i.channel_clip_low))
         return ModelInfo(
             arch=_text(i.arch), path=_text(i.path), licence=_text(i.licence),
-            source=_text(i.source), config=_text(i.config), sha256=bytes(i.sha256).hex(),
+            source=_text(i.source), config=_text(i.config),
+            checked=_text(i.checked), sha256=bytes(i.sha256).hex(),
             input=_text(self.core.latent_input_name(i.input)), n_channels=i.n_channels,
             bin_width_us=i.bin_width_us, n_latents=i.n_latents, n_rates=i.n_rates,
             n_readout=i.n_readout, trial_bins=i.trial_bins,
