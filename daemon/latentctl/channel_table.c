@@ -100,7 +100,7 @@ static void print_heads(const Latent__V1__Masking *m, bool is_real, FILE *out)
     if (!m->possible) fprintf(out, "  none can be masked: the model file holds no training mean\n");
     print_bad(m, out);
     fprintf(out,
-            "%*s%" PRIu64 " bins looked at, %" PRIu64 " of them artefacts, %" PRIu64 " not seen\n",
+            "%*s%" PRIu64 " bins looked at, %" PRIu64 " of them left out, %" PRIu64 " not seen\n",
             INDENT, "", m->n_judged, m->n_artefacts, m->n_unseen);
     fprintf(out, "  %5s %-10s %8s %8s %8s %8s\n", "", "name", is_real ? "mean" : "rate/s",
             "training", "z", "variance");

@@ -79,6 +79,18 @@ static void skip_lost(struct channel_watch *w, const struct recent *r, uint64_t 
     w->next = n_steps - depth;
 }
 
+/* No signal at all is no matter of single channels. */
+static void take_step(struct channel_watch *w)
+{
+    const struct recent_step *step = &w->step;
+
+    if (step->action != LINE_STEP || !step->has_input) return;
+    if (step->has_frame && (step->flags & LATENT_NO_SIGNAL))
+        bad_channels_leave_out(w->bad);
+    else
+        bad_channels_add(w->bad, step->counts);
+}
+
 static void read_steps(struct channel_watch *w)
 {
     struct recent *r = w->stream->swap.recent;
@@ -90,8 +102,7 @@ static void read_steps(struct channel_watch *w)
         enum recent_answer answer = recent_read(r, w->next++, &w->step);
 
         if (answer == RECENT_LOST) w->n_unseen++;
-        if (answer == RECENT_THERE && w->step.action == LINE_STEP && w->step.has_input)
-            bad_channels_add(w->bad, w->step.counts);
+        if (answer == RECENT_THERE) take_step(w);
     }
 }
 

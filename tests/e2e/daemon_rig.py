@@ -63,6 +63,8 @@ def statistics(n_channels, mean, variance):
     entry = model_file.channel_table(np.full(n_channels, mean), np.full(n_channels, variance or 0))
     if variance is None:
         del entry["variance"]
+    if (mean, variance) != (1, 1):  # of seconds of signal: 9 such bins are none
+        entry.update(longest_silence=3, longest_repeat=3)
     return entry
 
 

@@ -243,7 +243,16 @@ class BadChannelsTest(unittest.TestCase):
         rows[[40, 100, 101, 200]] = 250
         masking = self.send(rows)
         self.assertEqual((masking["n_artefacts"], masking["n_bad"]), (4, 0))
-        self.assertIn("300 bins looked at, 4 of them artefacts, 0 not seen", self.ctl())
+        self.assertIn("300 bins looked at, 4 of them left out, 0 not seen", self.ctl())
+
+    def test_no_signal(self):
+        """Nothing in any channel for minutes makes none of them bad."""
+        self.start(bad_channels="auto")
+        rows = np.random.default_rng(4).poisson(MEAN, (400, N_CHANNELS))
+        rows[50:350] = 0
+        masking = self.send(rows)
+        self.assertEqual((masking["n_bad"], masking["n_masked"], masking["n_unseen"]), (0, 0, 0))
+        self.assertGreater(masking["n_artefacts"], 280)
 
     def test_too_fast(self):
         """What came too fast to be looked at is counted; the line has it all."""

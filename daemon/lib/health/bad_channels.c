@@ -234,6 +234,12 @@ void bad_channels_add(struct bad_channels *b, const float *counts)
     }
 }
 
+void bad_channels_leave_out(struct bad_channels *b)
+{
+    b->n_bins++;
+    b->n_artefacts++;
+}
+
 /* ---- reading ---- */
 
 uint32_t bad_channels_size(const struct bad_channels *b)

@@ -49,6 +49,8 @@ void bad_channels_free(struct bad_channels *b); /* NULL is allowed */
 void bad_channels_train(struct bad_channels *b, const struct latent_info *info);
 /* A bin that came. counts [n_channels], finite. */
 void bad_channels_add(struct bad_channels *b, const float *counts);
+/* One that says nothing of single channels: left out like an artefact. */
+void bad_channels_leave_out(struct bad_channels *b);
 
 uint32_t bad_channels_size(const struct bad_channels *b); /* n_channels */
 enum bad_channels_verdict bad_channels_verdict(const struct bad_channels *b, uint32_t channel);
