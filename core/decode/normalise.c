@@ -268,29 +268,39 @@ void normalise_begin_bin(struct normalise *s, uint32_t marks)
 void normalise_end_bin(struct normalise *s, const float *x, const uint32_t *masked, uint32_t marks,
                        bool teaches)
 {
-    bool learns = teaches && !s->flags[FLAG_FROZEN];
-    if (s->rules->kind == LATENT_NORMALISE_EWMA && learns) follow_bin(s, x, masked);
+    teaches = teaches && !s->flags[FLAG_FROZEN];
+    if (s->rules->kind == LATENT_NORMALISE_EWMA && teaches) follow_bin(s, x, masked);
     if (!learns_trials(s) || !s->flags[FLAG_IN_TRIAL]) return;
-    if (learns) add_bin(s, x, masked);
+    if (teaches) add_bin(s, x, masked);
     if (marks & LATENT_MARK_TRIAL_END) end_trial(s);
 }
 
 /* ---- by order ---- */
 
-static bool are_sound(const struct normalise *s, const double *mean, const double *sd, size_t n)
+static bool learns(const struct normalise_rules *r)
 {
-    if (n != s->n_channels || !mean || !sd) return false;
+    return r->kind == LATENT_NORMALISE_EWMA || r->kind == LATENT_NORMALISE_WINDOW_TRIALS;
+}
+
+int normalise_takes(const struct normalise_rules *r, size_t n_channels, const double *mean,
+                    const double *sd, size_t n)
+{
+    if (!learns(r)) return LATENT_E_UNSUPPORTED;
+    if (n != n_channels) return LATENT_E_SHAPE;
+    if (!mean || !sd) return LATENT_E_VALUE;
     for (size_t c = 0; c < n; c++)
-        if (!isfinite(mean[c]) || !isfinite(sd[c]) || !(sd[c] + s->rules->eps > 0.0)) return false;
-    return true;
+        if (!isfinite(mean[c]) || !isfinite(sd[c]) || sd[c] < 0.0 || !(sd[c] + r->eps > 0.0))
+            return LATENT_E_VALUE;
+    return 0;
 }
 
 int normalise_act(struct normalise *s, uint32_t act, const double *mean, const double *sd, size_t n)
 {
-    uint32_t kind = s->rules->kind;
-    bool learns = kind == LATENT_NORMALISE_EWMA || kind == LATENT_NORMALISE_WINDOW_TRIALS;
-    if (!learns || act > LATENT_NORMALISE_LOAD) return LATENT_E_UNSUPPORTED;
-    if (act == LATENT_NORMALISE_LOAD && !are_sound(s, mean, sd, n)) return LATENT_E_VALUE;
+    int status = 0;
+    if (!learns(s->rules) || act > LATENT_NORMALISE_LOAD) return LATENT_E_UNSUPPORTED;
+    if (act == LATENT_NORMALISE_LOAD)
+        status = normalise_takes(s->rules, s->n_channels, mean, sd, n);
+    if (status) return status;
     if (act == LATENT_NORMALISE_FREEZE) s->flags[FLAG_FROZEN] = 1;
     if (act == LATENT_NORMALISE_THAW) s->flags[FLAG_FROZEN] = 0;
     if (act == LATENT_NORMALISE_RESET) start_from(s, s->rules->mean, s->rules->sd);

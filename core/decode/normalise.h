@@ -66,6 +66,9 @@ void normalise_run(const struct normalise *s, float *z, const float *x, const ui
 void normalise_begin_bin(struct normalise *s, uint32_t marks);
 void normalise_end_bin(struct normalise *s, const float *x, const uint32_t *masked, uint32_t marks,
                        bool teaches);
+/* Would LOAD of them be done? See latent_model_takes_normalisation. */
+int normalise_takes(const struct normalise_rules *r, size_t n_channels, const double *mean,
+                    const double *sd, size_t n);
 /* See latent_decoder_normalise. */
 int normalise_act(struct normalise *s, uint32_t act, const double *mean, const double *sd,
                   size_t n);

@@ -251,10 +251,14 @@ LATENT_API int latent_decoder_mask(latent_decoder *d, const uint8_t *bits, size_
 /* Freeze, thaw, reset or load the normalisation that the file declares, before the next bin. act:
  * enum latent_normalise_act; mean, sd [n] for LOAD, n = n_channels. Its state is part of what
  * latent_decoder_save keeps; latent_decoder_reset does not touch it. LATENT_E_UNSUPPORTED: the file
- * has none that learns; LATENT_E_VALUE: not finite, or no sd. It is then as it was. Real-time
- * safe. */
+ * has none that learns; LATENT_E_SHAPE; LATENT_E_VALUE: not finite, or no sd. It is then as it
+ * was. Real-time safe. */
 LATENT_API int latent_decoder_normalise(latent_decoder *d, uint32_t act, const double *mean,
                                         const double *sd, size_t n);
+/* Would LOAD of these, mean and sd [n], be done by a decoder of this model? 0; as there;
+ * LATENT_E_SHAPE: n is not n_channels. */
+LATENT_API int latent_model_takes_normalisation(const latent_model *m, const double *mean,
+                                                const double *sd, size_t n);
 /* How it stands; mean, sd [n_channels] in use, NULL: not wanted (nor written where the file has no
  * normalisation). Real-time safe. */
 LATENT_API void latent_decoder_normalisation(const latent_decoder *d,

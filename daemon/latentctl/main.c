@@ -17,6 +17,7 @@
 #include "control/json.h"
 #include "latentctl/channel_table.h"
 #include "latentctl/export.h"
+#include "latentctl/normalisation.h"
 #include "latentctl/table.h"
 #include "latentctl/why.h"
 #include "net/key_file.h"
@@ -74,6 +75,14 @@ static const struct option_command commands[] = {
      LATENT__V1__OPERATION__WHY,
      {&given.stream, &given.seq},
      "the same of one bin, by its number"},
+    {"normalise STREAM save FILE",
+     LATENT__V1__OPERATION__NORMALISE_SAVE,
+     {&given.stream, &given.file},
+     "keep those in use now in a new file"},
+    {"normalise STREAM load FILE",
+     LATENT__V1__OPERATION__NORMALISE_LOAD,
+     {&given.stream, &given.file},
+     "go on from those of a file; what was learnt is forgotten"},
     {"reset STREAM",
      LATENT__V1__OPERATION__RESET,
      {&given.stream},
@@ -294,10 +303,25 @@ static enum program_exit late_bins_show(const struct arguments *a, const Latent_
     return PROGRAM_DONE;
 }
 
+/* Its file. */
+static enum program_exit normalisation_keep(const struct arguments *a,
+                                            const Latent__V1__Normalisation *m)
+{
+    struct latent_error err = {0};
+
+    if (normalisation_write(a->file, a->stream, m, &err))
+        return (enum program_exit)options_fail(PROGRAM, PROGRAM_FAILED, &err);
+    printf("%s: mean and sd of %zu channels, version %u, kept in %s\n", a->stream, m->n_mean,
+           m->version, a->file);
+    return PROGRAM_DONE;
+}
+
 static enum program_exit reply_show(const struct arguments *a, const Latent__V1__Reply *reply)
 {
     if (reply->n_streams) return answers_show(reply);
     if (reply->code == CONTROL_DONE && reply->why) return late_bins_show(a, reply->why);
+    if (reply->code == CONTROL_DONE && reply->normalisation)
+        return normalisation_keep(a, reply->normalisation);
     if (reply->code || !reply->status) return answer_show(reply->code, reply->text);
     if (a->json)
         json_print(reply->status, stdout);
@@ -326,6 +350,7 @@ static enum program_exit latentd_ask(const struct arguments *a)
 {
     char path[2 * PATH_MAX];
     Latent__V1__Request request = LATENT__V1__REQUEST__INIT;
+    Latent__V1__Normalisation normalisation = LATENT__V1__NORMALISATION__INIT;
     struct latent_error err = {0};
     Latent__V1__Reply *reply;
     enum program_exit status;
@@ -338,11 +363,18 @@ static enum program_exit latentd_ask(const struct arguments *a)
     if (a->unmask) request.unmask = (char *)(uintptr_t)a->unmask;
     request.has_seq = a->seq != NULL;
     request.seq = a->bin;
+    if (a->command == LATENT__V1__OPERATION__NORMALISE_LOAD) {
+        if (normalisation_read(a->file, &normalisation, &err))
+            return options_fail(PROGRAM, PROGRAM_FAILED, &err);
+        request.normalisation = &normalisation;
+    }
     request.dry_run = a->dry_run;
     request.all = a->all;
     request.force = a->force;
     request.at_next_bin = a->at && strcmp(a->at, "next-bin") == 0;
     reply = client_ask(&a->server, &request, (int)lrint(a->timeout_s * 1e3), &err);
+    free(normalisation.mean);
+    free(normalisation.sd);
     if (!reply) return options_fail(PROGRAM, PROGRAM_FAILED, &err);
     status = reply_show(a, reply);
     latent__v1__reply__free_unpacked(reply, NULL);

@@ -45,7 +45,8 @@ void ordering_would_mask(struct ordering *o, struct stream *s, const uint8_t *bi
 static const char *const normalise_words[] = {
     [LATENT_NORMALISE_FREEZE] = "normalised by a mean and sd that stay",
     [LATENT_NORMALISE_THAW] = "normalised by a mean and sd that follow its bins",
-    [LATENT_NORMALISE_RESET] = "normalised by the mean and sd of its model file"};
+    [LATENT_NORMALISE_RESET] = "normalised by the mean and sd of its model file",
+    [LATENT_NORMALISE_LOAD] = "normalised by the mean and sd that were loaded"};
 
 void ordering_would_normalise(struct ordering *o, struct stream *s, enum latent_normalise_act act)
 {
@@ -53,13 +54,14 @@ void ordering_would_normalise(struct ordering *o, struct stream *s, enum latent_
     say(o, CONTROL_DONE, "%s would be %s", s->conf->name, normalise_words[act]);
 }
 
-void ordering_normalise(struct ordering *o, struct stream *s, enum latent_normalise_act act)
+void ordering_normalise(struct ordering *o, struct stream *s, enum latent_normalise_act act,
+                        const double *numbers)
 {
     *o = (struct ordering){.stream = s, .entry = LINE_NORMALISE, .t_taken_ns = clock_now_ns()};
-    o->order = orders_normalise(s->orders, s->place, act);
+    o->order = orders_normalise(s->orders, s->place, act, numbers);
     o->t_posted_ns = clock_now_ns();
     snprintf(o->words, sizeof o->words, "%s", normalise_words[act]);
-    if (o->order.number && act != LATENT_NORMALISE_RESET)
+    if (o->order.number && (act == LATENT_NORMALISE_FREEZE || act == LATENT_NORMALISE_THAW))
         s->is_frozen = act == LATENT_NORMALISE_FREEZE;
 }
 

@@ -31,8 +31,9 @@ void ordering_post(struct ordering *o, struct stream *s, struct held *held, size
 /* A mask, if it may be: else it has its answer already. bits [line_mask_bytes] becomes what is
  * ordered. */
 void ordering_mask(struct ordering *o, struct stream *s, const uint8_t *bits);
-/* Of a normalisation that learns. */
-void ordering_normalise(struct ordering *o, struct stream *s, enum latent_normalise_act act);
+/* Of a normalisation that learns. numbers: mean, sd [2, C]; of LOAD alone. */
+void ordering_normalise(struct ordering *o, struct stream *s, enum latent_normalise_act act,
+                        const double *numbers);
 void ordering_would_normalise(struct ordering *o, struct stream *s, enum latent_normalise_act act);
 /* What would be, for a dry run. */
 void ordering_would(struct ordering *o, const struct stream *s, enum line_event_kind entry);

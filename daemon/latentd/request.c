@@ -37,98 +37,25 @@ static void on_model(struct request_ground *g, const Latent__V1__Request *reques
 
 /* ---- orders ---- */
 
-/* The answers of all streams, and the worst of their codes. */
-static void gather_answers(struct request *r)
-{
-    for (size_t i = 0; i < r->n_orderings; i++) {
-        struct ordering *o = &r->orderings[i];
-        Latent__V1__StreamReply *m = &r->stream_reply[i];
-
-        latent__v1__stream_reply__init(m);
-        m->code = o->code;
-        m->text = printable(o->text);
-        m->t_done_ns = o->t_done_ns;
-        m->t_posted_ns = o->t_posted_ns;
-        r->stream_replies[i] = m;
-        if (o->t_done_ns > r->reply.t_done_ns) r->reply.t_done_ns = o->t_done_ns;
-        if (o->code < r->reply.code) r->reply.code = o->code;
-    }
-    r->reply.n_streams = r->n_orderings;
-    r->reply.streams = r->stream_replies;
-    snprintf(r->text, sizeof r->text, "%zu streams were asked", r->n_orderings);
-}
-
-static bool look_orders(struct request *r, uint64_t now_ns)
-{
-    bool all = true;
-
-    for (size_t i = 0; i < r->n_orderings; i++) all &= ordering_look(&r->orderings[i], now_ns);
-    if (!all) return false;
-    if (r->stream_replies) {
-        gather_answers(r);
-        return true;
-    }
-    r->reply.t_done_ns = r->orderings[0].t_done_ns;
-    r->reply.t_posted_ns = r->orderings[0].t_posted_ns;
-    request_say(r, r->orderings[0].code, "%s", r->orderings[0].text);
-    return true;
-}
-
-/* Of one stream, or of all: then each is posted before any is looked at. */
-static void order(struct request_ground *g, const Latent__V1__Request *request, struct stream *only,
-                  struct request *r, enum line_event_kind entry)
-{
-    struct daemon *d = g->daemon;
-    size_t first = only ? (size_t)(only - d->streams) : 0, n = only ? 1 : d->n_streams;
-
-    r->orderings = calloc(n, sizeof *r->orderings);
-    if (!only) {
-        r->stream_reply = calloc(n, sizeof *r->stream_reply);
-        r->stream_replies = calloc(n, sizeof(void *));
-    }
-    if (!r->orderings || (!only && (!r->stream_reply || !r->stream_replies))) {
-        request_say(r, CONTROL_NO_MEMORY, "out of memory; nothing was ordered");
-        return;
-    }
-    r->n_orderings = n;
-    for (size_t i = 0; i < n; i++) {
-        if (request->dry_run)
-            ordering_would(&r->orderings[i], &d->streams[first + i], entry);
-        else
-            ordering_post(&r->orderings[i], &d->streams[first + i], &d->held, first + i, entry);
-    }
-    r->look = look_orders;
-}
-
 static void on_reset(struct request_ground *g, const Latent__V1__Request *request, struct stream *s,
                      struct request *r)
 {
-    order(g, request, s, r, LINE_RESET);
+    request_order(g, request, s, r, LINE_RESET);
 }
 
 static void on_safe_on(struct request_ground *g, const Latent__V1__Request *request,
                        struct stream *s, struct request *r)
 {
-    order(g, request, s, r, LINE_SAFE_ON);
+    request_order(g, request, s, r, LINE_SAFE_ON);
 }
 
 static void on_safe_off(struct request_ground *g, const Latent__V1__Request *request,
                         struct stream *s, struct request *r)
 {
-    order(g, request, s, r, LINE_SAFE_OFF);
+    request_order(g, request, s, r, LINE_SAFE_OFF);
 }
 
 /* ---- channels ---- */
-
-/* Room for an order to one stream; false: it is said that there is none. */
-static bool order_alone(struct request *r)
-{
-    r->orderings = calloc(1, sizeof *r->orderings);
-    if (!r->orderings) request_say(r, CONTROL_NO_MEMORY, "out of memory; nothing was ordered");
-    r->n_orderings = r->orderings != NULL;
-    r->look = r->orderings ? look_orders : NULL;
-    return r->orderings != NULL;
-}
 
 static void on_channels(struct request_ground *g, const Latent__V1__Request *request,
                         struct stream *s, struct request *r)
@@ -151,27 +78,11 @@ static void on_mask(struct request_ground *g, const Latent__V1__Request *request
         request_say(r, CONTROL_REFUSED, "%s: %s", s->conf->name, why);
         return;
     }
-    if (order_alone(r))
+    if (request_order_alone(r))
         (request->dry_run ? ordering_would_mask : ordering_mask)(r->orderings, s, bits);
     if (r->n_orderings && r->orderings->order.number)
         channel_watch_obey(&s->watch, request->mask, request->unmask);
     free(bits);
-}
-
-/* The operations stand in the order of enum latent_normalise_act. */
-static void on_normalise(struct request_ground *g, const Latent__V1__Request *request,
-                         struct stream *s, struct request *r)
-{
-    unsigned act = (unsigned)request->operation - LATENT__V1__OPERATION__NORMALISE_FREEZE;
-    uint32_t kind = s->info.normalise;
-
-    (void)g;
-    if (kind != LATENT_NORMALISE_EWMA && kind != LATENT_NORMALISE_WINDOW_TRIALS)
-        request_say(r, CONTROL_REFUSED, "%s: its model file has no normalisation that learns",
-                    s->conf->name);
-    else if (order_alone(r))
-        (request->dry_run ? ordering_would_normalise
-                          : ordering_normalise)(r->orderings, s, (enum latent_normalise_act)act);
 }
 
 /* ---- records ---- */
@@ -275,9 +186,11 @@ static const struct {
     [LATENT__V1__OPERATION__CHANNELS] = {on_channels, true, true},
     [LATENT__V1__OPERATION__MASK] = {on_mask, true, false},
     [LATENT__V1__OPERATION__RELOAD] = {on_reload, false, false},
-    [LATENT__V1__OPERATION__NORMALISE_FREEZE] = {on_normalise, true, false},
-    [LATENT__V1__OPERATION__NORMALISE_THAW] = {on_normalise, true, false},
-    [LATENT__V1__OPERATION__NORMALISE_RESET] = {on_normalise, true, false},
+    [LATENT__V1__OPERATION__NORMALISE_FREEZE] = {request_normalise, true, false},
+    [LATENT__V1__OPERATION__NORMALISE_THAW] = {request_normalise, true, false},
+    [LATENT__V1__OPERATION__NORMALISE_RESET] = {request_normalise, true, false},
+    [LATENT__V1__OPERATION__NORMALISE_LOAD] = {request_normalise, true, false},
+    [LATENT__V1__OPERATION__NORMALISE_SAVE] = {request_tell_normalisation, true, false},
 };
 #define N_OPERATIONS (sizeof operations / sizeof operations[0])
 
@@ -373,6 +286,7 @@ void request_free(struct request *r)
     status_free(&r->status);
     why_reply_free(r->why);
     free(r->orderings);
+    free(r->numbers);
     free(r->stream_reply);
     free(r->stream_replies);
     free(r);

@@ -32,6 +32,8 @@ struct request {
     uint64_t n_late;       /* ... so many of the stream */
     bool has_seq;          /* only the one of this number */
     uint64_t seq;
+    Latent__V1__Normalisation normalisation;
+    double *numbers;            /* its mean, sd [2, C] */
     struct ordering *orderings; /* [n_orderings] */
     size_t n_orderings;
     Latent__V1__StreamReply *stream_reply;    /* [n_orderings]: of an order to all streams ... */
@@ -46,9 +48,18 @@ void request_say(struct request *r, enum control_code code, const char *format, 
 typedef void operation_fn(struct request_ground *g, const Latent__V1__Request *request,
                           struct stream *s, struct request *r);
 
+/* Room for an order to one stream, which is looked at from now on; false: it is said that there is
+ * none. */
+bool request_order_alone(struct request *r);
+/* The order of one stream, or (NULL) of all: then each is posted before any is looked at. */
+void request_order(struct request_ground *g, const Latent__V1__Request *request,
+                   struct stream *only, struct request *r, enum line_event_kind entry);
+
 /* Of decoders beside a stream's (request_swap.c); the first is SHADOW, too. */
 operation_fn request_load, request_promote, request_roll_back, request_drop;
 /* Of late bins (request_why.c). */
 operation_fn request_why;
+/* Of the normalisation of a stream's input (request_normalise.c); the first is all acts. */
+operation_fn request_normalise, request_tell_normalisation;
 
 #endif

@@ -310,6 +310,17 @@ static uint64_t read_clock(void *ctx)
     return clock_now_ns();
 }
 
+static int told_new(struct stream *s)
+{
+    size_t n = s->info.n_channels;
+
+    s->told = calloc(1, sizeof *s->told + line_normalisation_bytes(s->line));
+    if (!s->told) return -1;
+    s->told->mean = (double *)(s->told + 1);
+    s->told->sd = s->told->mean + n;
+    return 0;
+}
+
 int stream_attach(struct stream *s, struct output *output, struct line_sink sink)
 {
     const struct line_options options = setup_line(s->conf, &s->info, wire_clock_id());
@@ -319,7 +330,7 @@ int stream_attach(struct stream *s, struct output *output, struct line_sink sink
     if (!s->minute) return -1;
     if (line_new(&s->line, s->decoder, &s->info, &options,
                  (struct line_clock){.now_ns = read_clock}, sink) ||
-        engine_of_stream(&s->engine, s))
+        told_new(s) || engine_of_stream(&s->engine, s))
         return -1;
     minute_look(s->minute, s->line, clock_now_ns());
     s->in_line = s->engine;
@@ -355,5 +366,6 @@ void stream_close(struct stream *s)
     }
     free(s->minute);
     masking_close(&s->masking);
+    free(s->told);
     *s = (struct stream){0};
 }

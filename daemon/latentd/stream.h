@@ -44,6 +44,8 @@ struct stream {
     struct masking masking;
     struct channel_watch watch; /* the control thread's */
     bool is_frozen; /* its normalisation, as it was ordered last; the control thread's */
+    struct line_normalisation *told; /* by order `telling`, room for mean and sd behind it */
+    struct order telling;
     struct refusal_said said[REFUSALS_MAX]; /* of what it refused; the control thread's */
     struct input *input;                    /* the sockets it shares */
     struct output *output;

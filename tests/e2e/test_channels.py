@@ -28,8 +28,8 @@ class NormaliseTest(unittest.TestCase):
                       "sd": [2.0] * N_CHANNELS}
         rig.write_model(self.rig.folder / "model.safetensors", N_CHANNELS, normalise=self.entry)
 
-    def ctl(self, act):
-        code, out, err = self.rig.ctl("normalise", "arm", act)
+    def ctl(self, act, *file):
+        code, out, err = self.rig.ctl("normalise", "arm", act, *file)
         self.assertEqual(code, 0, err)
         return out
 
@@ -62,6 +62,81 @@ class NormaliseTest(unittest.TestCase):
                              "ewma, frozen" if act == "freeze" else "ewma")
         self.assertEqual(self.rig.stop(), 0)
         record_rig.check_whole(record)
+
+    def send(self, source, consumer, seq, row):
+        source.send_multipart([b"arm/bins", rig.pack_bins(seq, [row])])
+        return consumer.frames(1)[0]
+
+    def test_saved_and_loaded(self):
+        """From one session into the next: exactly, and again bit by bit."""
+        record, kept = self.rig.folder / "a.record", self.rig.folder / "kept.json"
+        self.rig.configure({"arm": {"record": record}})
+        self.rig.start()
+        source, consumer = self.rig.source(), self.rig.consumer("arm")
+        key = rig.Normaliser({"normalise": self.entry, "bin_width_us": rig.BIN_US})
+        rows, given = np.random.default_rng(3).integers(0, 9, (12, N_CHANNELS)).astype(float), []
+        for seq, row in enumerate(rows[:6]):
+            frame = self.send(source, consumer, seq, row)
+            given.append(key.z(row).astype(np.float32))
+            key.follow(row)
+        out = self.ctl("save", kept)
+        self.assertIn(f"mean and sd of {N_CHANNELS} channels, version 0", out)
+        file = json.loads(kept.read_text())
+        np.testing.assert_allclose(file["mean"], key.mean, rtol=1e-12)
+        np.testing.assert_allclose(file["sd"], key.sd, rtol=1e-12)
+        self.assertEqual((file["stream"], file["kind"], file["bin_width_us"]),
+                         ("arm", "ewma", rig.BIN_US))
+        self.ctl("reset")
+        self.assertIn("mean and sd that were loaded", self.ctl("load", kept))
+        again = self.rig.folder / "again.json"
+        self.ctl("save", again)
+        other = json.loads(again.read_text())
+        self.assertEqual((other["mean"], other["version"]), (file["mean"], 2))
+        np.testing.assert_allclose(other["sd"], file["sd"], rtol=1e-15)
+        for seq, row in enumerate(rows[6:], 6):
+            frame = self.send(source, consumer, seq, row)
+            self.assertEqual(frame.normalise_version, 2)
+            given.append(key.z(row).astype(np.float32))
+            key.follow(row)
+        states, _ = rig.answer(given)
+        np.testing.assert_allclose(frame.latents, states[-1], rtol=1e-5, atol=1e-6)
+        self.assertEqual(self.rig.stop(), 0)
+        record_rig.check_whole(record)
+
+    def test_files_that_cannot_be(self):
+        """Each is refused in one line, and nothing changes."""
+        kept = self.rig.folder / "kept.json"
+        self.rig.configure({"arm": {}})
+        self.rig.start()
+        self.ctl("save", kept)
+        sound = json.loads(kept.read_text())
+
+        def refused(words, *command):
+            code, _, err = self.rig.ctl("normalise", "arm", *command)
+            self.assertEqual(code, 1)
+            self.assertIn(words, err)
+            self.assertEqual(len(err.splitlines()), 1)
+
+        refused("File exists; give another name", "save", kept)
+        for words, change in (
+                ("not a file that latentctl", {"what": "notes"}),
+                ("its format is 2", {"format": 2}),
+                ("must be lists of numbers", {"mean": "0"}),
+                ("must be lists of numbers", {"sd": [1.0] * 7 + ["x"]}),
+                ("must be lists of numbers", {"sd": []}),
+                ("expected the mean and sd of its 8 channels, found 9 and 8", {"mean": [0.0] * 9}),
+                ("its bins are", {"bin_width_us": 1}), ("its bins are", {"bin_width_us": None}),
+                ("too small", {"sd": [-1.0] * 8})):
+            other = self.rig.folder / "other.json"
+            other.write_text(json.dumps({**sound, **change}))
+            refused(words, "load", other)
+        for text in ("", "{", "[]", json.dumps(sound)[:-40]):
+            other.write_text(text)
+            refused("other.json", "load", other)
+        refused("absent.json", "load", self.rig.folder / "absent.json")
+        again = self.rig.folder / "again.json"
+        self.ctl("save", again)
+        self.assertEqual({**json.loads(again.read_text()), "saved": 0}, {**sound, "saved": 0})
 
     @staticmethod
     def frame_of(consumer, seq):
@@ -114,6 +189,9 @@ class NormaliseTest(unittest.TestCase):
         code, _, err = self.rig.ctl("normalise", "arm", "freeze")
         self.assertEqual(code, 1)
         self.assertIn("has no normalisation that learns", err)
+        code, _, err = self.rig.ctl("normalise", "arm", "save", self.rig.folder / "kept.json")
+        self.assertEqual(code, 1)
+        self.assertIn("has no normalisation", err)
 
 
 class ChannelsTest(unittest.TestCase):

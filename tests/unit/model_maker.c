@@ -133,6 +133,19 @@ static const float rate_bias[3] = {-1.0f, 0.5f, -3.0f};
 static const float gru_lograte[6] = {-1.0f, 0.5f, -3.0f, -1.0f, 0.5f, -3.0f};
 static const float gru_input[6] = {0, 1, 2, 3, 4, 5};
 
+struct model_parts maker_kalman_normalised(void)
+{
+    static char config[2048];
+    struct model_parts parts = maker_kalman();
+
+    snprintf(config, sizeof config,
+             "{\"normalise\":{\"kind\":\"window-trials\",\"mean\":[0,0,0],\"sd\":[1,1,1],"
+             "\"eps\":0},%s",
+             parts.config + 1);
+    parts.config = config;
+    return parts;
+}
+
 struct model_parts maker_gru(void)
 {
     return (struct model_parts){

@@ -20,6 +20,8 @@ struct model_parts {
 struct model_parts maker_kalman(void);
 /* The same with other numbers: what it makes of the same bins differs. */
 struct model_parts maker_kalman_other(void);
+/* The same behind a normalisation that learns at the ends of trials, from mean 0 and sd 1. */
+struct model_parts maker_kalman_normalised(void);
 /* Its first state alone, with the same readouts: another model for the same line. */
 struct model_parts maker_kalman_1(void);
 /* gru with zero weights, 3 channels, hidden 2: latents 0, log-rates = rate.bias. */

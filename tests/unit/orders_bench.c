@@ -76,7 +76,7 @@ static void open_line(struct bench *b, size_t i)
 int bench_open(void **state)
 {
     struct bench *b = calloc(1, sizeof *b);
-    struct model_parts parts = maker_kalman();
+    struct model_parts parts = maker_kalman_normalised();
     struct file_bytes file = maker_file(&parts);
 
     assert_non_null(b);

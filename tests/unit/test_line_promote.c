@@ -390,20 +390,6 @@ static void test_may_follow(void **state)
 
 /* ---- labels ---- */
 
-/* The kalman filter behind a normalisation that learns at the ends of trials, from none here. */
-static struct model_parts normalised_kalman(void)
-{
-    static char config[2048];
-    struct model_parts parts = maker_kalman();
-
-    snprintf(config, sizeof config,
-             "{\"normalise\":{\"kind\":\"window-trials\",\"mean\":[0,0,0],\"sd\":[1,1,1],"
-             "\"eps\":0},%s",
-             parts.config + 1);
-    parts.config = config;
-    return parts;
-}
-
 static bool is_frozen(const struct pair *p)
 {
     struct latent_normalisation n;
@@ -418,7 +404,7 @@ static void test_freeze_is_taken_over(void **state)
     const uint32_t acts[] = {LATENT_NORMALISE_FREEZE, LATENT_NORMALISE_THAW};
     struct pair p;
     (void)state;
-    pair_open(&p, normalised_kalman(), normalised_kalman(), NULL);
+    pair_open(&p, maker_kalman_normalised(), maker_kalman_normalised(), NULL);
     for (uint64_t i = 0; i < 4; i++) {
         line_enter(p.rig.line, &(struct line_event){.kind = LINE_NORMALISE, .what = acts[i % 2]});
         send(&p, i, 1);
@@ -426,7 +412,7 @@ static void test_freeze_is_taken_over(void **state)
         assert_int_equal(is_frozen(&p), i % 2 == 0);
     }
     pair_close(&p);
-    pair_open(&p, normalised_kalman(), maker_kalman(), NULL);
+    pair_open(&p, maker_kalman_normalised(), maker_kalman(), NULL);
     line_enter(p.rig.line, &(struct line_event){.kind = LINE_NORMALISE, .what = acts[0]});
     promote(&p, PROMOTE_ASKED); /* to one that has none, and back */
     promote(&p, ROLL_BACK_ASKED);

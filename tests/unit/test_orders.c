@@ -157,6 +157,30 @@ static void test_change(void **state)
     assert_order(&order, ORDER_DONE);
 }
 
+/* Mean and sd go in with their order, and come out by another. */
+static void test_normalisation(void **state)
+{
+    struct bench *b = *state;
+    size_t n = line_normalisation_bytes(b->line[1]) / sizeof(double);
+    double *given = calloc(2 * n, sizeof *given), *told = given + n;
+    struct line_normalisation out = {.mean = told, .sd = told + n / 2};
+    struct order load, tell;
+
+    for (size_t i = 0; i < n; i++) given[i] = (double)i + 0.1;
+    load = orders_normalise(b->orders, 1, LATENT_NORMALISE_LOAD, given);
+    tell = orders_tell_normalisation(b->orders, 1, &out);
+    assert_order(&load, ORDER_OWED);
+    assert_order(&tell, ORDER_OWED);
+    for (size_t i = 0; i < n; i++) given[i] = -1.0;
+    orders_take(b->orders);
+    assert_order(&tell, ORDER_DONE);
+    assert_int_equal(out.kind, LATENT_NORMALISE_WINDOW_TRIALS);
+    assert_int_equal(out.now.version, 1);
+    assert_true(out.decoder_id == latent_decoder_id(b->decoder[1]));
+    for (size_t i = 0; i < n; i++) assert_true(told[i] == (double)i + 0.1);
+    free(given);
+}
+
 /* Wanted again and again before it is taken: one entry, and all are answered. */
 static void test_latches_are_never_full(void **state)
 {
@@ -297,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_numbers_and_acknowledgement, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_busy, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_normalisation, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_mask, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_change, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_latches_are_never_full, bench_open, bench_close),

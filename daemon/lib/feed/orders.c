@@ -11,7 +11,7 @@
 
 #define LINE_BYTES 64   /* of the cache: the threads do not share one */
 #define RING_BYTES 4096 /* some fifty orders ... */
-#define RING_MASKS 4    /* ... or as many masks, where those take more */
+#define RING_LARGEST 4  /* ... or as many of the largest, where those take more */
 
 enum {
     ORDER_ENTER,
@@ -20,6 +20,7 @@ enum {
     ORDER_PROMOTE,
     ORDER_GIVE_UP,
     ORDER_CHANGE,
+    ORDER_TELL,
 };
 
 /* In the ring, the bytes of its entry behind it; its kind is the record's. */
@@ -35,6 +36,7 @@ struct posted {
             const struct orders_change *changes;
             size_t n_changes;
         };
+        struct line_normalisation *told;
     };
 };
 
@@ -94,10 +96,10 @@ struct orders *orders_new(struct line *const *lines, size_t n_lines, struct line
 
     if (!o) return NULL;
     *o = (struct orders){.clock = clock, .wake = wake, .n_lines = n_lines};
-    for (size_t i = 0, n_mask; i < n_lines; i++) {
+    for (size_t i = 0, n_largest; i < n_lines; i++) {
         o->lines[i] = (struct of_line){.line = lines[i], .n_taps = line_n_taps(lines[i])};
-        n_mask = RING_MASKS * (sizeof(struct posted) + line_mask_bytes(lines[i]));
-        if (n_mask > n_ring) n_ring = n_mask;
+        n_largest = RING_LARGEST * (sizeof(struct posted) + line_normalisation_bytes(lines[i]));
+        if (n_largest > n_ring) n_ring = n_largest;
     }
     o->ring = ring_new(n_ring);
     if (o->ring) return o;
@@ -161,13 +163,25 @@ struct order orders_enter(struct orders *o, size_t line, enum line_event_kind en
     return post_in_ring(o, ORDER_ENTER, (struct posted){.line = line, .entry = entry});
 }
 
-/* Not LOAD, which has numbers. */
-struct order orders_normalise(struct orders *o, size_t line, enum latent_normalise_act act)
+struct order orders_normalise(struct orders *o, size_t line, enum latent_normalise_act act,
+                              const double *numbers)
 {
-    assert(act != LATENT_NORMALISE_LOAD);
-    return post_in_ring(
-        o, ORDER_ENTER,
-        (struct posted){.line = line, .entry = LINE_NORMALISE, .what = (uint32_t)act});
+    bool loads = act == LATENT_NORMALISE_LOAD;
+    const struct posted order = {.line = line,
+                                 .n_bytes =
+                                     loads ? line_normalisation_bytes(o->lines[line].line) : 0,
+                                 .entry = LINE_NORMALISE,
+                                 .what = (uint32_t)act};
+
+    assert(loads == (numbers != NULL));
+    return post_with(o, ORDER_ENTER, order, numbers);
+}
+
+struct order orders_tell_normalisation(struct orders *o, size_t line,
+                                       struct line_normalisation *told)
+{
+    return post_in_ring(o, ORDER_TELL,
+                        (struct posted){.line = line, .entry = LINE_N_EVENTS, .told = told});
 }
 
 struct order orders_mask(struct orders *o, size_t line, const uint8_t *bits, uint32_t version)
@@ -423,6 +437,8 @@ static void carry_out(struct orders *o, uint32_t kind, const struct posted *p)
         end_promotion(o, &o->lines[p->line], ORDER_GIVEN_UP);
     else if (kind == ORDER_CHANGE)
         for (size_t i = 0; i < p->n_changes; i++) change(o, &p->changes[i]);
+    else if (kind == ORDER_TELL)
+        line_tell_normalisation(line, p->told);
     else if (p->entry == LINE_MASK || p->entry == LINE_NORMALISE)
         line_enter(line, &(struct line_event){.kind = p->entry,
                                               .what = p->what,

@@ -87,7 +87,12 @@ void orders_free(struct orders *o); /* NULL is allowed */
 
 /* entry: LINE_RESET, LINE_SAFE_ON or LINE_SAFE_OFF. */
 struct order orders_enter(struct orders *o, size_t line, enum line_event_kind entry);
-struct order orders_normalise(struct orders *o, size_t line, enum latent_normalise_act act);
+/* numbers: mean, sd [2, C], copied; of LOAD alone. */
+struct order orders_normalise(struct orders *o, size_t line, enum latent_normalise_act act,
+                              const double *numbers);
+/* told is written in the data thread, and must stay until the order is not owed any more. */
+struct order orders_tell_normalisation(struct orders *o, size_t line,
+                                       struct line_normalisation *told);
 /* bits [line_mask_bytes] are copied. */
 struct order orders_mask(struct orders *o, size_t line, const uint8_t *bits, uint32_t version);
 /* All of them at once, before any other step of the thread. They, and what they point to, must stay

@@ -54,6 +54,18 @@ size_t line_mask_bytes(const struct line *line)
     return ((size_t)line->n_channels + 7) / 8;
 }
 
+size_t line_normalisation_bytes(const struct line *line)
+{
+    return 2 * line->n_channels * sizeof(double);
+}
+
+void line_tell_normalisation(const struct line *line, struct line_normalisation *out)
+{
+    out->decoder_id = line->seat->decoder_id;
+    out->kind = line->seat->info.normalise;
+    latent_decoder_normalisation(line->decoder, &out->now, out->mean, out->sd);
+}
+
 bool line_is_masked_too_much(const struct line *line)
 {
     uint64_t n_masked = latent_decoder_masked(line->decoder, NULL, 0);

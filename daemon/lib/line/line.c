@@ -118,7 +118,7 @@ static void on_mask(struct line *line, const struct line_event *entry)
 static void on_normalise(struct line *line, const struct line_event *entry)
 {
     size_t n = line->n_channels;
-    const double *mean = entry->n_bytes == 2 * n * sizeof *mean ? entry->bytes : NULL;
+    const double *mean = entry->n_bytes == line_normalisation_bytes(line) ? entry->bytes : NULL;
 
     latent_decoder_normalise(line->decoder, entry->what, mean, mean ? mean + n : NULL, n);
 }

@@ -183,6 +183,16 @@ int line_load(struct line *line, const void *buf, size_t n);
 size_t line_max_payload(const struct line *line);
 /* Bytes of a LINE_MASK. */
 size_t line_mask_bytes(const struct line *line);
+/* Bytes of a LINE_NORMALISE that loads. */
+size_t line_normalisation_bytes(const struct line *line);
+/* How the decoder's input is normalised. */
+struct line_normalisation {
+    struct latent_normalisation now;
+    uint64_t decoder_id;
+    uint32_t kind;     /* enum latent_normalise */
+    double *mean, *sd; /* [C] in use; the caller's, not written where kind is NONE */
+};
+void line_tell_normalisation(const struct line *line, struct line_normalisation *out);
 bool line_read(struct line *line, struct ledger_values *out);
 void line_read_misfit(const struct line *line, enum misfit what, struct misfit_seen *out);
 void line_read_source_clock(const struct line *line, struct source_clock_seen *out);

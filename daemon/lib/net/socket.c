@@ -24,7 +24,7 @@
  * at its mark libzmq 4.3.4 would abort. */
 #define QUEUE_MESSAGES 1000
 #define CONTROL_QUEUE_MESSAGES 16
-#define CONTROL_MAX_BYTES 65536
+#define CONTROL_MAX_BYTES 131072 /* mean and sd of 4,096 channels, and room */
 #define SUBSCRIPTION_MAX_BYTES 4096
 #define LINGER_MS 200
 #define HANDSHAKE_MS 3000
