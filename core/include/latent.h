@@ -70,7 +70,8 @@ enum latent_flag {
     LATENT_SWAPPED = 1u << 8,   /* first frame of another decoder */
     LATENT_MASKED = 1u << 9,    /* (*) some channels are masked */
     LATENT_INPUT_CLIPPED = 1u << 10, /* (*) counts beyond the model's range were clamped */
-    LATENT_LIMITED = 1u << 11,       /* (*) a limit or slew limit of the readout applied */
+    LATENT_LIMITED = 1u << 11,       /* (*) a limit or slew limit of the readout applied, or an
+                                        expected count below 0 is shown as 0 */
     LATENT_OUTSIDE = 1u << 12,       /* (*) outside a trial: readout neutral, the rest absent */
     LATENT_AGE_UNKNOWN = 1u << 13,   /* when the bin ended is not known (yet): no age */
     LATENT_NO_SIGNAL = 1u << 14,     /* bins come, but for too long with nothing in them */

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "layers/gru_cell.h"
+#include "layers/link.h"
 #include "models/model.h"
 
 #define GRU_MAX_LAYERS 8
@@ -22,7 +23,8 @@ static const struct latent_mode gru_modes[] = {{.name = "causal"}, {0}};
 struct gru {
     size_t n_channels, n_layers, hidden, n_rates, n_readout; /* C, -, H, N, O */
     size_t size;                                             /* H, rounded up to 16 */
-    bool lograte, is_normalised;
+    bool is_normalised;
+    enum rate_link link;
     const float *channel_mean; /* [C] or NULL */
     struct gru_cell layers[GRU_MAX_LAYERS];
     struct linear rate, readout;
@@ -51,7 +53,7 @@ static void *gru_load(struct weights *w, struct fields *c, struct model_dims *di
                     .is_normalised = dims->is_normalised};
     m.n_layers = (size_t)fields_int(c, "layers", 1, GRU_MAX_LAYERS);
     m.hidden = (size_t)fields_int(c, "hidden", 1, 16384);
-    m.lograte = fields_bool(c, "lograte");
+    m.link = link_read(c, true);
     if (c->status) return NULL;
     for (size_t k = 0; k < m.n_layers; k++) {
         char suffix[16];
@@ -124,10 +126,7 @@ static void gru_step(void *state, const float *counts, struct model_out *out)
     memcpy(out->latents, top, m->hidden * sizeof *top);
     if (m->n_rates) {
         linear_forward(&m->rate, out->rates, top);
-        if (m->lograte)
-            kernels_get()->exp(out->rates, m->n_rates);
-        else
-            relu(out->rates, m->n_rates);
+        out->flags |= link_apply(m->link, out->rates, m->n_rates);
     }
     if (m->n_readout) linear_forward(&m->readout, out->readout, top);
     if (feeds_itself(m)) memcpy(s->expected, out->rates, m->n_rates * sizeof *out->rates);

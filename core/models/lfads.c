@@ -230,7 +230,7 @@ static void outputs_write(const struct lfads_state *s, struct model_out *out, si
     float *y = (m->poisson ? out->rates : out->readout) + t * m->n_out;
     memcpy(out->latents + t * n, latents[m->latents].values, n * sizeof *out->latents);
     kernels_get()->matvec(y, &m->readout, s->factors);
-    if (m->poisson) kernels_get()->exp(y, m->n_out);
+    if (m->poisson) out->flags |= link_apply(m->link, y, m->n_out);
 }
 
 /* Encode and decode the n bins from `first` on; publish the newest, or all of them. */

@@ -33,6 +33,7 @@ static void hyper_read(struct lfads *m, struct fields *c)
     m->ci.n_directions = fields_bool(c, "ci_bidirectional") ? 2 : 1;
     m->clip = (float)fields_number(c, "cell_clip", 1e-6, 1e30);
     m->poisson = fields_choice(c, "reconstruction", kinds) == KIND_POISSON;
+    if (m->poisson) m->link = link_read(c, false);
     m->latents = fields_choice(c, "latents", latents);
     fields_int(c, "samples", 0, 0);
 }

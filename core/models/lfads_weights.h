@@ -3,6 +3,7 @@
 #define LATENT_LFADS_WEIGHTS_H
 
 #include "layers/clipped_encoder.h"
+#include "layers/link.h"
 #include "models/model.h"
 
 enum lfads_latents { LATENTS_FACTORS, LATENTS_GENERATOR, LATENTS_CONTROLLER, LATENTS_INPUTS };
@@ -14,6 +15,7 @@ struct lfads {
     size_t n_controller, n_inputs;                    /* S, U; 0: no controller */
     size_t n_out;                                     /* rates, or means */
     bool poisson, has_readin;
+    enum rate_link link; /* poisson */
     int latents;
     float clip;
     const float *channel_mean;     /* [C] or NULL */

@@ -199,8 +199,9 @@ static void position_add(struct ndt_state *s, float *h, uint64_t t)
     add(h, s->scratch.other, m->width);
 }
 
-/* Final norm and decoder head of one row: latents [D], rates [N] in counts per bin. */
-static void head_forward(const struct ndt *m, const float *h, float *latents, float *rates)
+/* Final norm and decoder head of one row: latents [D], rates [N] in counts per bin. Returns the
+ * flags of their link. */
+static uint32_t head_forward(const struct ndt *m, const float *h, float *latents, float *rates)
 {
     float hidden[16];
     if (m->final == FINAL_LAYER)
@@ -218,10 +219,7 @@ static void head_forward(const struct ndt *m, const float *h, float *latents, fl
         relu(hidden, 16);
         linear_forward(&m->head[1], rates, hidden);
     }
-    if (m->lograte)
-        kernels_get()->exp(rates, m->n_rates);
-    else
-        relu(rates, m->n_rates);
+    return link_apply(m->link, rates, m->n_rates);
 }
 
 /* The embedded bin as token number t[i] of cache which[i], i < n: h [n, D]. Tokens
@@ -245,7 +243,7 @@ static void tokens_step(struct ndt_state *s, const size_t *which, const uint64_t
 static void cached_step(struct ndt_state *s, struct model_out *out, uint64_t t)
 {
     tokens_step(s, (const size_t[]){0}, &t, 1);
-    head_forward(s->m, s->h, out->latents, out->rates);
+    out->flags |= head_forward(s->m, s->h, out->latents, out->rates);
 }
 
 /* D: anchors at multiples of half a trial; the younger cache takes the bin, the older
@@ -258,7 +256,7 @@ static void anchored_step(struct ndt_state *s, struct model_out *out, uint64_t t
     tokens_step(s, (const size_t[]){anchor % 2, (anchor + 1) % 2},
                 (const uint64_t[]){young, young + half}, n);
     if (!anchor) out->flags |= LATENT_WARMUP;
-    head_forward(s->m, s->h + (n - 1) * s->m->width, out->latents, out->rates);
+    out->flags |= head_forward(s->m, s->h + (n - 1) * s->m->width, out->latents, out->rates);
 }
 
 static size_t subtract_to_zero(size_t a, size_t b)
@@ -302,7 +300,7 @@ static void look_ahead_step(struct ndt_state *s, struct model_out *out, size_t t
     }
     if (s->mode == MODE_B_LAG && t < lag) out->flags |= LATENT_WARMUP;
     size_t shown = s->mode == MODE_B ? t : subtract_to_zero(t, lag); /* the newest, or the final */
-    head_forward(m, h + shown * d, out->latents, out->rates);
+    out->flags |= head_forward(m, h + shown * d, out->latents, out->rates);
 }
 
 /* One layer over the window h, in place. */
@@ -330,7 +328,7 @@ static void window_step(struct ndt_state *s, struct model_out *out, uint64_t t)
                           newest = {.n = all.n, .q_first = n - 1};
     for (size_t l = 0; l < last; l++) layer_run(s, l, all);
     layer_run(s, last, newest);
-    head_forward(m, s->h + (n - 1) * d, out->latents, out->rates);
+    out->flags |= head_forward(m, s->h + (n - 1) * d, out->latents, out->rates);
 }
 
 static void ndt_step(void *state, const float *counts, struct model_out *out)
@@ -380,7 +378,8 @@ static void ndt_trial(void *state, const float *counts, size_t n_bins, struct mo
     struct attention_span all = {.n = silence_append(s, s->h, n_bins, m->trial_bins)};
     for (size_t l = 0; l < m->n_layers; l++) layer_run(s, l, all);
     for (size_t t = 0; t < n_bins; t++)
-        head_forward(m, s->h + t * d, out->latents + t * d, out->rates + t * m->n_rates);
+        out->flags |=
+            head_forward(m, s->h + t * d, out->latents + t * d, out->rates + t * m->n_rates);
 }
 
 static const char *ndt_counts_check(const void *model)

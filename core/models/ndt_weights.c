@@ -82,7 +82,7 @@ static void hyper_read(struct ndt *m, struct fields *c, size_t *heads)
     m->band.forward = (long)fields_int(c, "context_forward", -1, 65536);
     m->band.back = (long)fields_int(c, "context_backward", -1, 65536);
     m->head_layers = (int)fields_int(c, "head_layers", 1, 2);
-    m->lograte = fields_bool(c, "lograte");
+    m->link = link_read(c, true);
     m->n_rates = m->n_channels + optional_int(c, "held_out", 65536);
     m->future_zeros = optional_int(c, "future_zeros", (long long)m->trial_bins - 1);
 }

@@ -3,6 +3,7 @@
 #define LATENT_NDT_WEIGHTS_H
 
 #include "layers/encoder.h"
+#include "layers/link.h"
 #include "models/model.h"
 
 #define NDT_MAX_LAYERS 32
@@ -17,7 +18,8 @@ struct ndt {
     size_t embed_dim, max_count, trial_bins, window_bins;
     size_t future_zeros; /* P: bins of zeros behind the newest; 0: truncated */
     int embed, position, final, head_layers, position_offset;
-    bool pre_norm, lograte;
+    bool pre_norm;
+    enum rate_link link;
     struct attention_band band;
     const float *table;     /* [max_count + 2, embed_dim] */
     struct linear embedder; /* [D, N] */

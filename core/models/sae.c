@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "layers/gru_cell.h"
+#include "layers/link.h"
 #include "layers/ode.h"
 #include "layers/window.h"
 #include "models/model.h"
@@ -47,6 +48,7 @@ struct sae {
     struct gru_cell forward, backward;                   /* C -> E */
     struct linear start;                                 /* 2 E -> D */
     struct linear readout;                               /* D -> N */
+    enum rate_link link;
     int decoder, first;
     struct perceptron perceptron; /* node: the vector field; mlp: the update */
     int solver;                   /* node */
@@ -107,6 +109,7 @@ static void *sae_load(struct weights *w, struct fields *c, struct model_dims *di
     m.n_latents = (size_t)fields_int(c, "latent_dim", 1, 16384);
     m.decoder = fields_choice(c, "decoder", decoders);
     m.first = fields_choice(c, "first_output", firsts);
+    m.link = link_read(c, false);
     if (c->status) return NULL;
 
     size_t size = m.encoder_size;
@@ -246,12 +249,13 @@ static void decoder_step(struct sae_state *s)
     steps[s->m->decoder](s);
 }
 
-static void outputs_write(const struct sae_state *s, float *latents, float *rates)
+/* Returns the flags of the rates' link. */
+static uint32_t outputs_write(const struct sae_state *s, float *latents, float *rates)
 {
     const struct sae *m = s->m;
     memcpy(latents, s->z, m->n_latents * sizeof *latents);
     linear_forward(&m->readout, rates, s->z);
-    kernels_get()->exp(rates, m->n_rates);
+    return link_apply(m->link, rates, m->n_rates);
 }
 
 static bool is_collecting(const struct sae_state *s, uint64_t t)
@@ -277,7 +281,7 @@ static void sae_step(void *state, const float *counts, struct model_out *out)
         n_steps = m->first == FIRST_Z0 ? n - 1 : n; /* from there to t */
     }
     for (size_t i = 0; i < n_steps; i++) decoder_step(s);
-    outputs_write(s, out->latents, out->rates);
+    out->flags |= outputs_write(s, out->latents, out->rates);
     out->flags |= warmup_flag(s, t);
 }
 
@@ -291,7 +295,7 @@ static void sae_predict(void *state, struct model_out *out)
         return;
     }
     decoder_step(s);
-    outputs_write(s, out->latents, out->rates);
+    out->flags |= outputs_write(s, out->latents, out->rates);
     if (is_collecting(s, t)) window_push(s, t, sae_feeds_itself(m) ? out->rates : m->channel_mean);
     out->flags |= warmup_flag(s, t);
     *s->n_bins = t + 1;
@@ -306,7 +310,8 @@ static void sae_trial(void *state, const float *counts, size_t n_bins, struct mo
     window_encode(s, 0, n);
     for (size_t t = 0; t < n_bins; t++) {
         if (t || m->first == FIRST_STEP) decoder_step(s);
-        outputs_write(s, out->latents + t * m->n_latents, out->rates + t * m->n_rates);
+        out->flags |=
+            outputs_write(s, out->latents + t * m->n_latents, out->rates + t * m->n_rates);
     }
 }
 

@@ -7,6 +7,7 @@ readout and of its channels, which the author's program has not. Row t of OUT is
 describes an earlier bin is compared with that bin's row.
 """
 import dataclasses
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import numpy as np
 from latent_models.common import links, model_file
 from latent_models.common.files import open_input
 from latent_models.common.refusal import Refusal
-from latent_models.common.stream import FLAG_OUTSIDE, FLAG_WARMUP, GROUPS, decode_stream
+from latent_models.common.stream import (FLAG_BETWEEN, FLAG_OUTSIDE, FLAG_WARMUP, GROUPS,
+                                         decode_stream)
 
 TOLERANCE, ROWS_MIN = 1e-4, 50
 ALIKE, SHIFTS_MAX = 1e-3, 20  # how near a likely cause comes, and the longest shift looked for
@@ -149,14 +151,6 @@ def bare(model):
     return dataclasses.replace(model, config=config)
 
 
-def delay_of(model, mode):
-    """How many bins before its newest one a frame of this mode describes."""
-    hyper = model.hyper
-    if mode == "B-lag":
-        return hyper["layers"] * max(hyper["context_forward"], 0)
-    return int(hyper.get("delay_bins", 0))
-
-
 def in_unit(per_bin, unit, bin_s):
     """Expected counts per bin in a unit of UNITS."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -180,12 +174,15 @@ def run_model(model, bins, mode):
         path = Path(folder) / "model.safetensors"
         model_file.write_model(path, bare(model))
         found = decode_stream(path, bins, mode, bin_ms)
-    absent = (found.pop("flags") & (FLAG_WARMUP | FLAG_OUTSIDE)) != 0
+    delay = found.pop("delay_bins")
+    if mode == "B-lag":  # of ndt: rows are shown once they are final
+        delay = model.hyper["layers"] * model.hyper["context_forward"]
+    absent = (found.pop("flags") & (FLAG_WARMUP | FLAG_OUTSIDE | FLAG_BETWEEN)) != 0
     groups = {}
     for name, array in found.items():
         if array is not None:
             array = np.where(absent[..., None], np.nan, array.astype(np.float64))
-            groups[name] = advanced(array, delay_of(model, mode))
+            groups[name] = advanced(array, delay)
     return groups
 
 
@@ -203,7 +200,11 @@ def compare(args, model):
         if name not in ours or ours[name].shape[-1] != array.shape[-1]:
             n = ours[name].shape[-1] if name in ours else "none"
             raise Refusal(f"--check {args.check[1]}: {array.shape[-1]} {name}, the model has {n}")
-        found = in_unit(ours[name], args.check_rates, bin_s) if name == "rates" else ours[name]
+        found = ours[name]
+        if name == "rates":
+            found = in_unit(found, args.check_rates, bin_s)
+            if links.link_of(model) == "linear" and args.check_rates != "log":
+                array = np.maximum(array, 0)  # an expected count below 0 is published as 0
         rows = ~np.isnan(array).any(-1) & ~np.isnan(ours[name]).any(-1)
         groups.append(Group(name, found, array, rows))
     for group in groups:
@@ -268,19 +269,20 @@ def cause(args, group, model, bin_s):
 
 def rates_cause(args, per_bin, theirs, link, bin_s):
     """Another unit, another link, or both."""
-    drive = links.inverse(link, per_bin)
-    for other in sorted(links.LINKS, key=lambda name: name != link):
-        rates = links.apply(other, drive) if other != link else per_bin
-        for unit in sorted(UNITS, key=lambda name: name != args.check_rates):
-            if (other, unit) == (link, args.check_rates) or \
-                    not alike(in_unit(rates, unit, bin_s), theirs):
-                continue
-            parts = [f"yours are rates of {other}, the file was told {link}: --link {other}"
-                     ] if other != link else []
-            if unit != args.check_rates:
-                what = {"hz": "Hz", "log": "logarithms", "per-bin": "counts per bin"}[unit]
-                parts.append(f"yours are {what}, not {args.check_rates}: --check-rates {unit}")
-            return "; ".join(parts)
+    with np.errstate(invalid="ignore"):
+        drive = links.inverse(link, per_bin)
+        rates = {other: links.apply(other, drive) for other in links.LINKS} | {link: per_bin}
+    guesses = sorted(itertools.product(links.LINKS, UNITS), key=lambda guess: (
+        (guess[0] != link) + (guess[1] != args.check_rates), guess[0] != link))
+    for other, unit in guesses[1:]:  # fewest differences first; none comes first of all
+        if not alike(in_unit(rates[other], unit, bin_s), theirs):
+            continue
+        parts = [f"yours are rates of {other}, the file was told {link}: --link {other}"
+                 ] if other != link else []
+        if unit != args.check_rates:
+            what = {"hz": "Hz", "log": "logarithms", "per-bin": "counts per bin"}[unit]
+            parts.append(f"yours are {what}, not {args.check_rates}: --check-rates {unit}")
+        return "; ".join(parts)
     return None
 
 

@@ -47,6 +47,15 @@ def link_of(model):
     return hyper.get("link") or hyper.get("rate") or said_by(hyper) or "exp"
 
 
+def lograte(hyper, y):
+    """Log expected counts per bin of what the head gives, -inf where it expects none."""
+    link = said_by(hyper) or "exp"
+    if link == "exp":
+        return y
+    with np.errstate(divide="ignore"):
+        return np.log(np.maximum(apply(link, y), 0))
+
+
 def apply(link, y):
     """Expected counts of what the head gives."""
     if link == "exp":

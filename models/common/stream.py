@@ -8,7 +8,7 @@ import numpy as np
 from latent_models.common.programs import need_program
 from latent_models.common.refusal import Refusal
 
-FLAG_WARMUP, FLAG_OUTSIDE = 1 << 0, 1 << 12
+FLAG_WARMUP, FLAG_OUTSIDE, FLAG_BETWEEN = 1 << 0, 1 << 12, 1 << 15
 GROUPS = ("latents", "rates", "readout", "flags")
 
 
@@ -21,7 +21,7 @@ def stored(counts):
 
 def decode_stream(path, counts, mode, bin_ms):
     """latent-decode on counts [K, T, C] -> dict of latents, rates (expected counts per bin),
-    readout, each [K, T, .] or None, and flags [K, T]."""
+    readout, each [K, T, .] or None, flags [K, T], and delay_bins of the file."""
     import h5py
     with tempfile.TemporaryDirectory(prefix="latent-stream-") as folder:
         source, out = Path(folder) / "in.h5", Path(folder) / "out.h5"
@@ -37,6 +37,7 @@ def decode_stream(path, counts, mode, bin_ms):
             raise Refusal(result.stderr.strip().removeprefix("latent-decode: "))
         with h5py.File(out) as f:
             outputs = {name: f[name][()] if name in f else None for name in GROUPS}
+            outputs["delay_bins"] = int(f.attrs["delay_bins"])
     if outputs["rates"] is not None:
         outputs["rates"] = outputs["rates"] * bin_ms / 1000
     return outputs

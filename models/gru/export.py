@@ -7,7 +7,7 @@ rate.weight, rate.bias (log expected counts per bin) and readout.weight, readout
 is executed.
 """
 
-from latent_models.common import exporting
+from latent_models.common import exporting, links, statements
 from latent_models.common.checkpoint import rows_of, take
 from latent_models.common.naming import Names, advice
 from latent_models.common.refusal import Refusal, run_command
@@ -22,6 +22,7 @@ NAMES = Names(tuple(f"gru.{kind}_l*" for kind in ("weight_ih", "weight_hh")),
 
 def parse():
     parser = exporting.exporter_parser(__doc__, MODES, NAMES)
+    links.add_option(parser)
     exporting.add_readout_options(parser)
     return parser.parse_args()
 
@@ -62,7 +63,9 @@ def main():
     sizes, shapes = expected_shapes(checkpoint.tensors, args.input)
     weights = exporting.as_float32(take(checkpoint.tensors, args.input, shapes))
     readout = exporting.readout_entries(args, checkpoint, sizes["readout"])
-    hyper = {"layers": sizes["layers"], "hidden": sizes["hidden"], "lograte": True}
+    link = "exp" if not sizes["rate"] else links.choose(
+        args, links.said_by(statements.own_facts(checkpoint).get("hyper")))
+    hyper = {"layers": sizes["layers"], "hidden": sizes["hidden"], **links.hyper_of(link)}
     exporting.export(args, checkpoint, "gru", reference.run, n_channels=sizes["n_channels"],
                      modes=exporting.choose_modes(args, MODES), hyper=hyper,
                      outputs=(sizes["hidden"], sizes["rate"], readout), weights=weights,

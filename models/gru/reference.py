@@ -10,6 +10,7 @@ channels, H hidden.
 import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
+from latent_models.common import links
 from latent_models.common.reference_command import reference_main
 from latent_models.common.refusal import Refusal, run_command
 
@@ -49,7 +50,9 @@ def run(weights, config, counts, mode):
             states[layer] = x = cell(weights, layer, x, states[layer])
         top.append(states[-1].copy())
     latents = np.array(top)
-    return {"latents": latents, "lograte": affine(weights, "rate", latents),
+    drive = affine(weights, "rate", latents)
+    return {"latents": latents,
+            "lograte": None if drive is None else links.lograte(hyper, drive),
             "readout": affine(weights, "readout", latents)}
 
 

@@ -7,7 +7,7 @@ tensors and the checkpoint do not say must come as an option. Nothing in IN is e
 """
 import re
 
-from latent_models.common import exporting, natural, statements
+from latent_models.common import exporting, links, natural, statements
 from latent_models.common.checkpoint import table_of, take
 from latent_models.common.naming import Names, advice, check
 from latent_models.common.refusal import Refusal, number, run_command, whole
@@ -59,6 +59,7 @@ def parse():
     group.add_argument("--reconstruction", choices=("poisson", "gaussian"), default="poisson",
                        help="gaussian: the read-out gives means, then as many log-variances; the "
                        "means are published as readout")
+    links.add_option(group)
     group.add_argument("--latents", choices=LATENTS, default="factors",
                        help="which state is published")
     group.add_argument("--session",
@@ -191,6 +192,18 @@ def stated(args, checkpoint, sizes, clip):
     return found
 
 
+def link_hyper(args, checkpoint):
+    """Keys of hyper for the link of the rates: published LFADS give log-rates; only a bare state
+    dict does not say that it is one."""
+    if args.reconstruction != "poisson":
+        return {}
+    own = statements.own_facts(checkpoint).get("hyper")
+    is_published = keras.is_keras(checkpoint.tensors) or checkpoint.architecture or \
+        table_of(checkpoint.facts.get("hyper_parameters"))
+    link = links.choose(args, links.said_by(own) or ("exp" if own or is_published else None))
+    return links.hyper_of(link) if link != "exp" else {}
+
+
 def choose(args, said, key, default=None):
     """An option or a statement; they may not disagree. default None: one of them is required."""
     option, value = getattr(args, key), said.get(key)
@@ -252,6 +265,7 @@ def main():
                       f"beside {sizes['n_spikes']} channels: nothing to decode")
     weights = exporting.as_float32(take(tensors, args.input, expected_shapes(sizes)))
     hyper = build_hyper(args, sizes, stated(args, checkpoint, sizes, clip))
+    hyper.update(link_hyper(args, checkpoint))
     gaussian = args.reconstruction == "gaussian"
     n_latents = dict(zip(LATENTS, (sizes[k] for k in ("fac_dim", "gen_dim", "con_dim", "co_dim"))))
     readout = exporting.readout_entries(args, checkpoint, sizes["n_rates"]) if gaussian else []

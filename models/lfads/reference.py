@@ -16,6 +16,7 @@ the counts the model expected, or as the training mean where it has no rate for 
 import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
+from latent_models.common import links
 from latent_models.common.reference_command import reference_main
 from latent_models.common.refusal import Refusal, run_command
 
@@ -149,7 +150,8 @@ def expected_counts(net, config, state):
     n = len(row) - hyper["ext_input_dim"]
     y = net.readout(state)
     if len(y) >= n:
-        row[:n] = (np.exp(y) if hyper["reconstruction"] == "poisson" else y)[:n]
+        is_poisson = hyper["reconstruction"] == "poisson"
+        row[:n] = (np.exp(links.lograte(hyper, y)) if is_poisson else y)[:n]
     elif "channels" in config:
         row[:n] = np.asarray(config["channels"]["mean"])[:n]
     else:
@@ -236,6 +238,7 @@ def run(weights, config, counts, mode, missing=()):
     part = ("generator", "factors", "controller", "inputs").index(config["hyper"]["latents"])
     y = np.stack([net.readout(state) for state in states])
     poisson = config["hyper"]["reconstruction"] == "poisson"
+    y = links.lograte(config["hyper"], y) if poisson else y
     return {"latents": np.stack([state[part] for state in states]),
             "lograte": y if poisson else None, "readout": None if poisson else y}
 

@@ -10,7 +10,7 @@ executed.
 import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
-from latent_models.common import exporting, statements
+from latent_models.common import exporting, links, statements
 from latent_models.common.checkpoint import table_of, take
 from latent_models.common.naming import Names, advice
 from latent_models.common.refusal import Refusal, run_command, whole
@@ -42,7 +42,7 @@ BINS = whole(1, 65536)
 CONTEXT = whole(-65536, 65536)
 KINDS = {"heads": whole(1, 1024), "norm": one_of("pre", "post"), "context_forward": CONTEXT,
          "context_backward": CONTEXT, "max_count": whole(0, 65535),
-         "rate_head": one_of("log", "relu"), "trial_bins": BINS, "position_offset": truth}
+         "link": one_of(*links.LINKS), "trial_bins": BINS, "position_offset": truth}
 FIXED = {"ACTIVATION": "relu", "CONTEXT_WRAP_INITIAL": False}
 
 
@@ -57,8 +57,7 @@ def parse():
                        help="0 or negative: no limit")
     group.add_argument("--max-count", type=KINDS["max_count"],
                        help="counts are clamped to it; 0: never")
-    group.add_argument("--rate-head", choices=("log", "relu"),
-                       help="what the head gives (default: log)")
+    links.add_option(group)
     group.add_argument("--trial-bins", type=BINS, help="longest trial of sinusoidal positions")
     group.add_argument("--window", type=BINS, metavar="BINS",
                        help="mode C (default: the trial's length)")
@@ -82,7 +81,7 @@ def stated(args, checkpoint):
         said = {key: own.get(key) for key in ("heads", "context_forward", "context_backward",
                                               "max_count", "trial_bins", "position_offset")}
         said.update(norm="pre" if own.get("pre_norm") else "post",
-                    rate_head="log" if own.get("lograte") else "relu")
+                    link=links.said_by(own))
         return statements.checked(args.input, said, KINDS)
     if not checkpoint.architecture:
         return {}
@@ -93,7 +92,7 @@ def stated(args, checkpoint):
             "context_forward": -1 if full else model.get("CONTEXT_FORWARD"),
             "context_backward": -1 if full else model.get("CONTEXT_BACKWARD"),
             "max_count": checkpoint.facts.get("max_spikes", model.get("MAX_SPIKES")),
-            "rate_head": "log" if model.get("LOGRATE", True) else "relu",
+            "link": "exp" if model.get("LOGRATE", True) else "relu",
             "trial_bins": checkpoint.facts.get("trial_length", model.get("TRIAL_LENGTH")),
             "position_offset": table_of(model.get("POSITION")).get("OFFSET", True)}
     return statements.checked(args.input, said, KINDS)
@@ -116,9 +115,8 @@ def check_model_node(args, model):
 
 def settle(args, said):
     """Options and statements merged; an option that contradicts a statement is refused."""
-    settled = {"rate_head": "log", "max_count": None, "trial_bins": None, "position_offset": None}
-    for key in ("heads", "norm", "context_forward", "context_backward", "max_count", "rate_head",
-                "trial_bins"):
+    settled = {"max_count": None, "trial_bins": None, "position_offset": None}
+    for key in ("heads", "norm", "context_forward", "context_backward", "max_count", "trial_bins"):
         option, value = getattr(args, key), said.get(key)
         if option is not None and value is not None and option != value:
             raise Refusal(f"--{key.replace('_', '-')} {option}, but {args.input} says {value}")
@@ -128,6 +126,7 @@ def settle(args, said):
             raise Refusal(f"{args.input} does not say its --{key.replace('_', '-')}: give the "
                           f"option")
     settled["position_offset"] = said.get("position_offset")
+    settled["link"] = links.choose(args, said.get("link"))
     return settled
 
 
@@ -255,7 +254,7 @@ def build_hyper(args, tensors, buffer, sizes, settled):
             "head_layers")
     return {"heads": settled["heads"], **{k: sizes[k] for k in keys}, "max_count": int(max_count),
             "pre_norm": settled["norm"] == "pre", "trial_bins": int(trial_bins),
-            "window_bins": int(window), "lograte": settled["rate_head"] == "log",
+            "window_bins": int(window), **links.hyper_of(settled["link"]),
             "position_offset": position_offset(args, buffer, settled, sizes["width"])
             if sizes["position"] == "sinusoidal" else True,
             "context_forward": settled["context_forward"],

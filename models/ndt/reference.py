@@ -19,6 +19,7 @@ import math
 import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
+from latent_models.common import links
 from latent_models.common.reference_command import reference_main
 from latent_models.common.refusal import Refusal, run_command
 
@@ -135,10 +136,7 @@ def head(weights, hyper, latents):
     y = latents @ weights["decoder.0.weight"].T + weights["decoder.0.bias"]
     if hyper["head_layers"] == 2:
         y = np.maximum(y, 0) @ weights["decoder.2.weight"].T + weights["decoder.2.bias"]
-    if hyper["lograte"]:
-        return y
-    with np.errstate(divide="ignore"):
-        return np.log(np.maximum(y, 0))
+    return links.lograte(hyper, y)
 
 
 def whole(weights, hyper, counts):

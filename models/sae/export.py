@@ -7,7 +7,7 @@ of decoder: decoder.vf.vf.vf.* node, decoder.cell.mlp.* mlp, decoder.cell.weight
 do not tell follows the published code unless an option says otherwise. Nothing in IN is executed.
 """
 
-from latent_models.common import exporting, natural, statements
+from latent_models.common import exporting, links, natural, statements
 from latent_models.common.checkpoint import table_of, take
 from latent_models.common.naming import Names, advice
 from latent_models.common.refusal import Refusal, number, run_command, whole
@@ -54,6 +54,7 @@ def parse():
     group.add_argument("--activation", choices=("relu", "tanh"),
                        help="mlp: required, published runs differ")
     group.add_argument("--dt", metavar="NUMBER", help="mlp: z + dt * mlp(z); none: z = mlp(z)")
+    links.add_option(group)
     group.add_argument("--ignore", default="", metavar="KEY,KEY",
                        help="hyper-parameters of the checkpoint that you know do not change an "
                        "inference")
@@ -195,6 +196,15 @@ def build_hyper(args, sizes, said):
     return hyper
 
 
+def link_hyper(args, checkpoint):
+    """Keys of hyper for the link of the rates: the published ones give log-rates, and only a bare
+    state dict does not say that it is one."""
+    own = statements.own_facts(checkpoint).get("hyper")
+    is_published = checkpoint.architecture or table_of(checkpoint.facts.get("hyper_parameters"))
+    link = links.choose(args, links.said_by(own) or ("exp" if own or is_published else None))
+    return links.hyper_of(link) if link != "exp" else {}
+
+
 def main():
     args = parse()
     checkpoint = exporting.read_input(args, NAMES, "a sequential auto-encoder")
@@ -203,7 +213,8 @@ def main():
     if sizes["decoder"] == "mlp":
         tensors = drop_unused(tensors)
     weights = exporting.as_float32(take(tensors, args.input, expected_shapes(sizes)))
-    hyper = build_hyper(args, sizes, stated(args, checkpoint, sizes))
+    hyper = {**build_hyper(args, sizes, stated(args, checkpoint, sizes)),
+             **link_hyper(args, checkpoint)}
     exporting.export(args, checkpoint, "sae", reference.run, n_channels=sizes["n_channels"],
                      modes=exporting.choose_modes(args, MODES), hyper=hyper,
                      outputs=(sizes["latent_dim"], sizes["n_rates"], []), weights=weights,

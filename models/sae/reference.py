@@ -12,6 +12,7 @@ gave for it, or as the training mean where the model has no rate for each channe
 import latent_models.common  # first: it names a package that is missing
 import numpy as np
 
+from latent_models.common import links
 from latent_models.common.reference_command import reference_main
 from latent_models.common.refusal import Refusal, run_command
 
@@ -107,15 +108,15 @@ def trajectory(weights, hyper, counts, n_bins):
     return np.stack(rows)
 
 
-def lograte(weights, z):
-    return z @ weights["readout.weight"].T + weights["readout.bias"]
+def lograte(weights, z, hyper=None):
+    return links.lograte(hyper, z @ weights["readout.weight"].T + weights["readout.bias"])
 
 
 def expected_counts(weights, config, z):
     """What a missing bin counts as [C]; z None: there was no bin yet."""
     n_channels = config["n_channels"]
     if z is not None and len(weights["readout.weight"]) >= n_channels:
-        return np.exp(lograte(weights, z))[:n_channels]
+        return np.exp(lograte(weights, z, config["hyper"]))[:n_channels]
     if "channels" in config:
         return np.asarray(config["channels"]["mean"], np.float64)
     if z is None:
@@ -153,7 +154,7 @@ def run(weights, config, counts, mode, missing=()):
         z = trajectory(weights, config["hyper"], window, len(counts))
     else:
         z = stream(weights, config, counts, mode, set(missing))
-    return {"latents": z, "lograte": lograte(weights, z), "readout": None}
+    return {"latents": z, "lograte": lograte(weights, z, config["hyper"]), "readout": None}
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ def parse():
                         help="seen units, for a bootstrap filter (default: all rates)")
     group = parser.add_argument_group("hyper-parameters, where the checkpoint does not say")
     group.add_argument("--activation", choices=tuple(reference.ACTIVATIONS))
-    group.add_argument("--rate", choices=tuple(reference.RATES))
+    group.add_argument("--link", "--rate", dest="rate", choices=tuple(reference.RATES),
+                       help="what makes expected counts per bin")
     exporting.add_readout_options(parser)
     return parser.parse_args()
 

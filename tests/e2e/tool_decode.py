@@ -32,7 +32,7 @@ class Decode(Case):
             "gru.weight_hh_l0": (3 * h, h), "gru.bias_hh_l0": (3 * h, ),
             "rate.weight": (c, h), "rate.bias": (c, ),
             "readout.weight": (2, h), "readout.bias": (2, ),
-        })
+        }, "--link", "exp")
 
     def wiener(self):
         return self.export("wiener", {"weight": (2, 3, self.N_CHANNELS), "bias": (2, )})
@@ -105,8 +105,8 @@ class Decode(Case):
             "transformer_encoder.norm.weight": (d, ), "transformer_encoder.norm.bias": (d, ),
             "pos_encoder.pos_embedding.weight": (trial_bins, d),
         })
-        return self.export("ndt", shapes, "--heads", "2", "--norm", "pre", "--context-forward", "0",
-                           "--context-backward", "0", "--max-count", "9")
+        return self.export("ndt", shapes, "--link", "exp", "--heads", "2", "--norm", "pre",
+                           "--context-forward", "0", "--context-backward", "0", "--max-count", "9")
 
     def test_modes(self):
         """After the last position nothing is known: OUTSIDE, and NaN; the offline mode refuses."""

@@ -26,6 +26,7 @@ PYTHON = "/usr/bin/python3"
 IS_SANITIZED = bool(os.environ.get("LATENT_SANITIZE"))
 SKIPPED = 77
 FLAG_WARMUP, FLAG_OUTSIDE, FLAG_INPUT_CLIPPED = 1 << 0, 1 << 12, 1 << 10
+FLAG_LIMITED = 1 << 11
 
 
 def need_shared():

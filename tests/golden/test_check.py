@@ -2,6 +2,7 @@
 """--check IN OUT: what torch gives for the same bins is compared with what the C core publishes.
 What agrees is said in the file; what does not is refused, with its place and its likely cause."""
 import importlib
+import json
 
 import h5py
 import numpy as np
@@ -11,8 +12,11 @@ import golden
 import test_checkpoints
 import test_refused
 
+from latent_models.common import links, model_file, stream
+from latent_models.common.refusal import Refusal
+
 C, H, O, K, T = 5, 6, 2, 4, 30
-WIDTH = ("--bin-width", "20")
+WIDTH = ("--bin-width", "20", "--link", "exp")
 BIN_S = 0.02
 
 
@@ -166,6 +170,106 @@ class Check(Beside):
         self.differs(o, "absent.npz", bins=self.folder / "absent.npz")
 
 
+def rates_of(link, drive):
+    """By torch, from what the head gives."""
+    drive = torch.as_tensor(drive, dtype=torch.float64)
+    return {"exp": torch.exp, "softplus": torch.nn.functional.softplus, "relu": torch.relu,
+            "linear": lambda x: x}[link](drive).numpy()
+
+
+class Links(Beside):
+    """What makes rates of the head's output is said, and each link is torch's."""
+
+    def test_it_has_no_default(self):
+        for arch, make in (("gru", test_refused.gru), ("lfads", test_refused.lfads),
+                           ("ndt", lambda case: test_refused.ndt(case, "linear")),
+                           ("sae", lambda case: test_refused.sae(case, "node"))):
+            tensors, options = make(test_refused.Refused())
+            i = options.index("--link")
+            source = self.saved({k: torch.as_tensor(np.asarray(v)) for k, v in tensors.items()})
+            model, text = self.export_said(arch, source, *options[:i], *options[i + 2:])
+            self.assertIsNone(model, arch)
+            self.assertIn("give --link exp", text)
+            self.assertIn("softplus, relu or linear", text)
+
+    def test_trainers_say_it(self):
+        """A checkpoint of a trainer here says its link, and an option may not differ."""
+        facts = {"bin_width_us": 20000, "hyper": {"layers": 1, "hidden": H, "lograte": True},
+                 "readout": []}
+        state = {k: v for k, v in self.network.state_dict().items() if "readout" not in k}
+        source = self.saved({"state_dict": state, "latent": json.dumps(facts)})
+        model, said = self.export_said("gru", source)
+        self.assertIsNotNone(model, said)
+        self.assertEqual(links.link_of(model), "exp")
+        model, said = self.export_said("gru", source, "--link", "softplus")
+        self.assertIsNone(model)
+        self.assertIn("says exp", said)
+
+    def test_gru(self):
+        """Each as torch has it, live, too: rates, and LIMITED where less than none is expected."""
+        o = self.outputs()
+        self.assertLess(o["drive"].min(), -0.5)
+        for link in links.LINKS:
+            with self.subTest(link):
+                rates = rates_of(link, o["drive"])
+                self.agrees({**o, "rates": rates}, width=(*WIDTH[:3], link))
+                for other in set(links.LINKS) - {link}:
+                    if {link, other} == {"relu", "linear"}:  # they differ where less than 0 is 0
+                        continue
+                    word = "--check-rates log" if (link, other) == ("linear", "exp") else \
+                        f"--link {link}"
+                    self.differs({"rates": rates}, word, width=(*WIDTH[:3], other))
+                model, said = self.export_said("gru", self.source, *WIDTH[:3], link)
+                self.assertIsNotNone(model, said)
+                found = self.decode(self.folder / "out.safetensors", self.counts)
+                shown = np.maximum(rates, 0)
+                self.close(found["rates"] * BIN_S, shown, 2e-6 * max(1, shown.max()), link)
+                limited = (found["flags"] & golden.FLAG_LIMITED) != 0
+                expected = (rates < 0).any(-1) if link == "linear" else np.zeros((K, T), bool)
+                self.assertTrue(np.array_equal(limited, expected), link)
+
+    def test_other_architectures(self):
+        """ndt, lfads and sae with each link, in whole trials, beside torch's function of the
+        head's output."""
+        for name in ("ndt, linear", "lfads", "sae, node", "sae, gru"):
+            arch, make = test_refused.SOUND[name]
+            tensors, options = make(test_refused.Refused())
+            for key in tensors:  # so that what links differ in is seen
+                if key in ("readout.weight", "decoder.0.weight"):
+                    tensors[key] = np.asarray(tensors[key]) * 3
+            source = self.saved({k: torch.as_tensor(np.asarray(v)) for k, v in tensors.items()})
+            model, said = self.export_said(arch, source, *options)
+            self.assertIsNotNone(model, said)
+            counts = golden.random_counts(6, 10, model.hyper.get("window_bins", 9),
+                                          model.config["n_channels"])
+            np.savez(self.bins, counts=counts)
+            run = importlib.import_module(f"latent_models.{arch}.reference").run
+            drive = np.stack([run(model.weights, model.config, x.astype(float), "trial")["lograte"]
+                              for x in counts])  # of exp: what the head gives
+            i = options.index("--link")
+            for link in links.LINKS:
+                with self.subTest(name, link=link):
+                    mine = (*options[:i + 1], link, *options[i + 2:])
+                    self.agrees({"rates": rates_of(link, drive)}, *mine, arch=arch, source=source,
+                                width=())
+            self.differs({"rates": rates_of("softplus", drive)}, "--link softplus",
+                         options=options, arch=arch, source=source, width=())
+
+    def test_what_the_core_refuses(self):
+        """A link that is none, or that the rest of the file contradicts."""
+        self.export_said("gru", self.source, *WIDTH[:3], "softplus")
+        path = self.folder / "out.safetensors"
+        model = model_file.read_exact(path)
+        for hyper, word in (({"link": "probit"}, "probit"), ({"link": "exp"}, "with false"),
+                            ({"lograte": True}, "with true"), ({"link": "relu"}, "known answer")):
+            changed = {**model.hyper, **hyper}
+            model_file.write_model(path, model_file.Model(
+                {**model.config, "hyper": changed}, model.weights, model.selftest))
+            with self.assertRaises(Refusal) as caught:
+                stream.decode_stream(path, self.counts.astype(float), "causal", 20)
+            self.assertIn(word, str(caught.exception))
+
+
 class Exporters(Beside):
     """Of every architecture, beside its own reference."""
 
@@ -185,7 +289,7 @@ class Exporters(Beside):
                 run = importlib.import_module(f"latent_models.{arch}.reference").run
                 answers = [run(model.weights, model.config, x.astype(float), mode) for x in counts]
                 outputs = {group: np.stack([a[group] for a in answers])
-                           for group in ("latents", "lograte", "readout")
+                           for group in ("latents", "lograte", "rates", "readout")
                            if answers[0].get(group) is not None}
                 if "lograte" in outputs:
                     outputs["rates"] = np.exp(outputs.pop("lograte"))
@@ -200,7 +304,7 @@ class Exporters(Beside):
         """A mode that shows a bin once it is final: its frames are compared with that bin's row."""
         tensors, options = test_refused.ndt(None, "linear")
         options = [*options[:-5], "1", *options[-4:]]
-        self.assertEqual(options[6:8], ["--context-forward", "1"])
+        self.assertEqual(options[8:10], ["--context-forward", "1"])
         source = self.saved({k: torch.tensor(v) for k, v in tensors.items()})
         model, said = self.export_said("ndt", source, *options, "--modes", "B-lag")
         self.assertIsNotNone(model, said)

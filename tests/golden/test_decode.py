@@ -69,8 +69,8 @@ class NdtMaking(Decode):
         forward, backward = MASKS[mask]
         return self.export("ndt", source, "--bin-width", "10", "--heads", "2", "--norm",
                            "pre" if pre_norm else "post", "--context-forward", forward,
-                           "--context-backward", backward, "--window", window, "--rate-head",
-                           "log" if log else "relu", "--max-count", "4", "--held-out", held_out,
+                           "--context-backward", backward, "--window", window, "--link",
+                           "exp" if log else "relu", "--max-count", "4", "--held-out", held_out,
                            *(("--future", "zero", "--future-bins", future) if future else ()),
                            "--modes", ",".join(ndt_export.legal_modes(
                                {"context_forward": forward, "context_backward": backward,
@@ -206,7 +206,7 @@ class GruMaking(Decode):
                 shapes.update({f"{name}.weight": (n, hidden), f"{name}.bias": (n,)})
         source = self.folder / "gru-tensors.safetensors"
         safetensors.write(source, golden.random_tensors(seed, shapes, gain=1.5), {})
-        return self.export("gru", source, "--bin-width", "5")
+        return self.export("gru", source, "--bin-width", "5", "--link", "exp")
 
 
 class GruDecode(GruMaking):

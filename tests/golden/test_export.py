@@ -22,7 +22,8 @@ NODE = {"NAME": "NeuralDataTransformer", "NUM_HEADS": 2, "NUM_LAYERS": 2, "EMBED
         "LOGRATE": True, "LEARNABLE_POSITION": True, "ACTIVATION": "relu", "DROPOUT": 0.1,
         "DECODER": {"LAYERS": 1}, "LOSS": {"TYPE": "poisson", "TOPK": 1.0},
         "POSITION": {"OFFSET": True}}
-STATED = ("--heads", "2", "--norm", "pre", "--context-forward", "0", "--context-backward", "4")
+STATED = ("--heads", "2", "--norm", "pre", "--context-forward", "0", "--context-backward", "4",
+          "--link", "exp")
 
 
 class NdtExport(golden.Case):
@@ -159,7 +160,8 @@ class OtherExports(golden.Case):
             "gru": ({"gru.weight_ih_l0": g.normal(size=(12, 5)),
                      "gru.weight_hh_l0": g.normal(size=(12, 4)),
                      "gru.bias_ih_l0": g.normal(size=12), "gru.bias_hh_l0": g.normal(size=12),
-                     "rate.weight": g.normal(size=(5, 4)), "rate.bias": g.normal(size=5)}, ()),
+                     "rate.weight": g.normal(size=(5, 4)), "rate.bias": g.normal(size=5)},
+                    ("--link", "exp")),
             "kalman": ({"A": 0.9 * np.eye(2), "C": g.normal(size=(5, 2)), "Q": np.eye(2),
                         "R": np.eye(5)},
                        ("--form", "steady")),
@@ -191,7 +193,7 @@ class OtherExports(golden.Case):
             path = self.write(self.tensors(source)[0])
             for arch in {"ndt", "gru", "kalman", "wiener"} - {source}:
                 with self.subTest(f"{source} as {arch}"):
-                    options = ("--form", "steady") if arch == "kalman" else ()
+                    options = self.tensors(arch)[1] if arch != "ndt" else ()
                     text = self.refused(arch, path, "--bin-width", "10", *options, text=("tensor",))
                     self.assertTrue("missing" in text or "not a" in text, text)
 

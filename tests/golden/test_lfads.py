@@ -130,7 +130,8 @@ class Random(Making):
 class Export(Making):
     """What the exporter takes and refuses."""
 
-    stated = ("--bin-width", "20", "--window", "9", "--lag", "1", "--clip", "5")
+    stated = ("--bin-width", "20", "--window", "9", "--lag", "1", "--clip", "5",
+              "--link", "exp")
 
     def save(self, tensors, **beside):
         path = self.folder / "checkpoint.ckpt"

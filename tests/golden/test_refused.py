@@ -28,9 +28,9 @@ from latent_models.ndt import export as ndt_export
 
 N = 4
 LISTS = tempfile.TemporaryDirectory(prefix="latent-golden-")
-LFADS = ("--bin-width", "20", "--window", "9", "--lag", "1", "--clip", "5")
-NDT = ("--bin-width", "10", "--heads", "2", "--norm", "pre", "--context-forward", "0",
-       "--context-backward", "0", "--max-count", "4")
+LFADS = ("--link", "exp", "--bin-width", "20", "--window", "9", "--lag", "1", "--clip", "5")
+NDT = ("--link", "exp", "--bin-width", "10", "--heads", "2", "--norm", "pre",
+       "--context-forward", "0", "--context-backward", "0", "--max-count", "4")
 # Tensors that a checkpoint may do without: then the model has no such part.
 OPTIONAL = {"kalman": {"x0", "offset"}, "dlds": {"x0", "c0", "offset"},
             "stack": {"conv.bias", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "read.bias"}}
@@ -47,7 +47,7 @@ def gru(case):
     shapes = {"gru.weight_ih_l0": (3 * h, N), "gru.weight_hh_l0": (3 * h, h),
               "gru.bias_ih_l0": (3 * h,), "gru.bias_hh_l0": (3 * h,), "rate.weight": (N, h),
               "rate.bias": (N,)}
-    return golden.random_tensors(2, shapes), ("--bin-width", "10")
+    return golden.random_tensors(2, shapes), ("--bin-width", "10", "--link", "exp")
 
 
 def kalman(case):
@@ -71,8 +71,8 @@ def lfads_keras(case):
 
 
 def sae(case, decoder):
-    return test_sae.Small.tensors(case, 6, decoder), ("--bin-width", "10",
-                                                      *test_sae.DECODERS[decoder])
+    return test_sae.Small.tensors(case, 6, decoder), ("--bin-width", "10", "--link",
+                                                      "exp", *test_sae.DECODERS[decoder])
 
 
 def dlds(case):

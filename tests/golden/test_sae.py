@@ -46,7 +46,8 @@ class Small(stepping.Stepping):
     def make(self, seed, decoder, **changes):
         source = self.folder / "tensors.safetensors"
         safetensors.write(source, self.tensors(seed, decoder, **changes), {})
-        return self.export("sae", source, "--bin-width", "10", *DECODERS[decoder])
+        return self.export("sae", source, "--bin-width", "10", "--link", "exp",
+                           *DECODERS[decoder])
 
 
 class Random(Small):
@@ -158,7 +159,8 @@ class Export(Small):
         change(tensors)
         source = self.folder / "bad.safetensors"
         safetensors.write(source, tensors, {})
-        self.refused("sae", source, "--bin-width", "10", *(options or DECODERS[decoder]), text=text)
+        self.refused("sae", source, "--bin-width", "10", "--link", "exp",
+                     *(options or DECODERS[decoder]), text=text)
 
     def test_refusals(self):
         def put(name, array):
