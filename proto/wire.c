@@ -59,6 +59,8 @@ size_t wire_pack_frame(const struct wire_frame *f, uint8_t *buf, size_t cap)
     m.rates = unconst(f->values.rates);
     m.n_readout = f->values.n_readout;
     m.readout = unconst(f->values.readout);
+    m.n_logits = f->values.n_logits;
+    m.logits = unconst(f->values.logits);
     m.marks = f->marks;
     m.event_id = f->event_id;
     if (latent__v1__frame__get_packed_size(&m) > cap) return 0;
@@ -74,6 +76,8 @@ static void frame_values(const Latent__V1__Frame *m, struct latent_frame *values
     values->rates = m->rates;
     values->n_readout = (uint32_t)m->n_readout;
     values->readout = m->readout;
+    values->n_logits = (uint32_t)m->n_logits;
+    values->logits = m->logits;
 }
 
 int wire_unpack_frame(struct wire_arena *arena, const void *payload, size_t n,

@@ -39,6 +39,7 @@ struct latent_decoder {
     struct input_stage input_stage;
     float *last_readout;              /* [O], in the state arena */
     float *latents, *rates, *readout; /* [L], [N], [O] */
+    float *logits;                    /* [n_logits] */
     struct forward forward;
 };
 
@@ -70,6 +71,7 @@ static void decoder_carve(latent_decoder *d, int mode)
     d->latents = arena_floats(&d->work, dims->n_latents);
     d->rates = arena_floats(&d->work, dims->n_rates);
     d->readout = arena_floats(&d->work, dims->n_readout);
+    if (dims->n_logits) d->logits = arena_floats(&d->work, dims->n_logits);
     forward_init(&d->forward, d->m, d->bound, mode, &memory);
     d->n_old_pieces = d->state.n_pieces; /* snapshots of before end here */
     d->n_old_bytes = d->state.used;
@@ -97,7 +99,8 @@ static uint32_t groups_of(const latent_model *m)
 {
     return (m->dims.n_latents ? LATENT_GROUP_LATENTS : 0u) |
            (m->dims.n_rates ? LATENT_GROUP_RATES : 0u) |
-           (m->dims.n_readout ? LATENT_GROUP_READOUT : 0u);
+           (m->dims.n_readout ? LATENT_GROUP_READOUT : 0u) |
+           (m->dims.n_logits ? LATENT_GROUP_LOGITS : 0u);
 }
 
 /* Index of the mode in the architecture's list, or a negative status. */
@@ -122,9 +125,10 @@ static int options_check(const latent_model *m, const struct latent_options *o,
     if (missing)
         return error_set(err, LATENT_E_UNSUPPORTED, "%s: this %s model has no %s", m->info.path,
                          m->info.arch,
-                         missing & LATENT_GROUP_READOUT ? "readout"
-                         : missing & LATENT_GROUP_RATES ? "rates"
-                                                        : "latents");
+                         missing & LATENT_GROUP_READOUT  ? "readout"
+                         : missing & LATENT_GROUP_RATES  ? "rates"
+                         : missing & LATENT_GROUP_LOGITS ? "logits"
+                                                         : "latents");
     return mode;
 }
 
@@ -223,6 +227,8 @@ static void frame_show(const latent_decoder *d, struct latent_frame *out, uint32
     if (groups & LATENT_GROUP_LATENTS) out->n_latents = (uint32_t)dims->n_latents;
     if (groups & LATENT_GROUP_RATES) out->n_rates = (uint32_t)dims->n_rates;
     if (groups & LATENT_GROUP_READOUT) out->n_readout = (uint32_t)dims->n_readout;
+    if (groups & LATENT_GROUP_LOGITS) out->n_logits = (uint32_t)dims->n_logits;
+    out->logits = d->logits;
     out->latents = d->latents;
     out->rates = d->rates;
     out->readout = d->readout;
@@ -256,7 +262,7 @@ static int frame_finish(latent_decoder *d, struct latent_frame *out, bool absent
     const struct latent_readout *spec = d->m->info.readout;
     if (!absent) rates_to_hz(d->rates, dims->n_rates, dims->bin_s);
     if (!all_finite(d->latents, dims->n_latents) || !all_finite(d->rates, dims->n_rates) ||
-        !all_finite(d->readout, dims->n_readout)) {
+        !all_finite(d->readout, dims->n_readout) || !all_finite(d->logits, dims->n_logits)) {
         d->own->failed = 1;
         return LATENT_E_OUTPUT;
     }
@@ -266,14 +272,17 @@ static int frame_finish(latent_decoder *d, struct latent_frame *out, bool absent
     else
         out->flags |=
             readout_limit(d->readout, d->last_readout, spec, dims->n_readout, dims->bin_s);
-    frame_show(d, out, absent ? LATENT_GROUP_READOUT : d->groups);
+    uint32_t groups = absent ? LATENT_GROUP_READOUT : d->groups;
+    if (out->flags & LATENT_WARMUP) groups &= ~(uint32_t)LATENT_GROUP_LOGITS;
+    frame_show(d, out, groups);
     return 0;
 }
 
 /* One bin, with counts or (NULL) without. */
 static int decoder_advance(latent_decoder *d, const float *counts, struct latent_frame *out)
 {
-    struct model_out model = {.latents = d->latents, .rates = d->rates, .readout = d->readout};
+    struct model_out model = {
+        .latents = d->latents, .rates = d->rates, .readout = d->readout, .logits = d->logits};
     *out = (struct latent_frame){0};
     if (d->own->failed) return LATENT_E_OUTPUT;
     if (d->own->fresh && d->own->reset) out->flags |= LATENT_RESET;

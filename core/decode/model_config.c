@@ -10,6 +10,7 @@
 
 #define MAX_CHANNELS 65536
 #define MAX_OUTPUTS 65536    /* of each group */
+#define MAX_LABELS 4096      /* of logits: an Info carries them */
 #define MAX_WORDS 16         /* modes, precisions */
 #define MAX_NAME_BYTES 64    /* of a channel, readout dimension or unit */
 #define MAX_PROSE_BYTES 1000 /* licence, source */
@@ -202,6 +203,17 @@ static void readout_names_check(struct fields *c, const struct latent_readout *r
     json_decref(seen);
 }
 
+/* The label of each. */
+static void logits_read(struct model_config *mc, struct fields *c, struct latent_info *info)
+{
+    json_t *list = fields_array(c, "logits", 1, MAX_LABELS);
+    size_t n = json_array_size(list);
+    const char **labels = arena_take(&mc->arrays, n * sizeof *labels);
+    if (list) names_read(c, "logits", list, labels);
+    info->logit_labels = labels;
+    info->n_logits = (uint32_t)n;
+}
+
 static int outputs_read(struct model_config *mc, json_t *object, struct latent_info *info,
                         struct latent_error *err)
 {
@@ -215,10 +227,12 @@ static int outputs_read(struct model_config *mc, json_t *object, struct latent_i
     for (size_t i = 0; !c.status && i < n; i++)
         c.status = dimension_read(&readout[i], json_array_get(list, i), i, err);
     readout_names_check(&c, readout, n);
-    if (info->n_latents + info->n_rates + n == 0)
-        fields_refuse(&c, LATENT_E_CONFIG, NULL, "expected latents, rates or readout, found none");
+    if (info->n_latents + info->n_rates + n == 0 && !fields_has(&c, "logits"))
+        fields_refuse(&c, LATENT_E_CONFIG, NULL,
+                      "expected latents, rates, readout or logits, found none");
     info->readout = readout;
     info->n_readout = (uint32_t)n;
+    if (fields_has(&c, "logits")) logits_read(mc, &c, info);
     return fields_finish(&c);
 }
 
@@ -301,10 +315,12 @@ static int arrays_allocate(struct model_config *mc, size_t n_channels, struct la
 {
     const json_t *outputs = json_object_get(mc->root, "outputs");
     size_t n_readout = json_array_size(json_object_get(outputs, "readout"));
+    size_t n_logits = json_array_size(json_object_get(outputs, "logits"));
     size_t per_channel = sizeof(const char *) + N_CHANNEL_NUMBERS * sizeof(float);
     size_t size = MAX_WORDS * (sizeof(struct latent_mode) + sizeof(const char *)) +
                   n_readout * sizeof(struct latent_readout) + n_channels * per_channel +
-                  (4 + N_CHANNEL_NUMBERS) * ARENA_ALIGN + normalise_array_bytes(n_channels);
+                  n_logits * sizeof(const char *) + (5 + N_CHANNEL_NUMBERS) * ARENA_ALIGN +
+                  normalise_array_bytes(n_channels);
     if (arena_new(&mc->arrays, size))
         return error_set(err, LATENT_E_NOMEM, "latent.config: no memory for %zu bytes", size);
     return 0;

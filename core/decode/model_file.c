@@ -118,6 +118,7 @@ static int outputs_check(const struct latent_model *m, struct latent_error *err)
         {"latents", m->dims.n_latents, m->info.n_latents},
         {"rates", m->dims.n_rates, m->info.n_rates},
         {"readout", m->dims.n_readout, m->info.n_readout},
+        {"logits", m->dims.n_logits, m->info.n_logits},
     };
     for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
         if (groups[i].given != groups[i].claimed)

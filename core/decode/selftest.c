@@ -23,11 +23,11 @@ static const double tolerances[N_PRECISIONS] = {
     [PRECISION_BF16] = 0.02,
     [PRECISION_INT8] = 0.05,
 };
-#define N_GROUPS 3
+#define N_GROUPS 4
 
 /* One output group of one mode: what the file expects and where the model writes. */
 struct answer {
-    const char *key;             /* latents, lograte, readout */
+    const char *key;             /* latents, lograte, ... */
     size_t width;                /* n: L, N, O; 0: the model has none */
     bool log_rates;              /* the model writes rates, the file holds their logarithm */
     bool gaps;                   /* NaN where the model gives nothing */
@@ -209,6 +209,7 @@ static struct model_out out_at(const struct selftest *s, size_t t)
         .latents = a[0].width ? a[0].found + t * a[0].width : NULL,
         .rates = a[1].width ? a[1].found + t * a[1].width : NULL,
         .readout = a[2].width ? a[2].found + t * a[2].width : NULL,
+        .logits = a[3].width ? a[3].found + t * a[3].width : NULL,
     };
 }
 
@@ -329,13 +330,13 @@ int selftest_run(const struct latent_model *m, const struct safetensors *file,
         .m = m,
         .file = file,
         .linear_rates = json_is_false(json_object_get(m->config.hyper, "lograte")),
-        .answers =
-            {{.key = "latents", .width = m->dims.n_latents, .gaps = gaps},
-             {.key = plain ? "rates" : "lograte",
-              .width = m->dims.n_rates,
-              .log_rates = !plain,
-              .gaps = gaps},
-             {.key = "readout", .width = m->dims.n_readout, .by_column = true, .gaps = gaps}},
+        .answers = {{.key = "latents", .width = m->dims.n_latents, .gaps = gaps},
+                    {.key = plain ? "rates" : "lograte",
+                     .width = m->dims.n_rates,
+                     .log_rates = !plain,
+                     .gaps = gaps},
+                    {.key = "readout", .width = m->dims.n_readout, .by_column = true, .gaps = gaps},
+                    {.key = "logits", .width = m->dims.n_logits, .gaps = gaps}},
         .err = err,
     };
     int status = names_check(&s);

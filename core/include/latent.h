@@ -85,6 +85,8 @@ enum latent_group {
     LATENT_GROUP_LATENTS = 1u << 0,
     LATENT_GROUP_RATES = 1u << 1,
     LATENT_GROUP_READOUT = 1u << 2,
+    LATENT_GROUP_LOGITS = 1u << 3, /* scores of labels: nothing limits them, nothing stands for them
+                                      where there are none */
 };
 
 /* All 0: the file's defaults. */
@@ -152,6 +154,8 @@ struct latent_frame {
     const float *latents; /* [n_latents] model units */
     const float *rates;   /* [n_rates] Hz */
     const float *readout; /* [n_readout] units of latent_info.readout */
+    uint32_t n_logits;    /* 0, too, in WARMUP, OUTSIDE and BETWEEN */
+    const float *logits;  /* [n_logits] of latent_info.logit_labels */
 };
 
 struct latent_readout {
@@ -204,7 +208,9 @@ struct latent_info {
     /* Frames describe the bin delay_bins before theirs; from first_bin after a reset on, every
      * every_bins (1: each), they have values. */
     uint32_t delay_bins, every_bins, first_bin;
-    const float *channel_variance; /* [n_channels] of the counts per bin in training, or NULL */
+    const float *channel_variance;   /* [n_channels] of the counts per bin in training, or NULL */
+    uint32_t n_logits;               /* 0: the model has none */
+    const char *const *logit_labels; /* [n_logits] */
 };
 #define LATENT_NOT_SAID UINT32_MAX
 

@@ -16,11 +16,12 @@
 struct model_dims {
     size_t n_channels;                    /* C, from the file */
     size_t n_latents, n_rates, n_readout; /* L, N, O; 0: the model has none */
-    size_t trial_bins;                    /* longest trial, 0: no limit */
-    double bin_s;                         /* bin width, seconds */
-    const float *channel_mean;            /* [C] counts per bin in training, or NULL; 0 where the
+    size_t n_logits;
+    size_t trial_bins;         /* longest trial, 0: no limit */
+    double bin_s;              /* bin width, seconds */
+    const float *channel_mean; /* [C] counts per bin in training, or NULL; 0 where the
                                              input is normalised */
-    bool is_normalised;                   /* the model gets no counts, and its rates are no input */
+    bool is_normalised;        /* the model gets no counts, and its rates are no input */
     /* What the outputs of a bin describe and when they come; every_bins 0: each bin. */
     uint64_t delay_bins, every_bins, first_bin;
     bool answers_rates; /* known answers hold expected counts themselves, which may be negative */
@@ -38,6 +39,7 @@ struct model_out {
     float *latents; /* [L] */
     float *rates;   /* [N] */
     float *readout; /* [O] */
+    float *logits;
     uint32_t flags;
     bool absent; /* of this bin there is nothing but a readout: BETWEEN, or none at all: WARMUP */
 };

@@ -47,6 +47,7 @@ static void *stack_load(struct weights *w, struct fields *hyper, struct model_di
     dims->n_latents = m->outputs[STACK_LATENTS].from.width;
     dims->n_rates = m->outputs[STACK_RATES].from.width;
     dims->n_readout = m->outputs[STACK_READOUT].from.width;
+    dims->n_logits = m->outputs[STACK_LOGITS].from.width;
     dims->delay_bins = m->out.delay;
     dims->every_bins = m->out.stride;
     dims->first_bin = m->out.first;
@@ -158,7 +159,7 @@ static void outputs_write(struct stack_state *s, const float *counts, struct mod
                           uint64_t t)
 {
     const struct stack *m = s->m;
-    float *const to[N_STACK_GROUPS] = {out->latents, out->rates, out->readout};
+    float *const to[N_STACK_GROUPS] = {out->latents, out->rates, out->readout, out->logits};
     bool due = signal_is_due(&m->out, t);
     for (size_t k = 0; k < N_STACK_GROUPS; k++) {
         if (!m->outputs[k].from.width) continue;

@@ -200,8 +200,10 @@ static void link_read(struct stack *s, struct fields *c)
 /* Which node each group is, all aligned. */
 static void outputs_read(struct graph *g, struct fields *hyper)
 {
-    static const char *const keys[N_STACK_GROUPS] = {
-        [STACK_LATENTS] = "latents", [STACK_RATES] = "rates", [STACK_READOUT] = "readout"};
+    static const char *const keys[N_STACK_GROUPS] = {[STACK_LATENTS] = "latents",
+                                                     [STACK_RATES] = "rates",
+                                                     [STACK_READOUT] = "readout",
+                                                     [STACK_LOGITS] = "logits"};
     struct stack_edge present[N_STACK_GROUPS];
     struct fields c;
     size_t n = 0;

@@ -22,7 +22,7 @@ struct stack_node {
     struct signal in, out; /* in: of its inputs, aligned */
 };
 
-enum stack_group { STACK_LATENTS, STACK_RATES, STACK_READOUT, N_STACK_GROUPS };
+enum stack_group { STACK_LATENTS, STACK_RATES, STACK_READOUT, STACK_LOGITS, N_STACK_GROUPS };
 
 struct stack {
     size_t n_channels;

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "data/h5out.h"
 
-enum group { LATENTS, RATES, READOUT, N_GROUPS };
+enum group { LATENTS, RATES, READOUT, LOGITS, N_GROUPS };
 
 struct results {
     struct results_about about;
@@ -88,6 +88,7 @@ void results_row_set(struct results_rows *rows, size_t i, const struct latent_fr
     group_row_set(rows, LATENTS, i, frame->latents, frame->n_latents);
     group_row_set(rows, RATES, i, frame->rates, frame->n_rates);
     group_row_set(rows, READOUT, i, frame->readout, frame->n_readout);
+    group_row_set(rows, LOGITS, i, frame->logits, frame->n_logits);
 }
 
 /* ---- the file ---- */
@@ -149,6 +150,7 @@ static const struct {
     [LATENTS] = {"latents", "of the model"},
     [RATES] = {"rates", "Hz"},
     [READOUT] = {"readout", NULL},
+    [LOGITS] = {"logits", "of the model"},
 };
 
 static int file_create(struct results *r, const char *path)
@@ -164,6 +166,9 @@ static int file_create(struct results *r, const char *path)
         if (units) h5out_text(&r->out, name, "units", units);
     }
     if (r->width[READOUT] > 0) readout_describe(r);
+    if (r->width[LOGITS] > 0)
+        h5out_texts(&r->out, "logits", "labels", r->about.info->n_logits,
+                    (const char **)r->about.info->logit_labels);
     file_describe(r);
     return r->out.failed ? r->err->status : 0;
 }
@@ -180,8 +185,8 @@ int results_create(struct results **out, const char *path, const struct results_
         .err = err,
         .out.file = H5I_INVALID_HID,
         .flags = H5I_INVALID_HID,
-        .width = {info->n_latents, info->n_rates, info->n_readout},
-        .dataset = {H5I_INVALID_HID, H5I_INVALID_HID, H5I_INVALID_HID},
+        .width = {info->n_latents, info->n_rates, info->n_readout, info->n_logits},
+        .dataset = {H5I_INVALID_HID, H5I_INVALID_HID, H5I_INVALID_HID, H5I_INVALID_HID},
     };
     int status = file_create(r, path);
     if (status) {

@@ -27,7 +27,7 @@ struct export
     float *counts; /* [n_channels] */
     float *row;    /* [the widest group of frames] */
     size_t n_bins, n_frames, n_promotions, n_events[2];
-    size_t n_latents, n_rates, n_readout;               /* largest of any frame */
+    size_t n_latents, n_rates, n_readout, n_logits;     /* largest of any frame */
     struct h5table bins, frames, promotions, events[2]; /* outcomes, actions */
 };
 
@@ -57,6 +57,7 @@ static void count_frame(struct export *x, const struct reading_frame *f)
     widen(&x->n_latents, frame.values.n_latents);
     widen(&x->n_rates, frame.values.n_rates);
     widen(&x->n_readout, frame.values.n_readout);
+    widen(&x->n_logits, frame.values.n_logits);
 }
 
 static void count_all(struct export *x)
@@ -138,7 +139,8 @@ enum {
     FRAME_DECODER_ID,
     FRAME_LATENTS,
     FRAME_RATES,
-    FRAME_READOUT
+    FRAME_READOUT,
+    FRAME_LOGITS
 };
 
 static void open_frames(struct export *x)
@@ -153,6 +155,7 @@ static void open_frames(struct export *x)
     h5table_add_floats(&x->frames, "latents", x->n_latents);
     h5table_add_floats(&x->frames, "rates", x->n_rates);
     h5table_add_floats(&x->frames, "readout", x->n_readout);
+    h5table_add_floats(&x->frames, "logits", x->n_logits);
 }
 
 /* Of another decoder the group may have fewer values: NaN behind them. */
@@ -187,6 +190,7 @@ static void put_frame(struct export *x, int64_t entry, const struct reading_fram
     h5table_set_floats(s, FRAME_LATENTS, in_row(x, v->latents, v->n_latents, x->n_latents));
     h5table_set_floats(s, FRAME_RATES, in_row(x, v->rates, v->n_rates, x->n_rates));
     h5table_set_floats(s, FRAME_READOUT, in_row(x, v->readout, v->n_readout, x->n_readout));
+    h5table_set_floats(s, FRAME_LOGITS, in_row(x, v->logits, v->n_logits, x->n_logits));
     h5table_end_row(s);
 }
 
@@ -283,6 +287,25 @@ static void describe_readout(struct export *x)
     json_decref(config);
 }
 
+static void describe_logits(struct export *x)
+{
+    const char *text = reading_text(x->reading, "model_config");
+    json_t *config = text ? json_loads(text, 0, NULL) : NULL;
+    json_t *labels = json_object_get(json_object_get(config, "outputs"), "logits");
+    size_t n = json_array_size(labels);
+    const char **words = calloc(n + 1, sizeof *words);
+
+    for (size_t i = 0; words && i < n; i++) {
+        const char *label = json_string_value(json_array_get(labels, i));
+
+        words[i] = label ? label : "";
+    }
+    if (words && n > 0 && x->n_logits == n)
+        h5out_texts(&x->out, "frames/logits", "labels", n, words);
+    free(words);
+    json_decref(config);
+}
+
 static void describe_file(struct export *x)
 {
     static const char *const keys[] = {"stream",       "config",     "arch",    "mode",
@@ -334,6 +357,7 @@ static void write_all(struct export *x)
     write_entries(x);
     describe_flags(x);
     describe_readout(x);
+    describe_logits(x);
     describe_codes(x, "outcomes", meta_outcome_name);
     describe_codes(x, "actions", meta_action_name);
     describe_codes(x, "promotions", meta_promotion_name);
@@ -361,7 +385,7 @@ static int run(struct export *x, const char *out, struct latent_error *err)
 
     if (status) return status;
     count_all(x);
-    x->row = calloc(x->n_latents + x->n_rates + x->n_readout + 1, sizeof *x->row);
+    x->row = calloc(x->n_latents + x->n_rates + x->n_readout + x->n_logits + 1, sizeof *x->row);
     if (!x->row) return error_text(err, LATENT_E_NOMEM, "out of memory");
     status = reading_check(x->reading, err);
     if (!status) status = h5out_create(&x->out, out, err);

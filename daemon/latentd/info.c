@@ -65,6 +65,11 @@ static void fill(Latent__V1__Info *m, const struct stream *s)
     m->clock_id = wire_clock_id();
     m->input = text(latent_input_name(s->info.input));
     m->checked = text(s->info.checked ? s->info.checked : "unknown");
+    m->n_logits = sent(s, LATENT_GROUP_LOGITS, s->info.n_logits);
+    m->logits = (char **)s->info.logit_labels; /* protobuf-c has no const; packing only reads */
+    m->delay_bins = s->info.delay_bins;
+    m->every_bins = s->info.every_bins;
+    m->first_bin = s->info.first_bin;
 }
 
 int info_build(struct info_message *m, const struct stream *s)

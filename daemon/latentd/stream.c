@@ -76,7 +76,8 @@ static bool check_outputs(struct stream *s, struct conf *c)
         uint32_t group, n;
     } groups[] = {{"latents", LATENT_GROUP_LATENTS, s->info.n_latents},
                   {"rates", LATENT_GROUP_RATES, s->info.n_rates},
-                  {"readout", LATENT_GROUP_READOUT, s->info.n_readout}};
+                  {"readout", LATENT_GROUP_READOUT, s->info.n_readout},
+                  {"logits", LATENT_GROUP_LOGITS, s->info.n_logits}};
     bool good = true;
 
     for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {

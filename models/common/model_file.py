@@ -16,7 +16,7 @@ from latent_models.common import precision, safetensors, stage
 from latent_models.common.refusal import Refusal
 
 FORMAT = 1
-GROUPS = ("latents", "lograte", "rates", "readout")
+GROUPS = ("latents", "lograte", "rates", "readout", "logits")
 UNTOLD_OPTIONS = ("--out", "--threads", "--report-every", "--stop-at")
 UNTOLD_SWITCHES = ("--resume",)
 NAME_BYTES, PROSE_BYTES = 64, 1000  # of a name or unit; of licence and source
@@ -132,18 +132,22 @@ def check_runs(where, channels):
 
 
 def check_sizes(n_channels, outputs):
-    n_latents, n_rates, readout = outputs
-    if not 1 <= n_channels <= CHANNELS_MAX or max(n_latents, n_rates, len(readout)) > OUTPUTS_MAX:
+    n_latents, n_rates, readout, *logits = outputs
+    if not 1 <= n_channels <= CHANNELS_MAX or max(
+            n_latents, n_rates, len(readout), *map(len, logits)) > OUTPUTS_MAX:
         raise Refusal(f"{n_channels} channels, {n_latents} latents, {n_rates} rates, a readout of "
                       f"{len(readout)}: expected 1 to {CHANNELS_MAX} channels, at most "
                       f"{OUTPUTS_MAX} of each of the others")
-    if not n_latents + n_rates + len(readout):
+    if not n_latents + n_rates + len(readout) + len(logits):
         raise Refusal("neither latents nor rates nor a readout: nothing to publish")
+    for label in (label for labels in logits for label in labels):
+        check_text("the label", label, NAME_BYTES)
 
 
 def build_config(arch, n_channels, bin_width_us, modes, hyper, *, outputs, licence, source,
                  checkpoint_sha256, channels=None):
-    """latent.config with every required key. outputs: (n_latents, n_rates, [readout_entry])."""
+    """latent.config with every required key. outputs: (n_latents, n_rates, [readout_entry]),
+    and behind them the labels of logits where it has some."""
     check_sizes(n_channels, outputs)
     check_readout(outputs[2])
     check_text("the licence", licence, PROSE_BYTES)
@@ -152,7 +156,7 @@ def build_config(arch, n_channels, bin_width_us, modes, hyper, *, outputs, licen
     config = {"format": FORMAT, "arch": arch, "n_channels": int(n_channels),
               "bin_width_us": int(bin_width_us), "modes": list(modes), "precisions": ["f32"],
               "hyper": hyper, "licence": licence, "source": source,
-              "outputs": dict(zip(("latents", "rates", "readout"), outputs)),
+              "outputs": dict(zip(("latents", "rates", "readout", "logits"), outputs)),
               "checkpoint_sha256": checkpoint_sha256}
     if channels is not None:
         config["channels"] = channels

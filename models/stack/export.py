@@ -3,8 +3,9 @@
 
 IN holds its tensors as torch names and lays them out; LIST.json says what they are: "nodes", each
 with "kind", "name", "inputs" (names of nodes before it, or "input": the bin) and the keys of its
-kind, and "outputs": which node the latents, rates and readout are. card.md explains it with an
-example, core/layers/README.md lists the kinds. Nothing in IN is executed.
+kind, and "outputs": which node the latents, rates, readout and logits are ("labels": of these).
+card.md explains it with an example, core/layers/README.md lists the kinds. Nothing in IN is
+executed.
 """
 import json
 
@@ -17,7 +18,7 @@ from latent_models.stack import nodes, reference
 
 MODES = ("causal",)
 LIST_MAX = 8 << 20  # bytes
-LIST_KEYS = {"nodes", "outputs", "sessions", "session", "n_channels"}
+LIST_KEYS = {"nodes", "outputs", "labels", "sessions", "session", "n_channels"}
 
 
 def parse():
@@ -65,6 +66,16 @@ def outputs_of(path, content, widths):
                      if group in outputs}
 
 
+def labels_of(path, content, n_logits):
+    """The labels of the logits, one each."""
+    labels = content.get("labels", [])
+    if not isinstance(labels, list) or len(labels) != n_logits or \
+            not all(isinstance(label, str) for label in labels) or len(set(labels)) < n_logits:
+        raise Refusal(f'{path}: "labels": expected {n_logits} different texts, one for each of the '
+                      f"logits")
+    return labels
+
+
 def selftest_bins(hyper, n_channels, weights):
     """Enough to see the outputs often after the first."""
     wide = {name: np.asarray(array, np.float64) for name, array in weights.items()}
@@ -85,11 +96,13 @@ def main():
     hyper = {"nodes": built.nodes, "outputs": outputs,
              **{key: content[key] for key in ("sessions", "session") if key in content}}
     weights = exporting.as_float32(built.weights)
+    labels = labels_of(args.list, content, sizes.get("logits", 0))
     readout = exporting.readout_entries(args, checkpoint, sizes.get("readout", 0))
     n_channels = built.widths["input"]
     exporting.export(args, checkpoint, "stack", reference.run, n_channels=n_channels,
                      modes=exporting.choose_modes(args, MODES), hyper=hyper,
-                     outputs=(sizes.get("latents", 0), sizes.get("rates", 0), readout),
+                     outputs=(sizes.get("latents", 0), sizes.get("rates", 0), readout,
+                              *([labels] if labels else [])),
                      weights=weights,
                      selftest_bins=selftest_bins(hyper, n_channels, weights), expects_all=False)
 

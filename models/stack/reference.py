@@ -15,7 +15,7 @@ from latent_models.common.reference_command import reference_main
 from latent_models.common.refusal import Refusal, run_command
 from latent_models.stack import layers
 
-GROUPS = ("latents", "rates", "readout")
+GROUPS = ("latents", "rates", "readout", "logits")
 LINKS = {"linear": lambda y: y, "exp": np.exp, "relu": lambda y: np.maximum(y, 0),
          "softplus": lambda y: layers.softplus({"beta": 1.0}, y)}
 
@@ -95,7 +95,8 @@ def bins_with_input(config, counts, missing):
 
 def run(weights, config, counts, mode, missing=()):
     """counts [T, C] -> dict of latents [T, L], rates [T, N] (expected counts per bin), readout
-    [T, O], each or None; NaN where there is nothing, and absent [T]: which bins those are."""
+    [T, O], logits [T, K], each or None; NaN where there is nothing, and absent [T]: which bins
+    those are."""
     if mode != "causal":
         raise Refusal(f"mode {mode} is unknown; a stack has causal")
     weights = {name: np.asarray(array, np.float64) for name, array in weights.items()}

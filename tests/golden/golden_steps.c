@@ -4,8 +4,8 @@
  *   golden_steps MODEL MODE COUNTS OUT SAVE_AT
  *
  * COUNTS: raw float32 [bins, channels]; a row that begins with NaN is a bin that did
- * not come. OUT gets, bin by bin and raw float32, flags, latents, rates (Hz) and
- * readout, NaN for what a frame does not have. At bin SAVE_AT the decoder is saved, and
+ * not come. OUT gets, bin by bin and raw float32, flags, latents, rates (Hz), readout and
+ * logits, NaN for what a frame does not have. At bin SAVE_AT the decoder is saved, and
  * a new one goes on from the snapshot. A step that touches the heap ends it: the
  * real-time rule. */
 #include <math.h>
@@ -58,6 +58,7 @@ static void frame_write(FILE *out, const struct latent_frame *f, const struct la
     group_write(out, f->latents, f->n_latents, info->n_latents);
     group_write(out, f->rates, f->n_rates, info->n_rates);
     group_write(out, f->readout, f->n_readout, info->n_readout);
+    group_write(out, f->logits, f->n_logits, info->n_logits);
 }
 
 static void steps_run(const latent_model *m, const char *mode, FILE *in, FILE *out,

@@ -188,6 +188,8 @@ class Drawing:
         self.outputs = {"readout": last}
         if self.generator.random() < 0.7:
             self.outputs["latents"] = self.pick(alike)
+        if self.generator.random() < 0.5:
+            self.outputs["logits"] = self.pick(alike)
         tame = [name for name in alike if name in self.bounded]
         if self.generator.random() < 0.7:
             link = self.pick(("exp", "softplus", "relu", "linear"))
@@ -198,7 +200,12 @@ class Drawing:
     def content(self):
         """LIST.json of the exporter."""
         return {"nodes": self.nodes, "outputs": self.outputs, "n_channels": self.n_channels,
-                "sessions": ["a", "b", "c"], "session": "b"}
+                "sessions": ["a", "b", "c"], "session": "b", **self.labels()}
+
+    def labels(self):
+        if "logits" not in self.outputs:
+            return {}
+        return {"labels": [f"l{i}" for i in range(self.widths[self.outputs["logits"]])]}
 
 
 # ---- the same in torch ----
@@ -235,8 +242,7 @@ class Twin:
                 inputs = self.cut([values[name] for name in node["inputs"]])
                 values[node["name"]] = self.node(node, inputs)
         outputs = self.drawing.outputs
-        found = {group: values[outputs[group]] for group in ("latents", "rates", "readout")
-                 if group in outputs}
+        found = {group: values[name] for group, name in outputs.items() if group != "link"}
         if "rates" in found:
             found["rates"] = found["rates"]._replace(y=LINKS[outputs["link"]](found["rates"].y))
         return found

@@ -31,8 +31,8 @@ class Stepping(golden.Case):
 
     def steps(self, path, mode, counts, missing=(), save_at=None):
         """counts [T, C] -> dict of flags [T] and, NaN where a frame has none, latents, lograte,
-        rates (per bin), readout. save_at: before this bin the stream moves to another decoder
-        (default: half)."""
+        rates (per bin), readout, logits. save_at: before this bin the stream moves to another
+        decoder (default: half)."""
         model = read_model(path)
         rows = np.array(counts, np.float32)
         rows[list(missing)] = np.nan
@@ -43,14 +43,15 @@ class Stepping(golden.Case):
         result = subprocess.run([str(c) for c in command], capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, f"{command}\n{result.stderr}")
         outputs = model.config["outputs"]
-        widths = [1, outputs["latents"], outputs["rates"], len(outputs["readout"])]
+        widths = [1, outputs["latents"], outputs["rates"], len(outputs["readout"]),
+                  len(outputs.get("logits", ()))]
         frames = np.fromfile(out, np.float32).reshape(len(rows), sum(widths)).astype(np.float64)
-        flags, latents, rates, readout = np.split(frames, np.cumsum(widths)[:-1], 1)
+        flags, latents, rates, readout, logits = np.split(frames, np.cumsum(widths)[:-1], 1)
         bin_s = model.config["bin_width_us"] * 1e-6
         with np.errstate(divide="ignore"):
             logarithm = np.log(rates * bin_s)
         return {"flags": flags[:, 0].astype(int), "latents": latents, "lograte": logarithm,
-                "rates": rates * bin_s, "readout": readout}
+                "rates": rates * bin_s, "readout": readout, "logits": logits}
 
     def compare_steps(self, path, run, mode, counts, missing, *, limit, what):
         """Stepped frames against the reference, as far as its answer goes; -> (frames, answer)."""

@@ -13,6 +13,7 @@ import sys
 from contextlib import redirect_stdout
 from unittest import mock
 
+import h5py
 import numpy as np
 import torch
 
@@ -32,7 +33,7 @@ LEAST_DRAWN = 3
 EXACT, OWN, TIMES = 1e-10, 1e-6, 4  # of the reference; of the core, and of torch's own float32
 FLAG_WARMUP, FLAG_BETWEEN, FLAG_LIMITED = golden.FLAG_WARMUP, 1 << 15, 1 << 11
 MEAN = 0.8
-GROUPS = ("latents", "rates", "readout")
+GROUPS = ("latents", "rates", "readout", "logits")
 
 
 def core_kinds():
@@ -197,7 +198,7 @@ class Around(Stack):
         for missing in family.GAPS:
             expected = reference.run(model.weights, model.config, counts, "causal", missing)
             found = self.steps(path, "causal", counts, missing)
-            for group in GROUPS:
+            for group in GROUPS[:3]:
                 self.compare(found[group], expected[group], 1e-5, f"{missing}, {group}")
         bare = self.model_of(small({"kind": "gru"}), GRU, mean=False)
         with self.assertRaisesRegex(AssertionError, "training mean"):
@@ -236,6 +237,35 @@ class Around(Stack):
                              "--readout-slew", "50")
         readout = self.steps(path, "causal", np.full((12, 4), 2))["readout"][:, 0]
         self.assertTrue(np.allclose(readout, np.minimum(40, 1 + np.arange(12))), readout)
+
+    def test_logits(self):
+        """Scores with labels, of bins that have some alone: none while it warms up, none between,
+        no limits, no neutral."""
+        content = small({"kind": "window", "items": 3, "stride": 2}, {"kind": "dense"},
+                        outputs={"logits": "n1"}, labels=["a", "b"])
+        path = self.model_of(content, normal(7, n1__weight=(2, 12)))
+        counts = self.bins()
+        found = self.steps(path, "causal", counts)
+        absent = np.isnan(found["logits"]).all(-1)
+        self.assertEqual(list(np.flatnonzero(~absent)), list(range(2, 40, 2)))
+        self.assertEqual(list(np.flatnonzero(found["flags"] & FLAG_WARMUP)), [0, 1])
+        model = read_model(path)
+        expected = reference.run(model.weights, model.config, counts, "causal")["logits"]
+        self.compare(found["logits"], expected, 1e-5, "logits")
+        with h5py.File(self.decoded_file(path, counts)) as f:
+            self.assertEqual(list(f["logits"].attrs["labels"]), ["a", "b"])
+            self.assertTrue(np.array_equal(f["logits"][0].astype(float), found["logits"],
+                                           equal_nan=True))
+
+    def decoded_file(self, path, counts):
+        self.decode(path, counts[None])
+        return self.folder / "decoded.h5"
+
+    def test_labels(self):
+        for labels in ([], ["a"], ["a", "a"], ["a", 3], ["a", "b\x1b"]):
+            content = small({"kind": "dense"}, outputs={"logits": "n0"}, labels=labels)
+            with self.subTest(labels), self.assertRaises(Refusal):
+                self.model_of(content, normal(7, n0__weight=(2, 4)))
 
     def test_negative_rates_are_limited(self):
         """Of a linear link: shown as none, and said; the known answer has them as they are."""

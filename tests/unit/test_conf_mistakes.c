@@ -112,10 +112,12 @@ static void test_bad_values(void **state)
     check_problem(STREAM "reorder-window = 1x\n",
                   ":3: reorder-window: '1x' is no such number; allowed: 1 to 1024");
     check_problem(STREAM "outputs = latents rate\n",
-                  ":3: outputs: 'rate' is not known; allowed: latents, rates, readout; "
+                  ":3: outputs: 'rate' is not known; allowed: latents, rates, readout, "
+                  "logits; "
                   "nearest: rates");
     check_problem(STREAM "outputs = ,\n",
-                  ":3: outputs: is empty; allowed: all, or several of latents, rates, readout");
+                  ":3: outputs: is empty; allowed: all, or several of latents, rates, readout, "
+                  "logits");
     check_problem(STREAM "mode =\n", ":3: mode: is empty; write NAME");
     check_problem(STREAM "loop = a/b\n",
                   ":3: loop: 'a/b' is no name of a loop; up to 10 letters, digits, - and _");

@@ -55,7 +55,9 @@ static struct wire_frame frame_of(uint32_t n_latents, uint32_t n_rates, uint32_t
                                           .n_readout = n_readout,
                                           .latents = values,
                                           .rates = values + 100,
-                                          .readout = values + 200}};
+                                          .readout = values + 200,
+                                          .n_logits = n_rates / 2,
+                                          .logits = values + 30}};
 }
 
 static void assert_group_equal(uint32_t n, const float *a, uint32_t n_expected,
@@ -87,6 +89,7 @@ static void assert_frame_equal(const struct wire_frame *a, const struct wire_fra
     assert_group_equal(a->values.n_rates, a->values.rates, b->values.n_rates, b->values.rates);
     assert_group_equal(a->values.n_readout, a->values.readout, b->values.n_readout,
                        b->values.readout);
+    assert_group_equal(a->values.n_logits, a->values.logits, b->values.n_logits, b->values.logits);
 }
 
 static void test_frame_round_trip(void **state)
@@ -97,7 +100,7 @@ static void test_frame_round_trip(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct wire_frame in = frame_of(sizes[i][0], sizes[i][1], sizes[i][2]), out;
-        size_t bound = wire_frame_bound(sizes[i][0] + sizes[i][1] + sizes[i][2]);
+        size_t bound = wire_frame_bound(sizes[i][0] + sizes[i][1] + sizes[i][2] + sizes[i][1] / 2);
         size_t n = wire_pack_frame(&in, packet, bound);
         struct wire_arena arena = arena_of(n);
 
@@ -131,8 +134,9 @@ static void test_frame_bound_of_largest_values(void **state)
     in.mask_version = UINT32_MAX;
     in.marks = UINT32_MAX;
     in.values.flags = UINT32_MAX;
-    assert_in_range(wire_pack_frame(&in, packet, wire_frame_bound(300)), 1200,
-                    wire_frame_bound(300));
+    in.normalise_version = UINT32_MAX;
+    assert_in_range(wire_pack_frame(&in, packet, wire_frame_bound(350)), 1400,
+                    wire_frame_bound(350));
 }
 
 /* Cut anywhere: refused, or a group is whole or absent, so that its size tells. */
@@ -150,8 +154,9 @@ static void test_frame_truncated_everywhere(void **state)
         assert_true(out.values.n_latents == 0 || out.values.n_latents == 7);
         assert_true(out.values.n_rates == 0 || out.values.n_rates == 9);
         assert_true(out.values.n_readout == 0 || out.values.n_readout == 2);
+        assert_true(out.values.n_logits == 0 || out.values.n_logits == 4);
     }
-    assert_true(n_accepted <= 18); /* cuts between two of the 18 fields */
+    assert_true(n_accepted <= 19); /* cuts between two of the 19 fields */
 }
 
 static void test_frame_arena_exhaustion(void **state)

@@ -15,9 +15,10 @@ static const char *const words_plaintext[] = {
     [CONF_PLAINTEXT_LOOPBACK] = "loopback", [CONF_PLAINTEXT_ANYWHERE] = "anywhere", NULL};
 static const char *const words_socket[] = {[CONF_SUB] = "sub", [CONF_PULL] = "pull", NULL};
 static const char *const words_attach[] = {[CONF_BIND] = "bind", [CONF_CONNECT] = "connect", NULL};
-_Static_assert(LATENT_GROUP_LATENTS == 1 && LATENT_GROUP_RATES == 2 && LATENT_GROUP_READOUT == 4,
+_Static_assert(LATENT_GROUP_LATENTS == 1 && LATENT_GROUP_RATES == 2 && LATENT_GROUP_READOUT == 4 &&
+                   LATENT_GROUP_LOGITS == 8,
                "words_outputs stand in the order of enum latent_group");
-static const char *const words_outputs[] = {"latents", "rates", "readout", NULL};
+static const char *const words_outputs[] = {"latents", "rates", "readout", "logits", NULL};
 _Static_assert(CONF_SOURCE == 1 && CONF_CONSUMER == 2 && CONF_MONITOR == 4 && CONF_OPERATOR == 8,
                "words_roles stand in the order of enum conf_role");
 static const char *const words_roles[] = {"source", "consumer", "monitor", "operator", NULL};

@@ -101,6 +101,10 @@ static void add_info(json_t *object, const Latent__V1__Info *info)
     json_object_set_new(object, "n_latents", json_integer(info->n_latents));
     json_object_set_new(object, "n_rates", json_integer(info->n_rates));
     json_object_set_new(object, "readout", readout(info));
+    json_object_set_new(object, "n_logits", whole(info->n_logits));
+    json_object_set_new(object, "delay_bins", json_integer(info->delay_bins));
+    json_object_set_new(object, "every_bins", json_integer(info->every_bins));
+    json_object_set_new(object, "first_bin", json_integer(info->first_bin));
     json_object_set_new(object, "budget_ns", whole(info->budget_ns));
     json_object_set_new(object, "valid_for_ns", whole(info->valid_for_ns));
     json_object_set_new(object, "source_clock", source_clock(info));

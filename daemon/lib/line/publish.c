@@ -195,6 +195,7 @@ static void dress_held(struct line *line, struct bin_frame *b)
     values->latents = line->shown_latents;
     values->n_rates = shown->n_rates;
     values->rates = line->shown_rates;
+    values->n_logits = 0; /* an old one would be taken for a new one */
     values->n_readout = line->options.send_readout ? line->n_readout : 0;
     values->readout = keeps ? line->shown_readout : readout_in_use(line, b->frame.t_publish_ns);
     line->state.easing = true;

@@ -14,7 +14,7 @@
 static bool take_memory(struct line_decoder *d)
 {
     const struct latent_info *info = &d->info;
-    size_t n_values = (size_t)info->n_latents + info->n_rates + info->n_readout;
+    size_t n_values = (size_t)info->n_latents + info->n_rates + info->n_readout + info->n_logits;
 
     d->n_label = label_size(&d->label);
     d->n_entry = d->n_label + latent_decoder_size(d->decoder);

@@ -89,7 +89,7 @@ static int open_beside(struct store *s, struct latent_error *err)
 
 static int take_memory(struct store *s, const struct latent_info *info)
 {
-    size_t n_values = (size_t)info->n_latents + info->n_rates + info->n_readout;
+    size_t n_values = (size_t)info->n_latents + info->n_rates + info->n_readout + info->n_logits;
 
     s->arena.size = WIRE_ARENA_BASE + 4 * wire_frame_bound(n_values);
     s->arena.bytes = malloc(s->arena.size);

@@ -32,7 +32,8 @@ class Frame(ctypes.Structure):
     _fields_ = [("flags", ctypes.c_uint32), ("n_latents", ctypes.c_uint32),
                 ("n_rates", ctypes.c_uint32), ("n_readout", ctypes.c_uint32),
                 ("latents", ctypes.c_void_p), ("rates", ctypes.c_void_p),
-                ("readout", ctypes.c_void_p)]
+                ("readout", ctypes.c_void_p), ("n_logits", ctypes.c_uint32),
+                ("logits", ctypes.c_void_p)]
 
 
 class Readout(ctypes.Structure):
@@ -65,7 +66,9 @@ class Info(ctypes.Structure):
                 ("channel_clip_low", ctypes.POINTER(ctypes.c_float)),
                 ("normalise", ctypes.c_uint32), ("delay_bins", ctypes.c_uint32),
                 ("every_bins", ctypes.c_uint32), ("first_bin", ctypes.c_uint32),
-                ("channel_variance", ctypes.POINTER(ctypes.c_float))]
+                ("channel_variance", ctypes.POINTER(ctypes.c_float)),
+                ("n_logits", ctypes.c_uint32),
+                ("logit_labels", ctypes.POINTER(ctypes.c_char_p))]
 
 
 class Normalisation(ctypes.Structure):

@@ -11,7 +11,8 @@ import numpy as np
 from . import _library
 from .frames import Flag, Mark
 
-_GROUPS = {"latents": 1, "rates": 2, "readout": 4}
+_GROUPS = {"latents": 1, "rates": 2, "readout": 4, "logits": 8}
+_OF_TRIALS = ("latents", "rates", "readout")  # what offline modes give
 _ONCE = threading.Lock()
 _LIBRARY = []
 
@@ -71,6 +72,11 @@ class ModelInfo:
     channel_mean: np.ndarray   # [n_channels] counts per bin in training, or None
     channel_clip: np.ndarray   # [n_channels] no more reaches the model, or None
     channel_clip_low: np.ndarray
+    n_logits: int = 0
+    logits: tuple = ()  # of labels
+    delay_bins: int = 0  # a frame's values describe the bin so many before its own
+    every_bins: int = 1  # bins have values every so many bins
+    first_bin: int = 0   # from this bin after a reset on
     normalise: str = ""        # "fixed", "ewma", "window-trials"; "": the input is not normalised
     channel_variance: np.ndarray = None  # [n_channels] of the counts per bin in training, or None
 
@@ -84,6 +90,7 @@ class Result:
     rates: np.ndarray    # [..., n_rates] float32, Hz
     readout: np.ndarray  # [..., n_readout] float32, units of ModelInfo.readout
     flags: np.ndarray    # [...] uint32, bits as in Flag
+    logits: np.ndarray = None  # [..., n_logits] float32, of ModelInfo.logits
 
 
 @dataclass
@@ -94,6 +101,7 @@ class Step:
     latents: np.ndarray
     rates: np.ndarray
     readout: np.ndarray
+    logits: np.ndarray
 
 
 def _text(value):
@@ -148,7 +156,10 @@ class _Model:
                                      bool(r.hold))
                           for r in (i.readout[k] for k in range(i.n_readout))),
             channel_names=names, channel_mean=mean, channel_variance=variance, channel_clip=clip,
-            channel_clip_low=low, normalise=_text(self.core.latent_normalise_name(i.normalise)))
+            channel_clip_low=low, n_logits=i.n_logits,
+            logits=tuple(_text(i.logit_labels[k]) for k in range(i.n_logits)),
+            delay_bins=i.delay_bins, every_bins=i.every_bins, first_bin=i.first_bin,
+            normalise=_text(self.core.latent_normalise_name(i.normalise)))
 
     def __del__(self):
         if getattr(self, "handle", None):
@@ -166,7 +177,8 @@ class Decoder:
         """model: path of a .safetensors file, verified as latentd does.
 
         mode, precision: names of ModelInfo; default: the file's first. groups: some of "latents",
-        "rates", "readout"; default: all the model has. predicts: predict() will be called.
+        "rates", "readout", "logits"; default: all the model has. predicts: predict() will be
+        called.
         """
         unknown = set(groups or ()) - set(_GROUPS)
         if unknown:
@@ -331,13 +343,14 @@ class Decoder:
         if 0 not in trials.shape[:2]:
             self._decode_trials(trials, result, min(workers, len(trials)))
         return Result(*(None if a is None else a.reshape(*shape, *a.shape[2:])
-                        for a in (result.latents, result.rates, result.readout, result.flags)))
+                        for a in (result.latents, result.rates, result.readout, result.flags,
+                                  result.logits)))
 
     def _result(self, shape):
         groups = self._asked[2] or _GROUPS
         widths = [getattr(self.info, f"n_{name}") if name in groups else 0 for name in _GROUPS]
-        return Result(*(np.full((*shape, n), np.nan, np.float32) if n else None for n in widths),
-                      np.zeros(shape, np.uint32))
+        *first, logits = (np.full((*shape, n), np.nan, np.float32) if n else None for n in widths)
+        return Result(*first, np.zeros(shape, np.uint32), logits)
 
     def _decode_trials(self, trials, result, workers):
         """Each worker has a decoder of its own; of several errors the first trial's is raised."""
@@ -368,7 +381,8 @@ class Decoder:
     def _decode_trial(self, handle, trial, rows, result):
         outputs = [(getattr(result, name), name) for name in _GROUPS]
         if self.is_offline:
-            places = [None if a is None else a[trial].ctypes.data for a, _ in outputs]
+            places = [None if a is None else a[trial].ctypes.data for a, name in outputs
+                      if name in _OF_TRIALS]
             status = self._core.latent_decoder_trial(handle, rows.ctypes.data, len(rows), *places)
             self._check(status, f"trial {trial}, bin 0: ")
             return

@@ -67,6 +67,8 @@ class Frame:
     readout: np.ndarray  # [n_readout] float32, units of Info.readout
     t_receipt_ns: int    # CLOCK_MONOTONIC of this subscriber
     normalise_version: int = 0  # goes up with every change by order or trial
+    # [n_logits] float32, scores of Info.logits; empty where this bin has none: never older ones
+    logits: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @property
     def age(self):
@@ -82,7 +84,7 @@ class Frame:
             m.age_ns, m.budget_left_ns, m.valid_for_ns, Flag(m.flags), m.decoder_id, m.mask_version,
             Mark(m.marks), m.event_id, np.array(m.latents, np.float32),
             np.array(m.rates, np.float32), np.array(m.readout, np.float32), t_receipt_ns,
-            m.normalise_version)
+            m.normalise_version, np.array(m.logits, np.float32))
 
 
 @dataclass
@@ -124,6 +126,10 @@ class Info:
     source_ppm: float = 0.0      # by which the source's clock is faster than latentd's
     source_ppm_uncertainty: float = 0.0  # 0: not known yet
     source_steps: int = 0        # times that the source's clock was set, as far as they show
+    logits: list = field(default_factory=list)  # [n_logits] labels
+    delay_bins: int = 0  # a frame's values describe the bin so many before its own
+    every_bins: int = 1  # frames have values every so many bins; others are BETWEEN
+    first_bin: int = 0   # from this bin after a reset on
 
     @classmethod
     def unpack(cls, payload):
@@ -134,7 +140,8 @@ class Info:
             m.n_latents, m.n_rates, m.valid_for_ns, m.budget_ns, m.version, m.clock_id,
             [ReadoutField(r.name, r.unit, r.neutral, r.min, r.max, r.slew, r.hold)
              for r in m.readout], m.input, m.source_clock, m.source_offset_ns, m.age_uncertainty_ns,
-            m.min_delay_ns, m.source_ppm, m.source_ppm_uncertainty, m.source_steps)
+            m.min_delay_ns, m.source_ppm, m.source_ppm_uncertainty, m.source_steps,
+            list(m.logits), m.delay_bins, m.every_bins or 1, m.first_bin)
 
     def neutral(self):
         """[n_readout] float32: what a device gets when there is nothing to say."""
