@@ -87,7 +87,7 @@ static void *stack_init(const void *model, int mode, struct model_memory *mem)
     struct stack_state s = {.m = m};
     (void)mode;
     s.n_bins = arena_counts(mem->state, 1);
-    if (m->out.stride > 1)
+    if (m->out.stride > 1 && m->outputs[STACK_READOUT].from.width)
         s.readout = arena_floats(mem->state, m->outputs[STACK_READOUT].from.width);
     for (size_t i = 0; i < m->n_nodes; i++) {
         const struct layer_kind *kind = m->nodes[i].kind;
