@@ -20,6 +20,7 @@
 #include "latentctl/normalisation.h"
 #include "latentctl/table.h"
 #include "latentctl/why.h"
+#include "latentctl/why_record.h"
 #include "net/key_file.h"
 
 #define PROGRAM "latentctl"
@@ -34,6 +35,7 @@ static struct arguments {
     const char *stream, *file, *out, *mask, *unmask;
     const char *seq; /* of why; as it was given, ... */
     uint64_t bin;    /* ... and as a number */
+    const char *record;
     bool json, dry_run, all, force;
     const char *at;
     double timeout_s;
@@ -67,14 +69,6 @@ static const struct option_command commands[] = {
      LATENT__V1__OPERATION__NORMALISE_RESET,
      {&given.stream},
      "those of the model file again"},
-    {"why STREAM",
-     LATENT__V1__OPERATION__WHY,
-     {&given.stream},
-     "its last late bins, and what they waited for"},
-    {"why STREAM BIN",
-     LATENT__V1__OPERATION__WHY,
-     {&given.stream, &given.seq},
-     "the same of one bin, by its number"},
     {"normalise STREAM save FILE",
      LATENT__V1__OPERATION__NORMALISE_SAVE,
      {&given.stream, &given.file},
@@ -83,6 +77,15 @@ static const struct option_command commands[] = {
      LATENT__V1__OPERATION__NORMALISE_LOAD,
      {&given.stream, &given.file},
      "go on from those of a file; what was learnt is forgotten"},
+    {"why STREAM",
+     LATENT__V1__OPERATION__WHY,
+     {&given.stream},
+     "its last late bins, and what they waited for"},
+    {"why STREAM BIN",
+     LATENT__V1__OPERATION__WHY,
+     {&given.stream, &given.seq},
+     "the same of one bin, by its number; with --record:\n"
+     "from a record, without a latentd"},
     {"reset STREAM",
      LATENT__V1__OPERATION__RESET,
      {&given.stream},
@@ -158,6 +161,7 @@ static const struct option_row rows[] = {
     OPTION_TEXT("server-key", "FILE", &given.server.server_key_path,
                 "latentd's public key: nobody else is asked; goes\nwith --key"),
     OPTION_SWITCH("json", &given.json, "print the answer as JSON"),
+    OPTION_TEXT("record", "FILE", &given.record, "of why: look there, not at a running latentd"),
     OPTION_SWITCH("all", &given.all,
                   "of safe: every stream, instead of one; of channels:\nthose that are well, too"),
     OPTION_SWITCH("force", &given.force, "of promote, load, shadow: whatever speaks against it"),
@@ -173,8 +177,9 @@ static const struct option_row rows[] = {
                   "certify: of each measurement (default: 60); 0: only\nfacts"),
     OPTION_SWITCH("load", &given.certify.load,
                   "certify: with programs of its own on the other cores"),
-    OPTION_TEXT("report", "FILE.md", &given.report,
-                "certify: write all of it there, with histograms"),
+    OPTION_TEXT(
+        "report", "FILE", &given.report,
+        "certify: write all of it there, with histograms: as\nHTML (FILE.html) or Markdown"),
     OPTION_TEXT("root", "FOLDER", &given.certify.root,
                 "certify: read proc and sys of another machine there"),
     {0},
@@ -223,6 +228,8 @@ static int arguments_read(int argc, char **argv, struct latent_error *err)
     if (status == OPTIONS_RUN && given.at && strcmp(given.at, "next-bin") != 0 &&
         strcmp(given.at, "trial") != 0)
         return options_refuse(&table, err, "--at %s: expected next-bin or trial", given.at);
+    if (status == OPTIONS_RUN && given.record && given.command != LATENT__V1__OPERATION__WHY)
+        return options_refuse(&table, err, "--record goes with why STREAM");
     if (status == OPTIONS_RUN && given.seq && !bin_read(&given))
         return options_refuse(&table, err, "why: %s: expected the number of a bin", given.seq);
     if (status == OPTIONS_RUN && !given.server.own_key_path != !given.server.server_key_path)
@@ -381,6 +388,19 @@ static enum program_exit latentd_ask(const struct arguments *a)
     return status;
 }
 
+static enum program_exit record_ask(const struct arguments *a)
+{
+    const struct why_record_wish wish = {.record = a->record,
+                                         .stream = a->stream,
+                                         .has_bin = a->seq != NULL,
+                                         .bin = a->bin,
+                                         .json = a->json};
+    struct latent_error err = {0};
+
+    if (why_record_show(&wish, &err) == 0) return PROGRAM_DONE;
+    return options_fail(PROGRAM, PROGRAM_FAILED, &err);
+}
+
 int main(int argc, char **argv)
 {
     struct latent_error err = {0};
@@ -389,6 +409,7 @@ int main(int argc, char **argv)
     if (status == OPTIONS_DONE) return PROGRAM_DONE;
     if (status) return options_fail(PROGRAM, PROGRAM_MISUSED, &err);
     if (given.command == CERTIFY) return machine_certify(&given);
+    if (given.record) return record_ask(&given);
     if (given.command != EXPORT && given.command != KEYS) return latentd_ask(&given);
     if (given.command == EXPORT)
         status = export_record(given.file, given.out, &err);

@@ -19,6 +19,7 @@
 #define WATCH_PERIOD_MS (DATA_LOOP_TICK_NS / 1000000)
 #define LOOK_PERIOD_MS 1
 #define SWAPS_PERIOD_MS 2
+#define LATES_PERIOD_MS 50
 #define CHANNELS_PERIOD_MS 50 /* 128 bins, which are always kept, take longer than this at 2 kHz */
 #define END_NS 5000000000u    /* that the end of the daemon waits for the disk */
 #define MAX_PARTS 3           /* identity, empty delimiter of a REQ socket, request */
@@ -136,6 +137,15 @@ static void on_channels(uv_timer_t *timer)
 
     for (size_t i = 0; i < c->daemon->n_streams; i++)
         channel_watch_look(&c->daemon->streams[i].watch, clock_now_ns());
+}
+
+/* ---- late bins ---- */
+
+static void on_lates(uv_timer_t *timer)
+{
+    struct control *c = timer->data;
+
+    if (c->daemon->lateness) lateness_record(c->daemon->lateness);
 }
 
 static void serve_one(struct control *c)
@@ -272,15 +282,18 @@ static int open_handles(struct control *c)
     uv_timer_init(&c->loop, &c->look);
     uv_timer_init(&c->loop, &c->swaps);
     uv_timer_init(&c->loop, &c->channels);
+    uv_timer_init(&c->loop, &c->lates);
     c->readable.data = c;
     c->watch.data = c;
     c->look.data = c;
     c->swaps.data = c;
     c->channels.data = c;
+    c->lates.data = c;
     status = uv_poll_init(&c->loop, &c->readable, socket_descriptor(c->socket));
     if (status) return status;
     status = start_signals(c);
     if (status) return status;
+    uv_timer_start(&c->lates, on_lates, LATES_PERIOD_MS, LATES_PERIOD_MS);
     uv_timer_start(&c->watch, on_watch, WATCH_PERIOD_MS, WATCH_PERIOD_MS);
     uv_timer_start(&c->channels, on_channels, CHANNELS_PERIOD_MS, CHANNELS_PERIOD_MS);
     return uv_poll_start(&c->readable, UV_READABLE, on_readable);

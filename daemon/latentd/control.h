@@ -23,6 +23,7 @@ struct control {
     uv_loop_t loop;
     uv_signal_t signals[CONTROL_N_SIGNALS]; /* by number; those that end it are started */
     uv_poll_t readable;
+    uv_timer_t lates; /* late bins go into the records */
     uv_timer_t watch; /* of the inputs' monitors, and for the watchdog */
     struct watchdog watchdog;
     void *context; /* ZeroMQ, apart from that of the data: nobody who asks can slow it

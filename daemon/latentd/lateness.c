@@ -33,7 +33,8 @@ struct of_loop {
 
 struct of_stream {
     size_t loop, place;
-    uint64_t n_read; /* late bins of its line that were looked at */
+    uint64_t n_read;     /* late bins of its line that were looked at */
+    uint64_t n_recorded; /* of n_kept; the control thread's */
     /* Under the mutex. */
     uint64_t n_told, n_lost, n_kept;
     struct why_bin kept[LATENESS_KEPT]; /* a ring */
@@ -273,6 +274,29 @@ bool lateness_has_told(struct lateness *l, size_t i, uint64_t n_late)
     return has;
 }
 
+/* false: it is not there yet, or no longer. */
+static bool next_kept(struct lateness *l, struct of_stream *s, struct why_bin *out)
+{
+    bool is_there;
+
+    pthread_mutex_lock(&l->mutex);
+    if (s->n_kept > LATENESS_KEPT && s->n_recorded < s->n_kept - LATENESS_KEPT)
+        s->n_recorded = s->n_kept - LATENESS_KEPT;
+    is_there = s->n_recorded < s->n_kept;
+    if (is_there) *out = s->kept[s->n_recorded++ % LATENESS_KEPT];
+    pthread_mutex_unlock(&l->mutex);
+    return is_there;
+}
+
+void lateness_record(struct lateness *l)
+{
+    struct why_bin bin;
+
+    for (size_t i = 0; i < l->daemon->n_streams; i++)
+        while (next_kept(l, &l->streams[i], &bin))
+            recording_tell_late(&l->daemon->streams[i].recording, &bin);
+}
+
 /* ---- life ---- */
 
 static void free_lateness(struct lateness *l)
@@ -364,5 +388,6 @@ void lateness_close(struct lateness *l)
     if (!l) return;
     atomic_store_explicit(&l->ends, true, memory_order_relaxed);
     pthread_join(l->thread, NULL);
+    lateness_record(l);
     free_lateness(l);
 }

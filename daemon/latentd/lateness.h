@@ -34,6 +34,9 @@ int lateness_open(struct lateness **out, struct daemon *d, struct latent_error *
 void lateness_close(struct lateness *l);
 /* Stream number i of the daemon. Any thread. */
 void lateness_read(struct lateness *l, size_t i, struct lateness_seen *out);
+/* What was explained since the last time goes into the records that are at work. The control
+ * thread's. */
+void lateness_record(struct lateness *l);
 /* Is everything explained that was late when the stream had n_late of them? Any thread. */
 bool lateness_has_told(struct lateness *l, size_t i, uint64_t n_late);
 

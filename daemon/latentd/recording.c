@@ -264,6 +264,13 @@ enum recording_answer recording_look_end(const struct recording *r, uint64_t t_n
 
 /* ---- telling ---- */
 
+void recording_tell_late(struct recording *r, const struct why_bin *b)
+{
+    if (r->recorder && recorder_is_on(r->recorder) && !recorder_tell_late(r->recorder, b))
+        log_say(LOG_LEVEL_WARNING, "%s: no memory to record why bin %" PRIu64 " was late",
+                r->of.section->name, b->bin.seq);
+}
+
 bool recording_read(const struct recording *r, struct recorder_status *out)
 {
     if (!r->recorder) return false;

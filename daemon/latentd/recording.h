@@ -96,6 +96,8 @@ enum recording_answer recording_look_end(const struct recording *r, uint64_t t_n
 enum recording_answer recording_look_late(const struct recording *r, uint64_t t_ns, uint64_t now_ns,
                                           struct recording_told *told);
 
+/* A late bin of the stream and what it waited for: into the record that is at work, if one is. */
+void recording_tell_late(struct recording *r, const struct why_bin *b);
 /* false: there is no record to tell of. */
 bool recording_read(const struct recording *r, struct recorder_status *out);
 

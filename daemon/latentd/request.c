@@ -131,9 +131,10 @@ static void on_record_stop(struct request_ground *g, const Latent__V1__Request *
                            struct stream *s, struct request *r)
 {
     struct recording_told told;
-    enum recording_answer answer = recording_stop(&s->recording, request->dry_run, &told);
+    enum recording_answer answer;
 
-    (void)g;
+    if (g->daemon->lateness) lateness_record(g->daemon->lateness);
+    answer = recording_stop(&s->recording, request->dry_run, &told);
     r->stream = s;
     if (!say_recording(r, answer, &told)) r->look = look_record_stop;
 }
@@ -284,7 +285,8 @@ void *request_reply(struct request *r, size_t *n_reply)
 void request_free(struct request *r)
 {
     status_free(&r->status);
-    why_reply_free(r->why);
+    why_message_free(r->why);
+    free(r->seen);
     free(r->orderings);
     free(r->numbers);
     free(r->stream_reply);

@@ -9,7 +9,7 @@
 #include "latentd/reload.h"
 #include "latentd/request.h"
 #include "latentd/status.h"
-#include "latentd/why_reply.h"
+#include "why/message.h"
 
 #define REQUEST_TEXT SWAP_TEXT
 
@@ -27,7 +27,8 @@ struct request {
     struct record_start *start;
     uint64_t task; /* number of what the stream's swap does for it */
     struct reload *reload;
-    struct why_reply *why;
+    struct lateness_seen *seen; /* of late bins, and the message of it */
+    struct why_message *why;
     struct daemon *daemon; /* whose late bins are asked about: ... */
     uint64_t n_late;       /* ... so many of the stream */
     bool has_seq;          /* only the one of this number */

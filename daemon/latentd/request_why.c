@@ -1,6 +1,8 @@
 /* Requests about late bins: answered when what was late by then is explained. */
 #include <inttypes.h>
+#include <stdlib.h>
 
+#include "base/clock.h"
 #include "latentd/request_inside.h"
 
 #define WAIT_NS 1000000000u
@@ -13,7 +15,7 @@ static size_t number_of(const struct request *r)
 /* Why there is nothing to say of this bin, in one line. */
 static void say_nothing(struct request *r)
 {
-    const struct lateness_seen *seen = &r->why->seen;
+    const struct lateness_seen *seen = r->seen;
     const char *name = r->stream->conf->name;
     struct ledger_values v;
     bool is_whole = seen->n_late == seen->n; /* all that were late are kept */
@@ -40,17 +42,21 @@ static void say_nothing(struct request *r)
 
 static void say_bins(struct request *r, struct lateness *l)
 {
-    const char *name = r->stream->conf->name;
-
-    r->why = why_reply_new(l, number_of(r), name);
+    r->seen = calloc(1, sizeof *r->seen);
+    if (r->seen) lateness_read(l, number_of(r), r->seen);
+    if (r->seen)
+        r->why = why_message_new(r->stream->conf->name, r->seen->bins, r->seen->n,
+                                 clock_wall_ns() - clock_now_ns());
     if (!r->why) {
         request_say(r, CONTROL_NO_MEMORY, "out of memory for the late bins");
         return;
     }
-    r->reply.why = &r->why->message;
-    if (!r->has_seq || why_reply_only(r->why, r->seq)) return;
-    r->reply.why = NULL;
-    say_nothing(r);
+    r->why->message.n_late = r->seen->n_late;
+    r->why->message.n_lost = r->seen->n_lost;
+    if (r->has_seq && !why_message_only(r->why, r->seq))
+        say_nothing(r);
+    else
+        r->reply.why = &r->why->message;
 }
 
 static bool look_why(struct request *r, uint64_t now_ns)

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import sqlite3
 import sys
 import time
 import unittest
@@ -44,7 +45,7 @@ def pack(seq, n_bins=1, t_source_ns=0):
     return message.SerializeToString()
 
 
-class WhyTest(unittest.TestCase):
+class Case(unittest.TestCase):
     def setUp(self):
         self.rig = rig.Rig()
         self.addCleanup(self.rig.close)
@@ -84,6 +85,8 @@ class WhyTest(unittest.TestCase):
     def last(self, stream):
         return self.why(stream)["bins"][-1]
 
+
+class WhyTest(Case):
     def test_stopped(self):
         source = self.start(arm=CLAIMS)
         source.send_multipart([b"arm/bins", pack(0, t_source_ns=time.monotonic_ns())])
@@ -181,6 +184,78 @@ class WhyTest(unittest.TestCase):
         self.assertEqual(code, 2)
         self.assertIn("7x: expected the number of a bin", err)
         self.assertEqual([late["seq"] for late in self.why("arm", "20")["bins"]], [20])
+
+
+class RecordTest(Case):
+    """The same from a record."""
+
+    def record(self, **keys):
+        """A burst into a stream that is recorded; -> (what was said live, path of the record)."""
+        path = self.rig.folder / "arm.record"
+        source = self.start(arm={**QUICK, "record": path, **keys})
+        source.send_multipart([b"arm/bins", pack(0, 256)])
+        self.rig.wait_for("arm", "bins", "decoded", 256)
+        why = self.why("arm")
+        self.assertEqual(self.rig.stop(), 0)
+        return why, str(path)
+
+    def ask(self, path, *arguments):
+        code, out, err = self.rig.ctl("why", "--record", path, "arm", *arguments)
+        self.assertEqual(code, 0, err)
+        return out, err
+
+    def test_as_told(self):
+        live, path = self.record()
+        out, err = self.ask(path, "--json")
+        why = json.loads(out)
+        self.assertEqual((err, why["n_late"]), ("", live["n_late"]))
+        for found, told in zip(why["bins"], live["bins"], strict=True):
+            self.check(found)
+            self.assertLess(abs(found.pop("utc_ns") - told.pop("utc_ns")), 10**9)
+            self.assertEqual(found, told)
+        self.assertIn("behind earlier bins and messages of its own stream",
+                      self.ask(path, "255")[0])
+
+    def test_without_frames(self):
+        """What was not sent is known from what was told alone."""
+        live, path = self.record(on_late="skip")
+        why = json.loads(self.ask(path, "--json")[0])
+        self.assertEqual({late["outcome"] for late in why["bins"]}, {"skipped"})
+        self.assertEqual([late["seq"] for late in why["bins"]],
+                         [late["seq"] for late in live["bins"]])
+
+    def test_older_record(self):
+        """Its latentd told nothing: the stream's own times are there, the rest is said to lack."""
+        live, path = self.record()
+        with sqlite3.connect(path) as db:
+            db.execute("DROP TABLE lates")
+            db.execute("DROP TABLE waits")
+        db.close()
+        out, err = self.ask(path, "--json")
+        why = json.loads(out)
+        self.assertIn("did not record what late bins waited for", err)
+        self.assertEqual(len(why["bins"]), len(live["bins"]))
+        for found, told in zip(why["bins"], live["bins"], strict=True):
+            self.assertEqual(sum(w["ns"] for w in found["waits"]), found["whole_ns"])
+            self.assertLessEqual({w["part"] for w in found["waits"]}, {"own", "step", "unknown"})
+            for same in ("seq", "whole_ns", "late_by_ns", "t_recv_ns", "t_start_ns", "t_publish_ns",
+                         "t_done_ns", "n_before", "flags"):
+                self.assertEqual(found[same], told[same])
+        self.assertEqual(self.cause(why["bins"][-1]), ("own", ""))
+
+    def test_nothing_to_say(self):
+        _, path = self.record(budget_ms=3600000)
+        self.assertEqual(self.ask(path)[0], "arm: no bin was late\n")
+        for words, *arguments in (("arm: bin 7 was not late", path, "arm", "7"),
+                                  ("arm: bin 700 is not in this record", path, "arm", "700"),
+                                  ("is a record of arm, not of leg", path, "leg"),
+                                  ("not a record of latentd", self.rig.config, "arm")):
+            code, out, err = self.rig.ctl("why", "--record", *arguments)
+            self.assertEqual((code, out, err.count("\n")), (1, "", 1), err)
+            self.assertIn(words, err)
+        code, _, err = self.rig.ctl("status", "--record", path)
+        self.assertEqual(code, 2)
+        self.assertIn("--record goes with why STREAM", err)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@
 #include "line/ledger.h"
 #include "record/hex.h"
 #include "record/meta.h"
+#include "record/reading_inside.h"
 #include "record/schema.h"
 
 #define MAX_CODES 256 /* of one kind in table names */
@@ -255,6 +256,11 @@ uint64_t reading_ask(struct reading *r, const char *sql)
         value = (uint64_t)sqlite3_column_int64(question, 0);
     sqlite3_finalize(question);
     return value;
+}
+
+sqlite3 *reading_db(struct reading *r)
+{
+    return r->db;
 }
 
 /* ---- what is missing ---- */

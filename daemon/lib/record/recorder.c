@@ -20,6 +20,7 @@
 #include "record/drain.h"
 #include "record/mapped.h"
 #include "record/parts.h"
+#include "record/told.h"
 
 #define THREAD_NAME "recorder"
 #define STACK_BYTES (2u << 20) /* SQLite takes more than a data thread */
@@ -32,6 +33,7 @@ struct recorder {
     struct feed feed;
     pthread_t thread;
     _Atomic bool finish_wanted;
+    struct told told;
 
     /* Of the thread. */
     struct parts parts;
@@ -164,6 +166,7 @@ static enum part_end turn(struct recorder *r, enum parts_leave *why)
         *why = store_look(d->store) == PLACE_GONE ? PARTS_GONE : PARTS_BROKEN;
         return d->n_commits > 0 ? PART_LEFT : PART_FAILED;
     }
+    if (!d->in_transaction) told_write(&r->told, r->parts.store);
     if (d->n_commits != n_before) show(r);
     if (d->is_at_anchor && !d->in_transaction) return PART_LEFT;
     return is_last && result == STORE_OK ? PART_FINISHED : PART_GOES_ON;
@@ -335,6 +338,11 @@ bool recorder_has_ended(struct recorder *r)
     return is_so;
 }
 
+bool recorder_tell_late(struct recorder *r, const struct why_bin *b)
+{
+    return told_add(&r->told, b);
+}
+
 bool recorder_is_on(struct recorder *r)
 {
     struct recorder_status status;
@@ -369,6 +377,7 @@ void recorder_read(struct recorder *r, struct recorder_status *out)
 
 static void free_recorder(struct recorder *r)
 {
+    told_close(&r->told);
     ring_free(r->ring);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->mutex);
@@ -399,6 +408,7 @@ static struct recorder *new_recorder(const struct recorder_options *options,
 
     if (!r) return NULL;
     init_waiting(r);
+    told_open(&r->told);
     r->about = *about;
     r->sync_ns = options->sync_ns;
     r->wal_bytes = options->wal_bytes ? options->wal_bytes : STORE_WAL_BYTES;

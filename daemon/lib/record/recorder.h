@@ -9,6 +9,7 @@
 
 #include "line/line.h"
 #include "record/store.h"
+#include "why/explain.h"
 
 enum recorder_state {
     RECORDER_OPENING, /* the file is being made; the ring already fills */
@@ -52,6 +53,8 @@ int recorder_open(struct recorder **out, const struct recorder_options *options,
                   struct latent_error *err);
 /* For line_add_tap. */
 struct line_tap recorder_tap(struct recorder *r);
+/* A late bin of the line and what it waited for, for the file. false: out of memory. */
+bool recorder_tell_late(struct recorder *r, const struct why_bin *b);
 /* The data thread does not use the tap any more. Any thread. */
 void recorder_detached(struct recorder *r);
 /* Write what is left as soon as the tap is detached, then close the file. */

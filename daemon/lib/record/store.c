@@ -34,6 +34,11 @@ const char *const store_sql[N_STATEMENTS] = {
     [PUT_DECODER] = "INSERT OR REPLACE INTO decoders"
                     " (entry, of, decoder_id, path, sha256, mode, precision, groups)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    [PUT_LATE] = "INSERT INTO lates (epoch, seq, since, t_source_ns, t_since_ns, t_recv_ns,"
+                 " t_start_ns, t_publish_ns, t_done_ns, n_before, flags, outcome, budget_ns,"
+                 " knows_spans, knows_processor, steal_ns, steal_of_ns)"
+                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [PUT_WAIT] = "INSERT INTO waits (late, part, stream, ns) VALUES (?, ?, ?, ?)",
     [PUT_LOSS] = "INSERT INTO losses (entry, t_ns, n_entries, n_frames) VALUES (?, ?, ?, ?)"
                  " ON CONFLICT (entry) DO UPDATE SET n_entries = n_entries + excluded.n_entries,"
                  " n_frames = n_frames + excluded.n_frames",
@@ -72,7 +77,7 @@ const char *store_text(const struct store *s)
     return s->text;
 }
 
-static enum store_result run(struct store *s, enum statement which)
+enum store_result store_run(struct store *s, enum statement which)
 {
     sqlite3_stmt *statement = s->statement[which];
     int status = sqlite3_step(statement);
@@ -111,7 +116,7 @@ static enum store_result close_entry(struct store *s)
     bind_whole(statement, 4, s->head.t_ns);
     bind_bytes(statement, 5, s->payload.bytes, s->payload.n);
     bind_bytes(statement, 6, s->clock.bytes, s->clock.n);
-    return run(s, PUT_ENTRY);
+    return store_run(s, PUT_ENTRY);
 }
 
 static enum store_result put_loss(struct store *s, const void *bytes, size_t n)
@@ -124,7 +129,7 @@ static enum store_result put_loss(struct store *s, const void *bytes, size_t n)
     bind_whole(statement, 2, loss->t_ns);
     bind_whole(statement, 3, loss->n_entries);
     bind_whole(statement, 4, loss->n_frames);
-    return run(s, PUT_LOSS);
+    return store_run(s, PUT_LOSS);
 }
 
 static void bind_word(sqlite3_stmt *statement, int place, const char *word)
@@ -155,7 +160,7 @@ static enum store_result put_label(struct store *s, int64_t entry, const char *o
     bind_word(statement, 6, label.mode);
     bind_word(statement, 7, label.precision);
     bind_whole(statement, 8, label.groups);
-    return run(s, PUT_DECODER);
+    return store_run(s, PUT_DECODER);
 }
 
 static enum store_result put_decoder(struct store *s, const void *bytes, size_t n)
@@ -169,7 +174,7 @@ static enum store_result put_snapshot(struct store *s, const void *bytes, size_t
 
     bind_whole(statement, 1, (uint64_t)s->entry + 1);
     bind_bytes(statement, 2, bytes, n);
-    return run(s, PUT_SNAPSHOT);
+    return store_run(s, PUT_SNAPSHOT);
 }
 
 static enum store_result put_entry(struct store *s, const void *bytes, size_t n)
@@ -202,7 +207,7 @@ static enum store_result put_event(struct store *s, enum statement which, const 
     bind_whole(statement, 2, event->epoch);
     bind_whole(statement, 3, event->seq);
     bind_whole(statement, 4, event->what);
-    return run(s, which);
+    return store_run(s, which);
 }
 
 static enum store_result put_action(struct store *s, const void *bytes, size_t n)
@@ -253,7 +258,7 @@ static enum store_result put_frame(struct store *s, const void *bytes, size_t n)
     bind_whole(statement, 5, head->sent);
     bind_unpacked(s, statement, head + 1, n_frame);
     bind_bytes(statement, 9, head + 1, n_frame);
-    return run(s, PUT_FRAME);
+    return store_run(s, PUT_FRAME);
 }
 
 enum store_result store_put(struct store *s, const struct ring_record *record)
@@ -276,7 +281,7 @@ enum store_result store_put(struct store *s, const struct ring_record *record)
 /* Nobody else may shorten the WAL during a transaction. */
 enum store_result store_begin(struct store *s)
 {
-    enum store_result result = run(s, BEGIN);
+    enum store_result result = store_run(s, BEGIN);
 
     s->place.least[PLACE_WAL] = place_bytes(&s->place, PLACE_WAL);
     return result;
@@ -298,7 +303,7 @@ enum store_result store_commit(struct store *s, bool to_disk)
     if (place_look(&s->place, s->text, sizeof s->text) == PLACE_CUT) return STORE_FAILED;
     sqlite3_exec(s->db, to_disk ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL,
                  NULL, NULL);
-    result = run(s, COMMIT);
+    result = store_run(s, COMMIT);
     if (!result) s->place.least[PLACE_WAL] = wal_bytes_in_use(s);
     return result;
 }

@@ -10,6 +10,7 @@
 #include "feed/ring.h"
 #include "latent.h"
 #include "record/place.h"
+#include "why/explain.h"
 
 #define STORE_WAL_BYTES (32u << 20) /* above it somebody reads for too long: another file is due */
 
@@ -43,6 +44,8 @@ int store_create(struct store **out, const char *path, const struct store_about 
 enum store_result store_begin(struct store *s);
 /* The next record of the ring. */
 enum store_result store_put(struct store *s, const struct ring_record *record);
+/* A late bin and what it waited for; within a transaction, between entries. */
+enum store_result store_put_late(struct store *s, const struct why_bin *b);
 /* to_disk: also against a loss of power. BUSY leaves the transaction open. */
 enum store_result store_commit(struct store *s, bool to_disk);
 /* Between transactions: from the WAL into the file what is due. What readers or a full disk forbid

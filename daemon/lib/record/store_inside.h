@@ -22,6 +22,8 @@ enum statement {
     PUT_SNAPSHOT,
     PUT_DECODER,
     PUT_LOSS,
+    PUT_LATE,
+    PUT_WAIT,
     N_STATEMENTS,
 };
 
@@ -41,6 +43,8 @@ struct store {
     struct buffer payload, clock;
 };
 
+/* One step of a statement that is bound. */
+enum store_result store_run(struct store *s, enum statement which);
 /* Of what SQLite answered; its words become the store's. */
 enum store_result store_result_of(struct store *s, int status);
 
