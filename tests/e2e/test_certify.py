@@ -4,11 +4,13 @@ notice. What this machine can do is its own affair: no test expects it to be cer
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import tempfile
 import time
 import unittest
+import xml.etree.ElementTree
 
 import daemon_rig as rig
 
@@ -122,7 +124,8 @@ class Planted(Case):
         counted = {"time stolen by the host", "times too hot", "packets lost for want of buffers",
                    "device interrupts on the data core", "soft interrupts on the data core"}
         self.assertEqual({what for what, row in good.items() if row["verdict"] != "ok"},
-                         counted | {"interrupt coalescing"})
+                         counted | {"interrupt coalescing", "clock is steered by",
+                                    "hardware clocks (PTP)"})
         for name, text, what, found in BAD:
             with self.subTest(fact=what):
                 self.plant({**GOOD, name: text})
@@ -141,11 +144,79 @@ class Planted(Case):
         told = {"isolated cores", "cores without ticks", "irqbalance", "auditd"}
         self.assertEqual({what for what, row in facts.items() if row["verdict"] != "unknown"}, told)
 
+    def test_clocks_and_devices(self):
+        """Who steers the clock, which hardware clocks and devices there are."""
+        self.configure(cpu=1)
+        self.plant({**GOOD, "proc/12/comm": "chronyd\n", "proc/13/comm": "ptp4l\n",
+                    "sys/class/ptp/ptp0/clock_name": "ice-0\n",
+                    "sys/class/net/eth1/device/vendor": "0x8086\n",
+                    "sys/class/net/eth1/operstate": "up\n",
+                    "sys/class/net/eth2/device/vendor": "0x8086\n",
+                    "sys/class/net/eth2/operstate": "down\n",
+                    "sys/class/net/lo/operstate": "unknown\n"})
+        out, facts = self.facts()
+        self.assertEqual((facts["clock is steered by"]["verdict"],
+                          facts["clock is steered by"]["found"]), ("ok", "chronyd"))
+        clocks = facts["hardware clocks (PTP)"]
+        self.assertEqual((clocks["verdict"], clocks["found"]), ("ok", "ptp0 ice-0; ptp4l runs"))
+        self.assertEqual([row["found"] for row in out["findings"]
+                          if row["what"] == "interrupt coalescing"], ["eth1: not asked"])
+        self.plant({"proc/14/comm": "phc2sys\n"})
+        _, facts = self.facts()
+        self.assertEqual((facts["clock is steered by"]["verdict"],
+                          facts["clock is steered by"]["found"]), ("warn", "chronyd, phc2sys"))
+
     def test_limited_priority(self):
         self.configure("realtime-priority = 50", cpu=1)
         self.plant({**GOOD, "proc/sys/kernel/sched_rt_runtime_us": "950000\n"})
         _, facts = self.facts()
         self.assertEqual(facts["limit of real-time threads"]["verdict"], "warn")
+
+
+class Asked(Case):
+    """What only this machine can be asked, with programs of our own in the PATH."""
+
+    def facts(self, chronyc):
+        """chronyc: what it prints."""
+        bin_ = self.folder / "bin"
+        bin_.mkdir(exist_ok=True)
+        (bin_ / "chronyc").write_text(f"#!/bin/sh\necho '{chronyc}'\n")
+        (bin_ / "chronyc").chmod(0o755)
+        shutil.copy(shutil.which("sleep"), bin_ / "chronyd")
+        daemon = subprocess.Popen([bin_ / "chronyd", "60"])
+        try:
+            done = subprocess.run(
+                [BIN / "latentctl", "certify", self.config, "--json", "--seconds", "0"],
+                capture_output=True, text=True, timeout=rig.WAIT_S,
+                env={**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"})
+        finally:
+            daemon.kill()
+            daemon.wait()
+        return json.loads(done.stdout)["findings"]
+
+    def test_facts(self):
+        self.configure()
+        line = "C0A80001,ntp,2,1.5,-0.000012,0,0,-11.25,0,0.05,0.0004,0.0002,64,Normal"
+        facts = self.facts(line)
+        by_name = {row["what"]: row for row in facts}
+        clock = by_name["chronyd's clock"]
+        self.assertEqual((clock["verdict"], clock["found"]),
+                         ("ok", "ntp, stratum 2: offset -0.012 ms, -11.250 ppm within 0.05, "
+                                "dispersion 0.2 ms"))
+        self.assertIn("chronyd", by_name["clock is steered by"]["found"])
+        self.assertRegex(by_name["clock, as the kernel has it"]["found"],
+                         "synchronised, .* ppm|not told")
+        self.assertIn("rtla timerlat top", by_name["who interrupts the data core"]["remedy"])
+        devices = {path.parent.name for path in pathlib.Path("/sys/class/net").glob("*/device")}
+        named = {row["found"].split(":")[0] for row in facts
+                 if row["what"] == "interrupt coalescing" and ":" in row["found"]}
+        self.assertLessEqual(named, devices)
+
+    def test_no_answer(self):
+        self.configure()
+        facts = {row["what"]: row for row in self.facts("506 Cannot talk to daemon")}
+        self.assertEqual((facts["chronyd's clock"]["verdict"], facts["chronyd's clock"]["found"]),
+                         ("unknown", "chronyc does not answer"))
 
 
 class Measured(Case):
@@ -180,8 +251,29 @@ class Measured(Case):
             self.assertIn(s["name"], text)
         self.assertIn(out["streams"][0]["model_sha256"], text)
         self.assertIn("no medical statement", text)
+        self.assertEqual(text.count("```") // 2, len(out["series"]) + 1)
         self.assertFalse((self.folder / "arm.record").exists())
         self.assertFalse((self.folder / "control").exists())
+
+    def test_page(self):
+        """The report as HTML: well-formed, a histogram of each series whose bars add up."""
+        self.configure()
+        report = self.folder / "report.html"
+        code, out, err = self.certify("--seconds", "0.5", "--report", str(report))
+        self.assertIn(code, (0, 1), err)
+        text = report.read_text()
+        page = xml.etree.ElementTree.fromstring(
+            text.replace("<!DOCTYPE html>", "").replace('<meta charset="utf-8">', ""))
+        pictures = list(page.iter("svg"))
+        self.assertEqual(len(pictures), len(out["series"]))
+        for picture, series in zip(pictures, out["series"], strict=True):
+            numbers = [t.text for t in picture.iter("text") if t.get("text-anchor") is None]
+            self.assertEqual(sum(map(int, numbers)), series["n"])
+            self.assertEqual(len(list(picture.iter("rect"))), len(numbers))
+        self.assertIn(out["streams"][0]["model_sha256"], text)
+        self.assertIn("no medical statement", text)
+        rows = page.findall(".//table")[-1].findall("tr")
+        self.assertEqual(len(rows), len(out["findings"]) + 1)
 
     def test_encrypted(self):
         subprocess.run([BIN / "latentctl", "keys", self.folder / "d"], check=True,

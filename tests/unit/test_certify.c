@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "certify/findings.h"
+#include "certify/network.h"
 #include "certify/sysfile.h"
 
 #define MS UINT64_C(1000000)
@@ -108,13 +109,66 @@ static void test_values(void **state)
     assert_string_equal(value, "0123456"); /* cut to the room there is */
 }
 
+static void test_coalescing(void **state)
+{
+    static const struct {
+        struct coalescing c;
+        enum verdict verdict;
+        const char *text;
+    } cases[] = {
+        {{.is_told = true}, VERDICT_OK, "0 us"},
+        {{.is_told = true, .rx_frames = 1}, VERDICT_OK, "0 us"}, /* each packet at once */
+        {{.is_told = true, .rx_us = 3, .rx_frames = 0}, VERDICT_WARN, "3 us or 0 frames"},
+        {{.is_told = true, .rx_frames = 8}, VERDICT_WARN, "0 us or 8 frames"},
+        {{.is_told = true, .adapts = true}, VERDICT_WARN, "adaptive, now 0 us or 0 frames"},
+        {{.is_told = false, .rx_us = 3}, VERDICT_UNKNOWN, "its driver does not tell"},
+    };
+    char text[80];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(coalescing_judge(&cases[i].c, text, sizeof text), cases[i].verdict);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
+/* As chronyc 4.3 prints them. */
+static void test_tracking(void **state)
+{
+    static const struct {
+        const char *line;
+        enum verdict verdict;
+        const char *text;
+    } cases[] = {
+        {"C0A80001,192.168.0.1,2,1700000000.5,-0.000012,0.00001,0.00002,-11.25,0.001,0.05,0.0004,"
+         "0.0002,64.4,Normal\n",
+         VERDICT_OK,
+         "192.168.0.1, stratum 2: offset -0.012 ms, -11.250 ppm within 0.05, dispersion 0.2 ms"},
+        {"50505300,,1,1700000000.5,0.002,0,0,1,0,0.05,0,0.0001,16,Normal", VERDICT_WARN,
+         "50505300, stratum 1: offset 2 ms, 1.000 ppm within 0.05, dispersion 0.1 ms"},
+        {"50505300,PPS,1,1700000000.5,0,0,0,1,0,400,0,0.0001,16,Normal", VERDICT_WARN,
+         "PPS, stratum 1: offset 0 ms, 1.000 ppm within 400, dispersion 0.1 ms"},
+        {"00000000,,0,0.0,0,0,0,0,0,0,1,1,0,Not synchronised", VERDICT_WARN, "not synchronised"},
+    };
+    struct tracking t;
+    char text[160];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_true(tracking_read(cases[i].line, &t));
+        assert_int_equal(tracking_judge(&t, text, sizeof text), cases[i].verdict);
+        assert_string_equal(text, cases[i].text);
+    }
+    assert_false(tracking_read("506 Cannot talk to daemon", &t));
+    assert_false(tracking_read("", &t));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quantiles),
-        cmocka_unit_test(test_verdicts),
-        cmocka_unit_test(test_worst),
-        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_quantiles),  cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_worst),      cmocka_unit_test(test_values),
+        cmocka_unit_test(test_coalescing), cmocka_unit_test(test_tracking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,7 +48,8 @@ enum certify_group certificate_failed(const struct certificate *c);
 /* What a terminal shows: one line a group, then what is not ok, then the verdict. */
 void certificate_print(const struct certificate *c, FILE *out);
 void certificate_print_json(const struct certificate *c, FILE *out);
-/* Everything, with histograms, as Markdown. 0, or negative and a text. */
+/* Everything, with histograms: as HTML with SVG where the name ends in .html or .htm, else as
+ * Markdown. 0, or negative and a text. */
 int certificate_write(const struct certificate *c, const char *path, struct latent_error *err);
 
 #endif

@@ -1,14 +1,13 @@
-/* The kernel and its network, and what they counted meanwhile. */
+/* The kernel, and what it counted meanwhile. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "certify/program.h"
 #include "certify/sysfile.h"
 #include "certify/system.h"
 
 #define TABLE_BYTES (1u << 20) /* of /proc/interrupts on a machine of hundreds of cores */
-#define RECEIVE_BYTES (16 << 20)
-#define BACKLOG 1000
 
 /* ---- kernel ---- */
 
@@ -130,6 +129,27 @@ static void add_services(const struct system *s, struct findings *f)
     }
 }
 
+/* What takes the data core away and is in no file: only root may look. */
+static void add_tracers(const struct system *s, struct findings *f)
+{
+    static char remedy[160];
+    struct finding row = {CERTIFY_KERNEL, VERDICT_UNKNOWN, "who interrupts the data core",
+                          "looked at",    remedy,          ""};
+    bool has_rtla = program_is_there("rtla"), has_hwlat = program_is_there("hwlatdetect");
+    char cpu[24] = "", text[512];
+    bool has_osnoise =
+        sysfile_read(s->root, text, sizeof text, "/sys/kernel/tracing/available_tracers") > 0 &&
+        strstr(text, "osnoise");
+
+    if (s->cpu >= 0) snprintf(cpu, sizeof cpu, " -c %d", s->cpu);
+    snprintf(remedy, sizeof remedy,
+             "%sas root: rtla timerlat top -a 50 -d 60s%s; rtla osnoise top -d 60s%s; hwlatdetect",
+             has_rtla ? "" : "apt install rtla rt-tests; ", cpu, cpu);
+    findings_add(f, &row, "not looked at; rtla %s, hwlatdetect %s, the kernel's osnoise %s",
+                 has_rtla ? "is here" : "is not installed", has_hwlat ? "is here" : "is not",
+                 has_osnoise ? "is here" : "is not told");
+}
+
 void system_kernel(const struct system *s, struct findings *f)
 {
     add_preemption(s, f);
@@ -137,45 +157,7 @@ void system_kernel(const struct system *s, struct findings *f)
     add_throttle(s, f);
     add_memory_services(s, f);
     add_services(s, f);
-}
-
-/* ---- network ---- */
-
-void system_network(const struct system *s, struct findings *f)
-{
-    struct finding buffer = {CERTIFY_NETWORK,
-                             VERDICT_UNKNOWN,
-                             "largest receive buffer",
-                             "16 MiB",
-                             "sysctl net.core.rmem_max=16777216",
-                             ""};
-    struct finding backlog = {CERTIFY_NETWORK,
-                              VERDICT_UNKNOWN,
-                              "receive backlog",
-                              "1000 packets",
-                              "sysctl net.core.netdev_max_backlog=1000",
-                              ""};
-    struct finding coalescing = {CERTIFY_NETWORK,
-                                 VERDICT_UNKNOWN,
-                                 "interrupt coalescing",
-                                 "0 us",
-                                 "look with ethtool -c; ethtool -C DEVICE rx-usecs 0",
-                                 ""};
-    long long n;
-
-    if (sysfile_number(s->root, &n, "/proc/sys/net/core/rmem_max")) {
-        buffer.verdict = n < RECEIVE_BYTES ? VERDICT_WARN : VERDICT_OK;
-        findings_add(f, &buffer, "%.1f MiB", (double)n / (1 << 20));
-    } else {
-        findings_add(f, &buffer, "not told");
-    }
-    if (sysfile_number(s->root, &n, "/proc/sys/net/core/netdev_max_backlog")) {
-        backlog.verdict = n < BACKLOG ? VERDICT_WARN : VERDICT_OK;
-        findings_add(f, &backlog, "%lld packets", n);
-    } else {
-        findings_add(f, &backlog, "not told");
-    }
-    findings_add(f, &coalescing, "not looked at");
+    if (!s->root[0]) add_tracers(s, f);
 }
 
 /* ---- counters ---- */

@@ -8,11 +8,9 @@
 
 #include "base/text.h"
 #include "certify/certify.h"
+#include "certify/report_inside.h"
 #include "latent.h"
 
-#define NO_STATEMENT \
-    "This says how this machine kept time while it was looked at. It is no medical statement."
-#define HISTOGRAM_ROWS 16
 #define HISTOGRAM_WIDTH 50
 
 static double ms(uint64_t ns)
@@ -26,7 +24,7 @@ static const double quantiles[] = {0.5, 0.99, 0.999, 0.9999, 1};
 static const char *const quantile_names[] = {"p50", "p99", "p99.9", "p99.99", "max"};
 #define N_QUANTILES (sizeof quantiles / sizeof *quantiles)
 
-static void series_text(const struct series *s, char *text, size_t n)
+void report_series_text(const struct series *s, char *text, size_t n)
 {
     char budget[48] = "";
 
@@ -72,7 +70,7 @@ static const struct finding *first_remedy(const struct certificate *c)
     return NULL;
 }
 
-static void verdict_print(const struct certificate *c, FILE *out)
+void report_verdict(const struct certificate *c, FILE *out)
 {
     const struct certify_options *o = &c->options;
     enum certify_group failed = certificate_failed(c);
@@ -133,7 +131,7 @@ static void group_print(const struct certificate *c, enum certify_group group, F
         const struct series *s = &c->findings.series[i];
 
         if (s->group != group || group < CERTIFY_WAKE) continue;
-        series_text(s, text, sizeof text);
+        report_series_text(s, text, sizeof text);
         fprintf(out, "  %s\n    %s\n", s->name, text);
     }
     for (size_t i = 0; i < c->findings.n; i++) {
@@ -151,8 +149,8 @@ void certificate_print(const struct certificate *c, FILE *out)
             c->machine.kernel);
     for (int g = 0; g < CERTIFY_N_GROUPS; g++) group_print(c, (enum certify_group)g, out);
     fprintf(out, "\n");
-    verdict_print(c, out);
-    fprintf(out, NO_STATEMENT "\n");
+    report_verdict(c, out);
+    fprintf(out, REPORT_NO_STATEMENT "\n");
 }
 
 /* ---- JSON ---- */
@@ -220,29 +218,43 @@ void certificate_print_json(const struct certificate *c, FILE *out)
 
 /* ---- report ---- */
 
-/* Rows of equal steps in the logarithm, from the least to the largest. */
-static void histogram_print(const struct series *s, FILE *out)
+void report_histogram(const struct series *s, struct histogram_rows *out)
 {
     double least, step;
-    size_t count[HISTOGRAM_ROWS] = {0}, most = 1;
 
+    *out = (struct histogram_rows){0};
     if (s->n == 0) return;
     least = log((double)s->ns[0] + 1);
     step = (log((double)s->ns[s->n - 1] + 1) - least) / HISTOGRAM_ROWS;
+    out->n = step > 0 ? HISTOGRAM_ROWS : 1;
     for (size_t i = 0; i < s->n; i++) {
         double at = step > 0 ? (log((double)s->ns[i] + 1) - least) / step : 0;
-        size_t row = at < HISTOGRAM_ROWS ? (size_t)at : HISTOGRAM_ROWS - 1;
 
-        if (++count[row] > most) most = count[row];
+        out->count[at < HISTOGRAM_ROWS ? (size_t)at : HISTOGRAM_ROWS - 1]++;
     }
-    for (size_t row = 0; row < HISTOGRAM_ROWS; row++) {
-        /* One alone must be seen beside thousands: the length is that of the logarithm. */
-        int length = (int)lrint(HISTOGRAM_WIDTH * log1p((double)count[row]) / log1p((double)most));
+    for (size_t row = 0; row < out->n; row++) {
+        out->upper_ms[row] = exp(least + step * (double)(row + 1)) / 1e6;
+        if (out->count[row] > out->most) out->most = out->count[row];
+    }
+}
 
-        fprintf(out, "%9.3f ms %8zu ", exp(least + step * (double)(row + 1)) / 1e6, count[row]);
+/* One alone must be seen beside thousands. */
+double report_length(const struct histogram_rows *h, size_t row)
+{
+    return log1p((double)h->count[row]) / log1p((double)h->most);
+}
+
+static void histogram_print(const struct series *s, FILE *out)
+{
+    struct histogram_rows h;
+
+    report_histogram(s, &h);
+    for (size_t row = 0; row < h.n; row++) {
+        int length = (int)lrint(HISTOGRAM_WIDTH * report_length(&h, row));
+
+        fprintf(out, "%9.3f ms %8zu ", h.upper_ms[row], h.count[row]);
         for (int i = 0; i < length; i++) fputc('#', out);
         fprintf(out, "\n");
-        if (step <= 0) break;
     }
 }
 
@@ -266,7 +278,7 @@ static void report_series(const struct certificate *c, FILE *out)
     for (size_t i = 0; i < c->findings.n_series; i++) {
         const struct series *s = &c->findings.series[i];
 
-        series_text(s, text, sizeof text);
+        report_series_text(s, text, sizeof text);
         fprintf(out,
                 "\n## %s: %s\n\n%s: %s\n\nNumber of bins up to each duration (lengths are "
                 "logarithmic):\n\n```\n",
@@ -291,21 +303,28 @@ static void report_findings(const struct certificate *c, FILE *out)
         }
 }
 
-int certificate_write(const struct certificate *c, const char *path, struct latent_error *err)
+static void report_markdown(const struct certificate *c, FILE *out)
 {
-    FILE *out = fopen(path, "we");
-
-    if (!out) return error_text(err, LATENT_E_IO, "%s: %s", path, strerror(errno));
     fprintf(out,
             "# Timing of latentd %s on one machine\n\n%s. Configuration %s. %s, %s cores, %s; "
             "%s.\n\n",
             latent_version(), c->date, c->options.config, c->machine.cpu, c->machine.n_cpus,
             c->machine.memory, c->machine.kernel);
-    verdict_print(c, out);
-    fprintf(out, "\n" NO_STATEMENT "\n\n");
+    report_verdict(c, out);
+    fprintf(out, "\n" REPORT_NO_STATEMENT "\n\n");
     report_streams(c, out);
     report_series(c, out);
     report_findings(c, out);
+}
+
+int certificate_write(const struct certificate *c, const char *path, struct latent_error *err)
+{
+    const char *dot = strrchr(path, '.');
+    bool is_html = dot && (strcmp(dot, ".html") == 0 || strcmp(dot, ".htm") == 0);
+    FILE *out = fopen(path, "we");
+
+    if (!out) return error_text(err, LATENT_E_IO, "%s: %s", path, strerror(errno));
+    (is_html ? report_html : report_markdown)(c, out);
     if (fclose(out)) return error_text(err, LATENT_E_IO, "%s: %s", path, strerror(errno));
     return 0;
 }
