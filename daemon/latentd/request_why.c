@@ -40,20 +40,26 @@ static void say_nothing(struct request *r)
                     r->seq);
 }
 
+/* What is kept of it, as a message. false: out of memory. */
+static bool take_bins(struct request *r, struct lateness *l)
+{
+    struct lateness_seen *seen = r->seen = calloc(1, sizeof *seen);
+
+    if (!seen) return false;
+    lateness_read(l, number_of(r), seen);
+    r->why = why_message_new(r->stream->conf->name, seen->bins, seen->n,
+                             clock_wall_ns() - clock_now_ns());
+    if (!r->why) return false;
+    r->why->message.n_late = seen->n_late;
+    r->why->message.n_lost = seen->n_lost;
+    return true;
+}
+
 static void say_bins(struct request *r, struct lateness *l)
 {
-    r->seen = calloc(1, sizeof *r->seen);
-    if (r->seen) lateness_read(l, number_of(r), r->seen);
-    if (r->seen)
-        r->why = why_message_new(r->stream->conf->name, r->seen->bins, r->seen->n,
-                                 clock_wall_ns() - clock_now_ns());
-    if (!r->why) {
+    if (!take_bins(r, l))
         request_say(r, CONTROL_NO_MEMORY, "out of memory for the late bins");
-        return;
-    }
-    r->why->message.n_late = r->seen->n_late;
-    r->why->message.n_lost = r->seen->n_lost;
-    if (r->has_seq && !why_message_only(r->why, r->seq))
+    else if (r->has_seq && !why_message_only(r->why, r->seq))
         say_nothing(r);
     else
         r->reply.why = &r->why->message;
