@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "latent.h"
 
+#define STREAM_WIDTH 11     /* of a name in the table */
 #define LEAST_SHOWN_NS 500u /* smaller parts are 0.000 ms */
 
 /* Of each part: in a sentence, in a table, and what helps. */
@@ -143,7 +144,7 @@ static void print_row(const Latent__V1__LateBin *b, FILE *out)
     if (most)
         fprintf(out, "%3.0f %% %s%.*s",
                 100.0 * (double)most->ns / (double)(whole_ns ? whole_ns : 1), part_of(most)->word,
-                14, strcmp(most->part, "stream") == 0 ? most->stream : "");
+                STREAM_WIDTH, strcmp(most->part, "stream") == 0 ? most->stream : "");
     fprintf(out, "\n");
 }
 

@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 import unittest
@@ -14,6 +15,7 @@ import unittest
 import numpy as np
 
 import daemon_rig as rig
+import test_syscalls
 from latent_models.common import model_file, safetensors
 
 pb = rig.pb
@@ -115,15 +117,52 @@ class WhyTest(Case):
                          (-frame.budget_left_ns, frame.t_recv_ns, frame.t_publish_ns))
         self.assertEqual(late["outcome"], "published")
 
+    def send_behind(self, name):
+        """A bin of arm behind many of another stream, all of which wait when latentd wakes up."""
+        source = self.start(arm=QUICK, **{name: {"budget_ms": 1000}})
+        payloads = [pack(i * 256, 256) for i in range(30)]
+        os.kill(self.rig.process.pid, signal.SIGSTOP)
+        for payload in payloads:
+            source.send_multipart([f"{name}/bins".encode(), payload])
+        source.send_multipart([b"arm/bins", pack(0)])
+        time.sleep(0.3)  # the sender's own thread has them; more would do no harm
+        os.kill(self.rig.process.pid, signal.SIGCONT)
+        self.rig.wait_for("arm", "bins", "decoded", 1)
+
     def test_slow_neighbour(self):
         """Its bins came first, by the same socket."""
-        source = self.start(arm=QUICK, leg={"budget_ms": 1000})
-        for payload in [pack(i * 256, 256) for i in range(20)]:
-            source.send_multipart([b"leg/bins", payload])
-        source.send_multipart([b"arm/bins", pack(0)])
-        self.rig.wait_for("arm", "bins", "decoded", 1)
+        self.send_behind("leg")
         self.assertEqual(self.cause(self.last("arm")), ("stream", "leg"))
         self.assertIn("behind stream leg\n", self.rig.ctl("why", "arm", "0")[1])
+
+    def test_table_of_long_names(self):
+        name = "a-neighbour-with-a-long-name"
+        self.send_behind(name)
+        self.assertEqual(self.cause(self.last("arm")), ("stream", name))
+        self.assertLessEqual(max(map(len, self.rig.ctl("why", "arm")[1].splitlines())), 80)
+
+    def test_processor(self):
+        """Its thread may run when two others of the same processor leave it a share of a percent."""
+        cpu = min(os.sched_getaffinity(0))
+        source = self.start(arm={**QUICK, "cpu": cpu})
+        n_messages = 1 if os.environ.get("LATENT_SANITIZE") else 8
+        payloads = [pack(i * 256, 256) for i in range(n_messages)]
+        os.setpriority(os.PRIO_PROCESS, test_syscalls.thread_named(self.rig.process.pid, "data-0"),
+                       19)
+        others = [subprocess.Popen([sys.executable, "-c", f"import os; "
+                                    f"os.sched_setaffinity(0, {{{cpu}}})\nwhile True: pass"])
+                  for _ in range(2)]
+        try:
+            time.sleep(0.5)  # until they run
+            for payload in payloads:
+                source.send_multipart([b"arm/bins", payload])
+            self.rig.wait_for("arm", "bins", "decoded", 256 * n_messages)
+        finally:
+            for other in others:
+                other.kill()
+                other.wait()
+        late = self.last("arm")
+        self.assertEqual(late["waits"][0]["part"], "processor", late)
 
     def test_slow_model(self):
         write_slow_model(self.rig.folder / "slow.safetensors")
