@@ -234,7 +234,7 @@ static void *run(void *ctx)
 
     l->own_fd = sched_open((int)gettid());
     l->own_was_read = sched_read(l->own_fd, &l->own);
-    l->t_last_ns = clock_now_ns();
+    l->own = (struct sched_times){0}; /* its first look is at its time since its start */
     while (!atomic_load_explicit(&l->ends, memory_order_relaxed)) {
         uint64_t now_ns = clock_now_ns();
         const struct timespec due = clock_timespec(now_ns + PERIOD_NS);
@@ -374,6 +374,7 @@ int lateness_open(struct lateness **out, struct daemon *d, struct latent_error *
     *out = NULL;
     if (!l) return error_text(err, LATENT_E_NOMEM, "out of memory");
     for (size_t i = 0; i < d->n_loops; i++) open_loop(l, i, &d->notes);
+    l->t_last_ns = clock_now_ns();
     status = thread_start(&l->thread, THREAD_NAME, &wish, run, l);
     if (status) {
         free_lateness(l);
