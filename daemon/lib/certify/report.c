@@ -1,5 +1,4 @@
 /* A certificate as text: for a terminal, for programs, for a methods section. */
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -303,7 +302,7 @@ static void report_findings(const struct certificate *c, FILE *out)
         }
 }
 
-static void report_markdown(const struct certificate *c, FILE *out)
+void report_markdown(const struct certificate *c, FILE *out)
 {
     fprintf(out,
             "# Timing of latentd %s on one machine\n\n%s. Configuration %s. %s, %s cores, %s; "
@@ -315,16 +314,4 @@ static void report_markdown(const struct certificate *c, FILE *out)
     report_streams(c, out);
     report_series(c, out);
     report_findings(c, out);
-}
-
-int certificate_write(const struct certificate *c, const char *path, struct latent_error *err)
-{
-    const char *dot = strrchr(path, '.');
-    bool is_html = dot && (strcmp(dot, ".html") == 0 || strcmp(dot, ".htm") == 0);
-    FILE *out = fopen(path, "we");
-
-    if (!out) return error_text(err, LATENT_E_IO, "%s: %s", path, strerror(errno));
-    (is_html ? report_html : report_markdown)(c, out);
-    if (fclose(out)) return error_text(err, LATENT_E_IO, "%s: %s", path, strerror(errno));
-    return 0;
 }

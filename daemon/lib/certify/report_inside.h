@@ -24,6 +24,8 @@ void report_verdict(const struct certificate *c, FILE *out);
 void report_histogram(const struct series *s, struct histogram_rows *out);
 /* Of a row's bar, 0 to 1: that of the logarithm. */
 double report_length(const struct histogram_rows *h, size_t row);
+/* The whole report as Markdown. */
+void report_markdown(const struct certificate *c, FILE *out);
 /* The whole report as one page that needs nothing else. */
 void report_html(const struct certificate *c, FILE *out);
 
