@@ -3,9 +3,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/text.h"
 #include "certify/certify.h"
 #include "certify/report_inside.h"
 #include "latent.h"
