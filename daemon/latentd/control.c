@@ -306,7 +306,7 @@ int control_open(struct control *c, struct daemon *d, struct latent_error *err)
     *c = (struct control){.daemon = d, .ground = {d, &c->loop}};
     status = open_socket(c, err);
     if (status) return status;
-    if (watchdog_open(&c->watchdog, d->loops, d->n_loops, &d->notes))
+    if (watchdog_open(&c->watchdog, d->loops, &d->n_loops, d->n_places, &d->notes))
         return error_text(err, LATENT_E_NOMEM, "control: out of memory");
     status = open_handles(c);
     if (status == 0) return 0;

@@ -23,8 +23,13 @@ static enum program_exit streams_open(struct daemon *d)
 {
     enum program_exit worst = PROGRAM_DONE;
 
-    d->streams = memory_need(calloc(d->conf.n_streams, sizeof *d->streams));
+    struct conf_stream_section *sections = d->conf.streams;
+
     d->n_streams = d->conf.n_streams;
+    d->n_places = d->n_streams + DAEMON_SPARE_PLACES;
+    if (d->n_places > CONF_MAX_STREAMS) d->n_places = CONF_MAX_STREAMS;
+    d->streams = memory_need(calloc(d->n_places, sizeof *d->streams));
+    d->conf.streams = memory_need(realloc(sections, d->n_places * sizeof *sections));
     for (size_t i = 0; i < d->n_streams; i++) {
         enum program_exit status =
             stream_open(&d->streams[i], &d->conf, &d->conf.streams[i], &d->access, &d->notes);
@@ -89,11 +94,11 @@ static size_t gather(struct daemon *d, size_t from)
     return n;
 }
 
-static int open_loops(struct daemon *d, struct latent_error *err)
+static int open_loops(struct daemon *d, size_t first, struct latent_error *err)
 {
     size_t n;
 
-    for (size_t i = 0; i < d->n_streams; i += n) {
+    for (size_t i = first; i < d->n_streams; i += n) {
         const char *name = d->by_loop[i]->conf->values.loop;
 
         n = gather(d, i);
@@ -117,9 +122,9 @@ static void wish_for_contexts(struct daemon *d)
     d->outputs.wish = wish;
 }
 
-static void wish_for_loops(struct daemon *d)
+static void wish_for_loops(struct daemon *d, size_t first)
 {
-    for (size_t i = 0; i < d->n_loops; i++) {
+    for (size_t i = first; i < d->n_loops; i++) {
         struct data_loop *l = &d->loops[i];
 
         l->wish = (struct thread_wish){.priority = d->conf.daemon.realtime_priority,
@@ -160,8 +165,8 @@ int daemon_open(struct daemon *d, struct latent_error *err)
 {
     process_widen_pool(2 * d->n_streams); /* each may have a record that begins, and a model */
     held_open(&d->held, &d->conf, &d->notes);
-    d->loops = memory_need(calloc(d->n_streams, sizeof *d->loops));
-    d->by_loop = memory_need(calloc(d->n_streams, sizeof *d->by_loop));
+    d->loops = memory_need(calloc(d->n_places, sizeof *d->loops));
+    d->by_loop = memory_need(calloc(d->n_places, sizeof *d->by_loop));
     d->data_context = memory_need(zmq_ctx_new());
     d->outputs.context = memory_need(zmq_ctx_new());
     process_raise_files(&d->notes);
@@ -175,22 +180,22 @@ int daemon_open(struct daemon *d, struct latent_error *err)
     note_unclipped(d);
     /* Before the sockets that it guards. */
     if (open_zaps(d, err)) return err->status;
-    if (open_loops(d, err)) return err->status;
-    wish_for_loops(d);
+    if (open_loops(d, 0, err)) return err->status;
+    wish_for_loops(d, 0);
     return 0;
 }
 
 /* What the operator asked for in an earlier life is the first order of this one. */
-static void order_held(struct daemon *d)
+static void order_held(struct daemon *d, size_t first)
 {
-    for (size_t i = 0; i < d->n_streams; i++)
+    for (size_t i = first; i < d->n_streams; i++)
         if (held_is_on(&d->held, i))
             orders_enter(d->streams[i].orders, d->streams[i].place, LINE_SAFE_ON);
 }
 
 int daemon_start(struct daemon *d, struct latent_error *err)
 {
-    order_held(d);
+    order_held(d, 0);
     for (size_t i = 0; i < d->n_streams; i++)
         recording_start_configured(&d->streams[i].recording, &d->notes);
     for (size_t i = 0; i < d->n_loops; i++)
@@ -198,6 +203,55 @@ int daemon_start(struct daemon *d, struct latent_error *err)
     if (lateness_open(&d->lateness, d, err)) return err->status;
     if (d->conf.daemon.lock_memory) process_lock_memory(&d->notes);
     return 0;
+}
+
+/* ---- streams that come ---- */
+
+static int join(struct daemon *d, size_t first, size_t first_loop, struct latent_error *err)
+{
+    for (size_t i = first; i < d->n_streams; i++) {
+        d->by_loop[i] = &d->streams[i];
+        d->streams[i].outputs = &d->outputs;
+    }
+    if (open_loops(d, first, err)) return err->status;
+    wish_for_loops(d, first_loop);
+    for (size_t i = first; i < d->n_streams; i++) held_join(&d->held, i);
+    order_held(d, first);
+    for (size_t i = first_loop; i < d->n_loops; i++)
+        if (data_loop_prepare(&d->loops[i], err)) return err->status;
+    for (size_t i = first; i < d->n_streams; i++)
+        recording_start_joining(&d->streams[i].recording, &d->notes);
+    for (size_t i = first_loop; i < d->n_loops; i++)
+        if (data_loop_start(&d->loops[i], err)) return err->status;
+    return 0;
+}
+
+static void undo_join(struct daemon *d, size_t first, size_t first_loop)
+{
+    for (size_t i = first_loop; i < d->n_loops; i++) data_loop_close(&d->loops[i]);
+    for (size_t i = first; i < d->n_streams; i++) {
+        stream_close(&d->streams[i]);
+        conf_free_values(CONF_STREAM, &d->conf.streams[i].values);
+    }
+    d->n_streams = d->conf.n_streams = first;
+    d->n_loops = first_loop;
+}
+
+/* What looks at all loops from a thread of its own begins anew. */
+int daemon_join(struct daemon *d, size_t n_new, struct latent_error *err)
+{
+    size_t first = d->n_streams, first_loop = d->n_loops;
+    struct latent_error unexplained = {0};
+    int status;
+
+    lateness_close(d->lateness);
+    d->n_streams += n_new;
+    d->conf.n_streams += n_new;
+    status = join(d, first, first_loop, err);
+    if (status) undo_join(d, first, first_loop);
+    if (lateness_open(&d->lateness, d, &unexplained))
+        notes_add(&d->notes, "late bins are not explained any more: %.150s", unexplained.text);
+    return status;
 }
 
 /* ---- the end ---- */

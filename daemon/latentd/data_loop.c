@@ -391,11 +391,20 @@ static int start_handles(struct data_loop *l)
     return uv_idle_start(&l->more, on_more); /* what came before would not be told */
 }
 
-int data_loop_start(struct data_loop *l, struct latent_error *err)
+int data_loop_prepare(struct data_loop *l, struct latent_error *err)
 {
     int status = start_handles(l);
 
     if (status) return error_text(err, LATENT_E_IO, "%s: %s", l->name, uv_strerror(status));
+    l->is_prepared = true;
+    return 0;
+}
+
+int data_loop_start(struct data_loop *l, struct latent_error *err)
+{
+    int status;
+
+    if (!l->is_prepared && data_loop_prepare(l, err)) return err->status;
     status = thread_start(&l->thread, l->name, &l->wish, run, l);
     if (status) return error_text(err, LATENT_E_IO, "%s: no thread: %s", l->name, strerror(status));
     l->thread_is_started = true;

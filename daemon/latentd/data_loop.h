@@ -42,13 +42,15 @@ struct data_loop {
     struct trail spans;       /* for whom it worked when: struct why_span */
     uint64_t t_turn_ns;       /* the end of the last of them, or its wake */
     int thread_id;            /* as the system knows it, once it has started */
-    bool loop_is_open, thread_is_started, is_stop_posted;
+    bool loop_is_open, is_prepared, thread_is_started, is_stop_posted;
 };
 
 /* Open the sockets that the streams need, in context. streams are those of this loop
  * and stay the caller's. On error a text; data_loop_close is due in both cases. */
 int data_loop_open(struct data_loop *l, const char *name, struct stream **streams, size_t n_streams,
                    void *context, struct latent_error *err);
+/* What its thread watches is opened; data_loop_start does it where it was not. */
+int data_loop_prepare(struct data_loop *l, struct latent_error *err);
 /* Start the thread as its wish says and wait until it listens. */
 int data_loop_start(struct data_loop *l, struct latent_error *err);
 /* How often it has turned; from any thread. One that hangs in a step does not. */

@@ -120,14 +120,14 @@ static void read_names(struct held *h, struct notes *notes)
 {
     struct held_names *kept = &h->names;
     struct latent_error err = {0};
-    bool is_unreadable = held_file_read(h->path, kept, &err) != 0;
     size_t n_held = 0;
 
+    h->is_unreadable = held_file_read(h->path, kept, &err) != 0;
     for (size_t i = 0; i < h->conf->n_streams; i++) {
-        h->is_on[i] = is_unreadable || held_names_have(kept, h->conf->streams[i].name);
+        h->is_on[i] = h->is_unreadable || held_names_have(kept, h->conf->streams[i].name);
         n_held += h->is_on[i];
     }
-    if (is_unreadable)
+    if (h->is_unreadable)
         notes_add(notes,
                   "what the operator holds in SAFE cannot be read, so every stream is; latentctl "
                   "safe STREAM off lets go: %.120s",
@@ -166,7 +166,7 @@ static void check_folder(const struct held *h, struct notes *notes)
 void held_open(struct held *h, const struct conf *conf, struct notes *notes)
 {
     *h = (struct held){.conf = conf, .path = conf_safe_file(conf)};
-    h->is_on = memory_need(calloc(conf->n_streams + 1, sizeof *h->is_on));
+    h->is_on = memory_need(calloc(CONF_MAX_STREAMS, sizeof *h->is_on));
     read_names(h, notes);
     keep_others(h);
     check_folder(h, notes);
@@ -177,6 +177,14 @@ void held_close(struct held *h)
     free(h->path);
     free(h->is_on);
     *h = (struct held){0};
+}
+
+void held_join(struct held *h, size_t stream)
+{
+    const char *name = h->conf->streams[stream].name;
+
+    h->is_on[stream] = h->is_unreadable || held_names_have(&h->others, name);
+    held_names_remove(&h->others, name);
 }
 
 bool held_is_on(const struct held *h, size_t stream)

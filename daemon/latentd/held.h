@@ -15,7 +15,8 @@
 struct held {
     const struct conf *conf;
     char *path;
-    bool *is_on;                   /* [conf->n_streams] */
+    bool *is_on;                   /* [CONF_MAX_STREAMS], by place in conf */
+    bool is_unreadable;            /* any stream may be held */
     struct held_names others;      /* held, but not configured now: they stay in the file */
     uv_loop_t *loop;               /* of the control thread */
     uint64_t n_changes, n_settled; /* asked for; so many of them were written, or failed */
@@ -36,6 +37,8 @@ enum held_state { HELD_OWED, HELD_KEPT, HELD_NOT_KEPT };
 void held_open(struct held *h, const struct conf *conf, struct notes *notes);
 void held_close(struct held *h);
 bool held_is_on(const struct held *h, size_t stream);
+/* A stream has come to conf, as its last: what was kept of its name holds again. */
+void held_join(struct held *h, size_t stream);
 
 /* The operator changed what holds for a stream (by its place in the configuration); writing begins
  * in h->loop. -> number of the change. */

@@ -30,6 +30,16 @@ bool held_names_have(const struct held_names *names, const char *name)
     return false;
 }
 
+void held_names_remove(struct held_names *names, const char *name)
+{
+    for (size_t i = 0; i < names->n; i++) {
+        if (strcmp(names->name[i], name) != 0) continue;
+        names->n--;
+        memmove(names->name[i], names->name[names->n], sizeof names->name[i]);
+        return;
+    }
+}
+
 bool held_names_add(struct held_names *names, const char *name)
 {
     if (held_names_have(names, name)) return true;

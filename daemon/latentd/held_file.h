@@ -17,6 +17,7 @@ struct held_names {
 /* false: it has no more place. A name that is there already is added once. */
 bool held_names_add(struct held_names *names, const char *name);
 bool held_names_have(const struct held_names *names, const char *name);
+void held_names_remove(struct held_names *names, const char *name);
 
 /* Read path; where no file is, there are no names. 0; or negative, a text and no names: it cannot
  * be read, or is not whole as it was written, so that any stream may be one of them. */

@@ -325,6 +325,7 @@ static void open_loop(struct lateness *l, size_t i, struct notes *notes)
 
         s->loop = i;
         s->place = k;
+        s->n_read = s->n_told = loop->streams[k]->n_late_read;
         snprintf(l->loops[i].names[k], WHY_NAME_BYTES, "%s", loop->streams[k]->conf->name);
     }
     l->loops[i].was_read = sched_read(l->loops[i].fd, &l->loops[i].times);
@@ -390,5 +391,7 @@ void lateness_close(struct lateness *l)
     atomic_store_explicit(&l->ends, true, memory_order_relaxed);
     pthread_join(l->thread, NULL);
     lateness_record(l);
+    for (size_t i = 0; i < l->daemon->n_streams; i++)
+        l->daemon->streams[i].n_late_read = l->streams[i].n_read;
     free_lateness(l);
 }

@@ -30,7 +30,8 @@ struct lateness_seen {
 /* After the data loops have started, until before they are closed. 0, or negative and a text; what
  * the system does not tell becomes a note. */
 int lateness_open(struct lateness **out, struct daemon *d, struct latent_error *err);
-/* A last look, then the thread ends. NULL is allowed. */
+/* A last look, then the thread ends. NULL is allowed. One that is opened after it goes on from
+ * there; what was kept is gone. */
 void lateness_close(struct lateness *l);
 /* Stream number i of the daemon. Any thread. */
 void lateness_read(struct lateness *l, size_t i, struct lateness_seen *out);

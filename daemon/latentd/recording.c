@@ -89,7 +89,7 @@ bool recording_check(struct conf *c, const struct conf_stream_section *section)
     return false;
 }
 
-static int start_configured(struct recording *r, struct latent_error *err)
+static int start_configured(struct recording *r, uint64_t wait_ns, struct latent_error *err)
 {
     const struct recording_of *of = &r->of;
     char path[RECORDING_MAX_PATH];
@@ -102,17 +102,27 @@ static int start_configured(struct recording *r, struct latent_error *err)
     if (status) return status;
     if (recording_begin(r, recorder).number == 0)
         return error_text(err, LATENT_E_IO, "too many orders wait");
-    recorder_wait_open(recorder, RECORDING_MOMENT_NS);
+    if (wait_ns) recorder_wait_open(recorder, wait_ns);
     if (recording_look_open(r, 0, 0, &told) != RECORDING_REFUSED) return 0;
     return error_text(err, LATENT_E_IO, "%s", told.text);
 }
 
-void recording_start_configured(struct recording *r, struct notes *notes)
+static void start(struct recording *r, uint64_t wait_ns, struct notes *notes)
 {
     struct latent_error err = {0};
 
-    if (r->of.section->values.record && start_configured(r, &err))
+    if (r->of.section->values.record && start_configured(r, wait_ns, &err))
         notes_add(notes, "stream %s is not recorded: %.180s", r->of.section->name, err.text);
+}
+
+void recording_start_configured(struct recording *r, struct notes *notes)
+{
+    start(r, RECORDING_MOMENT_NS, notes);
+}
+
+void recording_start_joining(struct recording *r, struct notes *notes)
+{
+    start(r, 0, notes);
 }
 
 /* ---- the beginning ---- */

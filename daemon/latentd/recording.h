@@ -68,6 +68,8 @@ bool recording_needs(const struct recording *r, const struct store_about *about)
 /* Before the data loop runs: record as configured, if so. What keeps it from recording
  * becomes a note: a stream does not depend on its record. */
 void recording_start_configured(struct recording *r, struct notes *notes);
+/* The same without waiting for the disk, whose answer the status has. */
+void recording_start_joining(struct recording *r, struct notes *notes);
 
 /* A recorder for a file that does not exist, without a tap yet. Any thread. 0, or negative and a
  * text. */

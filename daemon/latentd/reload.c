@@ -2,6 +2,7 @@
 #include "latentd/reload.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "base/text.h"
 #include "conf/compare.h"
 #include "conf/read.h"
+#include "latentd/join.h"
 #include "net/peers.h"
 
 struct words {
@@ -27,7 +29,9 @@ struct reload {
     /* Of the pool's thread, until is_read. */
     struct conf conf;
     struct access_clients *clients; /* NULL: conf has problems */
-    bool is_read, is_given_up;      /* the control thread's */
+    struct join join;
+    _Atomic bool is_opening;   /* the file is read; models take what time they need */
+    bool is_read, is_given_up; /* the control thread's */
 
     struct words refused, changed;
     bool *is_changed;    /* [streams of the daemon] */
@@ -42,6 +46,8 @@ static void read_files(uv_work_t *work)
     struct reload *r = work->data;
 
     if (conf_read(&r->conf, r->daemon->conf.path) == 0) access_read(&r->clients, &r->conf);
+    atomic_store(&r->is_opening, true);
+    if (r->clients) join_open(&r->join, r->daemon, &r->conf);
 }
 
 /* ---- what differs ---- */
@@ -102,8 +108,10 @@ static void on_difference(void *ctx, const struct conf_difference *d)
         add_client(r, d);
     else if (d->section == CONF_STREAM && d->key && conf_is_live(d->key))
         add_live(r, d);
+    else if (!d->key && !d->is_gone)
+        add(&r->changed, "stream %s new", d->name);
     else if (!d->key)
-        add(&r->refused, "[%s%s] is %s", of, d->name, d->is_gone ? "gone" : "new");
+        add(&r->refused, "[%s%s] is gone", of, d->name);
     else
         add(&r->refused, "%s of [%s%s] was %s, is %s", d->key, of, d->name, d->before, d->after);
 }
@@ -159,8 +167,13 @@ static enum reload_answer change(struct reload *r)
     struct changes *changes;
     char why[RELOAD_TEXT];
 
+    if (r->join.is_refused) return refuse(r, "%s", r->join.why);
     if (changes_new(&changes, r->daemon, &r->conf, r->is_changed, why, sizeof why))
         return refuse(r, "%s", why);
+    if (!r->dry_run && join_start(&r->join, r->daemon)) {
+        changes_free(changes);
+        return refuse(r, "%s", r->join.why);
+    }
     snprintf(r->text, sizeof r->text, "%s: %s", r->dry_run ? "would change" : "changed",
              end_words(&r->changed));
     if (r->dry_run)
@@ -188,6 +201,7 @@ static enum reload_answer judge(struct reload *r)
 
 static void end(struct reload *r)
 {
+    join_close(&r->join, r->daemon);
     r->daemon->is_reloading = false;
     conf_free(&r->conf);
     free(r->clients);
@@ -278,7 +292,7 @@ enum reload_answer reload_look(struct reload *r, uint64_t now_ns, char text[RELO
         end(r);
         return answer;
     }
-    if (now_ns - r->t_ns < RELOAD_MOMENT_NS) return RELOAD_OWED;
+    if (atomic_load(&r->is_opening) || now_ns - r->t_ns < RELOAD_MOMENT_NS) return RELOAD_OWED;
     snprintf(text, RELOAD_TEXT,
              "NOT DONE: %.300s: the disk has not answered within %u ms; nothing was changed",
              r->daemon->conf.path, RELOAD_MOMENT_NS / 1000000);

@@ -54,6 +54,7 @@ struct stream {
     uint64_t recv_ns;      /* of its last message; 0: none; the data loop's own */
     uint64_t warmed_ns;    /* recv_ns of the message after which it was warmed */
     struct minute *minute; /* the control thread's */
+    uint64_t n_late_read;  /* late bins that a lateness looked at which is closed */
 };
 
 /* Open model and decoder as section says, and write the values that the model decides

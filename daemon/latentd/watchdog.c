@@ -6,7 +6,8 @@
 
 #include "latentd/notify.h"
 
-int watchdog_open(struct watchdog *w, struct data_loop *loops, size_t n_loops, struct notes *notes)
+int watchdog_open(struct watchdog *w, struct data_loop *loops, const size_t *n_loops, size_t n_most,
+                  struct notes *notes)
 {
     uint64_t period_ns = notify_watchdog_ns();
 
@@ -17,7 +18,7 @@ int watchdog_open(struct watchdog *w, struct data_loop *loops, size_t n_loops, s
                   "the service manager's watchdog waits %g s only; expected at least %g "
                   "(WatchdogSec=), three ticks of a data loop",
                   (double)period_ns / 1e9, (double)WATCHDOG_LEAST_NS / 1e9);
-    w->n_told = calloc(n_loops, sizeof *w->n_told);
+    w->n_told = calloc(n_most, sizeof *w->n_told);
     if (!w->n_told) return -1;
     w->loops = loops;
     w->n_loops = n_loops;
@@ -26,10 +27,11 @@ int watchdog_open(struct watchdog *w, struct data_loop *loops, size_t n_loops, s
 
 void watchdog_feed(struct watchdog *w)
 {
-    for (size_t i = 0; i < w->n_loops; i++)
+    if (!w->loops) return;
+    for (size_t i = 0; i < *w->n_loops; i++)
         if (data_loop_turns(&w->loops[i]) == w->n_told[i]) return;
-    for (size_t i = 0; i < w->n_loops; i++) w->n_told[i] = data_loop_turns(&w->loops[i]);
-    if (w->loops) notify_alive();
+    for (size_t i = 0; i < *w->n_loops; i++) w->n_told[i] = data_loop_turns(&w->loops[i]);
+    notify_alive();
 }
 
 void watchdog_close(struct watchdog *w)

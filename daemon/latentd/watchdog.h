@@ -9,14 +9,15 @@
     (3 * DATA_LOOP_TICK_NS) /* a manager's period that leaves room for a tick */
 
 struct watchdog {
-    struct data_loop *loops; /* [n_loops] NULL: nobody watches */
-    size_t n_loops;
-    uint64_t *n_told; /* [n_loops] turns when it was last told */
+    struct data_loop *loops; /* [*n_loops] NULL: nobody watches */
+    const size_t *n_loops;   /* loops may come */
+    uint64_t *n_told;        /* [n_most] turns when it was last told */
 };
 
-/* loops stay the caller's. A period below WATCHDOG_LEAST_NS becomes a note. 0, or -1: out of
- * memory; watchdog_close is due in both cases. */
-int watchdog_open(struct watchdog *w, struct data_loop *loops, size_t n_loops, struct notes *notes);
+/* loops, at most n_most, stay the caller's, and their number. A period below WATCHDOG_LEAST_NS
+ * becomes a note. 0, or -1: out of memory; watchdog_close is due in both cases. */
+int watchdog_open(struct watchdog *w, struct data_loop *loops, const size_t *n_loops, size_t n_most,
+                  struct notes *notes);
 /* Once in DATA_LOOP_TICK_NS: tell it, if each loop has turned since it was last told. */
 void watchdog_feed(struct watchdog *w);
 void watchdog_close(struct watchdog *w);
