@@ -458,13 +458,6 @@ int latent_decoder_normalise(latent_decoder *d, uint32_t act, const double *mean
     return normalise_act(&d->input_stage.normalise, act, mean, sd, n);
 }
 
-int latent_model_takes_normalisation(const latent_model *m, const double *mean, const double *sd,
-                                     size_t n)
-{
-    assert(m);
-    return normalise_takes(&m->config.normalise, m->info.n_channels, mean, sd, n);
-}
-
 void latent_decoder_normalisation(const latent_decoder *d, struct latent_normalisation *out,
                                   double *mean, double *sd)
 {

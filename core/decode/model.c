@@ -11,6 +11,13 @@ void latent_model_info(const latent_model *m, struct latent_info *out)
     *out = m->info;
 }
 
+int latent_model_takes_normalisation(const latent_model *m, const double *mean, const double *sd,
+                                     size_t n)
+{
+    assert(m);
+    return normalise_takes(&m->config.normalise, m->info.n_channels, mean, sd, n);
+}
+
 void latent_model_close(latent_model *m)
 {
     if (!m) return;
