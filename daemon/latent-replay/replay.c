@@ -76,6 +76,7 @@ static void statistics_print(const struct replay *r)
         printf(", %llu late, at most %.3f ms behind", (unsigned long long)s->n_late,
                (double)s->worst_ns * 1e-6);
     printf("\n");
+    fflush(stdout); /* it may stay a while */
 }
 
 static int replay_open(struct replay *r)

@@ -69,6 +69,7 @@ int resend_run(const char *record, const struct source_options *options, struct 
     if (!status) status = send_all(r, source, &arena, message, &n_sent, err);
     if (status >= 0)
         printf("%s: %s: %llu messages sent\n", o.program, o.stream, (unsigned long long)n_sent);
+    fflush(stdout); /* it may stay a while */
     if (status >= 0 && !stop_requested()) status = source_check_taken(source, err);
     if (status >= 0) reading_say_missing(r, record, stderr);
     source_close(source);

@@ -187,6 +187,7 @@ static void statistics_print(const struct live *live)
         printf(", %llu late, at most %.3f ms behind", (unsigned long long)s->n_late,
                (double)s->worst_ns * 1e-6);
     printf("\n");
+    fflush(stdout); /* it may stay a while */
 }
 
 static int live_open(struct live *live)

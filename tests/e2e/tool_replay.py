@@ -1,4 +1,5 @@
 """latent-replay: every bin of a recording, bit for bit, in the right order and never early."""
+import select
 import time
 
 import h5py
@@ -6,7 +7,7 @@ import numpy as np
 import zmq
 from latentd import clock_id
 
-from tool_case import BIN, RECIPES, TRIAL_START, Case, Received, random_counts
+from tool_case import BIN, RECIPES, TRIAL_START, WAIT_MS, Case, Received, pb, random_counts
 
 
 class Replay(Case):
@@ -58,6 +59,30 @@ class Replay(Case):
         received = Received(self.socket(zmq.PULL, bins), 3000)
         self.assertIn("3000 bins sent", self.finish(process))
         self.assertTrue((received.counts == counts).all())
+
+    def test_a_receiver_that_is_behind_loses_nothing(self):
+        """It stands at its high-water mark when the last bin is sent, and takes its time; as long
+        as frames come of it, the sender stays."""
+        counts, bins, output = random_counts(1, 3000, 4), self.endpoint(), self.endpoint()
+        pull = self.context.socket(zmq.PULL)
+        self.addCleanup(pull.close, 0)
+        pull.rcvhwm, pull.rcvtimeo = 10, WAIT_MS
+        pull.bind(bins)
+        frames = self.socket(zmq.PUB, output)
+        process = self.start("latent-replay", "--in", self.recording(counts), "--full-speed",
+                             "--stream", "s", "--bins", bins, "--output", output)
+        seqs, is_sent = [], False
+        while len(seqs) < 3000:
+            seqs.append(pb.Bins.FromString(pull.recv_multipart()[1]).seq)
+            frames.send_multipart([b"s/frame", b""])
+            if not is_sent and select.select([process.stdout], [], [], 0)[0]:
+                self.assertIn("3000 bins sent", process.stdout.readline())
+                is_sent = len(seqs)
+            if is_sent and len(seqs) % 50 == 0:
+                time.sleep(0.05)
+        self.assertTrue(0 < is_sent < 2900, "it was not behind")
+        self.assertEqual(seqs, list(range(3000)))
+        self.finish(process)
 
     def test_loop(self):
         source = self.recording(random_counts(1, 70, 5), 10.0)

@@ -153,6 +153,18 @@ int target_check_taken(struct target *t, uint64_t epoch, struct latent_error *er
                       t->options->stream, t->options->output);
 }
 
+bool target_hears(struct target *t)
+{
+    struct message m;
+    int n = 0;
+
+    while (n < MAX_LOOKED && message_receive(&m, t->socket, 2, ZMQ_DONTWAIT) == 0) {
+        message_close(&m);
+        n++;
+    }
+    return n > 0;
+}
+
 /* ---- life ---- */
 
 static int connect_target(struct target *t, void *context, struct latent_error *err)

@@ -20,6 +20,8 @@ int target_open(struct target **out, void *context, const struct source_options 
 bool target_look(struct target *t, uint64_t epoch);
 /* Waits for one, up to 2 s. 0, or negative and a text: none of the bins was taken. */
 int target_check_taken(struct target *t, uint64_t epoch, struct latent_error *err);
+/* Without waiting: has any frame come since the last look? */
+bool target_hears(struct target *t);
 void target_close(struct target *t); /* NULL is allowed */
 
 #endif
