@@ -127,7 +127,6 @@ class Refusals(Smc):
         refused(lambda t: t.update(R_z=np.zeros(S + 1)), text=("R_z", "shape"))
         refused(lambda t: t.update(R_z=np.full(S, np.nan)), text=("R_z", "finite"))
         refused(lambda t: t.pop("mean_conv.weight"), text=("mean_conv.weight", "missing"))
-        refused(lambda t: t.pop("mean_conv.bias"), text=("mean_conv.bias", "missing"))
         refused(lambda t: None, "--rate", "softplus", text=("--rate softplus",))
         refused(lambda t: None, said={"activation": "relu"}, text=("--rate",))
         refused(lambda t: None, said={"activation": "sine", "rate": "exp"}, text=("sine",))
