@@ -1,6 +1,7 @@
 /* Binding a stack: nodes in the order of the file, each of which reads those before it. */
 #include "models/stack_graph.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -56,11 +57,13 @@ static struct signal edges_align(struct stack_edge *edges, size_t n, struct fiel
     uint64_t first = 0; /* the first bin that is described by all */
     for (size_t i = 0; i < n; i++) {
         const struct signal *s = &edges[i].from;
+        assert(s->stride > 0);
         if (s->delay > all.delay) all.delay = s->delay;
         if (s->first - s->delay > first) first = s->first - s->delay;
     }
     for (size_t i = 0; i < n; i++) {
         const struct signal *s = &edges[i].from;
+        assert(s->stride > 0);
         if (s->stride != all.stride || (first - (s->first - s->delay)) % s->stride)
             fields_refuse(c, LATENT_E_CONFIG, key,
                           "expected items of the same bins, found every %llu and every %llu bins, "
@@ -75,6 +78,7 @@ static struct signal edges_align(struct stack_edge *edges, size_t n, struct fiel
 /* The node's "inputs" as edges behind those there are. */
 static void inputs_read(struct graph *g, struct stack_node *node, struct fields *c)
 {
+    assert(node->kind);
     json_t *list = fields_array(c, "inputs", node->kind->n_least, node->kind->n_most), *item;
     size_t n = json_array_size(list), i;
     if (g->stack.n_edges + n > STACK_MAX_EDGES)
