@@ -38,19 +38,19 @@ static void print_masked(const Latent__V1__Masking *m, FILE *out)
     print_list(printable(m->masked), out);
 }
 
-static void print_bad(const Latent__V1__Masking *m, FILE *out)
+static void print_bad(const Latent__V1__Masking *m, const char *stream, FILE *out)
 {
     fprintf(out, "  bad       %u channels, judged by %s; bad-channels = %s\n", m->n_bad,
             printable(m->judged_by), printable(m->bad_channels));
     if (m->n_proposed == 0) return;
-    fprintf(out, "%*slatentctl channels STREAM --mask \\\n%*s", INDENT, "", INDENT, "");
+    fprintf(out, "%*slatentctl channels %s --mask \\\n%*s", INDENT, "", stream, INDENT, "");
     print_list(printable(m->proposed), out);
 }
 
-void channel_table_print_short(const Latent__V1__Masking *m, FILE *out)
+void channel_table_print_short(const Latent__V1__Masking *m, const char *stream, FILE *out)
 {
     if (m->version) print_masked(m, out);
-    if (m->n_bad) print_bad(m, out);
+    if (m->n_bad) print_bad(m, stream, out);
 }
 
 /* ---- the channels ---- */
@@ -94,11 +94,11 @@ static void print_channel(const Latent__V1__Channel *c, const struct scale *s, F
     fprintf(out, "\n");
 }
 
-static void print_heads(const Latent__V1__Masking *m, bool is_real, FILE *out)
+static void print_heads(const Latent__V1__Masking *m, const char *stream, bool is_real, FILE *out)
 {
     print_masked(m, out);
     if (!m->possible) fprintf(out, "  none can be masked: the model file holds no training mean\n");
-    print_bad(m, out);
+    print_bad(m, stream, out);
     fprintf(out,
             "%*s%" PRIu64 " bins looked at, %" PRIu64 " of them left out, %" PRIu64 " not seen\n",
             INDENT, "", m->n_judged, m->n_artefacts, m->n_unseen);
@@ -119,7 +119,7 @@ void channel_table_print(const Latent__V1__Status *status, bool all, FILE *out)
     scale = (struct scale){m->possible, is_real ? 1.0 : 1e6 / s->info->bin_width_us};
     fprintf(out, "%s: %u channels; at most %u masked, else SAFE\n", s->info->stream,
             s->info->n_channels, m->n_most);
-    print_heads(m, is_real, out);
+    print_heads(m, s->info->stream, is_real, out);
     for (size_t i = 0; i < m->n_channels; i++) {
         if (!all && !m->channels[i]->who[0]) continue;
         print_channel(m->channels[i], &scale, out);

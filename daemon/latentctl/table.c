@@ -201,7 +201,7 @@ static void print_stream(const Latent__V1__StreamStatus *s, FILE *out)
             s->budget_misses);
     print_minute(s, out);
     if (s->normalise[0]) fprintf(out, "  normalised %s\n", printable(s->normalise));
-    if (s->masking) channel_table_print_short(s->masking, out);
+    if (s->masking) channel_table_print_short(s->masking, s->info->stream, out);
     if (s->info->source_clock[0]) print_source_clock(s->info, out);
     print_times(s, out);
     if (s->record) print_record(s->record, out);
