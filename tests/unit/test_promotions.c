@@ -114,16 +114,6 @@ static void test_promotion_expires(void **state)
     b->asked.answer = PROMOTION_TAKE;
     orders_take(b->orders);
     assert_int_equal(b->asked.n_done, 0);
-
-    b->asked.answer = PROMOTION_NOT_YET; /* one that stands does not */
-    order = orders_promote(b->orders, 0,
-                           (struct promotion){b->next, ROLL_BACK_OUTPUT, false, true, may_promote,
-                                              hear_promoted, &b->asked});
-    for (int i = 0; i < 3 * ORDERS_PROMOTION_BINS; i++) send_bin(b, 0);
-    assert_order(&order, ORDER_OWED);
-    b->asked.answer = PROMOTION_TAKE;
-    orders_take(b->orders);
-    assert_order(&order, ORDER_DONE);
 }
 
 static void test_promotion_given_up(void **state)

@@ -347,7 +347,7 @@ static bool ask_again(struct owed *owed, uint64_t n_steps)
 {
     owed->n_bins += n_steps != owed->n_steps;
     owed->n_steps = n_steps;
-    return owed->promotion.stands || owed->n_bins <= ORDERS_PROMOTION_BINS;
+    return owed->n_bins <= ORDERS_PROMOTION_BINS;
 }
 
 static void promote(struct orders *o, struct of_line *l)

@@ -53,7 +53,6 @@ struct promotion {
     struct line_decoder *next; /* which may follow what is in use */
     enum line_promotion why;
     bool at_trial; /* only outside of a trial, or before the bin that begins one */
-    bool stands;   /* it does not expire */
     /* Asked in the data thread, each time that orders are taken and the moment is right, until the
      * answer is not NOT_YET; real-time safe. TAKE: next's decoder has done every step that the
      * line's has, and nobody else touches it from this call on. GIVE_UP: the order is over. NOT_YET
