@@ -216,6 +216,13 @@ class Rig:
                               timeout=WAIT_S)
         return done.returncode, done.stdout, done.stderr
 
+    def pause(self):
+        """SIGSTOP; returns when every thread of it stands. It goes on with resume()."""
+        pause(self.process.pid)
+
+    def resume(self):
+        os.kill(self.process.pid, signal.SIGCONT)
+
     def stop(self, number=signal.SIGTERM):
         """-> exit code."""
         self.process.send_signal(number)
@@ -278,6 +285,12 @@ class Rig:
             if status[group][counter] >= value:
                 return status
         raise AssertionError(f"{stream}: {group} {counter} stayed below {value}: {status}")
+
+
+def pause(pid):
+    """SIGSTOP of a child; returns when every thread of it stands. Until then they may go on."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
 
 
 def deadline():

@@ -4,7 +4,6 @@ and what is not good enough never touches a frame.
 
 LATENT_SWAPS=1000 in the environment: as many promotions and roll-backs instead of 25 each."""
 import os
-import signal
 import threading
 import time
 import unittest
@@ -336,9 +335,9 @@ class Promoted(Case):
         self.start(budget_ms=100)
         self.promote(self.other)
         time.sleep(0.2)
-        self.rig.process.send_signal(signal.SIGSTOP)
+        self.rig.pause()
         time.sleep(0.7)
-        self.rig.process.send_signal(signal.SIGCONT)
+        self.rig.resume()
         self.check_rolled_back(self.other, "late")
         self.end()
 

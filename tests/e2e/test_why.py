@@ -5,7 +5,6 @@ processor is left out of the comparison, since any test may be kept waiting."""
 import json
 import os
 import pathlib
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -80,8 +79,9 @@ class Case(unittest.TestCase):
             self.assertEqual("stream" in wait, wait["part"] == "stream")
 
     def cause(self, late):
-        """The largest part that this machine's other work did not make."""
-        wait = next(w for w in late["waits"] if w["part"] != "processor")
+        """The largest part that this machine's other work did not make: a thread that is kept
+        waiting where no sample tells of it leaves a time that nobody knows."""
+        wait = next(w for w in late["waits"] if w["part"] not in {"processor", "unknown"})
         return wait["part"], wait.get("stream", "")
 
     def last(self, stream):
@@ -93,10 +93,10 @@ class WhyTest(Case):
         source = self.start(arm=CLAIMS)
         source.send_multipart([b"arm/bins", pack(0, t_source_ns=time.monotonic_ns())])
         self.rig.wait_for("arm", "bins", "decoded", 1)
-        os.kill(self.rig.process.pid, signal.SIGSTOP)
+        self.rig.pause()
         source.send_multipart([b"arm/bins", pack(1, t_source_ns=time.monotonic_ns())])
         time.sleep(0.5)
-        os.kill(self.rig.process.pid, signal.SIGCONT)
+        self.rig.resume()
         self.rig.wait_for("arm", "bins", "decoded", 2)
         self.assertEqual(self.cause(self.last("arm")), ("stopped", ""))
         code, out, _ = self.rig.ctl("why", "arm", "1")
@@ -110,6 +110,7 @@ class WhyTest(Case):
         consumer = self.rig.consumer("arm")
         source.send_multipart([b"arm/bins", pack(0, t_source_ns=time.monotonic_ns() - 10**9)])
         frame = consumer.frames(1)[0]
+        self.rig.wait_for("arm", "bins", "decoded", 1)
         late = self.last("arm")
         self.assertEqual(self.cause(late), ("source", ""))
         self.assertEqual((late["seq"], late["since"]), (0, "end"))
@@ -121,12 +122,12 @@ class WhyTest(Case):
         """A bin of arm behind many of another stream, all of which wait when latentd wakes up."""
         source = self.start(arm=QUICK, **{name: {"budget_ms": 1000}})
         payloads = [pack(i * 256, 256) for i in range(30)]
-        os.kill(self.rig.process.pid, signal.SIGSTOP)
+        self.rig.pause()
         for payload in payloads:
             source.send_multipart([f"{name}/bins".encode(), payload])
         source.send_multipart([b"arm/bins", pack(0)])
         time.sleep(0.3)  # the sender's own thread has them; more would do no harm
-        os.kill(self.rig.process.pid, signal.SIGCONT)
+        self.rig.resume()
         self.rig.wait_for("arm", "bins", "decoded", 1)
 
     def test_slow_neighbour(self):
@@ -142,27 +143,28 @@ class WhyTest(Case):
         self.assertLessEqual(max(map(len, self.rig.ctl("why", "arm")[1].splitlines())), 80)
 
     def test_processor(self):
-        """Its thread may run when two others of its processor leave it a share of a percent."""
+        """Its thread may run when two others of its processor leave it a few percent, and works for
+        longer than they let it at once."""
         cpu = min(os.sched_getaffinity(0))
-        source = self.start(arm={**QUICK, "cpu": cpu})
+        write_slow_model(self.rig.folder / "slow.safetensors")
+        source = self.start(arm={**QUICK, "cpu": cpu, "model": "slow.safetensors"})
         os.setpriority(os.PRIO_PROCESS, test_syscalls.thread_named(self.rig.process.pid, "data-0"),
-                       19)
+                       10)
         others = [subprocess.Popen([sys.executable, "-c", f"import os; "
                                     f"os.sched_setaffinity(0, {{{cpu}}})\nwhile True: pass"])
                   for _ in range(2)]
-        seq, most = 0, None
+        seq, causes, time_is_left = 0, set(), rig.deadline()
         try:
-            while most != "processor" and seq < 256 * 60:  # until the others have their turn
-                for _ in range(2):
-                    source.send_multipart([b"arm/bins", pack(seq, 256)])
-                    seq += 256
+            while "processor" not in causes and time_is_left():  # until the others have their turn
+                source.send_multipart([b"arm/bins", pack(seq)])
+                seq += 1
                 self.rig.wait_for("arm", "bins", "decoded", seq)
-                most = self.last("arm")["waits"][0]["part"]
+                causes = {late["waits"][0]["part"] for late in self.why("arm")["bins"]}
         finally:
             for other in others:
                 other.kill()
                 other.wait()
-        self.assertEqual(most, "processor")
+        self.assertIn("processor", causes)
 
     def test_slow_model(self):
         write_slow_model(self.rig.folder / "slow.safetensors")
@@ -280,7 +282,9 @@ class RecordTest(Case):
             for same in ("seq", "whole_ns", "late_by_ns", "t_recv_ns", "t_start_ns", "t_publish_ns",
                          "t_done_ns", "n_before", "flags"):
                 self.assertEqual(found[same], told[same])
-        self.assertEqual(self.cause(why["bins"][-1]), ("own", ""))
+        own = {w["part"]: w["ns"] for w in why["bins"][-1]["waits"]}["own"]
+        self.assertGreaterEqual(own, sum(bin["t_done_ns"] - bin["t_start_ns"]
+                                         for bin in live["bins"][:-1]))
 
     def test_nothing_to_say(self):
         _, path = self.record(budget_ms=3600000)

@@ -1,8 +1,6 @@
 """The whole chain of a row: source -> proxy -> latentd -> consumers, each a process of its own."""
 import json
-import os
 import pathlib
-import signal
 import subprocess
 import sys
 import threading
@@ -223,15 +221,6 @@ class Chain:
     def n_files(self):
         """Open descriptors of the daemon."""
         return len(list(pathlib.Path(f"/proc/{self.rig.process.pid}/fd").iterdir()))
-
-    def pause(self):
-        """SIGSTOP of the daemon; returns when it stands."""
-        self.rig.process.send_signal(signal.SIGSTOP)
-        stat = pathlib.Path(f"/proc/{self.rig.process.pid}/stat")
-        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "SIGSTOP")
-
-    def resume(self):
-        os.kill(self.rig.process.pid, signal.SIGCONT)
 
 
 def follow(c, p):

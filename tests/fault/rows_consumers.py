@@ -132,10 +132,10 @@ def stopped(run):
         steady = Steady(c)
         for _ in range(rounds):
             steady.be_fresh()
-            c.pause()
+            c.rig.pause()
             c.source.feed(20)
             steady.expire()
-            c.resume()
+            c.rig.resume()
             steady.frames += c.consumer.frames(20)
             steady.be_fresh()
         check_all(c, steady.frames)

@@ -179,6 +179,28 @@ static void test_stopped(void **state)
     assert_int_equal(s.out.waits[0].part, WHY_STOPPED);
 }
 
+/* It was over before the bin arrived: nothing that the loop did since can hold it. */
+static void test_stopped_before(void **state)
+{
+    struct late_bin bin = usual;
+    struct seen s = {0};
+
+    (void)state;
+    bin.since = LATE_SINCE_ARRIVAL;
+    bin.t_since_ns = bin.t_recv_ns;
+    add_span(&s, 101 * MS, 102 * MS + 900 * US, 0);
+    add_sample(&s, (struct why_sample){50 * MS, 103 * MS, 50 * MS, 0, 0});
+    explain(&s, &bin);
+    assert_int_equal(part_ns(&s, WHY_STOPPED, ""), 0);
+    assert_int_equal(part_ns(&s, WHY_STREAM, "leg"), 1900 * US);
+    bin.since = LATE_SINCE_END; /* it may have begun before the bin ended, and was in it */
+    bin.t_since_ns = 100 * MS;
+    s.known.n_spans = 0;
+    bin.t_recv_ns = 103 * MS;
+    explain(&s, &bin);
+    assert_int_equal(part_ns(&s, WHY_STOPPED, ""), 3 * MS);
+}
+
 static void test_stopped_by_its_own_time(void **state)
 {
     (void)state;
@@ -289,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_processor),
         cmocka_unit_test(test_processor_across_samples),
         cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_stopped_before),
         cmocka_unit_test(test_stopped_by_its_own_time),
         cmocka_unit_test(test_spans_that_are_gone),
         cmocka_unit_test(test_any_world),

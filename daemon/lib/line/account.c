@@ -103,8 +103,11 @@ static void account_times(struct line *line, const struct bin_frame *b)
     if (latency > line->options.budget_ns) ledger_add(&line->ledger, STATE_BUDGET_MISSES, 1);
 }
 
+/* The ledger last: whoever sees the bin in it finds the rest. */
 void account_decoded(struct line *line, const struct bin_frame *b)
 {
+    latest_set_bin(&line->latest, b->frame.t_recv_ns);
+    late_on_decoded(line, b);
     ledger_open(&line->ledger);
     account_bin_in(line, BINS_DECODED);
     account_frame(line, b);
@@ -112,8 +115,6 @@ void account_decoded(struct line *line, const struct bin_frame *b)
     ledger_set(&line->ledger, STATE_LAST_SEQ, b->frame.seq);
     ledger_set(&line->ledger, STATE_LAST_EPOCH, b->frame.epoch);
     ledger_close(&line->ledger);
-    latest_set_bin(&line->latest, b->frame.t_recv_ns);
-    late_on_decoded(line, b);
     tell_frame(line, b, BINS_DECODED);
 }
 

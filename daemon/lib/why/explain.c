@@ -120,28 +120,49 @@ static uint64_t overlap(const struct why_piece *p, uint64_t from_ns, uint64_t to
     return b > a ? least(b - a, p->left_ns) : 0;
 }
 
-/* Of at most ns, out of the piece that most of it can lie in; what is taken. */
-static uint64_t take_out(struct work *w, uint64_t from_ns, uint64_t to_ns, uint64_t ns)
+/* The piece that most of what lay in a sample can lie in, and how much; NULL: none. */
+static struct why_piece *find_longest(struct work *w, uint64_t from_ns, uint64_t to_ns,
+                                      uint64_t *longest_ns)
 {
-    struct why_piece *from = NULL;
-    uint64_t longest = 0, taken;
+    struct why_piece *found = NULL;
 
+    *longest_ns = 0;
     for (size_t i = 0; i < w->n; i++) {
         uint64_t n = overlap(&w->known->pieces[i], from_ns, to_ns);
 
-        if (n <= longest) continue;
-        longest = n;
-        from = &w->known->pieces[i];
+        if (n <= *longest_ns) continue;
+        *longest_ns = n;
+        found = &w->known->pieces[i];
     }
+    return found;
+}
+
+/* Of at most ns; what is taken. */
+static uint64_t take_out(struct work *w, uint64_t from_ns, uint64_t to_ns, uint64_t ns)
+{
+    uint64_t longest_ns, taken_ns;
+    struct why_piece *from = find_longest(w, from_ns, to_ns, &longest_ns);
+
     if (!from) return 0;
-    taken = least(ns, longest);
-    from->left_ns -= taken;
-    return taken;
+    taken_ns = least(ns, longest_ns);
+    from->left_ns -= taken_ns;
+    return taken_ns;
 }
 
 static bool touches(const struct work *w, const struct why_sample *s)
 {
     return s->to_ns > w->bin->t_since_ns && s->from_ns < w->bin->t_publish_ns;
+}
+
+/* A stop lies between two looks: where no piece holds most of it, it was before or after them all.
+ * Where the bin's time does not begin with a look, what came before belongs to the first piece. */
+static bool can_hold(struct work *w, const struct why_sample *s)
+{
+    uint64_t longest_ns;
+    const struct why_piece *p = find_longest(w, s->from_ns, s->to_ns, &longest_ns);
+    bool is_cut = p && p->from_ns == w->bin->t_since_ns && w->bin->since != LATE_SINCE_ARRIVAL;
+
+    return is_cut || longest_ns >= s->stopped_ns / 2;
 }
 
 static uint64_t find_stops(struct work *w)
@@ -151,7 +172,7 @@ static uint64_t find_stops(struct work *w)
     for (size_t i = 0; i < w->known->n_samples; i++) {
         const struct why_sample *s = &w->known->samples[i];
 
-        if (s->stopped_ns && touches(w, s))
+        if (s->stopped_ns && touches(w, s) && can_hold(w, s))
             sum_ns += take_out(w, s->from_ns, s->to_ns, s->stopped_ns);
     }
     return sum_ns;
