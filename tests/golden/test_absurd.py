@@ -41,7 +41,7 @@ HYPER = {
     "sae": {"window_bins": 8, "solver": "rk4", "step": 0.1, "substeps": 1, "first_output": "z0",
             "activation": "relu", "dt": 0.1},
     "dlds": {"observation": "counts", "lambda": 1.0, "gamma": 0.1, "kappa": 1.0},
-    "smc": {"activation": "clipped_relu", "rate": "exp"}, "stack": {},
+    "smc": {"activation": "clipped_relu", "rate": "exp"}, "stack": {}, "b2t": {},
     "marble": {"rho": 0.5, "stages": 1, "warmup_bins": 2, "k": 6, "diffusion_time": 1.0,
                "frame": "axes"}}
 FACTS = {"bin_width_us": 10000, "licence": "Apache-2.0", "source": "a test"}

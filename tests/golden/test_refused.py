@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 import golden
+import test_b2t
 import test_decode
 import test_marble
 import test_sae
@@ -33,7 +34,8 @@ NDT = ("--link", "exp", "--bin-width", "10", "--heads", "2", "--norm", "pre",
        "--context-forward", "0", "--context-backward", "0", "--max-count", "4")
 # Tensors that a checkpoint may do without: then the model has no such part.
 OPTIONAL = {"kalman": {"x0", "offset"}, "dlds": {"x0", "c0", "offset"},
-            "stack": {"conv.bias", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "read.bias"}}
+            "stack": {"conv.bias", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "read.bias"},
+            "b2t": {"out.bias"}}
 
 
 def ndt(case, embed):
@@ -108,6 +110,13 @@ def stack(case):
     return golden.random_tensors(8, shapes), ("--bin-width", "10", "--list", listed)
 
 
+def b2t(case):
+    listed = Path(LISTS.name) / "args.yaml"
+    listed.write_text(test_b2t.ARGS.format(**test_b2t.SIZES))
+    return test_b2t.tensors_of(test_b2t.SIZES), ("--args", listed, "--labels", test_b2t.NAMES,
+                                                 "--licence", "Apache-2.0")
+
+
 SOUND = {
     "ndt, table": ("ndt", lambda case: ndt(case, "table")),
     "ndt, linear": ("ndt", lambda case: ndt(case, "linear")),
@@ -117,7 +126,7 @@ SOUND = {
     "sae, node": ("sae", lambda case: sae(case, "node")),
     "sae, gru": ("sae", lambda case: sae(case, "gru")),
     "dlds": ("dlds", dlds), "smc": ("smc", smc), "marble": ("marble", marble),
-    "stack": ("stack", stack),
+    "stack": ("stack", stack), "b2t": ("b2t", b2t),
     "marble, agnostic": ("marble", lambda case: marble(case, inner=True)),
 }
 # The refusal names a tensor (perhaps another whose shape it decides, or by its canonical name).

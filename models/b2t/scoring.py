@@ -1,0 +1,2 @@
+"""What is shipped of b2t."""
+SHIPPED = {}
