@@ -232,6 +232,32 @@ static const char *fields_nearest(const struct fields *c, const char *unknown, c
     return found ? near : NULL;
 }
 
+void fields_names(struct fields *c, const char *key, const json_t *list, size_t max_bytes,
+                  const char **out)
+{
+    json_t *seen = json_object();
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        const char *name = json_string_value(item);
+        size_t n = json_string_length(item);
+        if (!name || n < 1 || n > max_bytes || !text_is_clean(name))
+            fields_refuse(
+                c, LATENT_E_CONFIG, key,
+                "expected item %zu to be a string of 1 to %zu bytes without control characters", i,
+                max_bytes);
+        else if (json_object_get(seen, name))
+            fields_refuse(c, LATENT_E_CONFIG, key, "expected each name once, found \"%s\" twice",
+                          name);
+        else if (json_object_set_new(seen, name, json_null()))
+            fields_refuse(c, LATENT_E_NOMEM, key, "does not fit memory");
+        if (c->status) break;
+        out[i] = name;
+    }
+    json_decref(seen);
+}
+
 int fields_finish(struct fields *c)
 {
     const char *key;

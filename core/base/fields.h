@@ -27,6 +27,10 @@ const char *fields_text(struct fields *c, const char *key, size_t max_bytes);
 /* An array of min_items to max_items items; an object. NULL on error. */
 json_t *fields_array(struct fields *c, const char *key, size_t min_items, size_t max_items);
 json_t *fields_object(struct fields *c, const char *key);
+/* Each item of a list a string of 1 to max_bytes bytes without control characters, once: out [items
+ * of list], borrowed from it. */
+void fields_names(struct fields *c, const char *key, const json_t *list, size_t max_bytes,
+                  const char **out);
 /* Index into a NULL-terminated list of allowed words. */
 int fields_choice(struct fields *c, const char *key, const char *const *words);
 /* Any JSON value; NULL when absent (optional keys). Marks the key as read. */

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "decode/forward.h"
 #include "decode/input_stage.h"
+#include "decode/options.h"
 #include "decode/readout.h"
 #include "decode/snapshot.h"
 #include "kernels/denormals.h"
@@ -28,6 +29,7 @@ struct latent_decoder {
     const struct arena *weights; /* where they lie */
     const struct latent_mode *mode;
     const char *precision;
+    size_t session; /* of the model's */
     uint32_t input; /* enum latent_input: what it takes */
     uint32_t groups;
     bool predicts;
@@ -45,17 +47,19 @@ struct latent_decoder {
 
 /* ---- making ---- */
 
-static uint64_t decoder_id(const latent_model *m, const char *mode, const char *precision,
-                           uint32_t groups)
+static uint64_t decoder_id(const latent_decoder *d)
 {
+    const char *mode = d->mode->name, *session = latent_decoder_session(d);
     crypto_hash_sha256_state h;
-    uint8_t sum[32], bits = (uint8_t)groups;
+    uint8_t sum[32], bits = (uint8_t)d->groups;
     uint64_t id = 0;
     crypto_hash_sha256_init(&h);
-    crypto_hash_sha256_update(&h, m->info.sha256, sizeof m->info.sha256);
+    crypto_hash_sha256_update(&h, d->m->info.sha256, sizeof d->m->info.sha256);
     crypto_hash_sha256_update(&h, (const uint8_t *)mode, strlen(mode) + 1);
-    crypto_hash_sha256_update(&h, (const uint8_t *)precision, strlen(precision) + 1);
+    crypto_hash_sha256_update(&h, (const uint8_t *)d->precision, strlen(d->precision) + 1);
     crypto_hash_sha256_update(&h, &bits, 1);
+    if (d->m->dims.n_sessions > 1)
+        crypto_hash_sha256_update(&h, (const uint8_t *)session, strlen(session) + 1);
     crypto_hash_sha256_final(&h, sum);
     for (int i = 0; i < 8; i++) id = id << 8 | sum[i];
     return id;
@@ -65,7 +69,7 @@ static uint64_t decoder_id(const latent_model *m, const char *mode, const char *
 static void decoder_carve(latent_decoder *d, int mode)
 {
     const struct model_dims *dims = &d->m->dims;
-    struct model_memory memory = {.state = &d->state, .work = &d->work};
+    struct model_memory memory = {.state = &d->state, .work = &d->work, .session = d->session};
     d->own = (struct decoder_state *)arena_flags(&d->state, sizeof *d->own / sizeof(uint32_t));
     d->last_readout = arena_floats(&d->state, dims->n_readout);
     d->latents = arena_floats(&d->work, dims->n_latents);
@@ -95,43 +99,6 @@ static int decoder_memory(latent_decoder *d, int mode, struct latent_error *err)
     return 0;
 }
 
-static uint32_t groups_of(const latent_model *m)
-{
-    return (m->dims.n_latents ? LATENT_GROUP_LATENTS : 0u) |
-           (m->dims.n_rates ? LATENT_GROUP_RATES : 0u) |
-           (m->dims.n_readout ? LATENT_GROUP_READOUT : 0u) |
-           (m->dims.n_logits ? LATENT_GROUP_LOGITS : 0u);
-}
-
-/* Index of the mode in the architecture's list, or a negative status. */
-static int options_check(const latent_model *m, const struct latent_options *o,
-                         struct latent_error *err)
-{
-    int mode = model_mode(m, o->mode);
-    if (mode < 0)
-        return error_set(err, LATENT_E_UNSUPPORTED,
-                         "%s: mode \"%s\" is not among the file's modes; its default is \"%s\"",
-                         m->info.path, o->mode, m->info.modes[0].name);
-    if (!model_has_precision(m, o->precision))
-        return error_set(err, LATENT_E_UNSUPPORTED,
-                         "%s: precision \"%s\" is not among the file's; its default is \"%s\"",
-                         m->info.path, o->precision, m->info.precisions[0]);
-    const struct model_ops *ops = m->ops;
-    const char *reason = NULL;
-    if (o->predicts && ops->predict_check)
-        reason = ops->predict_check(model_bound(m, o->precision));
-    if (reason) return error_set(err, LATENT_E_UNSUPPORTED, "%s: %s", m->info.path, reason);
-    uint32_t missing = o->groups & ~groups_of(m);
-    if (missing)
-        return error_set(err, LATENT_E_UNSUPPORTED, "%s: this %s model has no %s", m->info.path,
-                         m->info.arch,
-                         missing & LATENT_GROUP_READOUT  ? "readout"
-                         : missing & LATENT_GROUP_RATES  ? "rates"
-                         : missing & LATENT_GROUP_LOGITS ? "logits"
-                                                         : "latents");
-    return mode;
-}
-
 /* The model's own word for a listed precision; NULL: its first. */
 static const char *precision_of(const latent_model *m, const char *name)
 {
@@ -156,10 +123,11 @@ int latent_decoder_new(latent_decoder **out, const latent_model *m,
     d->weights = model_memory(m, o->precision);
     d->mode = &m->ops->modes[mode];
     d->input = o->any_finite ? LATENT_INPUT_REAL : m->info.input;
-    d->groups = o->groups ? o->groups : groups_of(m);
+    d->groups = o->groups ? o->groups : model_groups(m);
     d->predicts = o->predicts != 0;
     d->precision = precision_of(m, o->precision);
-    d->id = decoder_id(m, d->mode->name, d->precision, d->groups);
+    d->session = (size_t)model_session(m, o->session);
+    d->id = decoder_id(d);
     int status = decoder_memory(d, mode, err);
     if (status) {
         latent_decoder_free(d);
@@ -496,4 +464,9 @@ const char *latent_decoder_precision(const latent_decoder *d)
 uint32_t latent_decoder_groups(const latent_decoder *d)
 {
     return d->groups;
+}
+
+const char *latent_decoder_session(const latent_decoder *d)
+{
+    return d->m->dims.n_sessions ? d->m->dims.sessions[d->session] : NULL;
 }

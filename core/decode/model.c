@@ -40,6 +40,14 @@ int model_mode(const latent_model *m, const char *name)
     return -1;
 }
 
+int model_session(const latent_model *m, const char *name)
+{
+    if (!name) return m->dims.n_sessions > 1 ? -1 : 0;
+    for (size_t i = 0; i < m->dims.n_sessions; i++)
+        if (strcmp(m->dims.sessions[i], name) == 0) return (int)i;
+    return -1;
+}
+
 bool model_has_precision(const latent_model *m, const char *name)
 {
     if (!name) return true;

@@ -32,6 +32,9 @@ struct latent_model {
 /* Index into m->ops->modes of a mode the file lists; NULL: its first. -1: the file does not list
  * it. */
 int model_mode(const latent_model *m, const char *name);
+/* Number of a session of the file; NULL: of its only one, or 0 where there are none. -1: it has no
+ * such one, or several, one of which is to be named. */
+int model_session(const latent_model *m, const char *name);
 /* Does the file list this precision? NULL: its first, always true. */
 bool model_has_precision(const latent_model *m, const char *name);
 /* The weights in a listed precision; NULL: its first. */

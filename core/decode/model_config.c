@@ -31,32 +31,6 @@ static float fields_float_or(struct fields *c, const char *key, float none)
     return json_is_null(fields_value(c, key)) ? none : fields_float(c, key);
 }
 
-/* Strings of a list into out: clean, bounded, each once. */
-static void names_read(struct fields *c, const char *key, const json_t *list, const char **out)
-{
-    json_t *seen = json_object();
-    size_t i;
-    json_t *item;
-    json_array_foreach(list, i, item)
-    {
-        const char *name = json_string_value(item);
-        size_t n = json_string_length(item);
-        if (!name || n < 1 || n > MAX_NAME_BYTES || !text_is_clean(name))
-            fields_refuse(
-                c, LATENT_E_CONFIG, key,
-                "expected item %zu to be a string of 1 to %d bytes without control characters", i,
-                MAX_NAME_BYTES);
-        else if (json_object_get(seen, name))
-            fields_refuse(c, LATENT_E_CONFIG, key, "expected each name once, found \"%s\" twice",
-                          name);
-        else if (json_object_set_new(seen, name, json_null()))
-            fields_refuse(c, LATENT_E_NOMEM, key, "does not fit memory");
-        if (c->status) break;
-        out[i] = name;
-    }
-    json_decref(seen);
-}
-
 /* Finite numbers of a list into out, none below min. */
 static void numbers_read(struct fields *c, const char *key, const json_t *list, double min,
                          float *out)
@@ -119,7 +93,7 @@ static void modes_read(struct model_config *mc, struct fields *c, struct latent_
     const char *names[MAX_WORDS];
     json_t *list = fields_array(c, "modes", 1, MAX_WORDS);
     if (!list) return;
-    names_read(c, "modes", list, names);
+    fields_names(c, "modes", list, MAX_NAME_BYTES, names);
     struct latent_mode *modes = arena_take(&mc->arrays, json_array_size(list) * sizeof *modes);
     for (size_t i = 0; !c->status && i < json_array_size(list); i++) {
         const struct latent_mode *mode = mode_find(mc->ops->modes, names[i]);
@@ -154,7 +128,7 @@ static void precisions_read(struct model_config *mc, struct fields *c, struct la
     if (!list) return;
     size_t n = json_array_size(list);
     const char **names = arena_take(&mc->arrays, n * sizeof *names);
-    names_read(c, "precisions", list, names);
+    fields_names(c, "precisions", list, MAX_NAME_BYTES, names);
     for (size_t i = 0; !c->status && i < n; i++) precision_check(mc, c, names[i]);
     info->precisions = names;
     info->n_precisions = (uint32_t)n;
@@ -209,7 +183,7 @@ static void logits_read(struct model_config *mc, struct fields *c, struct latent
     json_t *list = fields_array(c, "logits", 1, MAX_LABELS);
     size_t n = json_array_size(list);
     const char **labels = arena_take(&mc->arrays, n * sizeof *labels);
-    if (list) names_read(c, "logits", list, labels);
+    if (list) fields_names(c, "logits", list, MAX_NAME_BYTES, labels);
     info->logit_labels = labels;
     info->n_logits = (uint32_t)n;
 }
@@ -278,7 +252,7 @@ static int channels_read(struct model_config *mc, json_t *object, struct latent_
     fields_init(&c, object, "latent.config.channels", err);
     if (fields_has(&c, "names")) {
         const char **names = arena_take(&mc->arrays, n * sizeof *names);
-        names_read(&c, "names", fields_array(&c, "names", n, n), names);
+        fields_names(&c, "names", fields_array(&c, "names", n, n), MAX_NAME_BYTES, names);
         info->channel_names = names;
     }
     info->channel_mean = channel_numbers(mc, &c, "mean", n,

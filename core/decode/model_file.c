@@ -184,6 +184,8 @@ static int model_bind(struct latent_model *m, struct safetensors *file, struct l
     m->info.delay_bins = (uint32_t)m->dims.delay_bins;
     m->info.every_bins = m->dims.every_bins ? (uint32_t)m->dims.every_bins : 1;
     m->info.first_bin = (uint32_t)m->dims.first_bin;
+    m->info.n_sessions = (uint32_t)m->dims.n_sessions;
+    m->info.sessions = m->dims.sessions;
     weights_count(&m->info, file);
     memcpy(m->info.sha256, file->sha256, sizeof m->info.sha256);
     m->info.config = m->config_text = file->config;

@@ -184,7 +184,7 @@ static int state_new(struct selftest *s)
     int mode = model_mode(m, s->mode->name);
     const void *bound = model_bound(m, s->precision);
     struct arena state = {0}, work = {0};
-    struct model_memory counting = {.state = &state, .work = &work};
+    struct model_memory counting = {.state = &state, .work = &work, .session = m->dims.session};
     forward_init(&s->forward, m, bound, mode, &counting);
     input_stage_init(&s->input_stage, m, &counting);
     if (state.used > MODEL_MAX_BYTES || work.used > MODEL_MAX_BYTES ||
@@ -193,7 +193,8 @@ static int state_new(struct selftest *s)
                          "mode \"%s\": no memory for a state of %zu and a scratch of %zu bytes "
                          "(at most %llu)",
                          s->mode->name, state.used, work.used, MODEL_MAX_BYTES);
-    struct model_memory memory = {.state = &s->state_memory, .work = &s->work_memory};
+    struct model_memory memory = {
+        .state = &s->state_memory, .work = &s->work_memory, .session = m->dims.session};
     forward_init(&s->forward, m, bound, mode, &memory);
     input_stage_init(&s->input_stage, m, &memory);
     input_stage_clear(&s->input_stage);

@@ -96,6 +96,7 @@ struct latent_options {
     uint32_t groups;       /* enum latent_group; 0: all the model has */
     uint32_t predicts;     /* 1: latent_decoder_predict will be called; the model must be able to */
     uint32_t any_finite;   /* 1: take any finite input: the caller has judged it, and fills gaps */
+    const char *session;   /* one of the file's; NULL: its only one */
 };
 
 /* What the values of a bin may be: the model file says it (latent.config.input). */
@@ -211,6 +212,10 @@ struct latent_info {
     const float *channel_variance;   /* [n_channels] of the counts per bin in training, or NULL */
     uint32_t n_logits;               /* 0: the model has none */
     const char *const *logit_labels; /* [n_logits] */
+    /* Days or subjects that the file has weights of their own for; 0: it knows none. With several
+     * a decoder must name one. */
+    uint32_t n_sessions;
+    const char *const *sessions; /* [n_sessions] */
 };
 #define LATENT_NOT_SAID UINT32_MAX
 
@@ -225,8 +230,8 @@ LATENT_API void latent_model_info(const latent_model *m, struct latent_info *out
 LATENT_API void latent_model_close(latent_model *m); /* NULL is allowed */
 
 /* A stream on model m, which must outlive it. opt: NULL for the defaults; read during the call
- * only. LATENT_E_UNSUPPORTED: not a mode, precision or group of the file, or it cannot predict. On
- * error *out is NULL. */
+ * only. LATENT_E_UNSUPPORTED: not a mode, precision, session or group of the file, several sessions
+ * and none named, or it cannot predict. On error *out is NULL. */
 LATENT_API int latent_decoder_new(latent_decoder **out, const latent_model *m,
                                   const struct latent_options *opt, struct latent_error *err);
 /* Decode one bin; after an error no numbers are in *out. LATENT_E_SHAPE, LATENT_E_VALUE: the bin
@@ -287,12 +292,15 @@ LATENT_API int latent_decoder_trial(latent_decoder *d, const float *counts, size
 LATENT_API size_t latent_decoder_size(const latent_decoder *d);
 LATENT_API int latent_decoder_save(const latent_decoder *d, void *buf, size_t n);
 LATENT_API int latent_decoder_load(latent_decoder *d, const void *buf, size_t n);
-/* First 8 bytes (big-endian) of SHA-256 over file hash, mode, precision and groups. */
+/* First 8 bytes (big-endian) of SHA-256 over file hash, mode, precision and groups, and the session
+ * where the file has several. */
 LATENT_API uint64_t latent_decoder_id(const latent_decoder *d);
 LATENT_API const struct latent_mode *latent_decoder_mode(const latent_decoder *d);
 /* One of the model's precisions; enum latent_group. */
 LATENT_API const char *latent_decoder_precision(const latent_decoder *d);
 LATENT_API uint32_t latent_decoder_groups(const latent_decoder *d);
+/* One of the model's sessions; NULL: it has none. */
+LATENT_API const char *latent_decoder_session(const latent_decoder *d);
 LATENT_API void latent_decoder_free(latent_decoder *d); /* NULL is allowed */
 
 /* Constant strings. */

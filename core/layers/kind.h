@@ -39,8 +39,8 @@ struct kind_load {
     const char *name;            /* tensors are "<name>.<what>" */
     const struct signal *inputs; /* [n_inputs], alike but for their widths */
     size_t n_inputs;
-    size_t n_sessions, session; /* how many the file has, and which is in use */
-    struct signal *out;         /* as inputs[0] at first; load says what differs */
+    size_t n_sessions;  /* of the file */
+    struct signal *out; /* as inputs[0] at first; load says what differs */
 };
 
 /* Functions of one number, in place; p: the parameter of kinds that have one. */
@@ -52,6 +52,8 @@ struct layer_kind {
     /* Read keys and tensors. Returns the bound layer in l->w->arena: NULL in a counting run, or
      * with l->w->status or l->keys->status set. */
     void *(*load)(struct kind_load *l);
+    /* Of layers with weights for each session: the layer as it is in one of them. */
+    const void *(*of_session)(const void *layer, size_t session);
     /* Of layers with memory; runs over counting arenas first, as every init. */
     void *(*carve)(const void *layer, struct arena *state, struct arena *work);
     void (*reset)(const void *layer, void *memory);

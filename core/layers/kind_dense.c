@@ -1,4 +1,4 @@
-/* dense: y = W x + b; session: the same with the weights of one of the file's sessions. */
+/* dense: y = W x + b; session: the same, with weights for each of the file's sessions. */
 #include <stdio.h>
 
 #include "layers/kinds.h"
@@ -11,24 +11,34 @@ void *dense_load(struct kind_load *l)
     return arena_copy(l->w->arena, &dense, sizeof dense);
 }
 
-/* The rows of one session of "<name>.weight" [sessions W, X] and "<name>.bias" [sessions W]. */
+/* Those of each session of "<name>.weight" [sessions W, X] and "<name>.bias" [sessions W], as an
+ * array of its own. */
 void *session_load(struct kind_load *l)
 {
-    size_t n_out = kind_width(l), n_in = l->inputs[0].width, n = l->n_sessions * n_out;
-    struct linear dense = {.n_out = n_out, .n_in = n_in};
-    if (!l->n_sessions) {
+    size_t n_out = kind_width(l), n_in = l->inputs[0].width, n = l->n_sessions;
+    if (!n) {
         fields_refuse(
             l->keys, LATENT_E_CONFIG, "kind",
             "expected \"sessions\" in latent.config.hyper, whose weights it chooses from");
         return NULL;
     }
-    const float *weight = weights_matrix(l->w, n, n_in, "%s.weight", l->name);
-    const float *bias = weights_floats(l->w, SHAPE(n), "%s.bias", l->name);
-    bool here = weight && bias;
-    dense.bias = here ? bias + l->session * n_out : NULL;
-    dense.packed = panels_load(l->w, n_out, n_in, here ? weight + l->session * n_out * n_in : NULL,
-                               dense.bias);
-    return arena_copy(l->w->arena, &dense, sizeof dense);
+    const float *weight = weights_matrix(l->w, n * n_out, n_in, "%s.weight", l->name);
+    const float *bias = weights_floats(l->w, SHAPE(n * n_out), "%s.bias", l->name);
+    struct linear *all = arena_take(l->w->arena, n * sizeof *all);
+    for (size_t i = 0; i < n; i++) {
+        const float *rows = weight && bias ? weight + i * n_out * n_in : NULL;
+        struct linear dense = {.n_out = n_out, .n_in = n_in};
+        dense.bias = rows ? bias + i * n_out : NULL;
+        dense.packed = panels_load(l->w, n_out, n_in, rows, dense.bias);
+        if (all) all[i] = dense;
+    }
+    return all;
+}
+
+const void *session_of_session(const void *layer, size_t session)
+{
+    const struct linear *all = layer;
+    return all + session;
 }
 
 void dense_step(const void *layer, void *memory, float *y, const float *const *x, bool due)

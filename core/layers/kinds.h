@@ -21,6 +21,7 @@ activation_fn sqrt_apply, anscombe_apply, log1p_apply, relu_apply, leaky_relu_ap
 /* kind_dense.c */
 KIND_LOAD(dense);
 KIND_LOAD(session);
+const void *session_of_session(const void *layer, size_t session);
 KIND_STEP(dense);
 
 /* kind_affine.c */

@@ -24,6 +24,8 @@ struct model_dims {
     bool is_normalised;        /* the model gets no counts, and its rates are no input */
     /* What the outputs of a bin describe and when they come; every_bins 0: each bin. */
     uint64_t delay_bins, every_bins, first_bin;
+    const char *const *sessions; /* [n_sessions], in the memory of the weights or the file's text */
+    size_t n_sessions, session;  /* session: the one of the known answer */
     bool answers_rates; /* known answers hold expected counts themselves, which may be negative */
 };
 
@@ -31,6 +33,7 @@ struct model_dims {
  * work: everything else (the state struct with its pointers, scratch). */
 struct model_memory {
     struct arena *state, *work;
+    size_t session; /* whose weights: one of model_dims.n_sessions; 0 where there are none */
 };
 
 /* Where a step writes. Rates are expected counts per bin. flags: WARMUP, OUTSIDE, INPUT_CLIPPED,

@@ -27,8 +27,9 @@ struct edge_memory {
 };
 
 struct node_memory {
-    float *y;     /* [width] */
-    void *memory; /* of its kind */
+    const void *layer; /* of the session */
+    float *y;          /* [width] */
+    void *memory;      /* of its kind */
 };
 
 struct stack_state {
@@ -52,6 +53,9 @@ static void *stack_load(struct weights *w, struct fields *hyper, struct model_di
     dims->every_bins = m->out.stride;
     dims->first_bin = m->out.first;
     dims->answers_rates = true;
+    dims->sessions = m->sessions;
+    dims->n_sessions = m->n_sessions;
+    dims->session = m->session;
     return m;
 }
 
@@ -91,9 +95,10 @@ static void *stack_init(const void *model, int mode, struct model_memory *mem)
         s.readout = arena_floats(mem->state, m->outputs[STACK_READOUT].from.width);
     for (size_t i = 0; i < m->n_nodes; i++) {
         const struct layer_kind *kind = m->nodes[i].kind;
+        const void *layer = m->nodes[i].layer;
+        nodes[i].layer = kind->of_session ? kind->of_session(layer, mem->session) : layer;
         nodes[i].y = arena_floats(mem->work, m->nodes[i].out.width);
-        nodes[i].memory =
-            kind->carve ? kind->carve(m->nodes[i].layer, mem->state, mem->work) : NULL;
+        nodes[i].memory = kind->carve ? kind->carve(nodes[i].layer, mem->state, mem->work) : NULL;
     }
     for (size_t i = 0; i < m->n_edges; i++) edges[i] = edge_carve(&m->edges[i], mem->state);
     for (size_t k = 0; k < N_STACK_GROUPS; k++)
@@ -116,7 +121,7 @@ static void stack_reset(void *state)
     const struct stack *m = s->m;
     *s->n_bins = 0;
     for (size_t i = 0; i < m->n_nodes; i++)
-        if (m->nodes[i].kind->reset) m->nodes[i].kind->reset(m->nodes[i].layer, s->nodes[i].memory);
+        if (m->nodes[i].kind->reset) m->nodes[i].kind->reset(s->nodes[i].layer, s->nodes[i].memory);
     for (size_t i = 0; i < m->n_edges; i++) edge_reset(&s->edges[i]);
     for (size_t k = 0; k < N_STACK_GROUPS; k++) edge_reset(&s->outputs[k]);
     if (s->readout)
@@ -143,7 +148,7 @@ static void node_step(struct stack_state *s, size_t i, const float *counts, uint
         x[k] = edge_read(s, &s->m->edges[node->first_edge + k], &s->edges[node->first_edge + k],
                          counts, t);
     if (signal_is_due(&node->in, t))
-        node->kind->step(node->layer, s->nodes[i].memory, s->nodes[i].y, x,
+        node->kind->step(s->nodes[i].layer, s->nodes[i].memory, s->nodes[i].y, x,
                          signal_is_due(&node->out, t));
 }
 

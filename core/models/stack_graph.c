@@ -7,8 +7,7 @@
 
 #include "layers/kinds.h"
 
-#define MAX_NAME 64u /* bytes of a node's name */
-#define MAX_SESSIONS 1000u
+#define MAX_NAME 64u           /* bytes of a node's name, or a session's */
 #define MAX_NUMBERS (1u << 20) /* of all nodes together, each bin */
 
 /* What a load has so far: it may not write into the arena in a counting run. */
@@ -18,7 +17,7 @@ struct graph {
     const char *names[STACK_MAX_NODES];
     struct stack_node nodes[STACK_MAX_NODES];
     struct stack_edge edges[STACK_MAX_EDGES];
-    size_t n_sessions, session;
+    const char *sessions[STACK_MAX_SESSIONS];
     size_t n_numbers;
 };
 
@@ -129,8 +128,7 @@ static void layer_load(struct graph *g, struct stack_node *node, struct fields *
                              .name = g->names[g->stack.n_nodes],
                              .inputs = inputs,
                              .n_inputs = node->n_inputs,
-                             .n_sessions = g->n_sessions,
-                             .session = g->session,
+                             .n_sessions = g->stack.n_sessions,
                              .out = &node->out};
     node->layer = node->kind->load(&load);
     output_check(g, &node->out, c);
@@ -174,24 +172,23 @@ static void node_load(struct graph *g, json_t *object, struct fields *hyper)
     hyper->status = c.status;
 }
 
-/* The optional list of sessions, and the one in use. */
+/* The optional list of sessions, and whose the known answer is: the first, or the one that is
+ * named. */
 static void sessions_read(struct graph *g, struct fields *hyper)
 {
     if (!fields_has(hyper, "sessions")) return;
-    json_t *list = fields_array(hyper, "sessions", 1, MAX_SESSIONS), *item;
+    json_t *list = fields_array(hyper, "sessions", 1, STACK_MAX_SESSIONS);
+    fields_names(hyper, "sessions", list, MAX_NAME, g->sessions);
+    if (hyper->status) return;
+    g->stack.n_sessions = json_array_size(list);
+    if (!fields_has(hyper, "session")) return;
     const char *chosen = fields_text(hyper, "session", MAX_NAME);
-    size_t i, n_found = 0;
-    json_array_foreach(list, i, item)
-    {
-        if (!json_is_string(item) || strcmp(json_string_value(item), chosen) != 0) continue;
-        g->session = i;
-        n_found++;
-    }
-    g->n_sessions = json_array_size(list);
-    if (!hyper->status && n_found != 1)
+    size_t i = 0;
+    while (!hyper->status && i < g->stack.n_sessions && strcmp(g->sessions[i], chosen) != 0) i++;
+    if (i == g->stack.n_sessions)
         fields_refuse(hyper, LATENT_E_CONFIG, "session",
-                      "expected one of \"sessions\", found \"%s\" there %zu times", chosen,
-                      n_found);
+                      "expected one of \"sessions\", found \"%s\"", chosen);
+    g->stack.session = i;
 }
 
 static void link_read(struct stack *s, struct fields *c)
@@ -247,5 +244,6 @@ struct stack *stack_graph_load(struct weights *w, struct fields *hyper, size_t n
     if (hyper->status || w->status) return NULL;
     g.stack.nodes = arena_copy(w->arena, g.nodes, g.stack.n_nodes * sizeof *g.nodes);
     g.stack.edges = arena_copy(w->arena, g.edges, g.stack.n_edges * sizeof *g.edges);
+    g.stack.sessions = arena_copy(w->arena, g.sessions, g.stack.n_sessions * sizeof *g.sessions);
     return arena_copy(w->arena, &g.stack, sizeof g.stack);
 }

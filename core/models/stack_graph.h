@@ -7,6 +7,7 @@
 
 #define STACK_MAX_NODES 256u
 #define STACK_MAX_EDGES 1024u
+#define STACK_MAX_SESSIONS 1000u
 
 /* From a source to who reads it: the item that came `lag` items before its newest. */
 struct stack_edge {
@@ -32,8 +33,10 @@ struct stack {
     const struct stack_edge *edges; /* [n_edges] */
     struct stack_edge outputs[N_STACK_GROUPS]; /* from.width 0: the stack has no such group */
     struct signal out;                         /* of the outputs, aligned */
-    activation_fn *link;  /* makes rates of what their node gives; NULL: they are what it gives */
-    const char *counting; /* a node that takes counts from the bin itself, or NULL */
+    activation_fn *link; /* makes rates of what their node gives; NULL: they are what it gives */
+    const char *const *sessions; /* [n_sessions] */
+    size_t n_sessions, session;  /* session: of the known answer */
+    const char *counting;        /* a node that takes counts from the bin itself, or NULL */
 };
 
 /* Bind latent.config.hyper and the tensors; errors as of model_ops.load. Returns the bound stack

@@ -20,7 +20,7 @@
 #define MOST_THREADS 4096
 
 struct settings {
-    const char *model, *out, *mode, *precision, *compare;
+    const char *model, *out, *mode, *precision, *session, *compare;
     double max_loss;    /* bits/spike; 0: none is too much */
     uint64_t n_threads; /* 0: as many as there are processors */
     bool fast, bins_only;
@@ -35,6 +35,7 @@ struct decoding {
     struct latent_info info;
     struct latent_options options;
     const struct latent_mode *mode;
+    const char *session; /* NULL: the model has none */
     struct reader *reader;
     const struct reader_shape *shape;
     struct results *results;
@@ -47,13 +48,14 @@ static int settings_check(const struct option_table *table, const struct setting
     const struct behaviour_options *b = &s->bins.behaviour;
     bool of_bins = b->values || b->use || b->times || b->hz > 0.0 || s->bins.split ||
                    s->bins.rates || s->bins.conditions;
-    bool of_model = s->model || s->mode || s->precision || s->compare || s->fast;
+    bool of_model = s->model || s->mode || s->precision || s->session || s->compare || s->fast;
     const struct {
         bool is_broken;
         const char *text;
     } rules[] = {
         {s->bins_only && of_model,
-         "--bins-only goes without --model, --mode, --precision, --compare and --fast"},
+         "--bins-only goes without --model, --mode, --precision, --session, --compare and "
+         "--fast"},
         {!s->bins_only && of_bins,
          "--behaviour, --use, --split, --rates and --conditions go with --bins-only"},
         {!s->model && !s->bins_only, "--model is missing"},
@@ -77,6 +79,7 @@ static int settings_read(struct settings *s, int argc, char **argv, struct laten
                       "no model: write the bins as they would be decoded,\nfor training"),
         OPTION_TEXT("mode", "MODE", &s->mode, "one of the model's (default: its first)"),
         OPTION_TEXT("precision", "P", &s->precision, "one of the model's (default: its first)"),
+        OPTION_TEXT("session", "NAME", &s->session, "one of the model's, where it has several"),
         OPTION_TEXT("compare", "P", &s->compare,
                     "decode in this precision as well, and say what the\nother one loses"),
         OPTION_NUMBER("max-loss", "BITS", &s->max_loss, 0, OPTION_ANY_NUMBER,
@@ -150,6 +153,7 @@ static int output_open(struct decoding *d)
     struct results_about about = {.info = &d->info,
                                   .shape = d->shape,
                                   .mode = d->mode->name,
+                                  .session = d->session,
                                   .input = s->input.in ? s->input.in : s->input.ticks};
     return results_create(&d->results, s->out, &about, d->err);
 }
@@ -223,11 +227,15 @@ static int model_open(struct decoding *d)
     if (status) return status;
     latent_model_info(d->model, &d->info);
     /* A recording has no gaps to predict over; some models could not. */
-    d->options =
-        (struct latent_options){.mode = mode_choose(d), .precision = d->settings->precision};
+    d->options = (struct latent_options){.mode = mode_choose(d),
+                                         .precision = d->settings->precision,
+                                         .session = d->settings->session};
     latent_decoder *decoder = NULL;
     status = latent_decoder_new(&decoder, d->model, &d->options, d->err);
-    if (!status) d->mode = latent_decoder_mode(decoder);
+    if (!status) {
+        d->mode = latent_decoder_mode(decoder);
+        d->session = latent_decoder_session(decoder);
+    }
     latent_decoder_free(decoder);
     return status ? status : comparison_open(d);
 }

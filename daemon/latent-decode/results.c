@@ -139,6 +139,7 @@ static void file_describe(struct results *r)
     h5out_text(&r->out, "/", "model_sha256", hex);
     h5out_text(&r->out, "/", "arch", info->arch);
     h5out_text(&r->out, "/", "mode", r->about.mode);
+    if (r->about.session) h5out_text(&r->out, "/", "session", r->about.session);
     h5out_text(&r->out, "/", "input", r->about.input);
     h5out_number(&r->out, "/", "delay_bins", info->delay_bins);
     h5out_text(&r->out, "/", "latentd_version", latent_version());

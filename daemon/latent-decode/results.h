@@ -11,7 +11,7 @@
 struct results_about {
     const struct latent_info *info;
     const struct reader_shape *shape;
-    const char *mode, *input;
+    const char *mode, *session, *input; /* session: NULL: the model has none */
 };
 
 struct results;

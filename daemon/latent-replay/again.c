@@ -164,6 +164,7 @@ static int make_promoted(struct again *a, const struct label *label, struct agai
 
     options.mode = label->mode;
     options.precision = label->precision;
+    options.session = label->session[0] ? label->session : NULL;
     options.groups = label->groups;
     if (!status) status = line_may_follow(&a->info, &info, &policy, err);
     if (!status) status = latent_decoder_new(&d->decoder, model, &options, err);

@@ -308,10 +308,10 @@ static void describe_logits(struct export *x)
 
 static void describe_file(struct export *x)
 {
-    static const char *const keys[] = {"stream",       "config",     "arch",    "mode",
-                                       "precision",    "decoder_id", "host",    "model_config",
-                                       "model_sha256", "clock_id",   "kernels", "latentd_version",
-                                       "model_path",   "input"};
+    static const char *const keys[] = {"stream",          "config",       "arch",       "mode",
+                                       "precision",       "session",      "decoder_id", "host",
+                                       "model_config",    "model_sha256", "clock_id",   "kernels",
+                                       "latentd_version", "model_path",   "input"};
     static const char *const times[] = {"start_utc_ns", "start_monotonic_ns", "end_utc_ns",
                                         "end_monotonic_ns"};
 

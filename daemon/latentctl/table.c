@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "control/balance.h"
@@ -134,8 +135,10 @@ static void print_heading(const Latent__V1__StreamStatus *s, FILE *out)
 {
     const Latent__V1__Info *info = s->info;
 
-    fprintf(out, "\n%s: %s; %s, mode %s, %s; %u channels, bins of %g ms\n", info->stream, s->state,
-            info->arch, info->mode, info->precision, info->n_channels, info->bin_width_us / 1e3);
+    fprintf(out, "\n%s: %s; %s, mode %s, %s", info->stream, s->state, info->arch, info->mode,
+            info->precision);
+    if (info->session[0]) fprintf(out, ", session %s", printable(info->session));
+    fprintf(out, "; %u channels, bins of %g ms\n", info->n_channels, info->bin_width_us / 1e3);
     fprintf(out, "  input     %s\n  output    %s\n", s->input, s->output);
 }
 
@@ -262,6 +265,9 @@ void table_print_model(const Latent__V1__Status *status, FILE *out)
     fprintf(out, "  model     %s\n  decoder   %016" PRIx64 "\n", s->model_path,
             s->info->decoder_id);
     fprintf(out, "  checked   %s\n", printable(s->info->checked));
+    for (size_t i = 0; i < s->info->n_sessions; i++)
+        fprintf(out, "  %-9s %s%s\n", i ? "" : "sessions", printable(s->info->sessions[i]),
+                strcmp(s->info->sessions[i], s->info->session) == 0 ? " (decodes)" : "");
     fprintf(out, "  sent      %u latents, %u rates, %zu readout\n", s->info->n_latents,
             s->info->n_rates, s->info->n_readout);
     for (size_t i = 0; i < s->info->n_readout; i++) print_readout(s->info->readout[i], out);

@@ -34,6 +34,24 @@ static const char *choose_precision(const struct latent_info *info, const char *
     return info->precisions[0];
 }
 
+/* The session in use where the file has it, or its only one: no other is like it. */
+static int choose_session(struct engine *e, const char *wanted, struct latent_error *err)
+{
+    const struct latent_info *info = &e->info;
+
+    for (uint32_t i = 0; i < info->n_sessions; i++)
+        if (info->n_sessions == 1 || (wanted && strcmp(info->sessions[i], wanted) == 0)) {
+            e->session = info->sessions[i];
+            return 0;
+        }
+    if (info->n_sessions == 0) return 0;
+    return error_text(err, LATENT_E_UNSUPPORTED,
+                      "%s: the file has %u sessions, and %s%s%s: it needs session = NAME and a "
+                      "restart",
+                      info->path, (unsigned)info->n_sessions, wanted ? "\"" : "the stream has none",
+                      wanted ? wanted : "", wanted ? "\", the stream's, is none of them" : "");
+}
+
 static int open_model(struct engine *e, const struct engine_place *place, struct latent_error *err)
 {
     const struct stream *s = place->stream;
@@ -46,7 +64,7 @@ static int open_model(struct engine *e, const struct engine_place *place, struct
     if (status) return status;
     e->mode = choose_mode(&e->info, s->conf->values.mode);
     e->precision = choose_precision(&e->info, s->conf->values.precision);
-    if (e->mode) return 0;
+    if (e->mode) return choose_session(e, s->conf->values.session, err);
     return error_text(err, LATENT_E_UNSUPPORTED, "%s decodes whole trials only; use latent-decode",
                       place->path);
 }
@@ -59,6 +77,7 @@ static int open_decoder(struct engine *e, const struct engine_place *place,
 
     options.mode = e->mode;
     options.precision = e->precision;
+    options.session = e->session;
     status = latent_decoder_new(&e->decoder, e->model, &options, err);
     if (!status) status = line_decoder_new(&e->seat, e->decoder, &e->info);
     if (status && !err->status) error_text(err, status, "%s: out of memory", place->path);
@@ -93,7 +112,8 @@ static int try_speed(struct engine *e, const struct engine_place *place, char *s
 static char *config_text(const struct engine *e, const struct stream *s)
 {
     struct conf_stream_section section = *s->conf;
-    char path[CONF_MAX_VALUE], mode[CONF_MAX_VALUE], precision[CONF_MAX_VALUE], *text = NULL;
+    char path[CONF_MAX_VALUE], mode[CONF_MAX_VALUE], precision[CONF_MAX_VALUE];
+    char session[CONF_MAX_VALUE], *text = NULL;
     size_t n;
     FILE *out = open_memstream(&text, &n);
 
@@ -104,6 +124,8 @@ static char *config_text(const struct engine *e, const struct stream *s)
     if (!e->is_first) section.values.model = path;
     section.values.mode = mode;
     section.values.precision = precision;
+    snprintf(session, sizeof session, "%s", e->session ? e->session : "");
+    section.values.session = e->session ? session : NULL;
     conf_print_stream(s->whole_conf, &section, out);
     fclose(out);
     return text;
@@ -118,7 +140,8 @@ int engine_words_new(struct engine_words **out, const struct engine *e, const st
                               .info = e->info,
                               .decoder = e->decoder,
                               .mode = e->mode,
-                              .precision = e->precision};
+                              .precision = e->precision,
+                              .session = e->session};
     struct engine_words *words = calloc(1, sizeof *words);
 
     *out = NULL;
@@ -159,6 +182,7 @@ static int describe(struct engine *e, const struct stream *s)
                                     .info = &e->info,
                                     .mode = e->mode,
                                     .precision = e->precision,
+                                    .session = e->session,
                                     .decoder_id = latent_decoder_id(e->decoder),
                                     .clock_id = wire_clock_id(),
                                     .contract = s->conf->values.contract};
@@ -198,6 +222,7 @@ int engine_of_stream(struct engine **out, const struct stream *s)
                          .decoder = s->decoder,
                          .mode = s->mode,
                          .precision = s->precision,
+                         .session = s->session,
                          .seat = line_decoder(s->line),
                          .is_first = true};
     return describe(e, s) ? -1 : 0;

@@ -25,11 +25,12 @@ struct engine {
     latent_model *model;
     struct latent_info info;
     latent_decoder *decoder;
-    const char *mode, *precision; /* words of the model, or of the configuration */
-    struct line_decoder *seat;    /* its place in a line */
-    bool is_first;                /* of the stream's start: the seat is the line's */
-    struct engine_words *words;   /* of the data thread while it is in the line */
-    struct store_about about;     /* for records; config: of the newest words */
+    const char *mode, *precision, *session; /* words of the model, or of the configuration;
+                                               session: NULL: the file has none */
+    struct line_decoder *seat;              /* its place in a line */
+    bool is_first;                          /* of the stream's start: the seat is the line's */
+    struct engine_words *words;             /* of the data thread while it is in the line */
+    struct store_about about;               /* for records; config: of the newest words */
 };
 
 /* What a file may be promoted over; nothing of it changes while the file is opened. */
@@ -40,8 +41,9 @@ struct engine_place {
 };
 
 /* Open the file, verify it, and make what follows: it takes the place of the decoder in the line,
- * with the same mode and precision where its file has them. May take long. said: what was measured,
- * [n_said]. 0, or negative and a text: then *out is NULL. */
+ * with the same mode and precision where its file has them; of several sessions its file must have
+ * the configuration's. May take long. said: what was measured, [n_said]. 0, or negative and a text:
+ * then *out is NULL. */
 int engine_open(struct engine **out, const struct engine_place *place, char *said, size_t n_said,
                 struct latent_error *err);
 /* That of the stream's start, whose line is there; model and decoder become the engine's. 0 or -1:

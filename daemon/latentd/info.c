@@ -70,6 +70,9 @@ static void fill(Latent__V1__Info *m, const struct stream *s)
     m->delay_bins = s->info.delay_bins;
     m->every_bins = s->info.every_bins;
     m->first_bin = s->info.first_bin;
+    m->session = text(s->session ? s->session : "");
+    m->n_sessions = s->info.n_sessions;
+    m->sessions = (char **)s->info.sessions;
 }
 
 int info_build(struct info_message *m, const struct stream *s)

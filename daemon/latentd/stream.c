@@ -20,22 +20,29 @@
 
 /* ---- what the configuration asks of the model ---- */
 
+/* listed, ended by NULL, as "a, b", as far as there is room. */
+static const char *list_words(char *text, size_t n, const char *const *listed)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (const char *const *l = listed; *l && used < n; l++)
+        used += (size_t)snprintf(text + used, n - used, "%s%s", used ? ", " : "", *l);
+    return text;
+}
+
 /* Is the word in the list? If not, say what is. listed: NULL-terminated. */
 static bool check_listed(struct conf *c, const struct conf_stream_section *section, const char *key,
                          const char *word, const char *const *listed)
 {
     const char *nearest = word_nearest(word, listed);
-    char allowed[CONF_MAX_VALUE] = "";
-    size_t used = 0;
+    char allowed[CONF_MAX_VALUE];
 
-    for (const char *const *l = listed; *l; l++) {
+    for (const char *const *l = listed; *l; l++)
         if (strcmp(*l, word) == 0) return true;
-        if (used >= sizeof allowed) continue;
-        used +=
-            (size_t)snprintf(allowed + used, sizeof allowed - used, "%s%s", used ? ", " : "", *l);
-    }
     conf_stream_problem(c, section, key, "the model file has no '%s'; it allows: %s%s%s", word,
-                        allowed, nearest ? "; nearest: " : "", nearest ? nearest : "");
+                        list_words(allowed, sizeof allowed, listed), nearest ? "; nearest: " : "",
+                        nearest ? nearest : "");
     return false;
 }
 
@@ -67,6 +74,32 @@ static bool check_precision(struct stream *s, struct conf *c)
     listed[n] = NULL;
     s->precision = s->conf->values.precision ? s->conf->values.precision : listed[0];
     return check_listed(c, s->conf, "precision", s->precision, listed);
+}
+
+/* Another session's weights would decode, and be wrong: of several one is named. */
+static bool check_session(struct stream *s, struct conf *c)
+{
+    const char *asked = s->conf->values.session;
+    const char **listed = memory_need(calloc(s->info.n_sessions + 1, sizeof *listed));
+    bool good = true;
+
+    for (uint32_t i = 0; i < s->info.n_sessions; i++) listed[i] = s->info.sessions[i];
+    s->session = asked ? asked : listed[0];
+    if (asked && !listed[0]) {
+        conf_stream_problem(c, s->conf, "session", "the model file has no sessions, found '%s'",
+                            asked);
+        good = false;
+    } else if (asked) {
+        good = check_listed(c, s->conf, "session", asked, listed);
+    } else if (s->info.n_sessions > 1) {
+        char allowed[CONF_MAX_VALUE];
+
+        conf_stream_problem(c, s->conf, "session", "the model file has several; name one of: %s",
+                            list_words(allowed, sizeof allowed, listed));
+        good = false;
+    }
+    free(listed);
+    return good;
 }
 
 static bool check_outputs(struct stream *s, struct conf *c)
@@ -131,12 +164,13 @@ static bool check_requests(struct stream *s, struct conf *c)
 {
     bool mode = check_mode(s, c);
     bool precision = check_precision(s, c);
+    bool session = check_session(s, c);
     bool outputs = check_outputs(s, c);
     bool mean = check_mean(s, c);
     bool zero = check_zero(s, c);
     bool bad_channels = check_bad_channels(s, c);
 
-    return mode && precision && outputs && mean && zero && bad_channels;
+    return mode && precision && session && outputs && mean && zero && bad_channels;
 }
 
 /* ---- opening ---- */
@@ -162,8 +196,10 @@ static void write_back(struct stream *s)
 
     if (!v->mode) v->mode = memory_need(strdup(s->mode));
     if (!v->precision) v->precision = memory_need(strdup(s->precision));
+    if (!v->session && s->session) v->session = memory_need(strdup(s->session));
     s->mode = v->mode;
     s->precision = v->precision;
+    s->session = v->session;
     v->outputs = s->groups;
     conf_resolve(v, s->info.bin_width_us);
     s->bin_ns = (uint64_t)s->info.bin_width_us * 1000;

@@ -31,7 +31,7 @@ struct stream {
     latent_model *model;
     struct latent_info info;
     latent_decoder *decoder;
-    const char *mode, *precision;
+    const char *mode, *precision, *session; /* session: NULL: the file has none */
     struct engine *engine;
     struct engine *in_line; /* in use, as the data thread knows it */
     struct swap swap;

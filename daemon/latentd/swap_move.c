@@ -174,6 +174,7 @@ static void take_places(struct swap *w)
     s->decoder = now->decoder;
     s->mode = now->mode;
     s->precision = now->precision;
+    s->session = now->session;
     recording_use(&s->recording, &now->about);
 }
 

@@ -53,7 +53,8 @@ def node_signal(weights, hyper, node, signals):
     """One node of the list: its inputs, aligned -> what it gives."""
     own = {name.split(".", 1)[1]: array for name, array in weights.items()
            if name.startswith(node["name"] + ".")}
-    keys = {**node, "sessions": hyper.get("sessions"), "session": hyper.get("session")}
+    sessions = hyper.get("sessions") or [None]
+    keys = {**node, "sessions": sessions, "session": hyper.get("session", sessions[0])}
     x = signals[0]
     if node["kind"] in layers.COMBINE:
         return dataclasses.replace(x, items=layers.COMBINE[node["kind"]](

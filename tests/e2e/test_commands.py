@@ -126,7 +126,7 @@ MISTAKES = {
         (["--model", "m", "--out", "o"], "--in or --ticks is missing"),
         (["--bins-only"], "--out is missing"),
         (["--bins-only", "--fast", "--out", "o"],
-         "--bins-only goes without --model, --mode, --precision, --compare and --fast"),
+         "--bins-only goes without --model, --mode, --precision, --session, --compare and --fast"),
         (["--threads", "many"], '--threads: expected a whole number from 0 to 4096, found "many"'),
         (["--threads", "5000"], '--threads: expected a whole number from 0 to 4096, found "5000"'),
         (["--max-loss", "inf"], '--max-loss: expected a number, 0 or more, found "inf"'),

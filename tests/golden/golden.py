@@ -99,21 +99,29 @@ class Case(unittest.TestCase):
             self.assertIn(word, result.stderr)
         return result.stderr
 
-    def decode(self, model, counts, mode=None):
+    def decode(self, model, counts, mode=None, session=None):
         """latent-decode on counts [K, T, C] -> dict of arrays; rates in Hz."""
-        bin_ms = read_model(model).config["bin_width_us"] / 1000
+        file = read_model(model)
+        bin_ms, session = file.config["bin_width_us"] / 1000, session or session_of(file)
         source, out = self.folder / "counts.h5", self.folder / "decoded.h5"
         with h5py.File(source, "w") as f:
             f["counts"] = counts
             f.attrs["bin_width_ms"] = bin_ms
         out.unlink(missing_ok=True)
         self.run_ok(BIN / "latent-decode", "--model", model, "--in", f"{source}:/counts", "--out",
-                    out, *(["--mode", mode] if mode else []))
+                    out, *(["--mode", mode] if mode else []),
+                    *(["--session", session] if session else []))
         with h5py.File(out) as f:
             arrays = {name: f[name][()] for name in f}
             self.assertEqual(float(f.attrs["bin_width_ms"]), bin_ms)
             arrays["bin_s"] = bin_ms / 1000
         return arrays
+
+
+def session_of(model):
+    """The session of its known answer, or None."""
+    sessions = model.config["hyper"].get("sessions")
+    return model.config["hyper"].get("session", sessions[0]) if sessions else None
 
 
 def lograte(decoded):

@@ -29,17 +29,18 @@ class Stepping(golden.Case):
             shutil.copy(self.export(arch, source, *options), path)
         return path
 
-    def steps(self, path, mode, counts, missing=(), save_at=None):
+    def steps(self, path, mode, counts, missing=(), *, save_at=None, session=None):
         """counts [T, C] -> dict of flags [T] and, NaN where a frame has none, latents, lograte,
         rates (per bin), readout, logits. save_at: before this bin the stream moves to another
-        decoder (default: half)."""
+        decoder (default: half). session: default: that of the known answer."""
         model = read_model(path)
         rows = np.array(counts, np.float32)
         rows[list(missing)] = np.nan
         source, out = self.folder / "rows.f32", self.folder / "frames.f32"
         rows.tofile(source)
         save_at = len(rows) // 2 if save_at is None else save_at
-        command = [STEPS, path, mode, source, out, save_at]
+        session = session or golden.session_of(model)
+        command = [STEPS, path, mode, source, out, save_at, *([session] if session else [])]
         result = subprocess.run([str(c) for c in command], capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, f"{command}\n{result.stderr}")
         outputs = model.config["outputs"]

@@ -261,6 +261,46 @@ class Around(Stack):
         self.decode(path, counts[None])
         return self.folder / "decoded.h5"
 
+    def test_sessions(self):
+        """One file, the weights of a decoder's own session, moved by snapshot within it alone."""
+        content = small({"kind": "session"}, {"kind": "gru"}, outputs={"readout": "n1"},
+                        sessions=["day 1", "day.2", "3"], session="day.2")
+        path = self.model_of(content, {**normal(8, n0__weight=(3, 5, 4), n0__bias=(3, 5)),
+                                       **normal(9, n1__weight_ih_l0=(12, 5),
+                                                n1__weight_hh_l0=(12, 4))})
+        model, counts, found = read_model(path), self.bins(), {}
+        for session in content["sessions"]:
+            model.config["hyper"]["session"] = session
+            expected = reference.run(model.weights, model.config, counts, "causal")["readout"]
+            found[session] = self.steps(path, "causal", counts, session=session)["readout"]
+            self.compare(found[session], expected, 1e-5, session)
+            decoded = self.decode(path, counts[None], session=session)["readout"][0]
+            self.assertTrue(np.array_equal(decoded.astype(float), found[session]))
+        self.assertGreater(np.abs(found["3"] - found["day 1"]).max(), 0.01)
+        for name, text in (("", "several sessions"), ("4", '"4" is not among')):
+            command = [stepping.STEPS, path, "causal", "/dev/null", self.folder / "none", 0,
+                       *([name] if name else [])]
+            result = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(text, result.stderr)
+            self.assertIn("day 1, day.2, 3", result.stderr)
+
+    def test_sessions_of_a_file(self):
+        """A damaged list is refused; without a name the known answer is of the first."""
+        content = small({"kind": "session"}, sessions=["a", "b"], session="b")
+        path = self.model_of(content, normal(8, n0__weight=(2, 5, 4)))
+
+        def first(model):
+            del model.hyper["session"]
+
+        self.refused_by_core(path, first, "known answer")
+        for keys, word in (({"session": "c"}, "session"), ({"sessions": ["b", "b"]}, "once"),
+                           ({"sessions": ["a", ""]}, "item 1"), ({"sessions": []}, "sessions"),
+                           ({"sessions": ["a", "b", "c"]}, "n0.weight"),
+                           ({"sessions": ["b", "a" * 65]}, "item 1"),
+                           ({"session": "a"}, "known answer")):
+            self.refused_by_core(path, lambda m, keys=keys: m.hyper.update(keys), word)
+
     def test_labels(self):
         for labels in ([], ["a"], ["a", "a"], ["a", 3], ["a", "b\x1b"]):
             content = small({"kind": "dense"}, outputs={"logits": "n0"}, labels=labels)

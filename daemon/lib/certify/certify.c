@@ -97,6 +97,9 @@ static void stream_describe(struct certify_stream *out, const struct subject *s)
     snprintf(out->mode, sizeof out->mode, "%s", v->mode ? v->mode : s->info.modes[0].name);
     snprintf(out->precision, sizeof out->precision, "%s",
              v->precision ? v->precision : s->info.precisions[0]);
+    if (s->info.n_sessions)
+        snprintf(out->session, sizeof out->session, "%s",
+                 v->session ? v->session : s->info.sessions[0]);
     hex_write(s->info.sha256, sizeof s->info.sha256, out->model_sha256);
     out->n_channels = s->info.n_channels;
     out->bin_width_us = s->info.bin_width_us;

@@ -21,6 +21,7 @@ struct certify_options {
 
 struct certify_stream {
     char name[40], arch[32], mode[64], precision[32], model_sha256[65];
+    char session[68]; /* empty: the model has none */
     uint32_t n_channels, bin_width_us;
     uint64_t budget_ns;
 };

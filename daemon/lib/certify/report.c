@@ -181,10 +181,10 @@ static json_t *finding_json(const struct finding *row)
 
 static json_t *stream_json(const struct certify_stream *s)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f}", "name", s->name, "arch", s->arch,
-                     "mode", s->mode, "precision", s->precision, "model_sha256", s->model_sha256,
-                     "channels", (int)s->n_channels, "bin_ms", s->bin_width_us / 1e3, "budget_ms",
-                     ms(s->budget_ns));
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f}", "name", s->name, "arch",
+                     s->arch, "mode", s->mode, "precision", s->precision, "session", s->session,
+                     "model_sha256", s->model_sha256, "channels", (int)s->n_channels, "bin_ms",
+                     s->bin_width_us / 1e3, "budget_ms", ms(s->budget_ns));
 }
 
 void certificate_print_json(const struct certificate *c, FILE *out)
@@ -257,14 +257,15 @@ static void histogram_print(const struct series *s, FILE *out)
 
 static void report_streams(const struct certificate *c, FILE *out)
 {
-    fprintf(out, "| stream | model (SHA-256) | mode, precision | channels | bin | budget |\n"
-                 "|---|---|---|---|---|---|\n");
+    fprintf(out,
+            "| stream | model (SHA-256) | mode, precision, session | channels | bin | budget |\n"
+            "|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < c->n_streams; i++) {
         const struct certify_stream *s = &c->streams[i];
 
-        fprintf(out, "| %s | %s %s | %s, %s | %" PRIu32 " | %.4g ms | %.4g ms |\n", s->name,
-                s->arch, s->model_sha256, s->mode, s->precision, s->n_channels,
-                s->bin_width_us / 1e3, ms(s->budget_ns));
+        fprintf(out, "| %s | %s %s | %s, %s%s%s | %" PRIu32 " | %.4g ms | %.4g ms |\n", s->name,
+                s->arch, s->model_sha256, s->mode, s->precision, s->session[0] ? ", " : "",
+                s->session, s->n_channels, s->bin_width_us / 1e3, ms(s->budget_ns));
     }
 }
 

@@ -70,18 +70,19 @@ static void put_verdict(const struct certificate *c, FILE *out)
 
 static void put_streams(const struct certificate *c, FILE *out)
 {
-    fputs("<table><tr><th>stream</th><th>model (SHA-256)</th><th>mode, precision</th>"
-          "<th>channels</th><th>bin, ms</th><th>budget, ms</th></tr>\n",
+    fputs("<table><tr><th>stream</th><th>model (SHA-256)</th><th>mode, precision, "
+          "session</th><th>channels</th><th>bin, ms</th><th>budget, ms</th></tr>\n",
           out);
     for (size_t i = 0; i < c->n_streams; i++) {
         const struct certify_stream *s = &c->streams[i];
-        char text[160];
+        char text[200];
 
         fputs("<tr>", out);
         put_cell(out, s->name);
         snprintf(text, sizeof text, "%s %s", s->arch, s->model_sha256);
         put_cell(out, text);
-        snprintf(text, sizeof text, "%s, %s", s->mode, s->precision);
+        snprintf(text, sizeof text, "%s, %s%s%s", s->mode, s->precision, s->session[0] ? ", " : "",
+                 s->session);
         put_cell(out, text);
         fprintf(out, "<td>%" PRIu32 "</td><td>%.4g</td><td>%.4g</td></tr>\n", s->n_channels,
                 s->bin_width_us / 1e3, (double)s->budget_ns / 1e6);

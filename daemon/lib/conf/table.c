@@ -9,6 +9,7 @@
 #include "latent.h"
 
 #define MAX_CPU 1023 /* cpu_set_t holds no more */
+#define AUTO .unset = "auto", .value = "auto"
 
 static const char *const words_yes_no[] = {[false] = "no", [true] = "yes", NULL};
 static const char *const words_plaintext[] = {
@@ -55,8 +56,7 @@ static const struct conf_key daemon_keys[] = {
     {.name = "safe-file",
      .type = &conf_path,
      .offset = offsetof(struct conf_daemon, safe_file),
-     .unset = "auto",
-     .value = "auto",
+     AUTO,
      .help = "Where it is kept which streams the operator holds in SAFE, so that no restart lets "
              "them go; one latentd's own, its name ends in .safe. auto: beside the control socket "
              "(ENDPOINT.safe), or beside this file (CONFIG.safe) when control is no ipc path. A "
@@ -117,15 +117,19 @@ static const struct conf_key stream_keys[] = {
     {.name = "mode",
      .type = &conf_text,
      .offset = offsetof(struct conf_stream, mode),
-     .unset = "auto",
-     .value = "auto",
+     AUTO,
      .help = "One of the modes that the model file lists; auto is its first."},
     {.name = "precision",
      .type = &conf_text,
      .offset = offsetof(struct conf_stream, precision),
-     .unset = "auto",
-     .value = "auto",
+     AUTO,
      .help = "One of the precisions that the model file lists; auto is its first."},
+    {.name = "session",
+     .type = &conf_text,
+     .offset = offsetof(struct conf_stream, session),
+     AUTO,
+     .help = "The day or subject whose weights decode, of a model file that has several: one must "
+             "then be named. auto is the only one of a file that has one, or none."},
     {.name = "input",
      .type = &conf_endpoint,
      .offset = offsetof(struct conf_stream, input),
@@ -183,16 +187,14 @@ static const struct conf_key stream_keys[] = {
     {.name = "budget-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, budget_ns),
-     .unset = "auto",
-     .value = "auto",
+     AUTO,
      .help =
          "From the end of a bin, or where that is not known (source-clock) from its arrival, to "
          "its publication; above it a frame carries LATE. auto is half a bin, at most 5."},
     {.name = "valid-for-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, valid_for_ns),
-     .unset = "auto",
-     .value = "auto",
+     AUTO,
      .help = "How long after its publication a consumer may act on a frame. auto is "
              "missing-after-ms and a bin, at least 50."},
     {.name = "on-gap",
@@ -256,8 +258,7 @@ static const struct conf_key stream_keys[] = {
     {.name = "max-age-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, max_age_ns),
-     .unset = "auto",
-     .value = "auto",
+     AUTO,
      .help =
          "A frame whose bin is older than this at its publication, since its end, or where that is "
          "not known (source-clock) since its arrival, is not sent; its bin is decoded all the "
@@ -271,8 +272,7 @@ static const struct conf_key stream_keys[] = {
     {.name = "missing-after-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, missing_after_ns),
-     .unset = "auto",
-     .value = "auto",
+     AUTO,
      .help = "How long without a bin before on-missing begins. auto is three bins, at least 20."},
     {.name = "on-missing",
      .type = &conf_choice,
@@ -294,8 +294,7 @@ static const struct conf_key stream_keys[] = {
     {.name = "lease-ms",
      .type = &conf_milliseconds,
      .offset = offsetof(struct conf_stream, lease_ns),
-     .unset = "auto",
-     .value = "auto",
+     AUTO,
      .help = "So long after the last decoded bin the readout is neutral (SAFE). auto is "
              "200, at least the ramp and two bins, and as long as a frame is valid."},
     {.name = "safe-ramp-ms",

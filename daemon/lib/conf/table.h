@@ -48,6 +48,7 @@ struct conf_daemon {
  * model. */
 struct conf_stream {
     char *model, *mode, *precision;
+    char *session; /* or NULL: the file's only one, or it has none */
     char *input, *output;
     char *input_server_key, *output_server_key; /* or NULL */
     uint32_t input_socket;                      /* enum conf_socket */

@@ -89,12 +89,22 @@ static json_t *source_clock(const Latent__V1__Info *info)
                      "steps", whole(info->source_steps));
 }
 
+static json_t *words(char *const *word, size_t n)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < n; i++) json_array_append_new(array, json_string(word[i]));
+    return array;
+}
+
 static void add_info(json_t *object, const Latent__V1__Info *info)
 {
     json_object_set_new(object, "name", json_string(info->stream));
     json_object_set_new(object, "arch", json_string(info->arch));
     json_object_set_new(object, "mode", json_string(info->mode));
     json_object_set_new(object, "precision", json_string(info->precision));
+    json_object_set_new(object, "session", json_string(info->session));
+    json_object_set_new(object, "sessions", words(info->sessions, info->n_sessions));
     json_object_set_new(object, "decoder_id", identifier(info->decoder_id));
     json_object_set_new(object, "n_channels", json_integer(info->n_channels));
     json_object_set_new(object, "bin_width_us", json_integer(info->bin_width_us));

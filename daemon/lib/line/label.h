@@ -10,6 +10,7 @@
 #include "latent.h"
 
 #define LABEL_MAX_WORD 64
+#define LABEL_MAX_SESSION 68 /* one byte more than a name has, and a 0 */
 #define LABEL_MAX_PATH 4096
 
 struct label {
@@ -17,7 +18,8 @@ struct label {
     uint8_t sha256[32]; /* of the model file */
     uint32_t groups;    /* enum latent_group */
     char mode[LABEL_MAX_WORD], precision[LABEL_MAX_WORD];
-    char path[LABEL_MAX_PATH]; /* from the root on, if it could be found */
+    char session[LABEL_MAX_SESSION]; /* empty: the file has none */
+    char path[LABEL_MAX_PATH];       /* from the root on, if it could be found */
 };
 
 /* Looks at the file system. */

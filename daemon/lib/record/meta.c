@@ -100,6 +100,7 @@ static void put_model(struct writer *w, const struct store_about *about)
     put_text(w, "arch", info->arch);
     put_text(w, "mode", about->mode);
     put_text(w, "precision", about->precision);
+    if (about->session) put_text(w, "session", about->session);
     put_hex(w, "decoder_id", about->decoder_id);
     put_text(w, "input", latent_input_name(info->input));
     put_whole(w, "n_channels", info->n_channels);

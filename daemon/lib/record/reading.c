@@ -21,7 +21,12 @@
 enum walk { ENTRIES, FRAMES, ACTIONS, OUTCOMES, SNAPSHOTS, DECODERS, LOSSES, N_WALKS };
 
 static const char decoders_sql[] =
-    "SELECT entry, decoder_id, path, sha256, mode, precision, groups FROM decoders"
+    "SELECT entry, decoder_id, path, sha256, mode, precision, groups, session FROM decoders"
+    " WHERE of = 'snapshot' ORDER BY entry";
+
+/* Of records from before there were sessions. */
+static const char old_decoders_sql[] =
+    "SELECT entry, decoder_id, path, sha256, mode, precision, groups, NULL FROM decoders"
     " WHERE of = 'snapshot' ORDER BY entry";
 
 static const char *const walk_sql[N_WALKS] = {
@@ -119,6 +124,7 @@ static void add_decoder(struct reading *r, struct reading_entry *e)
     take_word(label->mode, sizeof label->mode, row, 4);
     take_word(label->precision, sizeof label->precision, row, 5);
     label->groups = (uint32_t)whole(row, 6);
+    take_word(label->session, sizeof label->session, row, 7);
     e->decoder = label;
 }
 
@@ -351,11 +357,20 @@ static bool has_decoders(struct reading *r)
     return reading_ask(r, "SELECT count(*) FROM sqlite_master WHERE name = 'decoders'") > 0;
 }
 
+static const char *sql_of(struct reading *r, enum walk w)
+{
+    if (w == DECODERS &&
+        !reading_ask(r,
+                     "SELECT count(*) FROM pragma_table_info('decoders') WHERE name = 'session'"))
+        return old_decoders_sql;
+    return walk_sql[w];
+}
+
 static int prepare(struct reading *r)
 {
-    for (int w = 0; w < N_WALKS; w++)
+    for (enum walk w = 0; w < N_WALKS; w++)
         if ((w != DECODERS || has_decoders(r)) &&
-            sqlite3_prepare_v2(r->db, walk_sql[w], -1, &r->walk[w], NULL))
+            sqlite3_prepare_v2(r->db, sql_of(r, w), -1, &r->walk[w], NULL))
             return -1;
     return sqlite3_prepare_v2(r->db, "SELECT value FROM meta WHERE key = ?", -1, &r->meta, NULL);
 }

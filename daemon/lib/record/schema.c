@@ -40,7 +40,7 @@ const char record_schema[] =
                                "TEXT NOT NULL, sha256 TEXT NOT NULL,"
                                " mode TEXT NOT NULL, precision "
                                "TEXT NOT NULL, groups INTEGER NOT NULL,"
-                               " PRIMARY KEY (entry, of));"
+                               " session TEXT, PRIMARY KEY (entry, of));"
                                "CREATE TABLE losses (entry "
                                "INTEGER PRIMARY KEY, t_ns INTEGER NOT NULL,"
                                " n_entries INTEGER NOT NULL, "

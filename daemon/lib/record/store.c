@@ -32,8 +32,8 @@ const char *const store_sql[N_STATEMENTS] = {
     [PUT_ACTION] = "INSERT INTO actions (entry, epoch, seq, code) VALUES (?, ?, ?, ?)",
     [PUT_SNAPSHOT] = "INSERT INTO snapshots (entry, bytes) VALUES (?, ?)",
     [PUT_DECODER] = "INSERT OR REPLACE INTO decoders"
-                    " (entry, of, decoder_id, path, sha256, mode, precision, groups)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    " (entry, of, decoder_id, path, sha256, mode, precision, groups, session)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [PUT_LATE] = "INSERT INTO lates (epoch, seq, since, t_source_ns, t_since_ns, t_recv_ns,"
                  " t_start_ns, t_publish_ns, t_done_ns, n_before, flags, outcome, budget_ns,"
                  " knows_spans, knows_processor, steal_ns, steal_of_ns)"
@@ -160,6 +160,10 @@ static enum store_result put_label(struct store *s, int64_t entry, const char *o
     bind_word(statement, 6, label.mode);
     bind_word(statement, 7, label.precision);
     bind_whole(statement, 8, label.groups);
+    if (label.session[0])
+        bind_word(statement, 9, label.session);
+    else
+        sqlite3_bind_null(statement, 9);
     return store_run(s, PUT_DECODER);
 }
 

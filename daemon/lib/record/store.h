@@ -18,7 +18,7 @@
 struct store_about {
     const char *stream, *config; /* configuration text in force */
     const struct latent_info *info;
-    const char *mode, *precision;
+    const char *mode, *precision, *session; /* session: NULL: the file has none */
     uint64_t decoder_id, clock_id;
     uint32_t contract;
     const char *continues; /* the file that this one goes on from; NULL: it is the first */

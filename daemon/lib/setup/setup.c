@@ -13,6 +13,7 @@ struct latent_options setup_decoder(const struct conf_stream *v)
     return (struct latent_options){.any_finite = 1,
                                    .mode = v->mode,
                                    .precision = v->precision,
+                                   .session = v->session,
                                    .groups = v->outputs,
                                    .predicts = on_gap_of(v) == ON_GAP_PREDICT ||
                                                v->on_missing == ON_MISSING_PREDICT};

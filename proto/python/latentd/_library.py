@@ -19,7 +19,7 @@ class Error(ctypes.Structure):
 class Options(ctypes.Structure):
     _fields_ = [("mode", ctypes.c_char_p), ("precision", ctypes.c_char_p),
                 ("groups", ctypes.c_uint32), ("predicts", ctypes.c_uint32),
-                ("any_finite", ctypes.c_uint32)]
+                ("any_finite", ctypes.c_uint32), ("session", ctypes.c_char_p)]
 
 
 class Bin(ctypes.Structure):
@@ -68,7 +68,9 @@ class Info(ctypes.Structure):
                 ("every_bins", ctypes.c_uint32), ("first_bin", ctypes.c_uint32),
                 ("channel_variance", ctypes.POINTER(ctypes.c_float)),
                 ("n_logits", ctypes.c_uint32),
-                ("logit_labels", ctypes.POINTER(ctypes.c_char_p))]
+                ("logit_labels", ctypes.POINTER(ctypes.c_char_p)),
+                ("n_sessions", ctypes.c_uint32),
+                ("sessions", ctypes.POINTER(ctypes.c_char_p))]
 
 
 class Normalisation(ctypes.Structure):
@@ -108,6 +110,7 @@ _FUNCTIONS = {
     "latent_decoder_masked": (ctypes.c_uint32, [_HANDLE, ctypes.c_void_p, ctypes.c_size_t]),
     "latent_decoder_mask_version": (ctypes.c_uint32, [_HANDLE]),
     "latent_decoder_id": (ctypes.c_uint64, [_HANDLE]),
+    "latent_decoder_session": (ctypes.c_char_p, [_HANDLE]),
     "latent_decoder_mode": (ctypes.POINTER(Mode), [_HANDLE]),
     "latent_decoder_free": (None, [_HANDLE]),
     "latent_strerror": (ctypes.c_char_p, [ctypes.c_int]),

@@ -79,6 +79,7 @@ class ModelInfo:
     first_bin: int = 0   # from this bin after a reset on
     normalise: str = ""        # "fixed", "ewma", "window-trials"; "": the input is not normalised
     channel_variance: np.ndarray = None  # [n_channels] of the counts per bin in training, or None
+    sessions: tuple = ()  # of names; of several a decoder takes one
 
 
 @dataclass
@@ -159,7 +160,8 @@ class _Model:
             channel_clip_low=low, n_logits=i.n_logits,
             logits=tuple(_text(i.logit_labels[k]) for k in range(i.n_logits)),
             delay_bins=i.delay_bins, every_bins=i.every_bins, first_bin=i.first_bin,
-            normalise=_text(self.core.latent_normalise_name(i.normalise)))
+            normalise=_text(self.core.latent_normalise_name(i.normalise)),
+            sessions=tuple(_text(i.sessions[k]) for k in range(i.n_sessions)))
 
     def __del__(self):
         if getattr(self, "handle", None):
@@ -173,28 +175,30 @@ class Decoder:
     interpreter's lock is released while liblatent computes.
     """
 
-    def __init__(self, model, mode=None, precision=None, *, groups=None, predicts=False):
+    def __init__(self, model, mode=None, precision=None, *, groups=None, predicts=False,
+                 session=None):
         """model: path of a .safetensors file, verified as latentd does.
 
         mode, precision: names of ModelInfo; default: the file's first. groups: some of "latents",
         "rates", "readout", "logits"; default: all the model has. predicts: predict() will be
-        called.
+        called. session: one of ModelInfo.sessions; default: the only one.
         """
         unknown = set(groups or ()) - set(_GROUPS)
         if unknown:
             raise ValueError(f"groups: unknown {sorted(unknown)}; "
                              f"expected some of {sorted(_GROUPS)}")
         self._model, self._handle = _Model(model), None
-        self._core, self._asked = self._model.core, (mode, precision, groups, predicts)
+        self._core, self._asked = self._model.core, (mode, precision, groups, predicts,
+                                                               session)
         self.info = self._model.info
         self._handle = self._new()
         self._frame, self._bin = _library.Frame(), _library.Bin(n_channels=self.info.n_channels)
 
     def _new(self):
-        mode, precision, groups, predicts = self._asked
+        mode, precision, groups, predicts, session = self._asked
         options = _library.Options(mode=_bytes(mode), precision=_bytes(precision),
                                    groups=sum(_GROUPS[g] for g in set(groups or ())),
-                                   predicts=predicts)
+                                   predicts=predicts, session=_bytes(session))
         handle, error = ctypes.c_void_p(), _library.Error()
         status = self._core.latent_decoder_new(handle, self._model.handle, options, error)
         if status:
@@ -203,13 +207,18 @@ class Decoder:
 
     @property
     def id(self):
-        """As in every frame of a stream that decodes so: file, mode, precision and groups."""
+        """As in every frame of a stream that decodes so: file, mode, precision, groups, session."""
         return self._core.latent_decoder_id(self._live())
 
     @property
     def mode(self):
         """Name of the mode in use."""
         return _text(self._core.latent_decoder_mode(self._live()).contents.name)
+
+    @property
+    def session(self):
+        """Name of the session in use; "": the file has none."""
+        return _text(self._core.latent_decoder_session(self._live()))
 
     @property
     def is_offline(self):

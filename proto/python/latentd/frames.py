@@ -130,6 +130,8 @@ class Info:
     delay_bins: int = 0  # a frame's values describe the bin so many before its own
     every_bins: int = 1  # frames have values every so many bins; others are BETWEEN
     first_bin: int = 0   # from this bin after a reset on
+    session: str = ""    # whose weights decode; "": the model knows no sessions
+    sessions: list = field(default_factory=list)  # of the model file
 
     @classmethod
     def unpack(cls, payload):
@@ -141,7 +143,8 @@ class Info:
             [ReadoutField(r.name, r.unit, r.neutral, r.min, r.max, r.slew, r.hold)
              for r in m.readout], m.input, m.source_clock, m.source_offset_ns, m.age_uncertainty_ns,
             m.min_delay_ns, m.source_ppm, m.source_ppm_uncertainty, m.source_steps,
-            list(m.logits), m.delay_bins, m.every_bins or 1, m.first_bin)
+            list(m.logits), m.delay_bins, m.every_bins or 1, m.first_bin, m.session,
+            list(m.sessions))
 
     def neutral(self):
         """[n_readout] float32: what a device gets when there is nothing to say."""
