@@ -194,6 +194,7 @@ def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, we
         config["input"] = kind
     if args.normalise:
         config["normalise"] = normalise.parse(args.normalise, channels)
+        normalise.leave_outliers(config)
     model = Model(config, weights)
     model_file.check_finite(weights)
     counts = selftest_counts(model) if callable(selftest_counts) else selftest_counts

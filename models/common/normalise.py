@@ -82,3 +82,11 @@ def parse(text, channels):
             raise Refusal(f"--normalise {text}: {pair!r:.40}: expected KEY=NUMBER with KEY one of "
                           f"{', '.join(keys)}") from error
     return entry
+
+
+def leave_outliers(config):
+    """Where an outlier is declared, its z becomes 0: a value that was clipped before would not be
+    one any more, and its bin would teach nothing."""
+    if "outlier" in config["normalise"]:
+        config["channels"] = {key: value for key, value in config["channels"].items()
+                              if key not in ("clip", "clip_low")}

@@ -103,6 +103,31 @@ class NormaliseTest(unittest.TestCase):
         self.assertEqual(self.rig.stop(), 0)
         record_rig.check_whole(record)
 
+    def test_trials(self):
+        """Learnt at the ends of trials alone, and the same again bit by bit."""
+        record = self.rig.folder / "a.record"
+        self.entry = {"kind": "window-trials", "window_trials": 3, "min_trials": 2, "outlier": 10,
+                      "mean": [1.0] * N_CHANNELS, "sd": [2.0] * N_CHANNELS}
+        rig.write_model(self.rig.folder / "model.safetensors", N_CHANNELS, normalise=self.entry)
+        self.rig.configure({"arm": {"record": record}})
+        self.rig.start()
+        source, consumer = self.rig.source(), self.rig.consumer("arm")
+        key = rig.Normaliser({"normalise": self.entry, "bin_width_us": rig.BIN_US})
+        trials = np.random.default_rng(5).integers(0, 9, (6, 7, N_CHANNELS))
+        trials[1, 3, 2] = 200  # beyond 10 sd
+        for k, rows in enumerate(trials):
+            for t, row in enumerate(rows):
+                marks = (latentd.Mark.TRIAL_START * (t == 0)
+                         | latentd.Mark.TRIAL_END * (t == len(rows) - 1))
+                source.send_multipart([b"arm/bins", rig.pack_bins(k * len(rows) + t, [row],
+                                                                  marks=marks)])
+            states, _ = rig.answer(key.run(rows.astype(float), rows, True))
+            for t, frame in enumerate(consumer.frames(len(rows))):
+                self.assertEqual(frame.normalise_version, k + (t == len(rows) - 1))
+                np.testing.assert_allclose(frame.latents, states[t], rtol=1e-5, atol=1e-6)
+        self.assertEqual(self.rig.stop(), 0)
+        record_rig.check_whole(record)
+
     def test_files_that_cannot_be(self):
         """Each is refused in one line, and nothing changes."""
         kept = self.rig.folder / "kept.json"

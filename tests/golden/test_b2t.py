@@ -17,6 +17,7 @@ except ImportError:
 
 import family
 import golden
+import latentd
 import stepping
 
 from latent_models.b2t import arguments, reference
@@ -277,6 +278,90 @@ class Torch(B2t):
             self.assertEqual(files[0].hyper, other.hyper)
             for name, array in files[0].weights.items():
                 self.assertTrue(np.array_equal(array, other.weights[name]), name)
+
+
+class Normalised(B2t):
+    """window-trials as the live systems have it, against numpy alone, which keeps every bin."""
+
+    N_TRIALS, N_BINS, LEAST, MOST = 24, 24, 10, 20
+
+    def setUp(self):
+        super().setUp()
+        self.g = np.random.default_rng(12)
+        training = self.g.normal(3, 2, (300, SIZES["c"])).astype(np.float32)
+        with h5py.File(self.folder / "x.h5", "w") as f:
+            f["x"] = training
+        self.start = [training.mean(0, dtype=np.float64), training.std(0, dtype=np.float64)]
+        self.path = self.make(tensors_of(SIZES), "--statistics", f"{self.folder}/x.h5:/x",
+                              "--normalise", "window-trials,outlier=10")
+
+    def features(self):
+        """Trials whose mean and sd wander, with artefacts far and near the limit of 10 sd."""
+        drift = self.g.normal(0, 1, (self.N_TRIALS, 1, SIZES["c"])).cumsum(0)
+        x = self.g.normal(3 + drift, 2 + 0.1 * np.abs(drift),
+                          (self.N_TRIALS, self.N_BINS, SIZES["c"]))
+        x[2, 5, 1], x[3, 7, 2], x[9, 20, 0] = 1e6, -1e4, 24
+        return x.astype(np.float32)
+
+    def pooled(self, before):
+        """mean, sd after these trials."""
+        if not before:
+            return self.start
+        bins, n = np.concatenate(before[-self.MOST:]).astype(np.float64), len(before)
+        found = bins.mean(0), bins.std(0)
+        if n >= self.LEAST:
+            return found
+        return [(n * new + (self.LEAST - n) * old) / self.LEAST
+                for new, old in zip(found, self.start)]
+
+    def z_of(self, x):
+        out, n_outliers = [], 0
+        for k, rows in enumerate(x):
+            mean, deviation = self.pooled(list(x[:k]))
+            z = (rows.astype(np.float64) - mean) / (deviation + 1e-8)
+            n_outliers += (np.abs(z) > 10).sum()
+            out.append(np.where(np.abs(z) > 10, 0, z))
+        return out, n_outliers
+
+    def test_logits(self):
+        """Offline, trial by trial, and the same bits again."""
+        x, model = self.features(), read_model(self.path)
+        zs, n_outliers = self.z_of(x)
+        self.assertGreaterEqual(n_outliers, 2)
+        bare = {k: v for k, v in model.config.items() if k != "normalise"}
+        found = self.decode(self.path, x)["logits"]
+        for k, z in enumerate(zs):
+            expected = reference.run(model.weights, bare, z, "causal")["logits"]
+            present = ~np.isnan(expected).all(-1)
+            self.close(found[k][present], expected[present], LIMIT, f"trial {k}")
+        again = self.decode(self.path, x)["logits"]
+        self.assertTrue(np.array_equal(found, again, equal_nan=True))
+
+    @unittest.skipIf(golden.IS_SANITIZED, "Python cannot load a library so built")
+    def test_learns_at_the_ends_of_trials(self):
+        """To 1e-9 of what the values are, bin by bin; an artefact is a bin like others."""
+        x = self.features()
+        with latentd.Decoder(self.path) as decoder:
+            for k, rows in enumerate(x):
+                before = decoder.normalisation
+                for expected, found in zip(self.pooled(list(x[:k])), (before.mean, before.sd)):
+                    self.assertLess((np.abs(found - expected) / np.maximum(1, expected)).max(),
+                                    1e-9, f"trial {k}")
+                for t, row in enumerate(rows):
+                    self.assertEqual(decoder.normalisation.version, k)
+                    is_last = t == len(rows) - 1
+                    decoder.step(row, (latentd.Mark.TRIAL_START if t == 0 else 0)
+                                 | (latentd.Mark.TRIAL_END if is_last else 0))
+                self.assertEqual(decoder.normalisation.version, k + 1)
+
+    def test_file(self):
+        """What would clip an outlier before it is one is not in the file."""
+        config = read_model(self.path).config
+        self.assertEqual(config["normalise"]["outlier"], 10)
+        self.assertFalse({"clip", "clip_low"} & set(config["channels"]))
+        clipped = self.make(tensors_of(SIZES), "--statistics", f"{self.folder}/x.h5:/x",
+                            "--normalise", "window-trials")
+        self.assertIn("clip", read_model(clipped).config["channels"])
 
 
 class Around(B2t):
