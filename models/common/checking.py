@@ -67,6 +67,16 @@ class Group:
             return float(np.nanmax(np.abs(self.ours - self.theirs)[self.rows], initial=0))
 
 
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What is compared. who: names it in a refusal; unit: of the rates, one of UNITS; against: what
+    the file's line says of it."""
+
+    who: str = "--check"
+    unit: str = "per-bin"
+    against: str = "the author's outputs"
+
+
 # ---- reading
 
 def read_arrays(text):
@@ -167,13 +177,14 @@ def advanced(array, n_bins):
     return moved
 
 
-def run_model(model, bins, mode):
-    """What the core publishes of bins [K, T, C], row t that of bin t, absent rows NaN."""
+def run_model(model, bins, mode, decode=decode_stream):
+    """What the core publishes of bins [K, T, C], row t that of bin t, absent rows NaN. decode: as
+    stream.decode_stream."""
     bin_ms = model.config["bin_width_us"] / 1000
     with tempfile.TemporaryDirectory(prefix="latent-check-") as folder:
         path = Path(folder) / "model.safetensors"
         model_file.write_model(path, bare(model))
-        found = decode_stream(path, bins, mode, bin_ms)
+        found = decode(path, bins, mode, bin_ms)
     delay = found.pop("delay_bins")
     if mode == "B-lag":  # of ndt: rows are shown once they are final
         delay = model.hyper["layers"] * model.hyper["context_forward"]
@@ -194,43 +205,50 @@ def compare(args, model):
     mode = args.check_mode or ("trial" if "trial" in modes else modes[0])
     if mode not in modes:
         raise Refusal(f"--check-mode {mode}: the file has {', '.join(modes)}")
-    ours, bin_s = run_model(model, bins, mode), model.config["bin_width_us"] / 1e6
-    groups = []
+    return compare_outputs(model, theirs, run_model(model, bins, mode), mode=mode,
+                           asked=Asked(unit=args.check_rates), where=args.check[1])
+
+
+def compare_outputs(model, theirs, ours, *, mode, asked, where=""):
+    """Groups [K, T, n], row t that of bin t, NaN where there is none -> the line that the file
+    keeps; a Refusal where they differ."""
+    bin_s, groups = model.config["bin_width_us"] / 1e6, []
     for name, array in theirs.items():
         if name not in ours or ours[name].shape[-1] != array.shape[-1]:
             n = ours[name].shape[-1] if name in ours else "none"
-            raise Refusal(f"--check {args.check[1]}: {array.shape[-1]} {name}, the model has {n}")
+            raise Refusal(f"{asked.who}{' ' * bool(where)}{where}: {array.shape[-1]} {name}, the "
+                          f"model has {n}")
         found = ours[name]
         if name == "rates":
-            found = in_unit(found, args.check_rates, bin_s)
-            if links.link_of(model) == "linear" and args.check_rates != "log":
+            found = in_unit(found, asked.unit, bin_s)
+            if links.link_of(model) == "linear" and asked.unit != "log":
                 array = np.maximum(array, 0)  # an expected count below 0 is published as 0
         rows = ~np.isnan(array).any(-1) & ~np.isnan(ours[name]).any(-1)
         groups.append(Group(name, found, array, rows))
     for group in groups:
-        judge(args, group, model, bin_s)
-    n_rows, n = bins.shape[0] * bins.shape[1], min(g.n_compared for g in groups)
-    return (f"{n} rows of {', '.join(g.name for g in groups)} in mode {mode} against the author's "
-            f"outputs, {n_rows - n} absent, largest difference "
+        judge(asked, group, model, bin_s)
+    n_rows, n = groups[0].rows.size, min(g.n_compared for g in groups)
+    return (f"{n} rows of {', '.join(g.name for g in groups)} in mode {mode} against "
+            f"{asked.against}, {n_rows - n} absent, largest difference "
             f"{max(g.largest() for g in groups):.2g}")
 
 
-def judge(args, group, model, bin_s):
+def judge(asked, group, model, bin_s):
     """Refuse too few rows, and a difference, with its place and its likely cause."""
     n_rows = group.rows.size
     if group.n_compared < ROWS_MIN:
-        raise Refusal(f"--check: only {group.n_compared} of {n_rows} rows of {group.name} can be "
-                      f"compared (the others are absent: warm-up, outside a trial, NaN), expected "
-                      f"at least {ROWS_MIN}: give more bins")
+        raise Refusal(f"{asked.who}: only {group.n_compared} of {n_rows} rows of {group.name} can "
+                      f"be compared (the others are absent: warm-up, outside a trial, NaN), "
+                      f"expected at least {ROWS_MIN}: give more bins")
     excess = group.excess()
     if excess.max() <= 1:
         return
     trial, t, column = np.unravel_index(np.flatnonzero(excess > 1)[0], excess.shape)
     n_bad = int((excess > 1).any(-1).sum())
-    raise Refusal(f"--check: {group.name} differ in {n_bad} of {group.n_compared} rows, first in "
-                  f"trial {trial}, bin {t}, column {column}: yours "
+    raise Refusal(f"{asked.who}: {group.name} differ in {n_bad} of {group.n_compared} rows, first "
+                  f"in trial {trial}, bin {t}, column {column}: yours "
                   f"{group.theirs[trial, t, column]:.6g}, the file gives "
-                  f"{group.ours[trial, t, column]:.6g}; {cause(args, group, model, bin_s)}. "
+                  f"{group.ours[trial, t, column]:.6g}; {cause(asked, group, model, bin_s)}. "
                   f"Nothing is written")
 
 
@@ -245,14 +263,14 @@ def alike(found, theirs, least=ROWS_MIN):
     return both.sum() >= max(least, np.isfinite(theirs).sum() / 4) and near[both].mean() > 0.999
 
 
-def cause(args, group, model, bin_s):
+def cause(asked, group, model, bin_s):
     """A text: what would explain the difference."""
     theirs = np.where(group.rows[..., None], group.theirs, np.nan)
     ours = np.where(group.rows[..., None], group.ours, np.nan)
     if group.name == "rates":
         per_bin = {"hz": lambda r: r * bin_s, "log": np.exp, "per-bin": lambda r: r}[
-            args.check_rates](ours)
-        text = rates_cause(args, per_bin, theirs, links.link_of(model), bin_s)
+            asked.unit](ours)
+        text = rates_cause(asked, per_bin, theirs, links.link_of(model), bin_s)
         if text:
             return text
     for k in sorted(range(-SHIFTS_MAX, SHIFTS_MAX + 1), key=abs)[1:]:
@@ -267,21 +285,21 @@ def cause(args, group, model, bin_s):
     return affine_cause(ours, theirs)
 
 
-def rates_cause(args, per_bin, theirs, link, bin_s):
+def rates_cause(asked, per_bin, theirs, link, bin_s):
     """Another unit, another link, or both."""
     with np.errstate(invalid="ignore"):
         drive = links.inverse(link, per_bin)
         rates = {other: links.apply(other, drive) for other in links.LINKS} | {link: per_bin}
     guesses = sorted(itertools.product(links.LINKS, UNITS), key=lambda guess: (
-        (guess[0] != link) + (guess[1] != args.check_rates), guess[0] != link))
+        (guess[0] != link) + (guess[1] != asked.unit), guess[0] != link))
     for other, unit in guesses[1:]:  # fewest differences first; none comes first of all
         if not alike(in_unit(rates[other], unit, bin_s), theirs):
             continue
         parts = [f"yours are rates of {other}, the file was told {link}: --link {other}"
                  ] if other != link else []
-        if unit != args.check_rates:
+        if unit != asked.unit:
             what = {"hz": "Hz", "log": "logarithms", "per-bin": "counts per bin"}[unit]
-            parts.append(f"yours are {what}, not {args.check_rates}: --check-rates {unit}")
+            parts.append(f"yours are {what}, not {asked.unit}: --check-rates {unit}")
         return "; ".join(parts)
     return None
 

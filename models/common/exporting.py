@@ -176,11 +176,12 @@ def channel_statistics(args, checkpoint, n_channels, kind):
 
 def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, weights,
            selftest_bins=SELFTEST_BINS, selftest_counts=None, kinds=INPUT_KINDS,
-           expects_all=True):
+           expects_all=True, compare=None):
     """Assemble the model, compute its known answers with the reference, write, report. The answers
     are to selftest_bins of drawn counts, or to selftest_counts: [T, C], or model -> [T, C].
     kinds: what the channels may hold, the default first. expects_all: the model itself says what
-    to expect of each channel when a bin is missing; False: only the training mean does."""
+    to expect of each channel when a bin is missing; False: only the training mean does. compare:
+    model -> what the file says of how it was checked, in place of --check."""
     facts, kind = statements.own_facts(checkpoint), input_kind(args, checkpoint, kinds[0])
     channels = channel_statistics(args, checkpoint, n_channels, kind)
     config = build_config(
@@ -199,7 +200,8 @@ def export(args, checkpoint, arch, run, *, n_channels, modes, hyper, outputs, we
     model_file.check_finite(weights)
     counts = selftest_counts(model) if callable(selftest_counts) else selftest_counts
     model_file.run_selftest(model, run, selftest_bins, counts)
-    config["checked"] = checking.compare(args, model) if args.check else "no"
+    config["checked"] = compare(model) if compare else \
+        checking.compare(args, model) if args.check else "no"
     precision.apply(model, args)
     model_file.write_model(args.output, model)
     print_summary(args.output, model, checkpoint.notes)

@@ -21,13 +21,14 @@ LIST_MAX = 8 << 20  # bytes
 LIST_KEYS = {"nodes", "outputs", "labels", "sessions", "session", "n_channels"}
 
 
-def parse():
+def parse(words=None):
+    """The command line, or these words in its place."""
     parser = exporting.exporter_parser(__doc__, MODES, nodes.ANY)
     parser.add_argument("--list", required=True, metavar="LIST.json", help="the nodes and outputs")
     parser.add_argument("--channels", type=int, metavar="C",
                         help="width of the bin, where no layer's tensors tell it")
     exporting.add_readout_options(parser)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def read_list(path):
@@ -85,11 +86,8 @@ def selftest_bins(hyper, n_channels, weights):
     return used.first + exporting.SELFTEST_BINS * used.stride
 
 
-def main():
-    args = parse()
-    content = read_list(args.list)
-    checkpoint = exporting.read_input(args, nodes.names_of(args.list, content),
-                                      f"the network of {args.list}")
+def write(args, checkpoint, content, compare=None):
+    """The model file of a list and its tensors. compare: as exporting.export's."""
     built = nodes.Builder(args.input, args.list, checkpoint.tensors, content)
     built.build(args.channels or content.get("n_channels"))
     outputs, sizes = outputs_of(args.list, content, built.widths)
@@ -103,8 +101,15 @@ def main():
                      modes=exporting.choose_modes(args, MODES), hyper=hyper,
                      outputs=(sizes.get("latents", 0), sizes.get("rates", 0), readout,
                               *([labels] if labels else [])),
-                     weights=weights,
+                     weights=weights, compare=compare,
                      selftest_bins=selftest_bins(hyper, n_channels, weights), expects_all=False)
+
+
+def main():
+    args = parse()
+    content = read_list(args.list)
+    write(args, exporting.read_input(args, nodes.names_of(args.list, content),
+                                     f"the network of {args.list}"), content)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ first one is made; all need numpy. latentd.aio has the first two for asyncio."""
 from . import aio
 from .clock import clock_id
 from .decoder import Decoder, Error, ModelInfo, ReadoutDim, Result, Step
+from .exporting import ExportError, export
 from .frames import Flag, Frame, Info, Mark, Readout, ReadoutField
 from .publisher import Publisher
 from .subscriber import Subscriber
 
 __all__ = [
-    "Decoder", "Error", "Flag", "Frame", "Info", "Mark", "ModelInfo", "Publisher", "Readout",
-    "ReadoutDim", "ReadoutField", "Result", "Step", "Subscriber", "aio", "clock_id",
+    "Decoder", "Error", "ExportError", "Flag", "Frame", "Info", "Mark", "ModelInfo", "Publisher",
+    "Readout", "ReadoutDim", "ReadoutField", "Result", "Step", "Subscriber", "aio", "clock_id",
+    "export",
 ]
