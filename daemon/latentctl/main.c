@@ -134,8 +134,9 @@ static const struct option_command commands[] = {
      LATENT__V1__OPERATION__RELOAD,
      {NULL},
      "read the configuration anew: clients, their keys and\n"
-     "roles, policies of streams, streams that come on\n"
-     "loops of their own; what else differs is refused"},
+     "roles, policies of streams, streams that come or\n"
+     "leave, on loops of their own; what else differs is\n"
+     "refused"},
     {"export RECORD OUT.h5",
      EXPORT,
      {&given.file, &given.out},

@@ -146,23 +146,29 @@ static struct changes *changes_of(size_t n)
     return NULL;
 }
 
-/* d->by_loop has the streams of a loop together. */
+static int add_one(struct changes *c, struct stream *s, struct conf *fresh, char *why, size_t n_why)
+{
+    struct change_stream *one = &c->streams[c->n_streams];
+
+    one->stream = s;
+    c->n_streams++;
+    if (make_one(one, fresh, why, n_why)) return -1;
+    if (!orders_take_change(s->orders))
+        return say(why, n_why, "stream %s is busy with other orders; try again", s->conf->name);
+    c->orders[c->n_streams - 1] = order_of(one);
+    if (s->conf->values.lease_ns > c->lease_ns) c->lease_ns = s->conf->values.lease_ns;
+    return 0;
+}
+
 static int make_all(struct changes *c, struct daemon *d, struct conf *fresh, const bool *is_changed,
                     char *why, size_t n_why)
 {
-    for (size_t i = 0; i < d->n_streams; i++) {
-        struct stream *s = d->by_loop[i];
-        struct change_stream *one = &c->streams[c->n_streams];
+    for (size_t i = 0; i < d->n_loops; i++)
+        for (size_t k = 0; k < d->loops[i]->n_streams; k++) {
+            struct stream *s = d->loops[i]->streams[k];
 
-        if (!is_changed[s - d->streams]) continue;
-        one->stream = s;
-        c->n_streams++;
-        if (make_one(one, fresh, why, n_why)) return -1;
-        if (!orders_take_change(s->orders))
-            return say(why, n_why, "stream %s is busy with other orders; try again", s->conf->name);
-        c->orders[c->n_streams - 1] = order_of(one);
-        if (s->conf->values.lease_ns > c->lease_ns) c->lease_ns = s->conf->values.lease_ns;
-    }
+            if (is_changed[s->number] && add_one(c, s, fresh, why, n_why)) return -1;
+        }
     return 0;
 }
 

@@ -20,6 +20,7 @@
 #define LOOK_PERIOD_MS 1
 #define SWAPS_PERIOD_MS 2
 #define LATES_PERIOD_MS 50
+#define LEAVE_PERIOD_MS 50
 #define CHANNELS_PERIOD_MS 50 /* 128 bins, which are always kept, take longer than this at 2 kHz */
 #define END_NS 5000000000u    /* that the end of the daemon waits for the disk */
 #define MAX_PARTS 3           /* identity, empty delimiter of a REQ socket, request */
@@ -117,8 +118,8 @@ static void on_swaps(uv_timer_t *timer)
     bool any = false;
 
     for (size_t i = 0; i < c->daemon->n_streams; i++) {
-        swap_watch(&c->daemon->streams[i].swap, now_ns);
-        any |= swap_is_active(&c->daemon->streams[i].swap);
+        swap_watch(&c->daemon->streams[i]->swap, now_ns);
+        any |= swap_is_active(&c->daemon->streams[i]->swap);
     }
     if (!any) uv_timer_stop(timer);
 }
@@ -136,7 +137,26 @@ static void on_channels(uv_timer_t *timer)
     struct control *c = timer->data;
 
     for (size_t i = 0; i < c->daemon->n_streams; i++)
-        channel_watch_look(&c->daemon->streams[i].watch, clock_now_ns());
+        channel_watch_look(&c->daemon->streams[i]->watch, clock_now_ns());
+}
+
+/* ---- streams that leave ---- */
+
+static bool is_asked_about(const struct control *c, const struct leave *leave)
+{
+    for (const struct owed *o = c->owed; o; o = o->next)
+        if (request_is_about(o->request, leave)) return true;
+    return false;
+}
+
+/* What was asked of them before is answered first; every such answer has its time. */
+static void on_leave(uv_timer_t *timer)
+{
+    struct control *c = timer->data;
+    struct leave *leave = c->daemon->leave;
+
+    if (!leave || leave_is_closing(leave) || !leave_has_stopped(leave)) return;
+    if (!is_asked_about(c, leave)) leave_close(leave, &c->loop);
 }
 
 /* ---- late bins ---- */
@@ -207,17 +227,17 @@ static void on_watch(uv_timer_t *timer)
     uint64_t now_ns = clock_now_ns();
 
     for (size_t i = 0; i < c->daemon->n_loops; i++)
-        for (size_t j = 0; j < c->daemon->loops[i].n_inputs; j++) {
-            input_watch(&c->daemon->loops[i].inputs[j]);
-            refusals_say_input(&c->daemon->loops[i].inputs[j], now_ns);
+        for (size_t j = 0; j < c->daemon->loops[i]->n_inputs; j++) {
+            input_watch(&c->daemon->loops[i]->inputs[j]);
+            refusals_say_input(&c->daemon->loops[i]->inputs[j], now_ns);
         }
     for (size_t i = 0; i < c->daemon->n_streams; i++) {
-        refusals_say_stream(&c->daemon->streams[i], now_ns);
-        swap_tidy(&c->daemon->streams[i].swap);
-        minute_look(c->daemon->streams[i].minute, c->daemon->streams[i].line, now_ns);
+        refusals_say_stream(c->daemon->streams[i], now_ns);
+        swap_tidy(&c->daemon->streams[i]->swap);
+        minute_look(c->daemon->streams[i]->minute, c->daemon->streams[i]->line, now_ns);
     }
     held_retry(&c->daemon->held);
-    watchdog_feed(&c->watchdog);
+    watchdog_feed(&c->watchdog, c->daemon->loops, c->daemon->n_loops);
 }
 
 /* ---- life ---- */
@@ -282,12 +302,14 @@ static int open_handles(struct control *c)
     uv_timer_init(&c->loop, &c->look);
     uv_timer_init(&c->loop, &c->swaps);
     uv_timer_init(&c->loop, &c->channels);
+    uv_timer_init(&c->loop, &c->leave);
     uv_timer_init(&c->loop, &c->lates);
     c->readable.data = c;
     c->watch.data = c;
     c->look.data = c;
     c->swaps.data = c;
     c->channels.data = c;
+    c->leave.data = c;
     c->lates.data = c;
     status = uv_poll_init(&c->loop, &c->readable, socket_descriptor(c->socket));
     if (status) return status;
@@ -296,6 +318,7 @@ static int open_handles(struct control *c)
     uv_timer_start(&c->lates, on_lates, LATES_PERIOD_MS, LATES_PERIOD_MS);
     uv_timer_start(&c->watch, on_watch, WATCH_PERIOD_MS, WATCH_PERIOD_MS);
     uv_timer_start(&c->channels, on_channels, CHANNELS_PERIOD_MS, CHANNELS_PERIOD_MS);
+    uv_timer_start(&c->leave, on_leave, LEAVE_PERIOD_MS, LEAVE_PERIOD_MS);
     return uv_poll_start(&c->readable, UV_READABLE, on_readable);
 }
 
@@ -306,8 +329,7 @@ int control_open(struct control *c, struct daemon *d, struct latent_error *err)
     *c = (struct control){.daemon = d, .ground = {d, &c->loop}};
     status = open_socket(c, err);
     if (status) return status;
-    if (watchdog_open(&c->watchdog, d->loops, &d->n_loops, d->n_places, &d->notes))
-        return error_text(err, LATENT_E_NOMEM, "control: out of memory");
+    watchdog_open(&c->watchdog, &d->notes);
     status = open_handles(c);
     if (status == 0) return 0;
     return error_text(err, LATENT_E_IO, "control: %s", uv_strerror(status));
@@ -322,10 +344,13 @@ void control_run(struct control *c)
 
 static bool works_in_pool(const struct control *c)
 {
+    const struct leave *leave = c->daemon->leave;
+
     if (held_is_writing(&c->daemon->held) || c->daemon->is_reloading) return true;
+    if (leave && leave_is_closing(leave)) return true;
     for (size_t i = 0; i < c->daemon->n_streams; i++)
-        if (c->daemon->streams[i].recording.is_starting ||
-            swap_is_loading(&c->daemon->streams[i].swap))
+        if (c->daemon->streams[i]->recording.is_starting ||
+            swap_is_loading(&c->daemon->streams[i]->swap))
             return true;
     return false;
 }
@@ -337,6 +362,7 @@ bool control_finish(struct control *c)
 
     answer_owed(c, true);
     uv_timer_stop(&c->channels); /* nobody carries out its orders any more */
+    uv_timer_stop(&c->leave);    /* what has not begun is closed with the others */
     while (works_in_pool(c) && clock_now_ns() < until_ns) {
         uv_run(&c->loop, UV_RUN_NOWAIT);
         clock_nanosleep(CLOCK_MONOTONIC, 0, &period, NULL);
@@ -357,8 +383,7 @@ void control_close(struct control *c)
         uv_run(&c->loop, UV_RUN_DEFAULT);
         uv_loop_close(&c->loop);
     }
-    watchdog_close(&c->watchdog);
-    if (c->socket) socket_close(c->context, c->socket);
+    if (c->socket) socket_close(c->context, c->socket, false);
     zap_close(&c->zap);
     if (c->context) zmq_ctx_term(c->context);
     *c = (struct control){0};

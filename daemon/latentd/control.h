@@ -20,6 +20,7 @@ struct control {
     uv_timer_t look;     /* for them; it runs while there are any */
     uv_timer_t swaps;    /* of decoders; it runs while there are any */
     uv_timer_t channels; /* whether they are bad */
+    uv_timer_t leave;    /* whether streams that leave have ended */
     uv_loop_t loop;
     uv_signal_t signals[CONTROL_N_SIGNALS]; /* by number; those that end it are started */
     uv_poll_t readable;

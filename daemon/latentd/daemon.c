@@ -16,6 +16,11 @@
 #include "net/accept.h"
 #include "net/peers.h"
 
+static void number_streams(struct daemon *d)
+{
+    for (size_t i = 0; i < d->n_streams; i++) d->streams[i]->number = i;
+}
+
 /* ---- configuration and models ---- */
 
 /* The worst of all streams. */
@@ -23,19 +28,13 @@ static enum program_exit streams_open(struct daemon *d)
 {
     enum program_exit worst = PROGRAM_DONE;
 
-    struct conf_stream_section *sections = d->conf.streams;
-
-    d->n_streams = d->conf.n_streams;
-    d->n_places = d->n_streams + DAEMON_SPARE_PLACES;
-    if (d->n_places > CONF_MAX_STREAMS) d->n_places = CONF_MAX_STREAMS;
-    d->streams = memory_need(calloc(d->n_places, sizeof *d->streams));
-    d->conf.streams = memory_need(realloc(sections, d->n_places * sizeof *sections));
-    for (size_t i = 0; i < d->n_streams; i++) {
-        enum program_exit status =
-            stream_open(&d->streams[i], &d->conf, &d->conf.streams[i], &d->access, &d->notes);
+    for (size_t i = 0; i < d->conf.n_streams; i++) {
+        enum program_exit status = stream_open(&d->streams[d->n_streams++], &d->conf,
+                                               &d->conf.streams[i], &d->access, &d->notes);
 
         if (status > worst) worst = status;
     }
+    number_streams(d);
     return worst;
 }
 
@@ -78,31 +77,28 @@ enum program_exit daemon_configure(struct daemon *d, const char *path)
 
 /* ---- data loops ---- */
 
-/* Move the streams of one loop together, from place `from` on; the number of them. */
-static size_t gather(struct daemon *d, size_t from)
+/* Those of one loop that is to be opened, the first of which stands at `from`. */
+static size_t gather(const struct daemon *d, size_t from, struct stream **out)
 {
-    const char *loop = d->by_loop[from]->conf->values.loop;
-    size_t n = 1;
+    const char *loop = d->streams[from]->conf->values.loop;
+    size_t n = 0;
 
-    for (size_t i = from + 1; i < d->n_streams; i++) {
-        struct stream *s = d->by_loop[i];
-
-        if (strcmp(s->conf->values.loop, loop) != 0) continue;
-        d->by_loop[i] = d->by_loop[from + n];
-        d->by_loop[from + n++] = s;
-    }
+    for (size_t i = from; i < d->n_streams; i++)
+        if (strcmp(d->streams[i]->conf->values.loop, loop) == 0) out[n++] = d->streams[i];
     return n;
 }
 
-static int open_loops(struct daemon *d, size_t first, struct latent_error *err)
+/* Of streams that have none yet. */
+static int open_loops(struct daemon *d, struct latent_error *err)
 {
-    size_t n;
+    struct stream *of_loop[DAEMON_MOST_STREAMS];
 
-    for (size_t i = first; i < d->n_streams; i += n) {
-        const char *name = d->by_loop[i]->conf->values.loop;
+    for (size_t i = 0; i < d->n_streams; i++) {
+        const char *name = d->streams[i]->conf->values.loop;
 
-        n = gather(d, i);
-        if (data_loop_open(&d->loops[d->n_loops++], name, d->by_loop + i, n, d->data_context, err))
+        if (d->streams[i]->orders) continue;
+        if (data_loop_open(&d->loops[d->n_loops++], name, of_loop, gather(d, i, of_loop),
+                           d->data_context, err))
             return err->status;
     }
     return 0;
@@ -125,7 +121,7 @@ static void wish_for_contexts(struct daemon *d)
 static void wish_for_loops(struct daemon *d, size_t first)
 {
     for (size_t i = first; i < d->n_loops; i++) {
-        struct data_loop *l = &d->loops[i];
+        struct data_loop *l = d->loops[i];
 
         l->wish = (struct thread_wish){.priority = d->conf.daemon.realtime_priority,
                                        .cpu = l->streams[0]->conf->values.cpu};
@@ -149,9 +145,9 @@ static void note_unclipped(struct daemon *d)
     size_t n = 0;
 
     for (size_t i = 0; i < d->n_streams; i++) {
-        if (d->streams[i].info.channel_clip) continue;
+        if (d->streams[i]->info.channel_clip) continue;
         n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "",
-                              d->streams[i].conf->name);
+                              d->streams[i]->conf->name);
         if (n >= sizeof names) n = sizeof names - 1; /* cut off */
     }
     if (n)
@@ -163,24 +159,24 @@ static void note_unclipped(struct daemon *d)
 
 int daemon_open(struct daemon *d, struct latent_error *err)
 {
-    process_widen_pool(2 * d->n_streams); /* each may have a record that begins, and a model */
+    /* Each may have a record that begins, and a model; others may be leaving. */
+    process_widen_pool(2 * d->n_streams + 1);
     held_open(&d->held, &d->conf, &d->notes);
-    d->loops = memory_need(calloc(d->n_places, sizeof *d->loops));
-    d->by_loop = memory_need(calloc(d->n_places, sizeof *d->by_loop));
+    for (size_t i = 0; i < d->n_streams; i++) stream_take_section(d->streams[i], &d->conf);
+    d->conf.n_streams = 0;
     d->data_context = memory_need(zmq_ctx_new());
     d->outputs.context = memory_need(zmq_ctx_new());
     process_raise_files(&d->notes);
     accept_keep_reserve();
     wish_for_contexts(d);
     for (size_t i = 0; i < d->n_streams; i++) {
-        d->by_loop[i] = &d->streams[i];
-        d->streams[i].outputs = &d->outputs;
-        if (stream_admit(&d->streams[i], &d->notes, err)) return err->status;
+        d->streams[i]->outputs = &d->outputs;
+        if (stream_admit(d->streams[i], &d->notes, err)) return err->status;
     }
     note_unclipped(d);
     /* Before the sockets that it guards. */
     if (open_zaps(d, err)) return err->status;
-    if (open_loops(d, 0, err)) return err->status;
+    if (open_loops(d, err)) return err->status;
     wish_for_loops(d, 0);
     return 0;
 }
@@ -188,18 +184,20 @@ int daemon_open(struct daemon *d, struct latent_error *err)
 /* What the operator asked for in an earlier life is the first order of this one. */
 static void order_held(struct daemon *d, size_t first)
 {
-    for (size_t i = first; i < d->n_streams; i++)
-        if (held_is_on(&d->held, i))
-            orders_enter(d->streams[i].orders, d->streams[i].place, LINE_SAFE_ON);
+    for (size_t i = first; i < d->n_streams; i++) {
+        struct stream *s = d->streams[i];
+
+        if (held_is_on(&d->held, s->conf->name)) orders_enter(s->orders, s->place, LINE_SAFE_ON);
+    }
 }
 
 int daemon_start(struct daemon *d, struct latent_error *err)
 {
     order_held(d, 0);
     for (size_t i = 0; i < d->n_streams; i++)
-        recording_start_configured(&d->streams[i].recording, &d->notes);
+        recording_start_configured(&d->streams[i]->recording, &d->notes);
     for (size_t i = 0; i < d->n_loops; i++)
-        if (data_loop_start(&d->loops[i], err)) return err->status;
+        if (data_loop_start(d->loops[i], err)) return err->status;
     if (lateness_open(&d->lateness, d, err)) return err->status;
     if (d->conf.daemon.lock_memory) process_lock_memory(&d->notes);
     return 0;
@@ -209,95 +207,116 @@ int daemon_start(struct daemon *d, struct latent_error *err)
 
 static int join(struct daemon *d, size_t first, size_t first_loop, struct latent_error *err)
 {
-    for (size_t i = first; i < d->n_streams; i++) {
-        d->by_loop[i] = &d->streams[i];
-        d->streams[i].outputs = &d->outputs;
-    }
-    if (open_loops(d, first, err)) return err->status;
+    for (size_t i = first; i < d->n_streams; i++) d->streams[i]->outputs = &d->outputs;
+    if (open_loops(d, err)) return err->status;
     wish_for_loops(d, first_loop);
-    for (size_t i = first; i < d->n_streams; i++) held_join(&d->held, i);
+    for (size_t i = first; i < d->n_streams; i++) held_join(&d->held, d->streams[i]->conf->name);
     order_held(d, first);
     for (size_t i = first_loop; i < d->n_loops; i++)
-        if (data_loop_prepare(&d->loops[i], err)) return err->status;
+        if (data_loop_prepare(d->loops[i], err)) return err->status;
     for (size_t i = first; i < d->n_streams; i++)
-        recording_start_joining(&d->streams[i].recording, &d->notes);
+        recording_start_joining(&d->streams[i]->recording, &d->notes);
     for (size_t i = first_loop; i < d->n_loops; i++)
-        if (data_loop_start(&d->loops[i], err)) return err->status;
+        if (data_loop_start(d->loops[i], err)) return err->status;
     return 0;
 }
 
 static void undo_join(struct daemon *d, size_t first, size_t first_loop)
 {
-    for (size_t i = first_loop; i < d->n_loops; i++) data_loop_close(&d->loops[i]);
+    for (size_t i = first_loop; i < d->n_loops; i++) data_loop_close(d->loops[i], false);
     for (size_t i = first; i < d->n_streams; i++) {
-        stream_close(&d->streams[i]);
-        conf_free_values(CONF_STREAM, &d->conf.streams[i].values);
+        held_leave(&d->held, d->streams[i]->conf->name);
+        stream_close(d->streams[i]);
     }
-    d->n_streams = d->conf.n_streams = first;
+    d->n_streams = first;
     d->n_loops = first_loop;
 }
 
-/* What looks at all loops from a thread of its own begins anew. */
-int daemon_join(struct daemon *d, size_t n_new, struct latent_error *err)
+/* What looks at all loops from a thread of its own begins anew, after lateness_close. */
+static void open_lateness(struct daemon *d)
+{
+    struct latent_error err = {0};
+
+    if (lateness_open(&d->lateness, d, &err))
+        notes_add(&d->notes, "late bins are not explained any more: %.150s", err.text);
+}
+
+int daemon_join(struct daemon *d, struct stream *const *streams, size_t n, struct latent_error *err)
 {
     size_t first = d->n_streams, first_loop = d->n_loops;
-    struct latent_error unexplained = {0};
     int status;
 
     lateness_close(d->lateness);
-    d->n_streams += n_new;
-    d->conf.n_streams += n_new;
+    for (size_t i = 0; i < n; i++) d->streams[d->n_streams++] = streams[i];
+    number_streams(d);
     status = join(d, first, first_loop, err);
     if (status) undo_join(d, first, first_loop);
-    if (lateness_open(&d->lateness, d, &unexplained))
-        notes_add(&d->notes, "late bins are not explained any more: %.150s", unexplained.text);
+    open_lateness(d);
     return status;
+}
+
+/* ---- streams that leave ---- */
+
+/* Each list closes up. */
+static void forget(struct daemon *d, const struct leave *leave)
+{
+    size_t n_streams = 0, n_loops = 0;
+
+    for (size_t i = 0; i < d->n_streams; i++) {
+        struct stream *s = d->streams[i];
+
+        s->number = STREAM_LEFT;
+        if (leave_has(leave, s))
+            held_leave(&d->held, s->conf->name);
+        else
+            d->streams[n_streams++] = s;
+    }
+    for (size_t i = 0; i < d->n_loops; i++)
+        if (!leave_has(leave, d->loops[i]->streams[0])) d->loops[n_loops++] = d->loops[i];
+    d->n_streams = n_streams;
+    d->n_loops = n_loops;
+    number_streams(d);
+}
+
+void daemon_part(struct daemon *d, struct leave *leave)
+{
+    if (!leave) return;
+    lateness_close(d->lateness);
+    leave_begin(leave);
+    forget(d, leave);
+    open_lateness(d);
 }
 
 /* ---- the end ---- */
 
-static void print_ledgers(const struct stream *s)
-{
-    struct ledger_values v;
-    char text[256];
-
-    line_read(s->line, &v);
-    log_say(LOG_LEVEL_INFO,
-            "%s: %" PRIu64 " messages, %" PRIu64 " bins, %" PRIu64 " decoded, %" PRIu64
-            " frames published, %" PRIu64 " budget misses; %s",
-            s->conf->name, v.value[MESSAGES_IN], v.value[BINS_IN], v.value[BINS_DECODED],
-            v.value[FRAMES_PUBLISHED], v.value[STATE_BUDGET_MISSES],
-            ledger_check(&v, text, sizeof text) ? "ledgers balanced" : text);
-}
-
 void daemon_post_stop(struct daemon *d)
 {
-    for (size_t i = 0; i < d->n_loops; i++) data_loop_post_stop(&d->loops[i]);
+    for (size_t i = 0; i < d->n_loops; i++) data_loop_post_stop(d->loops[i]);
 }
 
 void daemon_stop(struct daemon *d)
 {
     daemon_post_stop(d);
-    for (size_t i = 0; i < d->n_loops; i++) data_loop_stop(&d->loops[i]);
+    for (size_t i = 0; i < d->n_loops; i++) data_loop_stop(d->loops[i]);
+    leave_stop(d->leave);
     lateness_close(d->lateness);
     d->lateness = NULL;
-    for (size_t i = 0; i < d->n_streams; i++) print_ledgers(&d->streams[i]);
+    for (size_t i = 0; i < d->n_streams; i++) stream_say_ledgers(d->streams[i]);
 }
 
 void daemon_close(struct daemon *d)
 {
     lateness_close(d->lateness);
     d->lateness = NULL;
-    for (size_t i = 0; i < d->n_loops; i++) data_loop_close(&d->loops[i]);
+    for (size_t i = 0; i < d->n_loops; i++) data_loop_close(d->loops[i], false);
+    leave_free(d->leave);
+    d->leave = NULL;
     zap_close(&d->zap);
     zap_close(&d->output_zap);
     if (d->data_context) zmq_ctx_term(d->data_context);
     if (d->outputs.context) zmq_ctx_term(d->outputs.context);
     changes_free(d->changes); /* no data thread has them any more */
-    for (size_t i = 0; i < d->n_streams; i++) stream_close(&d->streams[i]);
-    free(d->streams);
-    free(d->by_loop);
-    free(d->loops);
+    for (size_t i = 0; i < d->n_streams; i++) stream_close(d->streams[i]);
     d->changes = NULL;
     d->n_streams = d->n_loops = 0;
 }
@@ -313,6 +332,6 @@ void daemon_free(struct daemon *d)
 struct stream *daemon_find_stream(struct daemon *d, const char *name)
 {
     for (size_t i = 0; i < d->n_streams; i++)
-        if (strcmp(d->streams[i].conf->name, name) == 0) return &d->streams[i];
+        if (strcmp(d->streams[i]->conf->name, name) == 0) return d->streams[i];
     return NULL;
 }

@@ -10,21 +10,19 @@
 #include "latentd/data_loop.h"
 #include "latentd/held.h"
 #include "latentd/lateness.h"
+#include "latentd/leave.h"
 #include "latentd/stream.h"
 #include "latentd/zap.h"
 
-#define DAEMON_SPARE_PLACES 16 /* for streams that come while it runs */
+#define DAEMON_MOST_STREAMS (2 * CONF_MAX_STREAMS) /* those that come beside those that leave */
 
 struct daemon {
-    struct conf conf; /* in force */
+    struct conf conf; /* in force; from daemon_open on each stream has its section itself */
     struct conf read; /* the file as it was read last: what "auto" means is not filled in */
     struct access access;
-    /* None of them moves while latentd runs: those that come do so behind the others. */
-    struct stream *streams; /* [n_streams] of n_places; so are the sections of conf */
-    size_t n_streams, n_places;
-    struct stream **by_loop; /* [n_streams] of n_places, grouped by data loop */
-    struct data_loop *loops; /* [n_loops] of n_places */
-    size_t n_loops;
+    struct stream *streams[DAEMON_MOST_STREAMS];  /* [n_streams] */
+    struct data_loop *loops[DAEMON_MOST_STREAMS]; /* [n_loops] */
+    size_t n_streams, n_loops;
     void *data_context; /* ZeroMQ, of the inputs */
     struct zap zap;     /* of that context */
     struct outputs outputs;
@@ -34,6 +32,7 @@ struct daemon {
     struct notes notes;
     uint64_t t_start_ns;
     bool is_reloading;
+    struct leave *leave;     /* of the newest reload, until they are closed; NULL: none */
     struct changes *changes; /* of the newest reload; NULL: none yet */
 };
 
@@ -44,10 +43,14 @@ enum program_exit daemon_configure(struct daemon *d, const char *path);
 int daemon_open(struct daemon *d, struct latent_error *err);
 /* Start the data threads and lock memory. 0, or negative and a text. */
 int daemon_start(struct daemon *d, struct latent_error *err);
-/* The n_new streams behind d's own, and their sections behind those of d->conf, are open: loops and
- * sockets for them, which no other stream has, and they run. 0; or negative and a text: all of
- * these streams are closed, and d is as before. */
-int daemon_join(struct daemon *d, size_t n_new, struct latent_error *err);
+/* Streams [n] that are open, with sections of their own, become d's: loops and sockets for them,
+ * which no other stream has, and they run. 0; or negative and a text: all of these streams are
+ * closed, and d is as before. */
+int daemon_join(struct daemon *d, struct stream *const *streams, size_t n,
+                struct latent_error *err);
+/* What is to leave begins to: its streams and data loops are d's no longer, and whoever asks for
+ * them by name finds none. NULL is allowed. */
+void daemon_part(struct daemon *d, struct leave *leave);
 /* Order every data thread to lead its streams to SAFE and to end. */
 void daemon_post_stop(struct daemon *d);
 /* Wait until they have: the ramps of all loops run at once. What they counted goes to stderr, a

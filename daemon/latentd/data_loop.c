@@ -237,6 +237,7 @@ static void *run(void *ctx)
     l->thread_id = (int)gettid();
     sem_post(&l->is_running);
     uv_run(&l->loop, UV_RUN_DEFAULT);
+    atomic_store(&l->has_ended, true);
     return NULL;
 }
 
@@ -336,19 +337,31 @@ static int open_orders(struct data_loop *l)
     return 0;
 }
 
-int data_loop_open(struct data_loop *l, const char *name, struct stream **streams, size_t n_streams,
-                   void *context, struct latent_error *err)
+static struct data_loop *loop_of(const char *name, struct stream *const *streams, size_t n_streams)
 {
-    *l = (struct data_loop){.streams = streams,
+    struct data_loop *l = calloc(1, sizeof *l);
+
+    if (!l) return NULL;
+    *l = (struct data_loop){.streams = calloc(n_streams, sizeof(struct stream *)),
                             .n_streams = n_streams,
+                            .inputs = calloc(n_streams, sizeof *l->inputs),
+                            .outputs = calloc(n_streams, sizeof *l->outputs),
                             .timer_fd = -1,
                             .timer_armed_ns = UINT64_MAX,
                             .wish.cpu = THREAD_ANY_CPU};
     snprintf(l->name, sizeof l->name, "data-%s", name);
     sem_init(&l->is_running, 0, 0);
-    l->inputs = calloc(n_streams, sizeof *l->inputs);
-    l->outputs = calloc(n_streams, sizeof *l->outputs);
-    if (!l->inputs || !l->outputs || trail_open(&l->spans, WHY_SPANS, WHY_SPAN_WORDS))
+    if (l->streams) memcpy(l->streams, streams, n_streams * sizeof(struct stream *));
+    return l;
+}
+
+int data_loop_open(struct data_loop **out, const char *name, struct stream *const *streams,
+                   size_t n_streams, void *context, struct latent_error *err)
+{
+    struct data_loop *l = *out = loop_of(name, streams, n_streams);
+
+    if (!l || !l->streams || !l->inputs || !l->outputs ||
+        trail_open(&l->spans, WHY_SPANS, WHY_SPAN_WORDS))
         return error_text(err, LATENT_E_NOMEM, "out of memory");
     for (size_t i = 0; i < n_streams; i++) {
         if (give_output(l, streams[i], err)) return say_whose(err, streams[i], "output");
@@ -417,6 +430,11 @@ uint64_t data_loop_turns(const struct data_loop *l)
     return atomic_load_explicit(&l->n_turns, memory_order_relaxed);
 }
 
+bool data_loop_has_ended(const struct data_loop *l)
+{
+    return atomic_load(&l->has_ended);
+}
+
 void data_loop_post_stop(struct data_loop *l)
 {
     if (l->thread_is_started && !l->is_stop_posted) orders_stop(l->orders);
@@ -446,17 +464,19 @@ static void close_loop(struct data_loop *l)
     uv_loop_close(&l->loop);
 }
 
-void data_loop_close(struct data_loop *l)
+void data_loop_close(struct data_loop *l, bool is_waited_for)
 {
+    if (!l) return;
     data_loop_stop(l);
     close_loop(l);
-    for (size_t i = 0; i < l->n_inputs; i++) input_close(&l->inputs[i]);
-    for (size_t i = 0; i < l->n_outputs; i++) output_close(&l->outputs[i]);
+    for (size_t i = 0; i < l->n_inputs; i++) input_close(&l->inputs[i], is_waited_for);
+    for (size_t i = 0; i < l->n_outputs; i++) output_close(&l->outputs[i], is_waited_for);
     orders_free(l->orders);
     if (l->timer_fd >= 0) close(l->timer_fd);
+    free(l->streams);
     free(l->inputs);
     free(l->outputs);
     trail_close(&l->spans);
     sem_destroy(&l->is_running);
-    *l = (struct data_loop){0};
+    free(l);
 }

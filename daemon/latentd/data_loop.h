@@ -21,7 +21,7 @@
 
 struct data_loop {
     char name[DATA_LOOP_MAX_NAME]; /* data-NAME */
-    struct stream **streams;       /* [n_streams] */
+    struct stream **streams;       /* [n_streams], its own list of them */
     struct input *inputs;          /* [n_inputs] */
     struct output *outputs;        /* [n_outputs] */
     size_t n_streams, n_inputs, n_outputs;
@@ -39,16 +39,18 @@ struct data_loop {
     sem_t is_running;
     struct orders *orders;
     _Atomic uint64_t n_turns; /* of the loop, by its thread */
+    _Atomic bool has_ended;   /* by its thread, at its end */
+    uint64_t n_turns_told;    /* when the watchdog was last told; the control thread's */
     struct trail spans;       /* for whom it worked when: struct why_span */
     uint64_t t_turn_ns;       /* the end of the last of them, or its wake */
     int thread_id;            /* as the system knows it, once it has started */
     bool loop_is_open, is_prepared, thread_is_started, is_stop_posted;
 };
 
-/* Open the sockets that the streams need, in context. streams are those of this loop
- * and stay the caller's. On error a text; data_loop_close is due in both cases. */
-int data_loop_open(struct data_loop *l, const char *name, struct stream **streams, size_t n_streams,
-                   void *context, struct latent_error *err);
+/* Open the sockets that the streams need, in context. streams are those of this loop; the list is
+ * copied. On error a text; data_loop_close of *out is due in both cases. */
+int data_loop_open(struct data_loop **out, const char *name, struct stream *const *streams,
+                   size_t n_streams, void *context, struct latent_error *err);
 /* What its thread watches is opened; data_loop_start does it where it was not. */
 int data_loop_prepare(struct data_loop *l, struct latent_error *err);
 /* Start the thread as its wish says and wait until it listens. */
@@ -59,6 +61,10 @@ uint64_t data_loop_turns(const struct data_loop *l);
 void data_loop_post_stop(struct data_loop *l);
 /* The same, unless it was ordered before, and wait for the end of its thread. */
 void data_loop_stop(struct data_loop *l);
-void data_loop_close(struct data_loop *l);
+/* Has its thread nothing left to do? data_loop_stop does not wait then. */
+bool data_loop_has_ended(const struct data_loop *l);
+/* Stopped, if it was not. It is freed; NULL is allowed. is_waited_for: its endpoints can be bound
+ * again when this returns. */
+void data_loop_close(struct data_loop *l, bool is_waited_for);
 
 #endif

@@ -12,6 +12,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 
+#define MOST_OTHERS (HELD_MOST_NAMES - CONF_MAX_STREAMS)
+
 /* ---- writing ---- */
 
 static void write_names(uv_work_t *work)
@@ -25,8 +27,7 @@ static void write_names(uv_work_t *work)
 static void names_gather(const struct held *h, struct held_names *out)
 {
     *out = h->others;
-    for (size_t i = 0; i < h->conf->n_streams; i++)
-        if (h->is_on[i]) held_names_add(out, h->conf->streams[i].name);
+    for (size_t i = 0; i < h->on.n; i++) held_names_add(out, h->on.name[i]);
 }
 
 static void on_written(uv_work_t *work, int status);
@@ -64,9 +65,13 @@ static void on_written(uv_work_t *work, int status)
     if (h->n_settled < h->n_changes) write_begin(h);
 }
 
-uint64_t held_set(struct held *h, size_t stream, bool on)
+/* There are no more streams than have room. */
+uint64_t held_set(struct held *h, const char *name, bool on)
 {
-    h->is_on[stream] = on;
+    if (on)
+        held_names_add(&h->on, name);
+    else
+        held_names_remove(&h->on, name);
     h->n_changes++;
     write_begin(h);
     return h->n_changes;
@@ -102,10 +107,10 @@ enum held_state held_look(struct held *h, uint64_t change, uint64_t t_ns, uint64
     return h->err.status ? HELD_NOT_KEPT : HELD_KEPT;
 }
 
-void held_tell(const struct held *h, size_t stream, char text[HELD_TEXT])
+void held_tell(const struct held *h, const char *name, char text[HELD_TEXT])
 {
     text[0] = '\0';
-    if (!h->is_on[stream]) return;
+    if (!held_is_on(h, name)) return;
     if (h->n_settled < h->n_changes)
         snprintf(text, HELD_TEXT, "NOT KEPT yet: %.300s is being written", h->path);
     else if (h->err.status)
@@ -116,38 +121,31 @@ void held_tell(const struct held *h, size_t stream, char text[HELD_TEXT])
 
 /* ---- life ---- */
 
-static void read_names(struct held *h, struct notes *notes)
+static void read_names(struct held *h, const struct conf *conf, struct notes *notes)
 {
     struct held_names *kept = &h->names;
     struct latent_error err = {0};
-    size_t n_held = 0;
 
     h->is_unreadable = held_file_read(h->path, kept, &err) != 0;
-    for (size_t i = 0; i < h->conf->n_streams; i++) {
-        h->is_on[i] = h->is_unreadable || held_names_have(kept, h->conf->streams[i].name);
-        n_held += h->is_on[i];
-    }
+    for (size_t i = 0; i < conf->n_streams; i++)
+        if (h->is_unreadable || held_names_have(kept, conf->streams[i].name))
+            held_names_add(&h->on, conf->streams[i].name);
     if (h->is_unreadable)
         notes_add(notes,
                   "what the operator holds in SAFE cannot be read, so every stream is; latentctl "
                   "safe STREAM off lets go: %.120s",
                   err.text);
-    else if (n_held)
+    else if (h->on.n)
         notes_add(notes, "%zu of %zu streams are held in SAFE: the operator asked for it before",
-                  n_held, h->conf->n_streams);
+                  h->on.n, conf->n_streams);
 }
 
 /* Names that are no stream's now. */
 static void keep_others(struct held *h)
 {
-    for (size_t i = 0; i < h->names.n; i++) {
-        bool is_ours = false;
-
-        for (size_t k = 0; k < h->conf->n_streams && !is_ours; k++)
-            is_ours = strcmp(h->conf->streams[k].name, h->names.name[i]) == 0;
-        if (!is_ours && h->others.n < HELD_MOST_NAMES - CONF_MAX_STREAMS)
+    for (size_t i = 0; i < h->names.n; i++)
+        if (!held_names_have(&h->on, h->names.name[i]) && h->others.n < MOST_OTHERS)
             held_names_add(&h->others, h->names.name[i]);
-    }
 }
 
 static void check_folder(const struct held *h, struct notes *notes)
@@ -165,9 +163,8 @@ static void check_folder(const struct held *h, struct notes *notes)
 
 void held_open(struct held *h, const struct conf *conf, struct notes *notes)
 {
-    *h = (struct held){.conf = conf, .path = conf_safe_file(conf)};
-    h->is_on = memory_need(calloc(CONF_MAX_STREAMS, sizeof *h->is_on));
-    read_names(h, notes);
+    *h = (struct held){.path = conf_safe_file(conf)};
+    read_names(h, conf, notes);
     keep_others(h);
     check_folder(h, notes);
 }
@@ -175,19 +172,28 @@ void held_open(struct held *h, const struct conf *conf, struct notes *notes)
 void held_close(struct held *h)
 {
     free(h->path);
-    free(h->is_on);
     *h = (struct held){0};
 }
 
-void held_join(struct held *h, size_t stream)
+void held_join(struct held *h, const char *name)
 {
-    const char *name = h->conf->streams[stream].name;
-
-    h->is_on[stream] = h->is_unreadable || held_names_have(&h->others, name);
+    if (h->is_unreadable || held_names_have(&h->others, name)) held_names_add(&h->on, name);
     held_names_remove(&h->others, name);
 }
 
-bool held_is_on(const struct held *h, size_t stream)
+size_t held_room(const struct held *h)
 {
-    return h->is_on[stream];
+    return MOST_OTHERS - h->others.n;
+}
+
+void held_leave(struct held *h, const char *name)
+{
+    if (!held_is_on(h, name)) return;
+    held_names_remove(&h->on, name);
+    held_names_add(&h->others, name);
+}
+
+bool held_is_on(const struct held *h, const char *name)
+{
+    return held_names_have(&h->on, name);
 }

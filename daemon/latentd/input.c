@@ -260,11 +260,11 @@ int input_add(struct input *in, struct stream *s)
     return in->n_streams > 1 ? 0 : zmq_setsockopt(in->socket, ZMQ_SUBSCRIBE, "", 0);
 }
 
-void input_close(struct input *in)
+void input_close(struct input *in, bool is_waited_for)
 {
     if (in->socket) {
         zmq_socket_monitor(in->socket, NULL, 0);
-        socket_close(in->context, in->socket);
+        socket_close(in->context, in->socket, is_waited_for);
     }
     if (in->monitor) zmq_close(in->monitor);
     free(in->streams);

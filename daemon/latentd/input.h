@@ -62,6 +62,6 @@ void input_watch(struct input *in);
 /* Any thread: how many messages named no stream, the newest such topic as far as it is kept, and
  * a number that differs, as a rule, from that of another topic. */
 uint64_t input_unknown(const struct input *in, char name[INPUT_NAME_BYTES], uint64_t *number);
-void input_close(struct input *in);
+void input_close(struct input *in, bool is_waited_for); /* as socket_close */
 
 #endif

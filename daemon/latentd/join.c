@@ -26,16 +26,25 @@ __attribute__((format(printf, 2, 3))) static void refuse(struct join *j, const c
 
 static bool has_stream(const struct daemon *d, const char *name)
 {
-    for (size_t i = 0; i < d->conf.n_streams; i++)
-        if (strcmp(d->conf.streams[i].name, name) == 0) return true;
+    for (size_t i = 0; i < d->n_streams; i++)
+        if (strcmp(d->streams[i]->conf->name, name) == 0) return true;
     return false;
 }
 
-static bool has_loop(const struct daemon *d, const char *name)
+static bool has_section(const struct conf *c, const char *name)
 {
-    for (size_t i = 0; i < d->conf.n_streams; i++)
-        if (strcmp(d->conf.streams[i].values.loop, name) == 0) return true;
+    for (size_t i = 0; i < c->n_streams; i++)
+        if (strcmp(c->streams[i].name, name) == 0) return true;
     return false;
+}
+
+/* Of one that stays, the loop alone needs a look: streams that share a socket share it. */
+static bool is_in_the_way(const struct stream *s, const struct conf_stream *v, bool stays)
+{
+    const struct conf_stream *has = &s->conf->values;
+
+    return strcmp(has->loop, v->loop) == 0 ||
+           (!stays && (strcmp(has->input, v->input) == 0 || strcmp(has->output, v->output) == 0));
 }
 
 /* Sections that stay as they are read, while others are settled with their models. */
@@ -51,25 +60,31 @@ static void read_again(struct join *j, const struct conf *fresh)
     free(text);
 }
 
-/* Streams that share a socket share a loop: the loop alone needs a look. */
 static bool has_place(struct join *j, const struct daemon *d, const struct conf_stream_section *s)
 {
-    if (has_loop(d, s->values.loop))
-        refuse(j,
-               "[stream %s] is new, and in loop %s, which serves others: it can come while latentd "
-               "runs with a loop (and sockets) of its own, else this needs a restart of latentd",
-               s->name, s->values.loop);
-    else if (d->n_streams + j->n_new == d->n_places)
-        refuse(j,
-               "[stream %s] is new: the places for streams that come are used up; this needs a "
-               "restart of latentd",
-               s->name);
+    for (size_t i = 0; i < d->n_streams && !j->is_refused; i++) {
+        const char *other = d->streams[i]->conf->name;
+        bool stays = has_section(&j->conf, other);
+
+        if (!is_in_the_way(d->streams[i], &s->values, stays)) continue;
+        if (stays)
+            refuse(j,
+                   "[stream %s] is new, and in loop %s, which serves others: it can come while "
+                   "latentd runs with a loop (and sockets) of its own, else this needs a restart "
+                   "of latentd",
+                   s->name, s->values.loop);
+        else
+            refuse(j,
+                   "[stream %s] is new, with the loop or an endpoint of [stream %s], which is "
+                   "gone: leave it out, reload, and bring it by the next reload",
+                   s->name, other);
+    }
     return !j->is_refused;
 }
 
 static void open_one(struct join *j, struct daemon *d, struct conf_stream_section *section)
 {
-    struct stream *s = &d->streams[d->n_streams + j->n_new];
+    struct stream **s = &j->streams[j->n_new];
     struct latent_error err = {0};
     size_t n_problems = j->conf.n_problems;
 
@@ -77,14 +92,13 @@ static void open_one(struct join *j, struct daemon *d, struct conf_stream_sectio
     j->n_new++;
     if (stream_open(s, &j->conf, section, &d->access, &j->notes) != PROGRAM_DONE)
         refuse(j, "%s", j->conf.problems[n_problems]);
-    else if (stream_admit(s, &j->notes, &err))
+    else if (stream_admit(*s, &j->notes, &err))
         refuse(j, "%s", err.text);
 }
 
-/* As they are in j->conf, behind d's own. */
-static void close_streams(struct join *j, struct daemon *d)
+static void close_streams(struct join *j)
 {
-    for (size_t i = 0; i < j->n_new; i++) stream_close(&d->streams[d->n_streams + i]);
+    for (size_t i = 0; i < j->n_new; i++) stream_close(j->streams[i]);
     j->n_new = 0;
 }
 
@@ -97,22 +111,10 @@ void join_open(struct join *j, struct daemon *d, const struct conf *fresh)
     read_again(j, fresh);
     for (size_t i = 0; i < j->conf.n_streams && !j->is_refused; i++)
         if (!has_stream(d, j->conf.streams[i].name)) open_one(j, d, &j->conf.streams[i]);
-    if (j->is_refused) close_streams(j, d);
+    if (j->is_refused) close_streams(j);
 }
 
 /* ---- in the control thread ---- */
-
-/* Its section becomes one of d's, at the same place as the stream. */
-static void move_section(struct daemon *d, size_t place)
-{
-    struct stream *s = &d->streams[place];
-    struct conf_stream_section *to = &d->conf.streams[place];
-
-    *to = *s->conf;
-    s->conf->values = (struct conf_stream){0};
-    s->conf = to;
-    s->whole_conf = &d->conf;
-}
 
 int join_start(struct join *j, struct daemon *d)
 {
@@ -120,9 +122,9 @@ int join_start(struct join *j, struct daemon *d)
     struct latent_error err = {0};
 
     if (n_new == 0) return 0;
-    for (size_t i = 0; i < n_new; i++) move_section(d, d->n_streams + i);
+    for (size_t i = 0; i < n_new; i++) stream_take_section(j->streams[i], &d->conf);
     j->n_new = 0; /* they are d's, or closed */
-    if (daemon_join(d, n_new, &err)) {
+    if (daemon_join(d, j->streams, n_new, &err)) {
         refuse(j, "%s", err.text);
         return -1;
     }
@@ -131,8 +133,8 @@ int join_start(struct join *j, struct daemon *d)
     return 0;
 }
 
-void join_close(struct join *j, struct daemon *d)
+void join_close(struct join *j)
 {
-    close_streams(j, d);
+    close_streams(j);
     conf_free(&j->conf);
 }

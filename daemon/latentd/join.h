@@ -11,21 +11,22 @@
 #define JOIN_TEXT 600
 
 struct daemon;
+struct stream;
 
 struct join {
-    struct conf conf;   /* the file once more, for their sections */
-    size_t n_new;       /* open, behind the streams of the daemon */
+    struct conf conf;                         /* the file once more, for their sections */
+    struct stream *streams[CONF_MAX_STREAMS]; /* [n_new], open */
+    size_t n_new;
     struct notes notes; /* of them */
     char why[JOIN_TEXT];
     bool is_refused; /* and why; nothing is open then */
 };
 
-/* Open what fresh has and d has not. In the pool: of d only what stays the same is read, and places
- * that no stream has yet are written. */
+/* Open what fresh has and d has not. In the pool: of d only what stays the same is read. */
 void join_open(struct join *j, struct daemon *d, const struct conf *fresh);
 /* They run. 0; or -1 and j->why: they are closed, and d is as before. */
 int join_start(struct join *j, struct daemon *d);
 /* Also of one that was started, which goes on. */
-void join_close(struct join *j, struct daemon *d);
+void join_close(struct join *j);
 
 #endif

@@ -201,7 +201,7 @@ static bool next_late(struct lateness *l, struct of_stream *s, struct line *line
 /* What is known is looked for when there is something to explain. */
 static void explain(struct lateness *l, struct of_stream *s, struct stream *stream)
 {
-    struct data_loop *loop = &l->daemon->loops[s->loop];
+    struct data_loop *loop = l->daemon->loops[s->loop];
     struct why_known known = {.pieces = l->pieces, .place = s->place};
     struct late_bin bin;
 
@@ -225,7 +225,7 @@ static void turn(struct lateness *l, uint64_t slept_ns)
     look(l, slept_ns);
     look_at_steal(l, STEAL_NS);
     for (size_t i = 0; i < l->daemon->n_streams; i++)
-        explain(l, &l->streams[i], &l->daemon->streams[i]);
+        explain(l, &l->streams[i], l->daemon->streams[i]);
 }
 
 static void *run(void *ctx)
@@ -254,7 +254,7 @@ void lateness_read(struct lateness *l, size_t i, struct lateness_seen *out)
     const struct of_stream *s = &l->streams[i];
     uint64_t first;
 
-    out->n_late = line_n_late(l->daemon->streams[i].line);
+    out->n_late = line_n_late(l->daemon->streams[i]->line);
     pthread_mutex_lock(&l->mutex);
     out->n_told = s->n_told;
     out->n_lost = s->n_lost;
@@ -294,7 +294,7 @@ void lateness_record(struct lateness *l)
 
     for (size_t i = 0; i < l->daemon->n_streams; i++)
         while (next_kept(l, &l->streams[i], &bin))
-            recording_tell_late(&l->daemon->streams[i].recording, &bin);
+            recording_tell_late(&l->daemon->streams[i]->recording, &bin);
 }
 
 /* ---- life ---- */
@@ -317,11 +317,11 @@ static void free_lateness(struct lateness *l)
 
 static void open_loop(struct lateness *l, size_t i, struct notes *notes)
 {
-    const struct data_loop *loop = &l->daemon->loops[i];
+    const struct data_loop *loop = l->daemon->loops[i];
 
     l->loops[i].fd = sched_open(loop->thread_id);
     for (size_t k = 0; k < loop->n_streams; k++) {
-        struct of_stream *s = &l->streams[loop->streams[k] - l->daemon->streams];
+        struct of_stream *s = &l->streams[loop->streams[k]->number];
 
         s->loop = i;
         s->place = k;
@@ -340,7 +340,7 @@ static bool has_names(struct lateness *l)
 
     for (size_t i = 0; i < l->daemon->n_loops; i++) {
         l->loops[i].fd = -1;
-        l->loops[i].names = calloc(l->daemon->loops[i].n_streams, WHY_NAME_BYTES);
+        l->loops[i].names = calloc(l->daemon->loops[i]->n_streams, WHY_NAME_BYTES);
         has &= l->loops[i].names != NULL;
     }
     return has;
@@ -392,6 +392,6 @@ void lateness_close(struct lateness *l)
     pthread_join(l->thread, NULL);
     lateness_record(l);
     for (size_t i = 0; i < l->daemon->n_streams; i++)
-        l->daemon->streams[i].n_late_read = l->streams[i].n_read;
+        l->daemon->streams[i]->n_late_read = l->streams[i].n_read;
     free_lateness(l);
 }

@@ -63,8 +63,8 @@ static int arguments_read(struct arguments *a, int argc, char **argv, struct lat
         .commands = commands,
         .notes = "Prints one line that starts with READY when it decodes. Every signal that\n"
                  "can be caught, but those of a crash, ends it in order: the last frame of each\n"
-                 "stream carries the flag SAFE and the neutral readout. SIGHUP reads clients,\n"
-                 "keys and roles anew, unless stderr is a terminal.\n"
+                 "stream carries the flag SAFE and the neutral readout. SIGHUP reads the\n"
+                 "configuration anew (latentctl reload), unless stderr is a terminal.\n"
                  "Exit: 0 ended as asked; 1 a model, port or other resource cannot be had; 2 a\n"
                  "mistake in the command line or in the configuration.\n"};
     int status = options_read(&table, argc, argv, NULL, err);
@@ -99,8 +99,8 @@ static enum program_exit configuration_check(const char *path)
 
     if (status == PROGRAM_DONE) conf_print(&d.conf, stdout);
     for (size_t i = 0; status == PROGRAM_DONE && i < d.n_streams; i++) {
-        checked_print(&d.streams[i]);
-        ramp_warn(&d.streams[i], stderr);
+        checked_print(d.streams[i]);
+        ramp_warn(d.streams[i], stderr);
     }
     daemon_close(&d);
     daemon_free(&d);
@@ -115,8 +115,8 @@ static void ready_print(const struct control *c)
 
     printf("READY control=%s", c->bound);
     for (size_t i = 0; i < d->n_streams; i++)
-        printf(" %s.input=%s %s.output=%s", d->streams[i].conf->name, d->streams[i].input->bound,
-               d->streams[i].conf->name, d->streams[i].output->bound);
+        printf(" %s.input=%s %s.output=%s", d->streams[i]->conf->name, d->streams[i]->input->bound,
+               d->streams[i]->conf->name, d->streams[i]->output->bound);
     printf("\n");
     fflush(stdout);
     notify_manager("READY=1");

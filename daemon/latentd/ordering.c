@@ -75,7 +75,7 @@ void ordering_mask(struct ordering *o, struct stream *s, const uint8_t *bits)
 }
 
 /* What was refused changes nothing, in the file either. */
-void ordering_post(struct ordering *o, struct stream *s, struct held *held, size_t place,
+void ordering_post(struct ordering *o, struct stream *s, struct held *held,
                    enum line_event_kind entry)
 {
     *o = (struct ordering){.stream = s,
@@ -86,7 +86,7 @@ void ordering_post(struct ordering *o, struct stream *s, struct held *held, size
     set_words(o);
     o->t_posted_ns = clock_now_ns();
     if (o->order.number && entry != LINE_RESET)
-        o->change = held_set(held, place, entry == LINE_SAFE_ON);
+        o->change = held_set(held, s->conf->name, entry == LINE_SAFE_ON);
 }
 
 static bool look_owed(struct ordering *o, uint64_t now_ns)

@@ -25,8 +25,8 @@ struct ordering {
     char text[ORDERING_TEXT];
 };
 
-/* entry: LINE_RESET, LINE_SAFE_ON or LINE_SAFE_OFF. place: of the stream in the configuration. */
-void ordering_post(struct ordering *o, struct stream *s, struct held *held, size_t place,
+/* entry: LINE_RESET, LINE_SAFE_ON or LINE_SAFE_OFF. */
+void ordering_post(struct ordering *o, struct stream *s, struct held *held,
                    enum line_event_kind entry);
 /* A mask, if it may be: else it has its answer already. bits [line_mask_bytes] becomes what is
  * ordered. */

@@ -30,7 +30,7 @@ struct line_sink output_sink(struct output *o)
     return (struct line_sink){.send = send_frame, .ctx = o};
 }
 
-void output_close(struct output *o)
+void output_close(struct output *o, bool is_waited_for)
 {
-    sink_close(&o->sink);
+    sink_close(&o->sink, is_waited_for);
 }

@@ -25,6 +25,6 @@ int output_open(struct output *o, const struct stream *s, struct latent_error *e
 struct line_sink output_sink(struct output *o);
 /* Two parts. 0, or -1 when the socket did not take them. */
 int output_send(struct output *o, const char *topic, const void *bytes, size_t n_bytes);
-void output_close(struct output *o);
+void output_close(struct output *o, bool is_waited_for); /* as socket_close */
 
 #endif

@@ -34,8 +34,8 @@ struct reload {
     bool is_read, is_given_up; /* the control thread's */
 
     struct words refused, changed;
-    bool *is_changed;    /* [streams of the daemon] */
-    uint64_t t_order_ns; /* 0: nothing was ordered */
+    bool *is_changed, *is_gone; /* [streams of the daemon] */
+    uint64_t t_order_ns;        /* 0: nothing was ordered */
     char text[RELOAD_TEXT];
 };
 
@@ -95,8 +95,16 @@ static void add_live(struct reload *r, const struct conf_difference *d)
 {
     struct daemon *daemon = r->daemon;
 
-    r->is_changed[daemon_find_stream(daemon, d->name) - daemon->streams] = true;
+    r->is_changed[daemon_find_stream(daemon, d->name)->number] = true;
     add(&r->changed, "%s of stream %s was %s, is %s", d->key, d->name, d->before, d->after);
+}
+
+static void add_stream(struct reload *r, const struct conf_difference *d)
+{
+    struct daemon *daemon = r->daemon;
+
+    if (d->is_gone) r->is_gone[daemon_find_stream(daemon, d->name)->number] = true;
+    add(&r->changed, "stream %s %s", d->name, d->is_gone ? "gone" : "new");
 }
 
 static void on_difference(void *ctx, const struct conf_difference *d)
@@ -108,10 +116,8 @@ static void on_difference(void *ctx, const struct conf_difference *d)
         add_client(r, d);
     else if (d->section == CONF_STREAM && d->key && conf_is_live(d->key))
         add_live(r, d);
-    else if (!d->key && !d->is_gone)
-        add(&r->changed, "stream %s new", d->name);
     else if (!d->key)
-        add(&r->refused, "[%s%s] is gone", of, d->name);
+        add_stream(r, d);
     else
         add(&r->refused, "%s of [%s%s] was %s, is %s", d->key, of, d->name, d->before, d->after);
 }
@@ -133,7 +139,7 @@ static void compare_keys(struct reload *r)
 
 /* ---- into force ---- */
 
-static void apply(struct reload *r, struct changes *changes)
+static void apply(struct reload *r, struct changes *changes, struct leave *leave)
 {
     struct daemon *d = r->daemon;
     bool narrower = access_is_narrower(atomic_load(&d->access.clients), r->clients, ACCESS_OUTPUT);
@@ -146,6 +152,7 @@ static void apply(struct reload *r, struct changes *changes)
     r->clients = NULL;
     d->read = r->conf;
     r->conf = before;
+    daemon_part(d, leave);
     if (narrower) peers_cut_all();
 }
 
@@ -161,25 +168,40 @@ __attribute__((format(printf, 2, 3))) static enum reload_answer refuse(struct re
     return RELOAD_REFUSED;
 }
 
+/* All of it is ready, and what comes runs; or why not, and nothing is. */
+static int prepare(struct reload *r, struct changes **changes, struct leave **leave, char *why,
+                   size_t n_why)
+{
+    struct daemon *d = r->daemon;
+
+    *changes = NULL;
+    *leave = NULL;
+    snprintf(why, n_why, "%s", r->join.why);
+    if (r->join.is_refused || changes_new(changes, d, &r->conf, r->is_changed, why, n_why) ||
+        leave_new(leave, d, r->is_gone, why, n_why))
+        return -1;
+    if (r->dry_run || join_start(&r->join, d) == 0) return 0;
+    snprintf(why, n_why, "%s", r->join.why);
+    return -1;
+}
+
 /* What differs can change: it does, or it is told what stands against it. */
 static enum reload_answer change(struct reload *r)
 {
     struct changes *changes;
+    struct leave *leave;
     char why[RELOAD_TEXT];
+    int status = prepare(r, &changes, &leave, why, sizeof why);
 
-    if (r->join.is_refused) return refuse(r, "%s", r->join.why);
-    if (changes_new(&changes, r->daemon, &r->conf, r->is_changed, why, sizeof why))
-        return refuse(r, "%s", why);
-    if (!r->dry_run && join_start(&r->join, r->daemon)) {
+    if (!status && !r->dry_run) {
+        apply(r, changes, leave);
+    } else {
         changes_free(changes);
-        return refuse(r, "%s", r->join.why);
+        leave_free(leave);
     }
+    if (status) return refuse(r, "%s", why);
     snprintf(r->text, sizeof r->text, "%s: %s", r->dry_run ? "would change" : "changed",
              end_words(&r->changed));
-    if (r->dry_run)
-        changes_free(changes);
-    else
-        apply(r, changes);
     return RELOAD_DONE;
 }
 
@@ -201,11 +223,12 @@ static enum reload_answer judge(struct reload *r)
 
 static void end(struct reload *r)
 {
-    join_close(&r->join, r->daemon);
+    join_close(&r->join);
     r->daemon->is_reloading = false;
     conf_free(&r->conf);
     free(r->clients);
     free(r->is_changed);
+    free(r->is_gone);
     free(r);
 }
 
@@ -229,7 +252,7 @@ static void on_read(uv_work_t *work, int status)
 /* What the last one ordered is carried out, or there is none. */
 static bool forget_last(struct daemon *d)
 {
-    if (d->changes && changes_are_owed(d->changes)) return false;
+    if (d->leave || (d->changes && changes_are_owed(d->changes))) return false;
     changes_free(d->changes);
     d->changes = NULL;
     return true;
@@ -241,7 +264,10 @@ struct reload *reload_new(struct daemon *d, uv_loop_t *loop, bool dry_run)
 
     if (!r) return NULL;
     r->is_changed = calloc(d->n_streams, sizeof *r->is_changed);
-    if (!r->is_changed) {
+    r->is_gone = calloc(d->n_streams, sizeof *r->is_gone);
+    if (!r->is_changed || !r->is_gone) {
+        free(r->is_changed);
+        free(r->is_gone);
         free(r);
         return NULL;
     }
@@ -260,23 +286,29 @@ void reload_give_up(struct reload *r)
     if (r->is_read) end(r);
 }
 
+/* The longest that the answer waits: a lease for data threads, a moment for sockets and records. */
+static uint64_t patience_ns(const struct daemon *d)
+{
+    uint64_t lease_ns = d->changes->lease_ns;
+
+    if (!d->leave) return lease_ns;
+    if (leave_lease_ns(d->leave) > lease_ns) lease_ns = leave_lease_ns(d->leave);
+    return lease_ns + RELOAD_MOMENT_NS;
+}
+
 /* What was ordered stays so, whatever becomes of the answer. */
 static enum reload_answer look_ordered(struct reload *r, uint64_t now_ns, char text[RELOAD_TEXT])
 {
-    const struct changes *changes = r->daemon->changes;
-    enum reload_answer answer = RELOAD_DONE;
+    const struct daemon *d = r->daemon;
+    bool is_done = !changes_are_owed(d->changes) && (!d->leave || leave_has_stopped(d->leave));
 
-    if (changes_are_owed(changes)) {
-        if (now_ns <= r->t_order_ns + changes->lease_ns) return RELOAD_OWED;
-        answer = RELOAD_NOT_DONE;
-    }
-    snprintf(text, RELOAD_TEXT, "%s%.660s",
-             answer == RELOAD_DONE ? ""
-                                   : "NOT DONE by every data thread within its lease, but it stays "
-                                     "ordered: ",
-             r->text);
+    if ((!is_done || d->leave) && now_ns <= r->t_order_ns + patience_ns(d)) return RELOAD_OWED;
+    snprintf(text, RELOAD_TEXT, "%s%.600s%s",
+             is_done ? ""
+                     : "NOT DONE by every data thread within its lease, but it stays ordered: ",
+             r->text, d->leave && is_done ? "; what is gone is still being closed" : "");
     end(r);
-    return answer;
+    return is_done ? RELOAD_DONE : RELOAD_NOT_DONE;
 }
 
 enum reload_answer reload_look(struct reload *r, uint64_t now_ns, char text[RELOAD_TEXT])
@@ -307,5 +339,7 @@ void reload_by_signal(struct daemon *d, uv_loop_t *loop)
     if (r)
         r->is_by_signal = true;
     else
-        log_say(LOG_LEVEL_WARNING, "reload: another one is under way; send the signal again");
+        log_say(LOG_LEVEL_WARNING,
+                "reload: another one is under way, or streams that left are being closed; send the "
+                "signal again");
 }

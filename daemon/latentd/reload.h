@@ -1,6 +1,6 @@
 /* The configuration file read anew while latentd runs. What may change then are the clients, their
- * keys and roles, and the policies of streams (conf_is_live); whatever else differs is refused by
- * its name, and then nothing is changed. */
+ * keys and roles, the policies of streams (conf_is_live), and which streams there are, by whole
+ * data loops; whatever else differs is refused by its name, and then nothing is changed. */
 #ifndef LATENTD_RELOAD_H
 #define LATENTD_RELOAD_H
 

@@ -163,7 +163,9 @@ static void on_reload(struct request_ground *g, const Latent__V1__Request *reque
     if (r->reload)
         r->look = look_reload;
     else
-        request_say(r, CONTROL_REFUSED, "another reload is under way; try again");
+        request_say(r, CONTROL_REFUSED,
+                    "another reload is under way, or streams that left are being closed; "
+                    "try again");
 }
 
 /* only_tells: for monitors too. What is not marked so is for operators. */
@@ -205,7 +207,7 @@ static void explain_stream(struct daemon *d, const char *name, struct request *r
     request_say(r, CONTROL_UNKNOWN_STREAM, "no stream '%.64s'; there are:", name);
     if (!known) return;
     for (size_t i = 0; i < d->n_streams; i++) {
-        known[i] = d->streams[i].conf->name;
+        known[i] = d->streams[i]->conf->name;
         used = strlen(r->text);
         snprintf(r->text + used, sizeof r->text - used, " %s", known[i]);
     }
@@ -259,6 +261,13 @@ bool request_is_answered(struct request *r)
 {
     if (r->look && r->look(r, clock_now_ns())) r->look = NULL;
     return !r->look;
+}
+
+bool request_is_about(const struct request *r, const struct leave *leave)
+{
+    for (size_t i = 0; i < r->n_orderings; i++)
+        if (leave_has(leave, r->orderings[i].stream)) return true;
+    return leave_has(leave, r->stream);
 }
 
 void request_give_up(struct request *r, const char *why)

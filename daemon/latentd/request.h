@@ -23,6 +23,8 @@ struct request *request_take(struct request_ground *g, enum request_right right,
                              size_t n_bytes);
 /* Is the answer there? Orders and files take their time: look again while it is not. */
 bool request_is_answered(struct request *r);
+/* Does its answer need one of these streams? */
+bool request_is_about(const struct request *r, const struct leave *leave);
 /* The answer is that it is NOT DONE, unless it is there by now; what was ordered stays ordered. */
 void request_give_up(struct request *r, const char *why);
 /* The packed Reply, once there is an answer; to be freed. NULL: out of memory. */

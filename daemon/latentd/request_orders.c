@@ -55,7 +55,8 @@ void request_order(struct request_ground *g, const Latent__V1__Request *request,
                    struct stream *only, struct request *r, enum line_event_kind entry)
 {
     struct daemon *d = g->daemon;
-    size_t first = only ? (size_t)(only - d->streams) : 0, n = only ? 1 : d->n_streams;
+    struct stream **streams = only ? &only : d->streams;
+    size_t n = only ? 1 : d->n_streams;
 
     r->orderings = calloc(n, sizeof *r->orderings);
     if (!only) {
@@ -69,9 +70,9 @@ void request_order(struct request_ground *g, const Latent__V1__Request *request,
     r->n_orderings = n;
     for (size_t i = 0; i < n; i++) {
         if (request->dry_run)
-            ordering_would(&r->orderings[i], &d->streams[first + i], entry);
+            ordering_would(&r->orderings[i], streams[i], entry);
         else
-            ordering_post(&r->orderings[i], &d->streams[first + i], &d->held, first + i, entry);
+            ordering_post(&r->orderings[i], streams[i], &d->held, entry);
     }
     r->look = look_orders;
 }

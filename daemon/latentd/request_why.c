@@ -7,11 +7,6 @@
 
 #define WAIT_NS 1000000000u
 
-static size_t number_of(const struct request *r)
-{
-    return (size_t)(r->stream - r->daemon->streams);
-}
-
 /* Why there is nothing to say of this bin, in one line. */
 static void say_nothing(struct request *r)
 {
@@ -46,7 +41,7 @@ static bool take_bins(struct request *r, struct lateness *l)
     struct lateness_seen *seen = r->seen = calloc(1, sizeof *seen);
 
     if (!seen) return false;
-    lateness_read(l, number_of(r), seen);
+    lateness_read(l, r->stream->number, seen);
     r->why = why_message_new(r->stream->conf->name, seen->bins, seen->n,
                              clock_wall_ns() - clock_now_ns());
     if (!r->why) return false;
@@ -73,7 +68,12 @@ static bool look_why(struct request *r, uint64_t now_ns)
         request_say(r, CONTROL_NOT_DONE, "NOT DONE: latentd is ending");
         return true;
     }
-    if (!lateness_has_told(l, number_of(r), r->n_late) && now_ns - r->t_taken_ns < WAIT_NS)
+    if (r->stream->number == STREAM_LEFT) {
+        request_say(r, CONTROL_NOT_DONE, "NOT DONE: [stream %s] is gone from the configuration",
+                    r->stream->conf->name);
+        return true;
+    }
+    if (!lateness_has_told(l, r->stream->number, r->n_late) && now_ns - r->t_taken_ns < WAIT_NS)
         return false;
     say_bins(r, l);
     return true;

@@ -206,6 +206,7 @@ static int fill_stream(struct stream_box *b, struct stream *s, bool with_model)
 
 static int fill_streams(struct status *st, struct daemon *d, struct stream *only)
 {
+    struct stream **streams = only ? &only : d->streams;
     size_t n = only ? 1 : d->n_streams;
 
     st->boxes = calloc(n, sizeof *st->boxes);
@@ -213,8 +214,8 @@ static int fill_streams(struct status *st, struct daemon *d, struct stream *only
     if (!st->boxes || !st->streams) return -1;
     for (size_t i = 0; i < n; i++) {
         st->n_boxes = i + 1;
-        if (fill_stream(&st->boxes[i], only ? only : &d->streams[i], only != NULL)) return -1;
-        held_tell(&d->held, only ? (size_t)(only - d->streams) : i, st->boxes[i].held);
+        if (fill_stream(&st->boxes[i], streams[i], only != NULL)) return -1;
+        held_tell(&d->held, streams[i]->conf->name, st->boxes[i].held);
         printable(st->boxes[i].held);
         st->streams[i] = &st->boxes[i].status;
     }
@@ -250,13 +251,13 @@ static int fill_inputs(struct status *st, struct daemon *d)
 {
     size_t n = 0, k = 0;
 
-    for (size_t i = 0; i < d->n_loops; i++) n += d->loops[i].n_inputs;
+    for (size_t i = 0; i < d->n_loops; i++) n += d->loops[i]->n_inputs;
     st->input_boxes = calloc(n, sizeof *st->input_boxes);
     st->inputs = calloc(n * N_INPUT_COUNTERS, sizeof *st->inputs);
     if (!st->input_boxes || !st->inputs) return -1;
     for (size_t i = 0; i < d->n_loops; i++)
-        for (size_t j = 0; j < d->loops[i].n_inputs; j++, k++)
-            fill_input(&st->input_boxes[k], &d->loops[i].inputs[j],
+        for (size_t j = 0; j < d->loops[i]->n_inputs; j++, k++)
+            fill_input(&st->input_boxes[k], &d->loops[i]->inputs[j],
                        st->inputs + k * N_INPUT_COUNTERS);
     st->message.n_inputs = n * N_INPUT_COUNTERS;
     st->message.inputs = st->inputs;

@@ -2,11 +2,13 @@
 #include "latentd/stream.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/words.h"
@@ -284,10 +286,12 @@ static int read_server_keys(struct stream *s, struct conf *c)
     return input ? input : output;
 }
 
-enum program_exit stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section,
-                              const struct access *access, struct notes *notes)
+enum program_exit stream_open(struct stream **out, struct conf *c,
+                              struct conf_stream_section *section, const struct access *access,
+                              struct notes *notes)
 {
     bool names_valid_for = section->values.valid_for_ns != 0;
+    struct stream *s = *out = memory_need(malloc(sizeof *s));
     int status;
 
     *s = (struct stream){.whole_conf = c, .conf = section, .access = access};
@@ -388,10 +392,34 @@ void stream_give_orders(struct stream *s, struct orders *orders, size_t place)
     recording_open(&s->recording, &of);
 }
 
+void stream_take_section(struct stream *s, const struct conf *whole_conf)
+{
+    s->section = *s->conf;
+    s->conf->values = (struct conf_stream){0};
+    s->conf = &s->section;
+    s->whole_conf = whole_conf;
+}
+
+/* ---- the end ---- */
+
+void stream_say_ledgers(const struct stream *s)
+{
+    struct ledger_values v;
+    char text[256];
+
+    line_read(s->line, &v);
+    log_say(LOG_LEVEL_INFO,
+            "%s: %" PRIu64 " messages, %" PRIu64 " bins, %" PRIu64 " decoded, %" PRIu64
+            " frames published, %" PRIu64 " budget misses; %s",
+            s->conf->name, v.value[MESSAGES_IN], v.value[BINS_IN], v.value[BINS_DECODED],
+            v.value[FRAMES_PUBLISHED], v.value[STATE_BUDGET_MISSES],
+            ledger_check(&v, text, sizeof text) ? "ledgers balanced" : text);
+}
+
 /* Before there was a line, model and decoder are the stream's own. */
 void stream_close(struct stream *s)
 {
-    if (!recording_close(&s->recording)) return;
+    if (!s || !recording_close(&s->recording)) return;
     line_free(s->line);
     channel_watch_close(&s->watch);
     swap_close(&s->swap);
@@ -404,5 +432,6 @@ void stream_close(struct stream *s)
     free(s->minute);
     masking_close(&s->masking);
     free(s->told);
-    *s = (struct stream){0};
+    if (s->conf == &s->section) conf_free_values(CONF_STREAM, &s->section.values);
+    free(s);
 }

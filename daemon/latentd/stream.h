@@ -3,6 +3,7 @@
 #define LATENTD_STREAM_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/notes.h"
 #include "command/options.h"
@@ -22,9 +23,13 @@ struct input;
 struct output;
 struct outputs;
 
+#define STREAM_LEFT SIZE_MAX
+
 struct stream {
+    size_t number; /* among the daemon's, 0, 1, ...; STREAM_LEFT */
     const struct conf *whole_conf;
     struct conf_stream_section *conf;
+    struct conf_stream_section section; /* its own, once it has taken it: then conf */
     const struct access *access;
     uint8_t input_server[KEY_BYTES], output_server[KEY_BYTES]; /* where it connects */
     /* In use, as the control thread knows it: those of engine, once there is a line. */
@@ -57,12 +62,13 @@ struct stream {
     uint64_t n_late_read;  /* late bins that a lateness looked at which is closed */
 };
 
-/* Open model and decoder as section says, and write the values that the model decides
- * back into it. Mistakes become problems of c; what the model lacks and the configuration
- * does not insist on is noted. PROGRAM_FAILED: the model cannot be used;
- * PROGRAM_MISUSED: the configuration asks for what the model does not have. */
-enum program_exit stream_open(struct stream *s, struct conf *c, struct conf_stream_section *section,
-                              const struct access *access, struct notes *notes);
+/* Open model and decoder as section says, and write the values that the model decides back into it;
+ * it stays the caller's. Mistakes become problems of c; what the model lacks and the configuration
+ * does not insist on is noted. PROGRAM_FAILED: the model cannot be used; PROGRAM_MISUSED: the
+ * configuration asks for what the model does not have. stream_close of *out is due in any case. */
+enum program_exit stream_open(struct stream **out, struct conf *c,
+                              struct conf_stream_section *section, const struct access *access,
+                              struct notes *notes);
 /* Run the decoder on silence, at most 300 bins or 300 ms, and note when its steps exceed
  * the budget (setup/admission.h): then refused, if the configuration says so. Its state
  * is as before. 0, or negative and a text. */
@@ -72,6 +78,11 @@ int stream_admit(struct stream *s, struct notes *notes, struct latent_error *err
 int stream_attach(struct stream *s, struct output *output, struct line_sink sink);
 /* Orders reach the line by them, as their line number place. */
 void stream_give_orders(struct stream *s, struct orders *orders, size_t place);
+/* Its section is its own from here on, as one of whole_conf. */
+void stream_take_section(struct stream *s, const struct conf *whole_conf);
+/* What it counted, a line for the log. */
+void stream_say_ledgers(const struct stream *s);
+/* It is freed, unless the disk holds its record; NULL is allowed. */
 void stream_close(struct stream *s);
 
 #endif

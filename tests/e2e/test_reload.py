@@ -219,7 +219,7 @@ class ReloadTest(ReloadCase):
         self.check_refused("needs a restart", "reorder-window of [stream arm] was 16, is 3")
         self.assertEqual(self.rig.ctl_as("wall", "status")[0], 0)
         self.write(("[stream arm]", "[stream leg]"))
-        self.check_refused("[stream arm] is gone")
+        self.check_refused("[stream leg] is new", "of [stream arm], which is gone")
         self.write(("roles = monitor", "roles = monitors"))
         self.check_refused("monitors")
         self.write(("wall.key", "none.key"))
@@ -264,7 +264,17 @@ class ReloadTest(ReloadCase):
 
 
 class FuzzTest(ReloadCase):
-    """Whatever the file has become, it is in force as a whole or not at all."""
+    """Whatever the file has become, it is in force as a whole or not at all. Beside the stream of
+    the others there is one that may leave and come."""
+
+    def setUp(self):
+        super().setUp()
+        folder = self.rig.folder
+        self.leg = (f"[stream leg]\nmodel = {folder}/model.safetensors\nloop = leg\n"
+                    f"input = ipc://{folder}/in-leg\noutput = ipc://{folder}/out-leg\n")
+        self.text = f"{self.text}\n{self.leg}"
+        self.write()
+        self.assertEqual(self.reload()[:2], (0, "changed: stream leg new\n"))
 
     def may(self, name, expected):
         """What this client can do now: 2 change, 1 look, 0 nothing. Nobody answers who may not
@@ -277,7 +287,10 @@ class FuzzTest(ReloadCase):
     def damage(self, text, chance):
         lines = text.splitlines(keepends=True)
         i = chance.randrange(len(lines))
-        kind = chance.choice(("drop", "double", "letter", "cut", "swap", "role", "policy"))
+        kind = chance.choice(("drop", "double", "letter", "cut", "swap", "role", "policy", "gone"))
+        if kind == "gone":
+            text = text.replace(self.leg, "")
+            return self.change_policies(text, chance) if chance.random() < 0.5 else text
         if kind == "drop":
             del lines[i]
         elif kind == "double":
@@ -323,13 +336,15 @@ class FuzzTest(ReloadCase):
     @staticmethod
     def policies_of(text):
         """The same of a configuration whose values are settled."""
-        return tuple(round(float(re.search(rf"^{key} = (.*)$", text, re.M)[1]) * 1e6)
+        arm = next(part for part in text.split("\n[") if part.startswith("stream arm]"))
+        return tuple(round(float(re.search(rf"^{key} = (.*)$", arm, re.M)[1]) * 1e6)
                      for key in ("valid-for-ms", "budget-ms"))
 
     def test_files(self):
         chance = random.Random(SEED)
         now = {"wall": 1, "desk": 2}
-        n_taken = n_policies = 0
+        n_taken = n_policies = n_gone = 0
+        streams = {"arm", "leg"}
         policies = self.policies()
         with_desk = section("desk", "operator")
         source = Source(self.source())
@@ -349,7 +364,11 @@ class FuzzTest(ReloadCase):
                 now["wall"] = 2 if "operator" in roles else int("monitor" in roles)
                 n_taken += out.startswith("changed")
                 n_policies += "-for-ms of stream" in out or "budget-ms of stream" in out
+                n_gone += "stream leg gone" in out
                 policies = self.policies_of(check.stdout)
+                streams = set(re.findall(r"^\[stream (.*)\]$", check.stdout, re.M))
+            self.assertEqual(set(self.rig.status()["streams"]), streams,
+                             f"file {i} of seed {SEED}: {out}{err}\n{text}")
             self.assertEqual(self.policies(), policies,
                              f"file {i} of seed {SEED}: {out}{err}\n{text}")
             for name, right in now.items():
@@ -361,6 +380,7 @@ class FuzzTest(ReloadCase):
         self.rig.wait_for("arm", "messages", "in", n_sent - self.inputs("revoked"))
         self.assertGreater(n_taken, 0)
         self.assertGreater(n_policies, 0)
+        self.assertGreater(n_gone, 0)
 
     @staticmethod
     def roles_of(text, name):

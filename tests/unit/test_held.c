@@ -172,7 +172,8 @@ static void check_held(struct place *p, unsigned expected)
     struct held h;
     p->notes.n = 0;
     held_open(&h, &p->conf, &p->notes);
-    for (size_t i = 0; i < 3; i++) assert_int_equal(held_is_on(&h, i), expected >> i & 1);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(held_is_on(&h, p->streams[i].name), expected >> i & 1);
     held_close(&h);
 }
 
@@ -187,19 +188,19 @@ static void test_changes(void **state)
     held_open(&h, &p->conf, &p->notes);
     assert_int_equal(p->notes.n, 0);
     h.loop = &p->loop;
-    for (unsigned i = 0; i < 20; i++) last = held_set(&h, i % 3, i % 2 == 0);
+    for (unsigned i = 0; i < 20; i++) last = held_set(&h, p->streams[i % 3].name, i % 2 == 0);
     assert_int_equal(held_look(&h, last, 1000, 1000 + HELD_MOMENT_NS, text), HELD_OWED);
     assert_int_equal(held_look(&h, last, 1000, 1001 + HELD_MOMENT_NS, text), HELD_NOT_KEPT);
     assert_non_null(strstr(text, "has not answered"));
-    held_tell(&h, 0, text);
+    held_tell(&h, p->streams[0].name, text);
     assert_non_null(strstr(text, "NOT KEPT yet: "));
     uv_run(&p->loop, UV_RUN_DEFAULT);
     assert_false(held_is_writing(&h));
     assert_int_equal(held_look(&h, last, 0, 0, text), HELD_KEPT);
     assert_string_equal(text, p->path);
-    held_tell(&h, 0, text);
+    held_tell(&h, p->streams[0].name, text);
     assert_non_null(strstr(text, "kept in "));
-    held_tell(&h, 1, text);
+    held_tell(&h, p->streams[1].name, text);
     assert_string_equal(text, "");
     held_close(&h);
     check_held(p, 1); /* the last: i = 18 on, 19 off, 17 off */
@@ -215,7 +216,7 @@ static void test_unreadable_holds_all(void **state)
     assert_int_equal(p->notes.n, 1);
     held_open(&h, &p->conf, &p->notes);
     h.loop = &p->loop;
-    held_set(&h, 1, false);
+    held_set(&h, p->streams[1].name, false);
     uv_run(&p->loop, UV_RUN_DEFAULT);
     held_close(&h);
     check_held(p, 5);
@@ -230,7 +231,7 @@ static void test_others_stay(void **state)
     p->conf.n_streams = 1;
     held_open(&h, &p->conf, &p->notes);
     h.loop = &p->loop;
-    held_set(&h, 0, false);
+    held_set(&h, p->streams[0].name, false);
     uv_run(&p->loop, UV_RUN_DEFAULT);
     held_close(&h);
     p->conf.n_streams = 3;
@@ -246,10 +247,10 @@ static void test_tried_again(void **state)
     held_open(&h, &p->conf, &p->notes);
     h.loop = &p->loop;
     assert_int_equal(mkdir(p->fresh, 0700), 0);
-    change = held_set(&h, 0, true);
+    change = held_set(&h, p->streams[0].name, true);
     uv_run(&p->loop, UV_RUN_DEFAULT);
     assert_int_equal(held_look(&h, change, 0, 0, text), HELD_NOT_KEPT);
-    held_tell(&h, 0, text);
+    held_tell(&h, p->streams[0].name, text);
     assert_non_null(strstr(text, "NOT KEPT: "));
     assert_int_equal(rmdir(p->fresh), 0);
     held_retry(&h);

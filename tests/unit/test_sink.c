@@ -99,7 +99,7 @@ static int close_fixture(void **state)
 
     zmq_close(f->consumer);
     zmq_ctx_term(f->consumers);
-    sink_close(&f->sink);
+    sink_close(&f->sink, false);
     zmq_ctx_term(f->context);
     assert_int_equal(peers_counts().n_open, 0);
     free(f);
@@ -191,7 +191,7 @@ static void test_all_is_handed_over_at_the_end(void **state)
     struct fixture *f = *state;
 
     for (unsigned i = 1; i <= N_FRAMES; i++) publish(f, i);
-    sink_close(&f->sink);
+    sink_close(&f->sink, false);
     for (unsigned i = 1; i <= N_FRAMES; i++) {
         unsigned number = receive(f->consumer);
         if (number == 0)

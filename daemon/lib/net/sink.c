@@ -121,7 +121,7 @@ int sink_send(struct sink *s, const char *topic, const void *bytes, size_t n_byt
     return zmq_send(s->given, bytes, n_bytes, ZMQ_DONTWAIT) < 0 ? -1 : 0;
 }
 
-void sink_close(struct sink *s)
+void sink_close(struct sink *s, bool is_waited_for)
 {
     if (s->is_running) {
         zmq_send(s->given, "", 0, 0);
@@ -129,6 +129,6 @@ void sink_close(struct sink *s)
     }
     if (s->given) zmq_close(s->given);
     if (s->taken) zmq_close(s->taken);
-    if (s->subscribers) socket_close(s->context, s->subscribers);
+    if (s->subscribers) socket_close(s->context, s->subscribers, is_waited_for);
     *s = (struct sink){0};
 }

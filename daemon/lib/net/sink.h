@@ -26,8 +26,8 @@ int sink_open(struct sink *s, void *context, const struct socket_end *end,
               struct latent_error *err);
 /* Two parts, in one thread at a time. Never waits. 0, or -1: the queue is full. */
 int sink_send(struct sink *s, const char *topic, const void *bytes, size_t n_bytes);
-/* All that was sent is handed to the subscribers' queues before the socket closes; it lingers as
- * its context ends. */
-void sink_close(struct sink *s);
+/* All that was sent is handed to the subscribers' queues before the socket closes, as socket_close
+ * does; it lingers as its context ends. */
+void sink_close(struct sink *s, bool is_waited_for);
 
 #endif

@@ -216,15 +216,16 @@ static void *watch_end(void *context, void *socket)
     return NULL;
 }
 
-void socket_close(void *context, void *socket)
+void socket_close(void *context, void *socket, bool is_waited_for)
 {
-    void *watch = asks_for_keys(socket) ? watch_end(context, socket) : NULL;
+    bool waits = is_waited_for || asks_for_keys(socket);
+    void *watch = waits ? watch_end(context, socket) : NULL;
     uint16_t event; /* the only one asked for; its value comes in a part of its own */
 
     zmq_close(socket);
     if (!watch) return;
     if (zmq_recv(watch, &event, sizeof event, 0) < 0)
-        log_say(LOG_LEVEL_WARNING, "an encrypted socket takes long to close");
+        log_say(LOG_LEVEL_WARNING, "a socket takes long to close");
     zmq_close(watch);
 }
 

@@ -35,8 +35,9 @@ int socket_path_check(const char *endpoint, struct latent_error *err);
 void *socket_open(void *context, enum socket_kind kind, const struct socket_end *end,
                   char bound[SOCKET_MAX_ENDPOINT], struct latent_error *err);
 /* Close it. One that asks a handler of keys is gone when this returns, with all who were still
- * knocking: until then the handler must stay. */
-void socket_close(void *context, void *socket);
+ * knocking: until then the handler must stay. With is_waited_for, any other, too: its endpoint can
+ * be bound again. */
+void socket_close(void *context, void *socket, bool is_waited_for);
 /* Descriptor that becomes readable when something happened. It is edge-triggered: ask
  * socket_is_readable until it says no, and again after any other call on the socket. */
 int socket_descriptor(void *socket);
