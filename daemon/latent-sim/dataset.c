@@ -133,8 +133,8 @@ static void readout_describe(struct writer *w)
     if (s->n_readout > 0) {
         h5out_texts(&w->out, "/", "readout_names", s->n_readout, names);
         h5out_texts(&w->out, "/", "readout_units", s->n_readout, units);
-        h5out_text(&w->out, "/position", "units", "mm");
     }
+    if (s->n_positions > 0) h5out_text(&w->out, "/position", "units", "mm");
 }
 
 static void file_describe(struct writer *w)

@@ -13,7 +13,7 @@
 
 #define LARGEST_RECIPE_BYTES 65536
 
-enum field_type { WHOLE32, WHOLE64, NUMBER, RANGE, WIDTH_MS, TRIPLE, SYSTEM };
+enum field_type { WHOLE32, WHOLE64, NUMBER, RANGE, WIDTH_MS, TRIPLE, SYSTEM, WHOLE_RANGE };
 
 struct field {
     const char *object; /* NULL: the top level */
@@ -97,6 +97,18 @@ static const struct field chaotic_fields[] = {
     {0},
 };
 
+static const struct field speech_fields[] = {
+    {"speech", "n_phonemes", WHOLE32, AT(speech.n_phonemes), 2, 1000},
+    {"speech", "word_phonemes", WHOLE_RANGE, AT(speech.word_phonemes), 1, 1000},
+    {"speech", "phoneme_ms", RANGE, AT(speech.phoneme_ms), 1, 10000},
+    {"speech", "pause_ms", RANGE, AT(speech.pause_ms), 1, 10000},
+    {"articulation", "n_articulators", WHOLE32, AT(speech.n_articulators), 1, 1000},
+    {"articulation", "tau_ms", NUMBER, AT(speech.tau_ms), 0.1, 10000},
+    {"tuning", "rest_rate_hz", RANGE, AT(speech.rest_rate_hz), 0.01, 500},
+    {"tuning", "depth", NUMBER, AT(speech.depth), 0, 2},
+    {0},
+};
+
 static const char *const systems[] = {
     [SYSTEM_ARNEODO] = "arneodo", [SYSTEM_ROSSLER] = "rossler", [SYSTEM_LORENZ] = "lorenz"};
 #define N_SYSTEMS (sizeof systems / sizeof systems[0])
@@ -106,10 +118,9 @@ static const struct {
     enum recipe_kind kind;
     const struct field *fields;
 } kinds[] = {
-    {"lorenz", RECIPE_LORENZ, lorenz_fields},
-    {"reach", RECIPE_REACH, reach_fields},
-    {"segments", RECIPE_SEGMENTS, segments_fields},
-    {"chaotic", RECIPE_CHAOTIC, chaotic_fields},
+    {"lorenz", RECIPE_LORENZ, lorenz_fields},       {"reach", RECIPE_REACH, reach_fields},
+    {"segments", RECIPE_SEGMENTS, segments_fields}, {"chaotic", RECIPE_CHAOTIC, chaotic_fields},
+    {"speech", RECIPE_SPEECH, speech_fields},
 };
 #define N_KINDS (sizeof kinds / sizeof kinds[0])
 
@@ -149,6 +160,20 @@ static int field_store_range(struct reading *in, const struct field *f, const js
         json_number_value(low) > json_number_value(high))
         return field_fail(in, f, expected, value);
     *out = (struct recipe_range){json_number_value(low), json_number_value(high)};
+    return 0;
+}
+
+static int field_store_whole_range(struct reading *in, const struct field *f, const json_t *value,
+                                   uint32_t out[2])
+{
+    const json_t *low = json_array_get(value, 0), *high = json_array_get(value, 1);
+    struct recipe_range range;
+    int status = field_store_range(in, f, value, &range);
+    if (status) return status;
+    if (!json_is_integer(low) || !json_is_integer(high))
+        return field_fail(in, f, "two whole numbers", value);
+    out[0] = (uint32_t)json_integer_value(low);
+    out[1] = (uint32_t)json_integer_value(high);
     return 0;
 }
 
@@ -197,6 +222,7 @@ static int field_store(struct reading *in, const struct field *f, struct recipe 
 
     if (!value) return field_fail(in, f, "a value", NULL);
     if (f->type == RANGE) return field_store_range(in, f, value, out);
+    if (f->type == WHOLE_RANGE) return field_store_whole_range(in, f, value, out);
     if (f->type == WIDTH_MS) return field_store_width(in, f, value, out);
     if (f->type == TRIPLE) return field_store_triple(in, f, value, out);
     if (f->type == SYSTEM) return field_store_system(in, f, value, out);
@@ -282,7 +308,8 @@ static int recipe_parse(struct reading *in, struct recipe *recipe)
     in->fields = kind_find(kind, &recipe->kind);
     if (!in->fields)
         return error_text(in->err, LATENT_E_CONFIG,
-                          "recipe %s: kind: expected lorenz, reach, segments or chaotic, found %s",
+                          "recipe %s: kind: expected lorenz, reach, segments, chaotic or speech, "
+                          "found %s",
                           in->path, kind ? kind : "no text");
     int status = keys_check(in, in->root, NULL);
     if (!status) status = fields_store(in, common_fields, recipe);

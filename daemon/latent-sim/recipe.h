@@ -8,7 +8,7 @@
 
 #define RECIPE_MAX_PLANES 32
 
-enum recipe_kind { RECIPE_LORENZ, RECIPE_REACH, RECIPE_SEGMENTS, RECIPE_CHAOTIC };
+enum recipe_kind { RECIPE_LORENZ, RECIPE_REACH, RECIPE_SEGMENTS, RECIPE_CHAOTIC, RECIPE_SPEECH };
 
 enum recipe_system { SYSTEM_ARNEODO, SYSTEM_ROSSLER, SYSTEM_LORENZ };
 
@@ -61,6 +61,15 @@ struct recipe_chaotic {
     double peak_rate_hz;
 };
 
+struct recipe_speech {
+    uint32_t n_phonemes, n_articulators;
+    uint32_t word_phonemes[2]; /* fewest, most */
+    struct recipe_range phoneme_ms, pause_ms;
+    double tau_ms;
+    struct recipe_range rest_rate_hz;
+    double depth; /* sd of a neuron's log rate while phonemes are held */
+};
+
 struct recipe {
     enum recipe_kind kind;
     uint64_t seed;
@@ -70,6 +79,7 @@ struct recipe {
     struct recipe_reach reach;
     struct recipe_segments segments;
     struct recipe_chaotic chaotic;
+    struct recipe_speech speech;
     char *text; /* the file as it was read */
 };
 

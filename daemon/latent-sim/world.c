@@ -7,6 +7,7 @@
 #include "latent-sim/lorenz.h"
 #include "latent-sim/reach.h"
 #include "latent-sim/segments.h"
+#include "latent-sim/speech.h"
 
 struct world_ops {
     void *(*new)(const struct recipe *recipe, struct trial_shape *shape);
@@ -19,6 +20,7 @@ static const struct world_ops kinds[] = {
     [RECIPE_REACH] = {reach_new, reach_free, reach_trial_make},
     [RECIPE_SEGMENTS] = {segments_new, segments_free, segments_trial_make},
     [RECIPE_CHAOTIC] = {chaotic_new, chaotic_free, chaotic_trial_make},
+    [RECIPE_SPEECH] = {speech_new, speech_free, speech_trial_make},
 };
 
 struct world {

@@ -20,7 +20,7 @@ SOURCE = pathlib.Path(os.environ["LATENT_SOURCE"])
 BIN = pathlib.Path(os.environ["LATENT_BIN"])
 MODELS = SOURCE / "models"
 RECIPES = {kind: MODELS / f"{kind}.json" for kind in
-           ("lorenz", "reach", "arneodo", "rossler", "lorenz_sae", "chaotic")}
+           ("lorenz", "reach", "arneodo", "rossler", "lorenz_sae", "chaotic", "speech")}
 WAIT_MS = 20000  # ends a test that hangs
 TRIAL_START, TRIAL_END = 1, 2
 WARMUP, RESET, OUTSIDE = 1 << 0, 1 << 7, 1 << 12

@@ -93,6 +93,17 @@ class Dataset(Case):
         self.assertTrue((arrays["rates"][::10] == arrays["rates"][9::10]).all())
         self.assertTrue((arrays["rates"] >= 0).all() and (arrays["rates"] <= 30).all())
 
+    def test_speech(self):
+        arrays, attributes, root = self.make("speech")
+        self.assertEqual(arrays["counts"].shape, (800, 300, 48))
+        self.assertEqual(arrays["latents"].shape, (800, 300, 10))
+        self.assertNotIn("position", arrays)
+        self.check_split(arrays, [700, 30, 70])
+        self.check_poisson(arrays["counts"], arrays["rates"] * np.float32(0.02))
+        said = arrays["readout"]
+        self.assertEqual(set(np.unique(said)), set(range(1, 41)))
+        self.assertTrue((said[:, [0, -1]] == 40).all())
+
     def test_reach(self):
         arrays, attributes, root = self.make("reach")
         self.assertEqual(arrays["counts"].shape, (400, 300, 96))

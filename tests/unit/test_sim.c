@@ -111,6 +111,8 @@ static void test_recipe_refusals(void **state)
     check_refused("arneodo", "[5.5, 4.5, 1]", "[5.5, 4.5, \"one\"]", "three numbers");
     check_refused("chaotic", "\"tau_ms\": 25", "\"tau_ms\": 0",
                   "network.tau_ms: expected a number from");
+    check_refused("speech", "[2, 5]", "[2.5, 5]", "speech.word_phonemes: expected two whole");
+    check_refused("speech", "[2, 5]", "[5, 2]", "speech.word_phonemes: expected [low, high]");
     check_refused("reach", "[300, 600]", "[600, 300]", "movement.duration_ms: expected");
     check_refused("reach", "[300, 600]", "300", "found 300");
     check_refused("reach", "\"lag_ms\"", "\"sigma\": 10, \"lag_ms\"",
@@ -181,6 +183,7 @@ static void test_same_recipe_same_bytes(void **state)
     check_determined("reach", "\"train\": 300", "\"train\": 3");
     check_determined("rossler", "\"train\": 1280", "\"train\": 128");
     check_determined("chaotic", "\"n_conditions\": 130", "\"n_conditions\": 13");
+    check_determined("speech", "\"train\": 700", "\"train\": 3");
 }
 
 static void test_other_seed_other_bytes(void **state)

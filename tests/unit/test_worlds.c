@@ -1,5 +1,5 @@
-/* The simulator's chaotic worlds: flows against scipy, one orbit cut into segments, the
- * recurrent network against its equation. */
+/* The simulator's worlds: flows against scipy, one orbit cut into segments, the recurrent network
+ * and the articulators of speech against their equations. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -224,6 +224,102 @@ static void test_chaotic_network_obeys_its_equation(void **state)
     world_free(world);
 }
 
+/* ---- speech ------------------------------------------------------------------------- */
+
+#define N_ARTICULATORS 3
+#define SPEECH_BINS 200
+
+static struct recipe speech_recipe(void)
+{
+    return (struct recipe){.kind = RECIPE_SPEECH,
+                           .seed = 4,
+                           .n_channels = 5,
+                           .bin_width_us = 20000,
+                           .trial_bins = SPEECH_BINS,
+                           .n_train = 1,
+                           .speech = {.n_phonemes = 6,
+                                      .n_articulators = N_ARTICULATORS,
+                                      .word_phonemes = {2, 4},
+                                      .phoneme_ms = {100, 200},
+                                      .pause_ms = {60, 120},
+                                      .tau_ms = 40.0,
+                                      .rest_rate_hz = {10, 30},
+                                      .depth = 0.5}};
+}
+
+/* Silence at both ends, words of 2 to 4 phonemes between pauses, each as long as the recipe says,
+ * none twice in succession. The last pause takes what is left. */
+static void check_words(const float *said)
+{
+    uint32_t n_words = 0, n_phonemes = 0, n_held = 1;
+    assert_int_equal((int)said[0], 7);
+    assert_int_equal((int)said[SPEECH_BINS - 1], 7);
+    for (uint32_t bin = 1; bin < SPEECH_BINS; bin++, n_held++) {
+        int last = (int)said[bin - 1], now = (int)said[bin];
+        assert_true(now >= 1 && now <= 7);
+        if (now == last) continue;
+        if (last == 7) {
+            assert_true(n_held >= 3 && n_held <= 6);
+        } else {
+            assert_true(n_held >= 5 && n_held <= 10);
+            n_phonemes++;
+        }
+        if (now == 7) {
+            assert_true(n_phonemes >= 2 && n_phonemes <= 4);
+            n_phonemes = 0;
+            n_words++;
+        }
+        n_held = 0;
+    }
+    assert_true(n_words >= 3);
+}
+
+/* Each articulator goes the same share of its way to the phoneme's target in every bin: two bins
+ * tell the target, and every other bin of that phoneme, in any trial, has it, too. */
+static void check_articulators(const struct trial *trial, double targets[7][N_ARTICULATORS],
+                               bool known[7])
+{
+    double share = 1.0 - exp(-20.0 / 40.0);
+    for (uint32_t bin = 1; bin < SPEECH_BINS; bin++) {
+        size_t said = (size_t)trial->readout[bin] - 1;
+        const float *now = trial->latents + (size_t)bin * N_ARTICULATORS;
+        for (size_t j = 0; j < N_ARTICULATORS; j++) {
+            double before = (double)now[(ptrdiff_t)j - N_ARTICULATORS];
+            double target = before + ((double)now[j] - before) / share;
+            if (!known[said]) targets[said][j] = target;
+            assert_true(fabs(target - targets[said][j]) < 1e-5);
+        }
+        known[said] = true;
+    }
+}
+
+static void test_speech(void **state)
+{
+    struct recipe recipe = speech_recipe();
+    struct world *world = world_new(&recipe);
+    struct trial trial;
+    struct rng rng;
+    double targets[7][N_ARTICULATORS] = {{0}};
+    bool known[7] = {false};
+    known[6] = true; /* silence: at rest */
+    (void)state;
+    assert_int_equal(trial_new(&trial, world_shape(world)), 0);
+    rng_init(&rng, 1, 0);
+    for (int k = 0; k < 20; k++) {
+        world_trial_make(world, &rng, TRIAL_ANY_CONDITION, &trial);
+        check_words(trial.readout);
+        check_articulators(&trial, targets, known);
+        for (uint32_t i = 0; i < 5; i++) {
+            double hz = (double)trial.counts[i] / 0.02; /* the first bin is at rest */
+            assert_true(hz > 9.999 && hz < 30.001);
+        }
+    }
+    for (int p = 0; p < 7; p++) assert_true(known[p]);
+    for (int p = 0; p < 6; p++) assert_true(fabs(targets[p][0]) > 1e-3);
+    trial_free(&trial);
+    world_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_segments_are_one_orbit),
         cmocka_unit_test(test_segments_log_rates),
         cmocka_unit_test(test_chaotic_network_obeys_its_equation),
+        cmocka_unit_test(test_speech),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
