@@ -50,7 +50,7 @@ def decode_reference(arch, model, counts, mode):
                          ((entry["min"], -np.inf), (entry["max"], np.inf)))
             readout[..., i] = np.clip(readout[..., i], low, high)
             readout[:, :warm_up_bins(model), i] = entry["neutral"]
-    return {"latents": answer.get("latents"), "readout": readout,
+    return {"latents": answer.get("latents"), "readout": readout, "logits": answer.get("logits"),
             "rates": np.exp(answer["lograte"]) if "lograte" in answer else None}
 
 
@@ -67,7 +67,7 @@ def decode(arch, name, counts, mode):
             continue
         array = stream[group][:N_CHECKED]
         worst = np.abs(np.log(array / expected)).max() if group == "rates" else \
-            np.abs(array - expected).max() / np.abs(expected).max()
+            np.nanmax(np.abs(array - expected)) / np.nanmax(np.abs(expected))
         print(f"  {arch}/{name} mode {mode}: {group} within {worst:.1e} of the reference",
               flush=True)
     return stream, model

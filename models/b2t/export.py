@@ -13,16 +13,13 @@ import numpy as np
 
 from latent_models.b2t import reference
 from latent_models.b2t.arguments import Arguments
+from latent_models.b2t.phonemes import LABELS
 from latent_models.common import checkpoint, exporting, formats
 from latent_models.common.naming import Names
 from latent_models.common.refusal import Refusal, run_command
 
 MODES = ("causal",)
 BIN_WIDTH_MS = 20.0
-PHONEMES = ("AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G",
-            "HH", "IH", "IY", "JH", "K", "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T",
-            "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH")
-LABELS = ("BLANK", *PHONEMES, "|")  # "|": silence, the boundary of words
 NAMES = Names(("day_weights.*", "day_biases.*", "gru.weight_ih_l*", "gru.weight_hh_l*",
                "out.weight", "h0"), ("gru.bias_ih_l*", "gru.bias_hh_l*", "out.bias"))
 # How the same is called in args.yaml.

@@ -9,7 +9,7 @@ from latent_models.common.programs import need_program
 from latent_models.common.refusal import Refusal
 
 FLAG_WARMUP, FLAG_OUTSIDE, FLAG_BETWEEN = 1 << 0, 1 << 12, 1 << 15
-GROUPS = ("latents", "rates", "readout", "flags")
+GROUPS = ("latents", "rates", "readout", "logits", "flags")
 
 
 def stored(counts):
@@ -21,7 +21,8 @@ def stored(counts):
 
 def decode_stream(path, counts, mode, bin_ms):
     """latent-decode on counts [K, T, C] -> dict of latents, rates (expected counts per bin),
-    readout, each [K, T, .] or None, flags [K, T], and delay_bins of the file."""
+    readout, logits (NaN in bins without), each [K, T, .] or None, flags [K, T], and delay_bins of
+    the file."""
     import h5py
     with tempfile.TemporaryDirectory(prefix="latent-stream-") as folder:
         source, out = Path(folder) / "in.h5", Path(folder) / "out.h5"

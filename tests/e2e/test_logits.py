@@ -2,8 +2,11 @@
 """Logits, from a model file to a consumer: scores with labels, of this very bin or none. None in
 WARMUP, BETWEEN, SAFE and HELD frames; the same live, offline, recorded, replayed and exported; and
 what a stack says of its time (delay, every so many bins, the first) in Info."""
+import importlib.util
 import os
 import subprocess
+import threading
+import types
 import unittest
 
 import h5py
@@ -158,6 +161,66 @@ class LogitsTest(unittest.TestCase):
             for row, frame in zip(f["frames/logits"][()], live):
                 self.assertTrue(np.isnan(row).all() if not frame.logits.size else
                                 np.array_equal(row, frame.logits))
+
+
+class ExampleTest(unittest.TestCase):
+    """proto/examples/phonemes.py."""
+
+    SCRIPT = rig.SOURCE / "proto" / "examples" / "phonemes.py"
+
+    def taken(self, frames, labels=("BLANK", "AA", "B", "|")):
+        """What Greedy makes of frames."""
+        spec = importlib.util.spec_from_file_location("phonemes", self.SCRIPT)
+        phonemes = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(phonemes)
+        greedy = phonemes.Greedy(types.SimpleNamespace(logits=labels, every_bins=STRIDE))
+        return [label for label in map(greedy.take, frames) if label]
+
+    def test_greedy(self):
+        """Repeats collapse before blanks are dropped; what is lost between two steps parts them."""
+        def steps(*best):
+            return [(STRIDE * k, c) for k, c in enumerate(best)]
+        for given, expected in (
+                (steps(0, 1, 1, 0, 2, 2, 3), ["AA", "B", "|"]),
+                (steps(1, 0, 1), ["AA", "AA"]), (steps(0, 0), []), ([], []),
+                ([(0, 1), (1, None), (2, 1)], ["AA"]),
+                ([(0, 1), (4, 1), (6, 1)], ["AA", "AA"]), ([(0, 2), (0, 2)], ["B", "B"])):
+            frames = [types.SimpleNamespace(epoch=1, seq=seq, logits=np.zeros(0) if best is None
+                                            else np.eye(4)[best]) for seq, best in given]
+            self.assertEqual(self.taken(frames), expected, given)
+
+    def test_as_a_program(self):
+        """What it prints of a stream is what the frames say."""
+        the_rig = rig.Rig()
+        self.addCleanup(the_rig.close)
+        write_stack(the_rig.folder / "model.safetensors")
+        the_rig.configure({"arm": {}})
+        the_rig.start()
+        source, consumer = the_rig.source(), the_rig.consumer("arm")
+        endpoint = the_rig.status()["streams"]["arm"]["output"]
+        program = subprocess.Popen([self.SCRIPT, endpoint, "arm"], stdout=subprocess.PIPE,
+                                   text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        self.addCleanup(program.stdout.close)
+        self.addCleanup(program.wait)
+        self.addCleanup(program.kill)
+        said, words, frames = threading.Event(), [], []
+
+        def listen():
+            for line in program.stdout:
+                words.extend(line.split())
+                if len(words) > 5:
+                    said.set()
+
+        threading.Thread(target=listen, daemon=True).start()
+        rows = np.random.default_rng(6).poisson(1, (400, C))
+        time_is_left = rig.deadline()
+        while not said.is_set() and time_is_left():
+            seq = len(frames)
+            source.send_multipart([b"arm/bins", rig.pack_bins(seq, rows[seq % len(rows)])])
+            frames.append(Frame.unpack(consumer.payload(), 0))
+        self.assertTrue(said.is_set())
+        expected, found = self.taken(frames, LABELS), words[1:6]  # the first may have begun before
+        self.assertIn(found, [expected[k:k + 5] for k in range(len(expected))])
 
 
 if __name__ == "__main__":
