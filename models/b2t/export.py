@@ -2,8 +2,8 @@
 """Turn a brain-to-text checkpoint of the public PyTorch trainer into a model file.
 
 IN is best_checkpoint, --args the args.yaml beside it. The file is a stack (models/stack) with
-logits of phonemes; it holds the session layers of the sessions named, and starts with the newest of
-them. Nothing in IN is executed. The TensorFlow checkpoints of the earlier participant (T12) are
+logits of phonemes; it holds the session layers of the sessions named (of several, who decodes names
+one). Nothing in IN is executed. The TensorFlow checkpoints of the earlier participant (T12) are
 another format and are refused.
 """
 import sys

@@ -84,14 +84,14 @@ class B2t(stepping.Stepping):
         return self.export("b2t", self.source(tensors), "--args", self.arguments(**changes),
                            "--labels", NAMES, *options, name=name)
 
-    def steps(self, path, mode, counts, missing=(), save_at=None):
+    def steps(self, path, mode, counts, missing=(), **options):
         """As ever; stepping predicts, for which a file must know a mean."""
         model = read_exact(path)
         model.config.setdefault("channels", channel_table(
             [0] * model.config["n_channels"], [1] * model.config["n_channels"]))
         stepped = self.folder / "stepped.safetensors"
         write_model(stepped, model)
-        return super().steps(stepped, mode, counts, missing, save_at)
+        return super().steps(stepped, mode, counts, missing, **options)
 
     def differs(self, found, expected):
         """More than any rounding."""
@@ -366,7 +366,7 @@ class Normalised(B2t):
 
 class Around(B2t):
     def test_sessions(self):
-        """The newest by its date, wherever it stands; several in one file, the newest in use."""
+        """The newest by its date, wherever it stands; several in one file, each by its name."""
         tensors = tensors_of(SIZES)
         for options, session, sessions in (
                 ((), "p.2026.03.01", ["p.2026.03.01"]),
@@ -378,10 +378,13 @@ class Around(B2t):
         undated = "  - alpha\n  - beta\n  - 7"
         self.assertEqual(read_model(self.make(tensors, sessions=undated)).hyper["session"], "7")
         x = np.random.default_rng(2).normal(size=(40, 5)).astype(np.float32)
-        alone = self.steps(self.make(tensors, "--session", "p.2026.01.02"), "causal", x)["logits"]
-        beside = self.make(tensors, "--session", "p.2026.02.03", "--session", "p.2026.01.02")
-        self.assertTrue(np.array_equal(self.steps(beside, "causal", x)["logits"], alone,
-                                       equal_nan=True))
+        names = ("p.2026.02.03", "p.2026.01.02")
+        alone = [self.steps(self.make(tensors, "--session", name), "causal", x)["logits"]
+                 for name in names]
+        beside = self.make(tensors, *(word for name in names for word in ("--session", name)))
+        for name, logits in zip(names, alone):
+            found = self.steps(beside, "causal", x, session=name)["logits"]
+            self.assertTrue(np.array_equal(found, logits, equal_nan=True), name)
 
     def test_licence(self):
         """One warning where nobody says it, none where somebody does."""
