@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Decode two simulated streams on loopback and show how well and how fast.
+"""Decode simulated streams on loopback and show how well and how fast.
 
 Started by daemon/quickstart.sh, which builds first. Needs the client package on PYTHONPATH.
 """
@@ -23,6 +23,7 @@ except ImportError as absent:
 from models import find_model
 from rig import Rig, RigError
 from score import Score
+from speech import Speech
 from table import Table, number
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -30,6 +31,9 @@ STREAMS = {
     "lorenz": {"arch": "ndt", "mode": "A", "rate_floor": 0.85, "readout_floor": None},
     "reach": {"arch": "gru", "mode": "causal", "rate_floor": None, "readout_floor": 0.80},
 }
+# With --phonemes: beside the cursor, text.
+SPEECH = {"arch": "b2t", "mode": "causal", "rate_floor": None, "readout_floor": None,
+          "phoneme_ceiling": 0.25}
 NEUTRAL = Flag.SAFE | Flag.OUTSIDE | Flag.WARMUP  # the readout of such a frame was not decoded
 REFRESH_S = 1.0
 TAKE_S = 0.02
@@ -44,6 +48,7 @@ class View:
         self.input = status["input"]
         self.model = f"{status['arch']} {status['mode']}"
         self.score = Score(status["bin_width_us"])
+        self.speech = Speech(settings["recipe"]) if "phoneme_ceiling" in settings else None
         self.bins_per_s = None
         self._counted = (time.monotonic(), self.decoded())
         self.frames = Subscriber(status["output"], name, queue_frames=10000)
@@ -58,10 +63,15 @@ class View:
         for frame in self.frames.frames(timeout=0.0):
             if frame.t_recv_ns:
                 self.score.on_frame(frame, not frame.flags & NEUTRAL)
+                if self.speech:
+                    self.speech.on_frame(frame, self.frames.info)
         while self._truths.poll(0):
             topic, payload = self._truths.recv_multipart()
             if topic == f"{self.name}/truth".encode():
-                self.score.on_truth(pb.Truth.FromString(payload))
+                truth = pb.Truth.FromString(payload)
+                self.score.on_truth(truth)
+                if self.speech:
+                    self.speech.on_truth(truth)
 
     def update(self, status):
         """A fresh status of the daemon."""
@@ -107,6 +117,16 @@ class View:
             floor = self.settings[f"{what}_floor"]
             if floor is not None and (r2 is None or r2 < floor):
                 yield f"{self.name}: {what} R2 {number(r2, 3)}; expected at least {floor:.2f}"
+        if self.speech:
+            error, most = self.speech.error(), self.settings["phoneme_ceiling"]
+            if error is None or error > most:
+                yield f"{self.name}: phoneme error {number(error, 3)}; expected at most {most:.2f}"
+
+    def said(self):
+        """A line of what is decoded as text, or None."""
+        if not self.speech:
+            return None
+        return f"{self.name} (phoneme error {number(self.speech.error(), 3)}): {self.speech.text()}"
 
     def close(self):
         """Leave both sockets."""
@@ -167,27 +187,29 @@ def decode(rig, views, table, seconds):
     done = "every bin decoded, ledgers balanced"
     if not interrupted:  # by Ctrl-C there may be too little to score
         problems += [text for view in views for text in view.inaccuracies()]
-        done += ", accuracy above the floors: " + ", ".join(floors())
+        done += ", accuracy above the floors: " + ", ".join(floors(views))
     elif seconds:
         problems.append(f"interrupted before {seconds:.0f} s")
     code = rig.stop_daemon()
     return problems + ([f"latentd ended with {code}; expected 0"] if code else []), done
 
 
-def floors():
+def floors(views):
     """Texts of the accuracies that must be reached."""
-    for name, settings in STREAMS.items():
+    for view in views:
         for what in ("rate", "readout"):
-            if settings[f"{what}_floor"] is not None:
-                yield f"{name} {what} R2 {settings[f'{what}_floor']:.2f}"
+            if view.settings[f"{what}_floor"] is not None:
+                yield f"{view.name} {what} R2 {view.settings[f'{what}_floor']:.2f}"
+        if view.speech:
+            yield f"{view.name} phoneme error {view.settings['phoneme_ceiling']:.2f}"
 
 
-def run(rig, seconds):
+def run(rig, streams, seconds):
     """As decode."""
     statuses = rig.statuses()
     views = [
         View(name, settings, statuses[name], rig.truth_endpoint(name))
-        for name, settings in STREAMS.items()]
+        for name, settings in streams.items()]
     table = Table()
     try:
         return decode(rig, views, table, seconds)
@@ -205,12 +227,15 @@ def arguments():
         "--bin", required=True, type=pathlib.Path, help="folder of the built programs")
     parser.add_argument(
         "--seconds", type=float, default=0, help="signal to decode (default: until Ctrl-C)")
+    parser.add_argument(
+        "--phonemes", action="store_true", help="decode speech beside the cursor, as text")
     return parser.parse_args()
 
 
 def main():
     args = arguments()
-    for name, settings in STREAMS.items():
+    streams = {**STREAMS, **({"speech": SPEECH} if args.phonemes else {})}
+    for name, settings in streams.items():
         folder = ROOT / "models" / settings["arch"]
         try:
             settings["model"] = find_model(folder, name, settings["mode"])
@@ -220,8 +245,8 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
-        with Rig(args.bin, STREAMS, args.seconds) as rig:
-            problems, done = run(rig, args.seconds)
+        with Rig(args.bin, streams, args.seconds) as rig:
+            problems, done = run(rig, streams, args.seconds)
     except RigError as error:
         return f"quickstart: {error}"
     except KeyboardInterrupt:

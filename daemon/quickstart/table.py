@@ -126,8 +126,10 @@ class Table:
                          for line in self._fold(f"  {ledger_text(*ledger)}", n_columns)])
             for view in views]
         note = self._fold(_MORE_DUE, n_columns) if any(map(_more_due, views)) else []
+        said = [line for text in filter(None, (view.said() for view in views))
+                for line in self._fold(text, n_columns)]
         for blank, with_note in (([""], True), ([], True), ([], False)):
-            lines = [title, *blank, *table]
+            lines = [title, *blank, *table, *(blank if said else []), *said]
             for name, ledger in ledgers:
                 lines += [*blank, f"{name} ledgers", *ledger]
             lines += [*blank, *note] if note and with_note else []
@@ -146,3 +148,5 @@ class Table:
         for view in views:
             cells = ", ".join(f"{head} {cell}" for head, cell in zip(_HEAD[2:], row(view)[2:]))
             yield f"{elapsed_s:4.0f} s  {view.name} ({view.model}): {cells}"
+            if view.said():
+                yield f"{elapsed_s:4.0f} s  {view.said()}"

@@ -59,17 +59,19 @@ class QuickstartTest(unittest.TestCase):
         self.fail(f"ended without {text!r}")
 
     def test_decodes(self):
-        process = self.start("--seconds", "5")
+        process = self.start("--seconds", "5", "--phonemes")
         said, _ = process.communicate(timeout=WAIT_S)
         self.assertEqual(process.returncode, 0, said)
         for text in ("ok: every bin decoded",
-                     "bins in 250 = decoded 250", "bins in 500 = decoded 500"):
+                     "bins in 250 = decoded 250", "bins in 500 = decoded 500",
+                     "speech phoneme error 0.25"):
             self.assertIn(text, said)
+        self.assertRegex(said, r"speech \(phoneme error 0\.\d+\): .*\b(AA|IY|S|T|M|N|K|Z)\b")
         # Frames are due without bins too, after the simulators have ended; on a machine that is too
         # slow some are too old to be sent.
         due = [int(n) for n in re.findall(r"frames due (\d+) = published \d+", said)]
-        self.assertEqual([n >= at_least for n, at_least in zip(due, (250, 500), strict=True)],
-                         [True, True])
+        self.assertEqual([n >= at_least for n, at_least in zip(due, (250, 500, 250), strict=True)],
+                         [True, True, True])
         self.assertNotIn("\x1b", said)  # no terminal, no control codes
         self.assert_clean()
         self.assertEqual(list(self.folder.iterdir()), [])

@@ -34,7 +34,7 @@ def view(name, model, n):
     score = types.SimpleNamespace(rate_r2=lambda: 0.957, readout_r2=lambda: None)
     return types.SimpleNamespace(
         name=name, model=model, bins_per_s=99.8, score=score, ledgers=lambda: ledgers,
-        latency_us=lambda: (96.0, 1254.0, 53200.0), misses=lambda: n)
+        latency_us=lambda: (96.0, 1254.0, 53200.0), misses=lambda: n, said=lambda: None)
 
 
 def play():
