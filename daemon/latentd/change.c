@@ -8,6 +8,7 @@
 
 #include "conf/check.h"
 #include "conf/compare.h"
+#include "health/bad_channels.h"
 #include "latentd/daemon.h"
 #include "latentd/info.h"
 #include "setup/setup.h"
@@ -41,6 +42,7 @@ static int make_section(struct change_stream *c, struct conf *fresh,
     bool names_valid_for = f->values.valid_for_ns != 0;
     struct conf_stream values = f->values;
     size_t n_problems = fresh->n_problems;
+    const char *nothing;
 
     c->section = *s->conf;
     c->section.lines = f->lines;
@@ -51,6 +53,9 @@ static int make_section(struct change_stream *c, struct conf *fresh,
     conf_resolve(&c->section.values, s->info.bin_width_us);
     if (!conf_check_times(fresh, &c->section, s->info.bin_width_us, names_valid_for))
         return say(why, n_why, "%s", fresh->problems[n_problems]);
+    if (c->section.values.bad_channels == CONF_BAD_AUTO && !bad_channels_basis(&s->info, &nothing))
+        return say(why, n_why, "bad-channels of [stream %s]: auto goes by training, and %s",
+                   s->conf->name, nothing);
     if (setup_decoder(&c->section.values).predicts == setup_decoder(&s->conf->values).predicts)
         return 0;
     return say(why, n_why,

@@ -12,6 +12,7 @@
 
 #define VALUES_A_LOOK 300000u /* some ms; the rest is for the next look */
 #define LIST 120
+#define NOT_YET "nothing was looked at yet"
 
 /* ---- life ---- */
 
@@ -41,6 +42,7 @@ int channel_watch_attach(struct channel_watch *w, struct stream *s)
     size_t n_bytes = channels_bytes(n);
 
     *w = (struct channel_watch){.stream = s,
+                                .why = NOT_YET,
                                 .step = {.counts = calloc(n, sizeof(float)),
                                          .readout = calloc(s->info.n_readout + 1, sizeof(float)),
                                          .mask = calloc(n_bytes, 1)},
@@ -150,11 +152,27 @@ static void mask(struct channel_watch *w, uint64_t now_ns)
     log_say(LOG_LEVEL_NOTE, "%s: latentd: %s", s->conf->name, ordering.words);
 }
 
+/* As if it had never judged; what is masked stays so. A reload may wake it. */
+static void rest(struct channel_watch *w)
+{
+    bad_channels_free(w->bad);
+    w->bad = NULL;
+    w->masker.bad = NULL;
+    w->basis = NULL;
+    w->why = NOT_YET;
+    memset(w->judged_by, 0, sizeof w->judged_by);
+    memset(w->said_bad, 0, channels_bytes(w->stream->info.n_channels));
+    w->next = recent_count(w->stream->swap.recent);
+}
+
 void channel_watch_look(struct channel_watch *w, uint64_t now_ns)
 {
     const struct stream *s = w->stream;
 
-    if (s->conf->values.bad_channels == CONF_BAD_OFF) return;
+    if (s->conf->values.bad_channels == CONF_BAD_OFF) {
+        rest(w);
+        return;
+    }
     if (memcmp(w->judged_by, s->info.sha256, sizeof w->judged_by) != 0 && train(w)) return;
     if (!w->bad) return;
     read_steps(w);

@@ -182,8 +182,12 @@ class BadChannelsTest(unittest.TestCase):
         self.assertEqual((masking["judged_by"], masking["n_judged"]),
                          ("nothing: the model file holds no training mean", 0))
         self.assertIn("judged by nothing: the model file holds no training mean", self.ctl())
-        self.rig.stop()
         self.rig.configure({"arm": {"bad_channels": "auto"}})
+        code, _, err = self.rig.ctl("reload")
+        self.assertEqual(code, 1)
+        self.assertIn("bad-channels of [stream arm]: auto goes by training, and the model", err)
+        self.assertEqual(self.masking()["bad_channels"], "propose")
+        self.rig.stop()
         code, _, err = self.rig.run_to_end("--check", self.rig.config)
         self.assertEqual(code, 2)
         self.assertIn("bad-channels: auto goes by training, and the model file holds no", err)
@@ -212,6 +216,30 @@ class BadChannelsTest(unittest.TestCase):
         masking = self.simulate_blind()
         self.assertEqual((masking["bad_channels"], masking["judged_by"], masking["n_judged"]),
                          ("off", "nothing: bad-channels = off", 0))
+
+    def change(self, mode):
+        """By a reload; -> its answer."""
+        text = self.rig.config.read_text()
+        text = re.sub("^bad-channels = .*", f"bad-channels = {mode}", text, flags=re.M)
+        self.rig.config.write_text(text)
+        return self.rig.ctl("reload")
+
+    def test_changed_by_reload(self):
+        """From off to auto, which masks, and back: nothing is judged, and the mask stays."""
+        self.start(bad_channels="off")
+        self.simulate_blind()
+        self.n_sent = 0
+        for mode in ("auto", "off", "propose"):
+            self.assertEqual(self.change(mode)[0], 0)
+            if mode == "off":
+                masking = self.wait(lambda m: m["n_judged"] == 0)
+                self.assertEqual((masking["bad_channels"], masking["judged_by"]),
+                                 ("off", "nothing: bad-channels = off"))
+                self.n_sent = 0
+            else:
+                self.simulate(200, "--dead", "3")
+                masking = self.wait(lambda m: m["masked"] == "3" and m["n_bad"] == 1)
+            self.assertEqual((masking["masked"], masking["n_auto"]), ("3", 1))
 
     def test_rate_alone(self):
         self.start(training=(MEAN, None))

@@ -15,7 +15,7 @@ N_CHANGES = 20
 
 # For each key of a stream: a value that it does not have in these tests.
 VALUES = {
-    "model": "other.safetensors", "mode": "causal", "precision": "f64",
+    "model": "other.safetensors", "session": "day-2", "mode": "causal", "precision": "f64",
     "input": "ipc:///tmp/none/in", "input-socket": "sub", "input-attach": "connect",
     "input-server-key": "a.key", "output": "ipc:///tmp/none/out", "output-attach": "connect",
     "output-server-key": "a.key", "outputs": "readout", "budget-ms": "900", "valid-for-ms": "70",

@@ -8,7 +8,7 @@
 static const char *const live_keys[] = {
     "budget-ms",    "valid-for-ms", "max-jump-ms", "on-late",          "max-age-ms", "on-missing",
     "publish-late", "on-silent",    "lease-ms",    "missing-after-ms", "safe-start", "safe-ramp-ms",
-    "safe-exit",    "max-masked",   "mask",        "admission",        "keep-ms",
+    "safe-exit",    "max-masked",   "mask",        "admission",        "keep-ms",    "bad-channels",
 };
 
 bool conf_is_live(const char *key)
