@@ -153,6 +153,11 @@ def expm1(listing, x, _call):
     return listing.affine(listing.function("exp", x), 1.0, -1.0, "expm1")
 
 
+def log_softmax(call):
+    raise call.no("no layer of a stack; return the scores before it, which have the same largest "
+                  "one")
+
+
 def dropout(call):
     if call.get(2, "training", True):
         raise call.no("drops units when live, too: its training is True by default; give "
@@ -172,6 +177,6 @@ ACTIVATIONS = {
     "relu6": lambda call: clamped(call, 0.0, 6.0), "mish": built(mish),
     "hardswish": built(hardswish), "selu": built(selu), "celu": built(celu),
     "logsigmoid": built(logsigmoid), "tanhshrink": built(tanhshrink), "abs": built(absolute),
-    "expm1": built(expm1), "dropout": dropout, "alpha_dropout": dropout,
+    "expm1": built(expm1), "log_softmax": log_softmax, "dropout": dropout, "alpha_dropout": dropout,
     "feature_dropout": dropout, "dropout1d": dropout,
 }

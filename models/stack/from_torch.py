@@ -193,7 +193,7 @@ def author(module, request):
     notes = [f"its input as [{', '.join(NAMES[r] for r in roles)}]", *notes,
              *dict.fromkeys(tracer.notes)]
     return Author(label, content, listing.tensors, run, notes, f"the module itself in {exact}",
-                  input_statistics(content, listing.tensors))
+                  input_statistics(module, content, listing.tensors))
 
 
 def as_node(listing, items):
@@ -201,12 +201,16 @@ def as_node(listing, items):
     return listing.add("scale", [items], "same", factor=1.0) if items.name == "input" else items
 
 
-def input_statistics(content, tensors):
-    """Mean and variance of the bins, from a layer that z-scores them; None: it has none."""
+def input_statistics(module, content, tensors):
+    """Mean and variance of the bins, from a layer that z-scores them; None: it has none, or one
+    whose mean was learnt."""
     for node in content["nodes"]:
         if node["kind"] == "standardise" and node["inputs"] == ["input"]:
             mean, sd = (tensors[f"{node['name']}.{what}"] for what in ("mean", "sd"))
-            if (sd != 1).any():
+            learnt = any(p.requires_grad and p.numel() == len(mean) and
+                         np.array_equal(p.detach().double().numpy().ravel(), mean)
+                         for p in module.parameters())
+            if (sd != 1).any() and not learnt:
                 return mean, sd ** 2
     return None
 

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from latent_models.stack.tracing import State, role_name
+from latent_models.stack.tracing import TRIALS, State, role_name
 
 
 def array(tensor):
@@ -248,7 +248,7 @@ def group_roles(call, x, roles, old, new):
     if kept == ["N", "T"] or kept == ["T", "N"]:
         joined = "".join(kept)
         return [joined if n != 1 else "1" for n in new] if len(wide) == 1 else no_view(call, roles)
-    if kept in (["NT"], ["TN"]) and len(wide) == 2:
+    if kept in (["NT"], ["TN"]) and len(wide) == 2 and wide[kept[0].index("N")] == TRIALS:
         rows = iter(kept[0])
         return [next(rows) if n != 1 else "1" for n in new]
     if len(kept) == 1 and len(wide) <= 1:

@@ -349,8 +349,6 @@ OPERATIONS = {
     **{name: over_axis for name in ("mean", "sum", "var", "std", "norm", "amax", "amin", "prod",
                                     "logsumexp")},
     "flip": NOT_CAUSAL, "roll": NOT_CAUSAL, "cumsum": refused("adds up a whole trial without end"),
-    "log_softmax": refused("no layer of a stack; return the scores before it, which have the same "
-                           "largest one"),
     "bmm": refused("of two values that both come from the bins (attention?): no layer of a stack "
                    "does; models/ndt exports transformers"),
     "scaled_dot_product_attention": refused("looks at every bin at once; models/ndt exports "

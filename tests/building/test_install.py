@@ -143,10 +143,11 @@ class LibraryTest(InstallCase):
 
     def test_python(self):
         folder = next(self.lib.glob("python*/dist-packages"))
-        said = run("/usr/bin/python3", "-c", "import latentd; print(latentd.__file__, "
-                   "latentd.Subscriber.__name__, latentd.Publisher.__name__)",
+        said = run("/usr/bin/python3", "-c", "import latentd, latent_models.stack.own as own; "
+                   "print(latentd.__file__, latentd.Subscriber.__name__, own.__file__)",
                    env={**os.environ, "PYTHONPATH": str(folder)})
-        self.assertEqual(said.split(), [f"{folder}/latentd/__init__.py", "Subscriber", "Publisher"])
+        self.assertEqual(said.split(), [f"{folder}/latentd/__init__.py", "Subscriber",
+                                        f"{folder}/latent_models/stack/own.py"])
 
 
 class ProgramTest(InstallCase):

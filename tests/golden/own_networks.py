@@ -403,6 +403,10 @@ REFUSED = {
                  ("truediv", "divides by what comes from the bins")),
     "unknown layer": (lambda: Of(lambda m, x: m["out"](m["s"](x)), out=line(),
                                  s=nn.Hardshrink()), ("Hardshrink", "core/layers/README.md")),
+    "log softmax": (lambda: nn.Sequential(nn.Linear(C, O), nn.LogSoftmax(-1)),
+                    ("LogSoftmax 1", "the scores before it")),
+    "rows exchanged": (lambda: Of(lambda m, x: m["out"](x).reshape(-1, O).view(
+        x.size(1), x.size(0), O), out=line()), ("view", "trials and time")),
     "where": (lambda: Of(lambda m, x: m["out"](torch.where(x > 1, x, 0 * x)), out=line()),
               ("gt", "depends on the values")),
     "an assignment": (lambda: Of(assigned, out=line()), ("assignment", "torch.cat")),

@@ -3,11 +3,13 @@
 liblatent beside the object itself; refusals; what is never kept; training to live."""
 import contextlib
 import io
+import re
 import sys
 import unittest
 import warnings
 from unittest import mock
 
+import h5py
 import numpy as np
 
 import golden
@@ -132,6 +134,16 @@ class Ways(Exported):
         info = self.export(module, readout=PAIR)
         self.assertIn("itself in float32", info.checked)
         self.assertIn("float64 fails", self.said)
+
+    def test_the_input_s_statistics(self):
+        """Of buffers that z-score counts, not of a mean that was learnt."""
+        module = own.ZScoredGru()
+        found = self.export(module, readout=PAIR).channel_mean
+        self.close(found, module.mean.numpy(), 1e-6, "means")
+        mean = module.mean
+        del module.mean
+        module.mean = nn.Parameter(mean)
+        self.assertIsNone(self.export(module, readout=PAIR).channel_mean)
 
     def test_groups(self):
         """Several outputs by name; scores with labels."""
@@ -389,6 +401,22 @@ class Live(Exported):
         own_r2 = self.r2(model.predict(rows_[1000:]), hand[at])
         self.assertGreater(own_r2, 0.5)
         self.assertLess(abs(self.r2(live[at], hand[at]) - own_r2), 1e-3)
+
+
+class Tutorial(Exported):
+    def test_example(self):
+        """proto/examples/own_network.py on a small recording: as said in models/README.md."""
+        x, hand = Live.recording(self, 1200)
+        recording = self.folder / "rec.h5"
+        with h5py.File(recording, "w") as f:
+            f["counts"], f["readout"] = x.reshape(20, 60, C), hand.reshape(20, 60, O)
+            f.attrs["bin_width_ms"] = 10.0
+            f.attrs["readout_names"], f.attrs["readout_units"] = ["vx", "vy"], ["mm/s", "mm/s"]
+        said = self.run_ok(golden.PYTHON, golden.ROOT / "proto/examples/own_network.py", recording,
+                           self.path, "2")
+        torch_r2, file_r2 = re.search(r"torch (\S+), \S+ (\S+)$", said.strip()).groups()
+        self.assertEqual(torch_r2, file_r2)
+        self.assertEqual(self.decoded(x[None])[1].readout[1].unit, "mm/s")
 
 
 if __name__ == "__main__":
