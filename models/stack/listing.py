@@ -5,6 +5,8 @@ import re
 
 import numpy as np
 
+from latent_models.common.refusal import Refusal
+
 NAME_MAX = 48
 OUTPUTS = ("exp", "softplus", "relu")  # a last node that is a link of rates
 
@@ -146,6 +148,8 @@ class Listing:
             if node["name"] in needed:
                 needed.update(node["inputs"])
         nodes = [node for node in self.nodes if node["name"] in needed]
+        if any(node["kind"] == "rsqrt" for node in nodes):
+            raise Refusal("rsqrt: no layer of a stack but in x * rsqrt(mean(x ** 2) + eps)")
         kept = {node["name"] for node in nodes}
         self.tensors = {name: array for name, array in self.tensors.items()
                         if name.rsplit(".", 1)[0] in kept}

@@ -242,8 +242,9 @@ def reshaped(call, x):
 def group_roles(call, x, roles, old, new):
     """Of axes that became axes of the same size in all."""
     kept = [r for r, n in zip(roles, old) if not (n == 1 and r in ("1", "C"))]
-    if not kept:  # of size 1 all: the numbers of a bin where they were
-        return ["C" if "C" in roles and k == 0 else "1" for k in range(len(new))]
+    if not kept:  # of size 1 all: the numbers of a bin where they were, or where an axis comes back
+        is_of_bin = "C" in roles or "C" not in x.roles
+        return ["C" if is_of_bin and k == 0 else "1" for k in range(len(new))]
     wide = [n for n in new if n != 1]
     if kept == ["N", "T"] or kept == ["T", "N"]:
         joined = "".join(kept)

@@ -105,12 +105,20 @@ TIMES = with_constant(lambda call, x, c, _: call.listing.affine(x, c, 0.0, call.
 
 def times(call):
     x, other, is_first = pair(call)
+    if isinstance(x, Value) and isinstance(other, Value):
+        norm = scaled_by_rms(call, x, other, "rsqrt") or scaled_by_rms(call, other, x, "rsqrt")
+        if norm:
+            return norm
     return both(call, "multiply", x, other) if isinstance(other, Value) else \
         TIMES(call, x, other, is_first)
 
 
 def divided(call):
     x, other, is_first = pair(call)
+    if isinstance(x, Value) and isinstance(other, Value):
+        norm = scaled_by_rms(call, x, other, "sqrt")
+        if norm:
+            return norm
     if isinstance(other, Value) or is_first:
         raise call.no("divides by what comes from the bins: no layer of a stack does; F.normalize "
                       "and LayerNorm are there")
@@ -118,6 +126,30 @@ def divided(call):
         raise call.no("rounds: no layer of a stack does")
     inverse = 1 / other.double() if isinstance(other, torch.Tensor) else 1 / other
     return TIMES(call, x, inverse, is_first)
+
+
+def scaled_by_rms(call, x, root, kind):
+    """x by the root of its mean square, by hand: an rms_norm; None: it is something else."""
+    listing = call.listing
+    last = listing.node(root.items.name)
+    if not last or last["kind"] != kind:
+        return None
+    moved = listing.node(last["inputs"][0])
+    is_moved = moved and moved["kind"] == "affine" and (
+        listing.tensors[f"{moved['name']}.weight"] == 1).all()
+    mean = listing.node(moved["inputs"][0]) if is_moved else moved
+    square = listing.node(mean["inputs"][0]) if mean and mean["kind"] == "dense" else None
+    if not square or square["kind"] != "multiply" or set(square["inputs"]) != {x.items.name} or \
+            not (listing.tensors[f"{mean['name']}.weight"] == 1 / x.items.width).all():
+        return None
+    eps = float(listing.tensors[f"{moved['name']}.bias"][0]) if is_moved else 0.0
+    return call.value(listing.add("rms_norm", [x.items], "rms_norm", eps=eps), x.roles)
+
+
+def root_of_mean(call):
+    """1 / sqrt: a node that no file has, until a product makes an rms_norm of it."""
+    x, items = settled(call)
+    return call.value(call.listing.function("rsqrt", items), x.roles)
 
 
 def negative(call):
@@ -150,6 +182,15 @@ def product(call):
 
 def linear(call):
     return modules.dense_of(call, call.get(1, "weight"), call.get(2, "bias"))
+
+
+def added_product(call):
+    """addmm: bias + input @ weight."""
+    x, weight = call.get(1, "mat1"), call.get(2, "mat2")
+    if not isinstance(x, Value) or isinstance(weight, Value) or call.kwargs:
+        raise call.no("expected addmm(bias, bins, weight)")
+    return modules.dense_of(dataclasses.replace(call, args=(x,), kwargs={}), weight.T,
+                            call.get(0, "input"))
 
 
 def joined(call):
@@ -314,9 +355,22 @@ def batch_norm(call):
         "weight": call.get(3, "weight"), "bias": call.get(4, "bias")}, call.get(7, "eps", 1e-5))
 
 
+def mean_or_sum(call):
+    """Over the numbers of a bin; over trials or time it is refused."""
+    x, dim = call.first(), call.get(1, "dim")
+    dim = dim[0] if isinstance(dim, (tuple, list)) and len(dim) == 1 else dim
+    if not isinstance(dim, int) or x.roles[dim] != "C":
+        return over_axis(call)
+    items, axis = call.listing.settled(x.items), range(len(x.roles))[dim]
+    share = 1 / items.width if call.what == "mean" else 1.0
+    roles = [r for k, r in enumerate(x.roles) if k != axis or call.get(2, "keepdim", False)]
+    return call.value(call.listing.dense(items, np.full((1, items.width), share), hint=call.hint),
+                      roles)
+
+
 def over_axis(call):
-    raise call.no("over an axis: over time it is not causal (AvgPool1d is), over channels write a "
-                  "Linear")
+    raise call.no("over trials or time: not causal (AvgPool1d is); expected mean or sum over "
+                  "channels (dim=-1)")
 
 
 def refused(why):
@@ -334,8 +388,8 @@ OPERATIONS = {
     "rtruediv": refused("divides by what comes from the bins: no layer of a stack does"),
     "neg": negative, "negative": negative, "pow": power, "square": lambda call: both(
         call, "multiply", call.first(), call.first()),
-    "matmul": product, "mm": product, "rmatmul": product, "linear": linear, "cat": joined,
-    "concat": joined, "concatenate": joined,
+    "matmul": product, "mm": product, "rmatmul": product, "linear": linear,
+    "addmm": added_product, "cat": joined, "concat": joined, "concatenate": joined,
     **ACTIVATIONS,
     **{name: moved for name in ("transpose", "permute", "swapaxes", "swapdims", "movedim",
                                 "moveaxis", "t", "T", "mT")},
@@ -346,8 +400,8 @@ OPERATIONS = {
     **{name: parts for name in ("chunk", "split", "tensor_split", "unbind")},
     "getitem": item, "narrow": narrow, "unfold": unfolded, "conv1d": conv1d, "pad": pad,
     "constant_pad_nd": pad, "layer_norm": layer_norm, "batch_norm": batch_norm,
-    **{name: over_axis for name in ("mean", "sum", "var", "std", "norm", "amax", "amin", "prod",
-                                    "logsumexp")},
+    "mean": mean_or_sum, "sum": mean_or_sum, "rsqrt": root_of_mean,
+    **{name: over_axis for name in ("var", "std", "norm", "amax", "amin", "prod", "logsumexp")},
     "flip": NOT_CAUSAL, "roll": NOT_CAUSAL, "cumsum": refused("adds up a whole trial without end"),
     "bmm": refused("of two values that both come from the bins (attention?): no layer of a stack "
                    "does; models/ndt exports transformers"),

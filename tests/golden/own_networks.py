@@ -227,6 +227,32 @@ class Residual(nn.Module):
         return self.out(F.normalize(x, dim=-1) + F.softmax(x, dim=2))
 
 
+class RmsNorm(nn.Module):
+    """By hand, as a module of one's own: multiplied, divided by, over a mean of channels."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(n) + 0.5)
+
+    def forward(self, x):
+        scaled = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5)
+        y = scaled * self.weight
+        return y / torch.sqrt((y * y).mean(dim=-1, keepdim=True) + 1e-6)
+
+
+class Normed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.one = nn.Linear(C, 8), RmsNorm(8), nn.Linear(8, 1)
+        self.out = nn.Linear(8, O)
+
+    def forward(self, x):
+        y = self.norm(torch.addmm(self.first.bias, x.flatten(0, 1), self.first.weight.T))
+        y = y.view(*x.shape[:2], -1)
+        gate = self.one(y).squeeze(-1).unsqueeze(-1).sigmoid() + y.sum(-1, keepdim=True)
+        return self.out(y - gate)
+
+
 class OneNumber(nn.Module):
     """A squeezed axis."""
 
@@ -310,7 +336,7 @@ class Typed(nn.Module):
 
 
 WAYS = (ZScoredGru, Lstm, LearntState, Tcn, LookAhead, Wave, Valid, Strided, Flat, Mlp, Functional,
-        Gated, Residual, OneNumber, Before, Padded, Branches, Spectral, Typed)
+        Gated, Residual, Normed, OneNumber, Before, Padded, Branches, Spectral, Typed)
 
 
 # What each takes and gives: layout of its input, first bin, stride, delay of its rows.
