@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -20,6 +21,7 @@ struct record_start {
     bool dry_run;
     uint64_t t_ns; /* when it was asked for; once begun, when that was */
     _Atomic bool is_given_up;
+    char asked[RECORDING_MAX_PATH]; /* the path, before the pool resolves its links */
 
     /* Of the pool's thread, until is_prepared. */
     char path[RECORDING_MAX_PATH];
@@ -90,6 +92,7 @@ enum recording_answer record_start_new(struct record_start **out, struct recordi
         free(s);
         return recording_tell(told, RECORDING_REFUSED, "%s", err.text);
     }
+    memcpy(s->asked, s->path, sizeof s->asked);
     s->recording = r;
     s->of = r->of;
     r->info_of_start = r->of.about.info;
@@ -115,7 +118,7 @@ static enum recording_answer look_prepared(struct record_start *s, uint64_t now_
     return recording_tell(
         told, RECORDING_NOT_DONE,
         "NOT DONE: record %.300s: the disk has not answered within %u ms; nothing is recorded",
-        s->path, RECORDING_MOMENT_NS / 1000000);
+        s->asked, RECORDING_MOMENT_NS / 1000000);
 }
 
 static enum recording_answer begin(struct record_start *s, uint64_t now_ns,
