@@ -408,6 +408,7 @@ int latent_decoder_load(latent_decoder *d, const void *buf, size_t n)
         input_stage_clear(&d->input_stage);
     else
         input_stage_loaded(&d->input_stage);
+    forward_loaded(&d->forward);
     return 0;
 }
 

@@ -1,6 +1,8 @@
 /* The architecture's step with the readout stage behind it. */
 #include "decode/forward.h"
 
+#include "kernels/denormals.h"
+
 void forward_init(struct forward *f, const latent_model *m, const void *bound, int mode,
                   struct model_memory *memory)
 {
@@ -13,6 +15,14 @@ void forward_reset(struct forward *f)
 {
     f->m->ops->reset(f->model);
     if (f->m->stage.n_lags) readout_stage_reset(&f->m->stage, &f->stage);
+}
+
+void forward_loaded(struct forward *f)
+{
+    if (!f->m->ops->loaded) return;
+    denormals_mode before = denormals_off(); /* as in a step */
+    f->m->ops->loaded(f->model);
+    denormals_restore(before);
 }
 
 /* Row t of what the architecture wrote, into row t of the readout. */

@@ -15,6 +15,8 @@ struct forward {
 void forward_init(struct forward *f, const latent_model *m, const void *bound, int mode,
                   struct model_memory *memory);
 void forward_reset(struct forward *f);
+/* The state was read from a snapshot. */
+void forward_loaded(struct forward *f);
 /* One bin, with counts [C] or (NULL) without. out must have a place for every group of
  * the model. */
 void forward_step(struct forward *f, const float *counts, struct model_out *out);

@@ -64,41 +64,46 @@ static void row_pack_bf16(uint16_t *to, const float *row, size_t cols)
     }
 }
 
-/* Returns the scale of the row. */
-static float row_pack_int8(int8_t *to, const float *row, size_t cols)
+/* The scale of a whole row of n columns. */
+static float row_scale(const float *row, size_t n)
 {
     float most = 0.0f;
-    for (size_t c = 0; c < cols; c++) most = fmaxf(most, fabsf(row[c]));
-    float scale = most / 127.0f;
-    if (!(scale > 0.0f)) return 0.0f; /* nothing but zeros: they are there already */
+    for (size_t c = 0; c < n; c++) most = fmaxf(most, fabsf(row[c]));
+    return most / 127.0f;
+}
+
+static void row_pack_int8(int8_t *to, const float *row, size_t cols, float scale)
+{
+    if (!(scale > 0.0f)) return; /* nothing but zeros: they are there already */
     for (size_t c = 0; c < cols; c++) {
         float steps = fminf(fmaxf(rintf(row[c] / scale), -127.0f), 127.0f);
         to[column_offset(PRECISION_INT8, c)] = (int8_t)steps;
     }
-    return scale;
 }
 
-static void rows_pack(struct panels *w, void *data, float *scale, const float *weight)
+static void rows_pack(struct panels *w, void *data, float *scale, const struct panel_source *from)
 {
     size_t columns = w->precision == PRECISION_F32 ? w->cols : (w->cols + 1) / 2 * 2;
     size_t stride = w->precision == PRECISION_F32 ? 1 : 2;
     for (size_t r = 0; r < w->rows; r++) {
         size_t at = r / PANEL_UNIT * PANEL_UNIT * columns + r % PANEL_UNIT * stride;
-        const float *row = weight + r * w->cols;
+        const float *whole = from->weight + r * from->cols, *row = whole + from->first;
         if (w->precision == PRECISION_F32) row_pack_f32((float *)data + at, row, w->cols);
         if (w->precision == PRECISION_BF16) row_pack_bf16((uint16_t *)data + at, row, w->cols);
-        if (w->precision == PRECISION_INT8)
-            scale[r] = row_pack_int8((int8_t *)data + at, row, w->cols);
+        if (w->precision == PRECISION_INT8) {
+            scale[r] = row_scale(whole, from->cols);
+            row_pack_int8((int8_t *)data + at, row, w->cols, scale[r]);
+        }
     }
 }
 
-struct panels panels_pack_as(struct arena *a, enum precision precision, size_t rows, size_t cols,
-                             const float *weight, const float *bias)
+struct panels panels_pack_columns(struct arena *a, enum precision precision,
+                                  const struct panel_source *from, const float *bias)
 {
     static const size_t sizes[N_PRECISIONS] = {4, 2, 1};
-    struct panels w = {.rows = rows, .cols = cols, .precision = precision};
-    size_t padded = panels_padded(rows);
-    size_t columns = precision == PRECISION_F32 ? cols : (cols + 1) / 2 * 2;
+    size_t rows = from->rows, padded = panels_padded(rows);
+    struct panels w = {.rows = rows, .cols = from->n, .precision = precision};
+    size_t columns = precision == PRECISION_F32 ? from->n : (from->n + 1) / 2 * 2;
     void *data = arena_take(a, padded * columns * sizes[precision]);
     float *scale = precision == PRECISION_INT8 ? arena_floats(a, padded) : NULL;
     float *own_bias = arena_floats(a, padded);
@@ -106,8 +111,15 @@ struct panels panels_pack_as(struct arena *a, enum precision precision, size_t r
     w.data = data;
     w.scale = scale;
     w.bias = bias ? own_bias : NULL;
-    if (data && weight) rows_pack(&w, data, scale, weight);
+    if (data && from->weight) rows_pack(&w, data, scale, from);
     return w;
+}
+
+struct panels panels_pack_as(struct arena *a, enum precision precision, size_t rows, size_t cols,
+                             const float *weight, const float *bias)
+{
+    const struct panel_source all = {weight, rows, cols, 0, cols};
+    return panels_pack_columns(a, precision, &all, bias);
 }
 
 struct panels panels_pack(struct arena *a, size_t rows, size_t cols, const float *weight,

@@ -35,6 +35,15 @@ struct panels panels_pack(struct arena *a, size_t rows, size_t cols, const float
  * row by its largest magnitude. */
 struct panels panels_pack_as(struct arena *a, enum precision precision, size_t rows, size_t cols,
                              const float *weight, const float *bias);
+/* Columns first .. first + n - 1 of weight [rows, cols]. */
+struct panel_source {
+    const float *weight;
+    size_t rows, cols, first, n;
+};
+
+/* Those columns alone, each weight as it is in the whole matrix: an int8 row has one scale. */
+struct panels panels_pack_columns(struct arena *a, enum precision precision,
+                                  const struct panel_source *from, const float *bias);
 size_t panels_padded(size_t rows); /* rows, rounded up to 16 */
 
 /* float32 to bfloat16, the nearest, ties to even; x is finite. */

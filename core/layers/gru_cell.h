@@ -11,6 +11,7 @@
 #ifndef LATENT_GRU_CELL_H
 #define LATENT_GRU_CELL_H
 
+#include "layers/blocks.h"
 #include "layers/layers.h"
 
 struct gru_cell {
@@ -22,10 +23,18 @@ struct gru_cell {
 /* Takes <prefix>.weight_ih<suffix>, .weight_hh<suffix>, .bias_ih<suffix>, .bias_hh<suffix>. */
 void gru_cell_load(struct gru_cell *l, struct weights *w, size_t n_in, size_t hidden,
                    const char *prefix, const char *suffix);
+/* The same without l->input, and what takes its place: that product of a window, block by block. */
+void gru_cell_load_recurrent(struct gru_cell *l, struct weights *w, size_t hidden,
+                             const char *prefix, const char *suffix);
+void gru_cell_load_blocks(struct gru_cell *l, struct blocks *blocks, struct weights *w,
+                          struct item_window window, size_t n_in, const char *prefix,
+                          const char *suffix);
 
 #define GRU_CELL_SCRATCH(size) (4 * (size))
 /* One step: h [size] is replaced, given = W x + b [3 size]. */
 void gru_cell_forward(const struct gru_cell *l, float *h, const float *given, float *scratch);
+/* The same with U h + c [3 size] made before: sums. given is replaced. */
+void gru_cell_gates(const struct gru_cell *l, float *h, float *given, const float *sums);
 /* Step number i of a chain of steps: the same, only faster. */
 void gru_cell_follow(const struct gru_cell *l, size_t i, float *h, const float *given,
                      float *scratch);

@@ -11,6 +11,7 @@
 #include "base/fields.h"
 #include "base/weights.h"
 #include "kernels/panels.h"
+#include "layers/blocks.h"
 
 /* What flows along an edge: `width` numbers, an item every `stride` bins from bin `first` on (bins
  * count from 0 at a reset), which describes the bin `delay` before the one that it comes in. */
@@ -29,6 +30,14 @@ static inline bool signal_is_due(const struct signal *s, uint64_t t)
     return t >= s->first && (t - s->first) % s->stride == 0;
 }
 
+/* How many bins after its last item bin t is, 1 .. stride - 1, or how many it would be if items had
+ * come before the first; 0: one comes in it, or later than by a stride. */
+static inline uint64_t signal_bins_past(const struct signal *s, uint64_t t)
+{
+    uint64_t left = t < s->first ? s->first - t : s->stride - (t - s->first) % s->stride;
+    return left < s->stride ? s->stride - left : 0;
+}
+
 struct layer_kind;
 
 /* What a load reads, and what it says of its output. */
@@ -39,6 +48,8 @@ struct kind_load {
     const char *name;            /* tensors are "<name>.<what>" */
     const struct signal *inputs; /* [n_inputs], alike but for their widths */
     size_t n_inputs;
+    struct item_window
+        window;         /* what the one input is, of kinds with ahead; n 0: none that strides */
     size_t n_sessions;  /* of the file */
     struct signal *out; /* as inputs[0] at first; load says what differs */
 };
@@ -59,6 +70,13 @@ struct layer_kind {
     void (*reset)(const void *layer, void *memory);
     /* One item x[i] of each input; y [W] is wanted only when due. */
     void (*step)(const void *layer, void *memory, float *y, const float *const *x, bool due);
+    /* Of layers that do a part of an item's work before it comes: all that is due after bin i
+     * (1 .. stride - 1) of the stride before it; i 0: nothing is done yet. What is done lies in the
+     * work memory, and follows from the state. */
+    void (*ahead)(const void *layer, void *memory, uint64_t i, uint64_t stride);
+    const struct item_ring *(*items)(const void *memory); /* of windows */
+    /* Where load had a window: its items. */
+    void (*bind)(void *memory, const struct item_ring *items);
     activation_fn *apply;  /* of activations */
     const char *parameter; /* their key, or NULL; its value lies within these bounds */
     double least, most;

@@ -1,14 +1,68 @@
 /* dense: y = W x + b; session: the same, with weights for each of the file's sessions. */
-#include <stdio.h>
+#include <string.h>
 
 #include "layers/kinds.h"
 #include "layers/layers.h"
 
+struct dense {
+    struct linear whole;
+    struct blocks blocks; /* in its place, behind a window that strides */
+};
+
+struct dense_memory {
+    const struct item_ring *items;
+    float *sum;    /* [W] */
+    size_t n_done; /* blocks in it */
+};
+
 void *dense_load(struct kind_load *l)
 {
-    struct linear dense;
-    linear_load(&dense, l->w, kind_width(l), l->inputs[0].width, l->name);
-    return arena_copy(l->w->arena, &dense, sizeof dense);
+    struct dense d = {.whole = {.n_out = kind_width(l), .n_in = l->inputs[0].width}};
+    size_t n_out = d.whole.n_out, n_in = d.whole.n_in;
+    if (!l->window.n) {
+        linear_load(&d.whole, l->w, n_out, n_in, l->name);
+        return arena_copy(l->w->arena, &d, sizeof d);
+    }
+    struct panel_source weight = {.rows = n_out, .cols = n_in};
+    weight.weight = weights_matrix(l->w, n_out, n_in, "%s.weight", l->name);
+    blocks_load(&d.blocks, l->w, l->window, weight,
+                weights_floats(l->w, SHAPE(n_out), "%s.bias", l->name));
+    return arena_copy(l->w->arena, &d, sizeof d);
+}
+
+void *dense_carve(const void *layer, struct arena *state, struct arena *work)
+{
+    const struct dense *d = layer;
+    (void)state;
+    if (!d->blocks.window.n) return NULL;
+    struct dense_memory m = {.sum = arena_floats(work, panels_padded(d->whole.n_out))};
+    return arena_copy(work, &m, sizeof m);
+}
+
+void dense_bind(void *memory, const struct item_ring *items)
+{
+    struct dense_memory *m = memory;
+    m->items = items;
+}
+
+static void dense_advance(const struct dense *d, struct dense_memory *m, size_t n, bool is_due)
+{
+    for (; m->n_done < n; m->n_done++) blocks_add(&d->blocks, m->items, m->n_done, m->sum, is_due);
+}
+
+void dense_ahead(const void *layer, void *memory, uint64_t i, uint64_t stride)
+{
+    const struct dense *d = layer;
+    struct dense_memory *m = memory;
+    size_t n = d->blocks.window.n;
+    if (!n) return;
+    uint64_t cost = (uint64_t)d->whole.n_out * (d->whole.n_in / n);
+    const struct ahead_plan plan = {.n_blocks = n - 1, .block_cost = cost, .last_cost = cost};
+    if (i == 0)
+        m->n_done = 0;
+    else
+        dense_advance(d, m, ahead_done(&plan, i, stride, blocks_present(&d->blocks, m->items)),
+                      false);
 }
 
 /* Those of each session of "<name>.weight" [sessions W, X] and "<name>.bias" [sessions W], as an
@@ -41,9 +95,23 @@ const void *session_of_session(const void *layer, size_t session)
     return all + session;
 }
 
-void dense_step(const void *layer, void *memory, float *y, const float *const *x, bool due)
+void session_step(const void *layer, void *memory, float *y, const float *const *x, bool due)
 {
     (void)memory;
     (void)due;
     linear_forward(layer, y, x[0]);
+}
+
+void dense_step(const void *layer, void *memory, float *y, const float *const *x, bool due)
+{
+    const struct dense *d = layer;
+    struct dense_memory *m = memory;
+    (void)due;
+    if (!d->blocks.window.n) {
+        linear_forward(&d->whole, y, x[0]);
+        return;
+    }
+    dense_advance(d, m, d->blocks.window.n, true);
+    memcpy(y, m->sum, d->whole.n_out * sizeof *y);
+    m->n_done = 0;
 }

@@ -3,16 +3,10 @@
 #include <string.h>
 
 #include "layers/kinds.h"
-#include "layers/window.h"
 
 struct history {
     size_t n, n_rows;    /* X, items that are kept */
     const float *weight; /* [rows] of taps, the newest item's first */
-};
-
-struct history_memory {
-    struct window items; /* [rows, X] */
-    uint64_t *n_items;
 };
 
 void *window_load(struct kind_load *l)
@@ -40,7 +34,7 @@ void *taps_load(struct kind_load *l)
 void *history_carve(const void *layer, struct arena *state, struct arena *work)
 {
     const struct history *h = layer;
-    struct history_memory m = {.n_items = arena_counts(state, 1)};
+    struct item_ring m = {.n_items = arena_counts(state, 1)};
     window_init(&m.items, h->n_rows, h->n, state);
     return arena_copy(work, &m, sizeof m);
 }
@@ -48,13 +42,13 @@ void *history_carve(const void *layer, struct arena *state, struct arena *work)
 void history_reset(const void *layer, void *memory)
 {
     const struct history *h = layer;
-    struct history_memory *m = memory;
+    struct item_ring *m = memory;
     *m->n_items = 0;
     memset(m->items.rows, 0, h->n_rows * h->n * sizeof *m->items.rows);
 }
 
 /* Puts x in; returns its number. */
-static uint64_t item_push(const struct history *h, struct history_memory *m, const float *x)
+static uint64_t item_push(const struct history *h, struct item_ring *m, const float *x)
 {
     uint64_t t = (*m->n_items)++;
     memcpy(window_row(&m->items, t), x, h->n * sizeof *x);
@@ -64,16 +58,21 @@ static uint64_t item_push(const struct history *h, struct history_memory *m, con
 void window_step(const void *layer, void *memory, float *y, const float *const *x, bool due)
 {
     const struct history *h = layer;
-    struct history_memory *m = memory;
+    struct item_ring *m = memory;
     uint64_t t = item_push(h, m, x[0]);
     for (size_t k = 0; due && k < h->n_rows; k++)
         memcpy(y + k * h->n, window_row(&m->items, t + 1 + k), h->n * sizeof *y);
 }
 
+const struct item_ring *window_items(const void *memory)
+{
+    return memory;
+}
+
 void taps_step(const void *layer, void *memory, float *y, const float *const *x, bool due)
 {
     const struct history *h = layer;
-    struct history_memory *m = memory;
+    struct item_ring *m = memory;
     uint64_t t = item_push(h, m, x[0]) + h->n_rows; /* the same row; none is below zero */
     if (!due) return;
     for (size_t i = 0; i < h->n; i++) {

@@ -18,9 +18,16 @@ activation_fn sqrt_apply, anscombe_apply, log1p_apply, relu_apply, leaky_relu_ap
     gelu_apply, gelu_tanh_apply, silu_apply, softsign_apply, softplus_apply, tanh_apply,
     sigmoid_apply, hard_sigmoid_apply, exp_apply, softmax_apply, scale_apply;
 
+#define KIND_AHEAD(kind)                                                             \
+    void kind##_ahead(const void *layer, void *memory, uint64_t i, uint64_t stride); \
+    void kind##_bind(void *memory, const struct item_ring *items)
+
 /* kind_dense.c */
 KIND_LOAD(dense);
+void *dense_carve(const void *layer, struct arena *state, struct arena *work);
+KIND_AHEAD(dense);
 KIND_LOAD(session);
+KIND_STEP(session);
 const void *session_of_session(const void *layer, size_t session);
 KIND_STEP(dense);
 
@@ -34,6 +41,7 @@ KIND_STEP(prelu);
 
 /* kind_gru.c, kind_lstm.c, kind_rnn.c, kind_ssm.c */
 KIND_LOAD(gru);
+KIND_AHEAD(gru);
 KIND_MEMORY(gru);
 KIND_STEP(gru);
 KIND_LOAD(lstm);
@@ -53,6 +61,7 @@ KIND_STEP(conv1d);
 
 /* kind_window.c */
 KIND_LOAD(window);
+const struct item_ring *window_items(const void *memory);
 KIND_LOAD(taps);
 KIND_MEMORY(history);
 KIND_STEP(window);

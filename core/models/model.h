@@ -58,6 +58,8 @@ struct model_ops {
      * real. mode: index into modes. The memory is zeroed; reset is called after. */
     void *(*init)(const void *model, int mode, struct model_memory *mem);
     void (*reset)(void *state);
+    /* Optional: the state was read from a snapshot; what follows from it in work is made anew. */
+    void (*loaded)(void *state);
     /* One bin: counts [C] in, *out filled. Neither may allocate, lock, wait or call the system. */
     void (*step)(void *state, const float *counts, struct model_out *out);
     void (*predict)(void *state, struct model_out *out); /* one bin without input */

@@ -10,7 +10,8 @@
  * (WARMUP), and between two items none but the readout, which stays (BETWEEN).
  *
  * State: of each layer its own; rings of lag + 1 items. Multiply-adds per bin: those of its layers.
- * predict: the training mean as input. */
+ * What can be made before an item comes is made in the bins before it (layers/blocks.h); it lies in
+ * work, and is made anew when a state is loaded. predict: the training mean as input. */
 #include <string.h>
 
 #include "base/error.h"
@@ -100,6 +101,12 @@ static void *stack_init(const void *model, int mode, struct model_memory *mem)
         nodes[i].y = arena_floats(mem->work, m->nodes[i].out.width);
         nodes[i].memory = kind->carve ? kind->carve(nodes[i].layer, mem->state, mem->work) : NULL;
     }
+    for (size_t i = 0; i < m->n_nodes; i++) {
+        size_t window = m->nodes[i].window;
+        if (window && nodes[i].memory)
+            m->nodes[i].kind->bind(nodes[i].memory,
+                                   m->nodes[window - 1].kind->items(nodes[window - 1].memory));
+    }
     for (size_t i = 0; i < m->n_edges; i++) edges[i] = edge_carve(&m->edges[i], mem->state);
     for (size_t k = 0; k < N_STACK_GROUPS; k++)
         s.outputs[k] = edge_carve(&m->outputs[k], mem->state);
@@ -115,13 +122,36 @@ static void edge_reset(struct edge_memory *e)
     memset(e->items.rows, 0, e->items.n_rows * e->items.width * sizeof *e->items.rows);
 }
 
+/* What is to be made after bin t, before the node's next item comes. */
+static void node_work_ahead(const struct stack_state *s, size_t i, uint64_t t)
+{
+    const struct stack_node *node = &s->m->nodes[i];
+    uint64_t past = signal_bins_past(&node->in, t);
+    if (node->kind->ahead && past)
+        node->kind->ahead(s->nodes[i].layer, s->nodes[i].memory, past, node->in.stride);
+}
+
+/* The work memory follows from the state. */
+static void stack_loaded(void *state)
+{
+    const struct stack_state *s = state;
+    for (size_t i = 0; i < s->m->n_nodes; i++) {
+        const struct layer_kind *kind = s->m->nodes[i].kind;
+        if (kind->ahead) kind->ahead(s->nodes[i].layer, s->nodes[i].memory, 0, 1);
+        if (*s->n_bins) node_work_ahead(s, i, *s->n_bins - 1);
+    }
+}
+
 static void stack_reset(void *state)
 {
     struct stack_state *s = state;
     const struct stack *m = s->m;
     *s->n_bins = 0;
-    for (size_t i = 0; i < m->n_nodes; i++)
-        if (m->nodes[i].kind->reset) m->nodes[i].kind->reset(s->nodes[i].layer, s->nodes[i].memory);
+    for (size_t i = 0; i < m->n_nodes; i++) {
+        const struct layer_kind *kind = m->nodes[i].kind;
+        if (kind->reset) kind->reset(s->nodes[i].layer, s->nodes[i].memory);
+        if (kind->ahead) kind->ahead(s->nodes[i].layer, s->nodes[i].memory, 0, 1);
+    }
     for (size_t i = 0; i < m->n_edges; i++) edge_reset(&s->edges[i]);
     for (size_t k = 0; k < N_STACK_GROUPS; k++) edge_reset(&s->outputs[k]);
     if (s->readout)
@@ -150,6 +180,8 @@ static void node_step(struct stack_state *s, size_t i, const float *counts, uint
     if (signal_is_due(&node->in, t))
         node->kind->step(s->nodes[i].layer, s->nodes[i].memory, s->nodes[i].y, x,
                          signal_is_due(&node->out, t));
+    else
+        node_work_ahead(s, i, t);
 }
 
 /* Between two items the readout is what it was, and there is nothing else. */
@@ -206,6 +238,7 @@ const struct model_ops stack_ops = {
     .load = stack_load,
     .init = stack_init,
     .reset = stack_reset,
+    .loaded = stack_loaded,
     .step = stack_step,
     .predict = stack_predict,
     .predict_check = stack_predict_check,

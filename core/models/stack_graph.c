@@ -114,6 +114,19 @@ static void output_check(struct graph *g, const struct signal *out, struct field
                       (unsigned long long)out->first, (unsigned long long)out->stride);
 }
 
+/* Is the node's one input a window that strides? Its product then needs no whole window. */
+static struct item_window window_of(const struct graph *g, struct stack_node *node)
+{
+    size_t source = g->edges[node->first_edge].source;
+    if (!node->kind->bind || !source || !g->nodes[source - 1].kind->items)
+        return (struct item_window){0};
+    const struct stack_node *window = &g->nodes[source - 1];
+    if (window->out.stride == window->in.stride) return (struct item_window){0};
+    node->window = source;
+    return (struct item_window){.n = window->out.width / window->in.width,
+                                .stride = window->out.stride / window->in.stride};
+}
+
 static void layer_load(struct graph *g, struct stack_node *node, struct fields *c)
 {
     struct signal inputs[64] = {{0}};
@@ -127,6 +140,7 @@ static void layer_load(struct graph *g, struct stack_node *node, struct fields *
                              .keys = c,
                              .name = g->names[g->stack.n_nodes],
                              .inputs = inputs,
+                             .window = window_of(g, node),
                              .n_inputs = node->n_inputs,
                              .n_sessions = g->stack.n_sessions,
                              .out = &node->out};

@@ -20,6 +20,7 @@ struct stack_node {
     const struct layer_kind *kind;
     void *layer;
     size_t first_edge, n_inputs;
+    size_t window; /* the node before whose items it takes one by one: its number + 1; or 0 */
     struct signal in, out; /* in: of its inputs, aligned */
 };
 
