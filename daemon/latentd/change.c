@@ -50,8 +50,9 @@ static int make_section(struct change_stream *c, struct conf *fresh,
     conf_swap_live(&c->section.values, &values);
     if (f->values.mask && !(c->section.values.mask = strdup(f->values.mask)))
         return say(why, n_why, "out of memory");
-    conf_resolve(&c->section.values, s->info.bin_width_us);
-    if (!conf_check_times(fresh, &c->section, s->info.bin_width_us, names_valid_for))
+    conf_resolve(&c->section.values, s->info.bin_width_us, s->info.every_bins);
+    if (!conf_check_times(fresh, &c->section, s->info.bin_width_us, s->info.every_bins,
+                          names_valid_for))
         return say(why, n_why, "%s", fresh->problems[n_problems]);
     if (c->section.values.bad_channels == CONF_BAD_AUTO && !bad_channels_basis(&s->info, &nothing))
         return say(why, n_why, "bad-channels of [stream %s]: auto goes by training, and %s",

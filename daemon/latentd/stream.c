@@ -203,7 +203,7 @@ static void write_back(struct stream *s)
     s->precision = v->precision;
     s->session = v->session;
     v->outputs = s->groups;
-    conf_resolve(v, s->info.bin_width_us);
+    conf_resolve(v, s->info.bin_width_us, s->info.every_bins);
     s->bin_ns = (uint64_t)s->info.bin_width_us * 1000;
 }
 
@@ -301,7 +301,7 @@ enum program_exit stream_open(struct stream **out, struct conf *c,
     if (open_model(s, c)) return PROGRAM_FAILED;
     if (!check_requests(s, c) || !recording_check(c, section)) return PROGRAM_MISUSED;
     write_back(s);
-    if (!conf_check_times(c, section, s->info.bin_width_us, names_valid_for))
+    if (!conf_check_times(c, section, s->info.bin_width_us, s->info.every_bins, names_valid_for))
         return PROGRAM_MISUSED;
     status = open_decoder(s, c, notes);
     if (!status) status = open_mask(s, c);

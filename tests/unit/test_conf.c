@@ -94,28 +94,31 @@ static void test_resolve(void **state)
 {
     struct conf_stream s = {0}, given = {.budget_ns = 1, .valid_for_ns = 2};
     (void)state;
-    conf_resolve(&s, 20000);
+    conf_resolve(&s, 20000, 1);
     assert_int_equal(s.budget_ns, 5000000);
     assert_int_equal(s.valid_for_ns, 80000000);
     assert_int_equal(s.missing_after_ns, 60000000);
     assert_int_equal(s.max_age_ns, 40000000);
     assert_int_equal(s.lease_ns, 200000000);
     s = (struct conf_stream){0};
-    conf_resolve(&s, 1000);
+    conf_resolve(&s, 1000, 1);
     assert_int_equal(s.budget_ns, 500000);
     assert_int_equal(s.valid_for_ns, 50000000);
     assert_int_equal(s.missing_after_ns, 20000000);
     assert_int_equal(s.max_age_ns, 20000000);
     s = (struct conf_stream){.safe_ramp_ns = 100000000};
-    conf_resolve(&s, 50000);
+    conf_resolve(&s, 50000, 1);
     assert_int_equal(s.lease_ns, 200000000);
     s = (struct conf_stream){.safe_ramp_ns = 100000000};
-    conf_resolve(&s, 100000);
+    conf_resolve(&s, 100000, 1);
     assert_int_equal(s.lease_ns, 400000000);
     s = (struct conf_stream){.missing_after_ns = 3600000000000};
-    conf_resolve(&s, 1000);
+    conf_resolve(&s, 1000, 1);
     assert_int_equal(s.valid_for_ns, 3600000000000); /* the longest time there is */
-    conf_resolve(&given, 1000);
+    s = (struct conf_stream){0};
+    conf_resolve(&s, 20000, 4); /* values every fourth bin */
+    assert_int_equal(s.valid_for_ns, 140000000);
+    conf_resolve(&given, 1000, 1);
     assert_int_equal(given.budget_ns, 1);
     assert_int_equal(given.valid_for_ns, 2);
     assert_int_equal(conf_bins(500000000, 20000), 25);

@@ -16,7 +16,8 @@
 #define CLIENTS_MOST_NS (3600000 * MS) /* valid_for above it is refused by every client */
 
 /* What conf_check_times says of these lines with bins of so many ms; "" when nothing. */
-static const char *times_problem(struct read *r, const char *lines, uint32_t bin_ms)
+static const char *times_problem_of(struct read *r, const char *lines, uint32_t bin_ms,
+                                    uint32_t every_bins)
 {
     char text[512];
     struct conf_stream *v;
@@ -27,10 +28,16 @@ static const char *times_problem(struct read *r, const char *lines, uint32_t bin
     assert_int_equal(r->status, 0);
     v = &r->conf.streams[0].values;
     names_valid_for = v->valid_for_ns != 0;
-    conf_resolve(v, bin_ms * 1000);
-    good = conf_check_times(&r->conf, &r->conf.streams[0], bin_ms * 1000, names_valid_for);
+    conf_resolve(v, bin_ms * 1000, every_bins);
+    good =
+        conf_check_times(&r->conf, &r->conf.streams[0], bin_ms * 1000, every_bins, names_valid_for);
     assert_int_equal(good, r->conf.n_problems == 0);
     return r->conf.n_problems ? problem_at(r, 0) : "";
+}
+
+static const char *times_problem(struct read *r, const char *lines, uint32_t bin_ms)
+{
+    return times_problem_of(r, lines, bin_ms, 1);
 }
 
 static void check_times_good(const char *lines, uint32_t bin_ms)
@@ -69,7 +76,7 @@ static void test_defaults_fit_each_other(void **state)
         struct conf_stream s = {.safe_ramp_ns = 100 * MS};
         uint64_t bin_ns = ms * MS;
 
-        conf_resolve(&s, ms * 1000);
+        conf_resolve(&s, ms * 1000, 1);
         assert_true(s.valid_for_ns >= s.missing_after_ns + bin_ns && s.valid_for_ns >= 50 * MS);
         assert_true(s.valid_for_ns <= CLIENTS_MOST_NS);
         assert_true(s.lease_ns >= s.valid_for_ns && s.lease_ns >= 200 * MS);
@@ -86,9 +93,31 @@ static void test_longest(void **state)
 {
     struct conf_stream s = {.missing_after_ns = CLIENTS_MOST_NS};
     (void)state;
-    conf_resolve(&s, 500000);
+    conf_resolve(&s, 500000, 1);
     assert_int_equal(s.valid_for_ns, CLIENTS_MOST_NS);
     check_times_good("missing-after-ms = 3600000\n", 20);
+}
+
+/* A model that gives values every so many bins: they are valid until the next, after a gap, too. */
+static void test_expiry_between_values(void **state)
+{
+    static const struct {
+        const char *lines, *expected;
+    } cases[] = {{"", ""},
+                 {"missing-after-ms = 100\n", ""},
+                 {"valid-for-ms = 140\n", ""},
+                 {"valid-for-ms = 139\n", "139: the model gives values every 4 bins"},
+                 {"valid-for-ms = 139\n", "at least 140 (missing-after-ms and 4 bins)"},
+                 {"valid-for-ms = 139\non-missing = skip\n", ""}};
+    struct read r;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *found = times_problem_of(&r, cases[i].lines, 20, 4);
+
+        if (!strstr(found, cases[i].expected) || !cases[i].expected[0] != !found[0])
+            fail_msg("%s: expected %s, found %s", cases[i].lines, cases[i].expected, found);
+        conf_free(&r.conf);
+    }
 }
 
 static void test_expiry_between_frames(void **state)
@@ -155,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_defaults_fit_each_other),
         cmocka_unit_test(test_longest),
         cmocka_unit_test(test_expiry_between_frames),
+        cmocka_unit_test(test_expiry_between_values),
         cmocka_unit_test(test_validity_beyond_the_lease),
         cmocka_unit_test(test_lease_has_room),
         cmocka_unit_test(test_configuration_of_a_record),

@@ -76,7 +76,7 @@ static int subject_open(struct subject *s, const struct conf *c,
     if (status) return status;
     *s = (struct subject){.section = section, .model = model};
     latent_model_info(model, &s->info);
-    conf_resolve(&section->values, s->info.bin_width_us);
+    conf_resolve(&section->values, s->info.bin_width_us, s->info.every_bins);
     s->wish =
         (struct thread_wish){.priority = c->daemon.realtime_priority, .cpu = section->values.cpu};
     thread_wish_check(&s->wish, section->name, &notes);

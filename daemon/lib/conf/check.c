@@ -291,6 +291,23 @@ static bool valid_for_reaches(struct conf *c, const struct conf_stream_section *
     return false;
 }
 
+/* Of a model that strides the next frame with values comes every_bins later, or after a gap. */
+static bool valid_for_strides(struct conf *c, const struct conf_stream_section *s, uint64_t bin_ns,
+                              uint32_t every_bins)
+{
+    const struct conf_stream *v = &s->values;
+    uint64_t apart_ns = v->missing_after_ns + every_bins * bin_ns;
+
+    if (v->on_missing == ON_MISSING_SKIP || v->valid_for_ns >= apart_ns) return true;
+    conf_stream_problem(c, s, "valid-for-ms",
+                        "%.12g: the model gives values every %u bins, and they expire before the "
+                        "next; expected at least %.12g (missing-after-ms and %u bins), or "
+                        "on-missing = skip",
+                        ms(v->valid_for_ns), (unsigned)every_bins, ms(apart_ns),
+                        (unsigned)every_bins);
+    return false;
+}
+
 /* Nobody is to act longer on a last frame than its source may be silent, but by his own word. */
 static bool valid_for_is_meant(struct conf *c, const struct conf_stream_section *s,
                                bool names_valid_for)
@@ -307,11 +324,12 @@ static bool valid_for_is_meant(struct conf *c, const struct conf_stream_section 
 }
 
 bool conf_check_times(struct conf *c, const struct conf_stream_section *s, uint32_t bin_width_us,
-                      bool names_valid_for)
+                      uint32_t every_bins, bool names_valid_for)
 {
     uint64_t bin_ns = (uint64_t)bin_width_us * 1000;
     bool lease = lease_fits(c, s, bin_ns);
-    bool reaches = valid_for_reaches(c, s, bin_ns);
+    bool reaches = every_bins > 1 ? valid_for_strides(c, s, bin_ns, every_bins)
+                                  : valid_for_reaches(c, s, bin_ns);
 
     return valid_for_is_meant(c, s, names_valid_for) && lease && reaches;
 }

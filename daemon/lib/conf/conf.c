@@ -110,14 +110,14 @@ static uint64_t largest(uint64_t a, uint64_t b)
 
 /* What is found here is written into a configuration, so it stays among the times that one
  * takes. */
-void conf_resolve(struct conf_stream *s, uint32_t bin_width_us)
+void conf_resolve(struct conf_stream *s, uint32_t bin_width_us, uint32_t every_bins)
 {
     const uint64_t ms = 1000000, bin_ns = (uint64_t)bin_width_us * 1000, most = 3600000 * ms;
 
     if (s->budget_ns == 0) s->budget_ns = least(bin_ns / 2, 5 * ms);
     if (s->missing_after_ns == 0) s->missing_after_ns = largest(3 * bin_ns, 20 * ms);
     if (s->valid_for_ns == 0)
-        s->valid_for_ns = least(largest(50 * ms, s->missing_after_ns + bin_ns), most);
+        s->valid_for_ns = least(largest(50 * ms, s->missing_after_ns + every_bins * bin_ns), most);
     if (s->lease_ns == 0)
         s->lease_ns = largest(largest(200 * ms, s->safe_ramp_ns + 2 * bin_ns), s->valid_for_ns);
     if (s->max_age_ns == 0) s->max_age_ns = largest(2 * bin_ns, 20 * ms);

@@ -56,8 +56,8 @@ unsigned conf_line(const struct conf_lines *lines, enum conf_section section, co
 void conf_stream_problem(struct conf *c, const struct conf_stream_section *s, const char *key,
                          const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Fill in what "auto" means for this bin width. */
-void conf_resolve(struct conf_stream *s, uint32_t bin_width_us);
+/* Fill in what "auto" means for this bin width, and values every so many bins. */
+void conf_resolve(struct conf_stream *s, uint32_t bin_width_us, uint32_t every_bins);
 /* A time in whole bins: floor, at least 1. */
 uint64_t conf_bins(uint64_t time_ns, uint32_t bin_width_us);
 /* A path of the configuration as it is meant, from the root or from the working folder; to be

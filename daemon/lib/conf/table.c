@@ -196,7 +196,8 @@ static const struct conf_key stream_keys[] = {
      .offset = offsetof(struct conf_stream, valid_for_ns),
      AUTO,
      .help = "How long after its publication a consumer may act on a frame. auto is "
-             "missing-after-ms and a bin, at least 50."},
+             "missing-after-ms and a bin (of a model that gives values every N bins: N), at "
+             "least 50."},
     {.name = "on-gap",
      .type = &conf_choice,
      .offset = offsetof(struct conf_stream, on_gap),
