@@ -16,7 +16,8 @@ Usage: tests/run.sh [--quick] [--stage NAME]... [--jobs N]
                    analysis  cppcheck and clang-tidy
                    asan      address and undefined-behaviour sanitizers: unit, golden, e2e, fault
                    tsan      thread sanitizer: unit, e2e
-  --jobs N       processes at a time (default: the number of CPUs)
+  --jobs N       processes that work at a time (default: the number of CPUs); beside them a test
+                 that mostly waits for programs, or 2 N + 1 of these alone
 
 Needs Debian 12; installs missing packages (tests/packages.txt) with apt-get, by sudo if not root.
 Environment: LATENT_SHARED, the folder with the checking data (default: ../shared);
@@ -83,7 +84,7 @@ tests() { # PRESET CTEST-OPTION...
     say "$preset: tests"
     "${runner[@]}" ctest --test-dir "build/$preset" --output-on-failure --no-tests=error \
         --test-output-size-passed 100000 --test-output-size-failed 200000 \
-        -j "$jobs" --output-junit "$results/$preset.xml" "$@" </dev/null
+        -j $((2 * jobs + 1)) --output-junit "$results/$preset.xml" "$@" </dev/null
     [ -s "$results/$preset.xml" ] || step "$preset" "ctest" false
 }
 runner=(env)
