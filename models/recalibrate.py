@@ -7,14 +7,15 @@
       --out arm-today.safetensors
 
 Bins that the record says were decoded, and behaviour beside them, go to the trainer of the model's
-family with the model's own options (kalman, wiener; of any model with a readout stage, the stage
-alone). The last fifth in time is held out and never fitted: there the model in use and the new one
-are decoded and compared. Names, units, limits, slew and neutral values stay those of the model in
-use. With --stream the new one then runs in shadow, and with --promote it is promoted when it is
-warm; one that is no better is neither, without --force.
+family with the model's own options (kalman, wiener, gru; of any model with a readout stage, the
+stage alone). The last fifth in time is held out and never fitted: there the model in use and the
+new one are decoded and compared. Names, units, limits, slew and neutral values stay those of the
+model in use. With --stream the new one then runs in shadow, and with --promote it is promoted when
+it is warm; one that is no better is neither, without --force.
 """
 import dataclasses
 import hashlib
+import shlex
 import subprocess
 import tempfile
 import time
@@ -62,6 +63,8 @@ def parse():
                         help="of bins with behaviour that the record must have (default: 120)")
     parser.add_argument("--force", action="store_true",
                         help="write and shadow one that is no better, too")
+    parser.add_argument("--train", type=shlex.split, default=[], metavar="'OPTIONS'",
+                        help="more options of the family's trainer, e.g. '--steps 500'")
     group = parser.add_argument_group("behaviour: a record has none of its own")
     group.add_argument("--behaviour", metavar="FILE.h5:/DATASET",
                        help="[..., dims], a row for each bin by its number (seq) from 0 on,\n"
@@ -166,7 +169,12 @@ def kalman_options(old):
             "--order", old.config["outputs"]["latents"] // len(old.config["outputs"]["readout"])]
 
 
-TRAINED = {"kalman": kalman_options, "wiener": lambda old: ["--lags", old.hyper["lags"]]}
+def gru_options(old):
+    return ["--hidden", old.hyper["hidden"], "--layers", old.hyper["layers"]]
+
+
+TRAINED = {"kalman": kalman_options, "wiener": lambda old: ["--lags", old.hyper["lags"]],
+           "gru": gru_options}
 
 
 def run(command):
@@ -187,14 +195,25 @@ def data_options(case):
             *(["--input", kind] if kind != "counts" else []), "--force"]
 
 
-def fit_stage(case, out):
+def fit_stage(args, case, out):
     """The same latents or rates, smoothing and lags."""
     about = case.old.config["stage"]
     run([MODELS / "readout" / "fit.py", case.path, *data_options(case), "--from", about["input"],
-         "--tau", f"{about['tau_ms']:.10g}", "--lags", about["lags"], "--out", out])
+         "--tau", f"{about['tau_ms']:.10g}", "--lags", about["lags"], *args.train, "--out", out])
 
 
-def fit_model(case, out):
+def check_same(case, new):
+    """A trainer makes its family's usual form; one that was exported may have another."""
+    for what, was, found in (("hyper", case.old.hyper, new.hyper),
+                             *((f"outputs.{group}", case.old.config["outputs"][group],
+                                new.config["outputs"][group]) for group in ("latents", "rates"))):
+        if was != found:
+            raise Refusal(f"{case.path}: {what} is {was}, what models/{new.config['arch']}/train.py"
+                          f" makes has {found}: train it anew where it was trained, then latentctl "
+                          f"shadow")
+
+
+def fit_model(args, case, out):
     arch = case.old.config["arch"]
     if arch not in TRAINED:
         raise Refusal(f"{case.path}: a {arch} is not fitted to behaviour by one command: train it "
@@ -204,16 +223,17 @@ def fit_model(case, out):
         raise Refusal(f"{case.path}: its input is normalised in the file, and its weights are of "
                       f"z-scores: it follows the day by itself; fit another with "
                       f"models/{arch}/train.py")
-    checkpoint = case.folder / "fit.safetensors"
-    run([MODELS / arch / "train.py", *data_options(case), *TRAINED[arch](case.old), "--out",
-         checkpoint])
+    checkpoint = case.folder / ("fit.pt" if arch == "gru" else "fit.safetensors")
+    run([MODELS / arch / "train.py", *data_options(case), *TRAINED[arch](case.old), *args.train,
+         "--out", checkpoint])
     run([MODELS / arch / "export.py", checkpoint, out])
+    check_same(case, read_model(out))
 
 
 def fit(args, case):
     """-> path of the new file, with the readout of the old one as consumers know it."""
     made = case.folder / "new.safetensors"
-    (fit_stage if "stage" in case.old.config else fit_model)(case, made)
+    (fit_stage if "stage" in case.old.config else fit_model)(args, case, made)
     new = read_model(made)
     new.config["outputs"]["readout"] = case.old.config["outputs"]["readout"]
     new.config["licence"] = case.old.config["licence"]

@@ -98,13 +98,14 @@ class DayTest(Case):
         """Yesterday's model, today's tuning: the new one is better, and takes over when told."""
         return self.today(self.fit(self.simulate("yesterday", 1, 30), arch, *options))
 
-    def today(self, old):
+    def today(self, old, *options):
         today = self.simulate("today", 2, 30)
         self.start(old)
         self.live(today)
         self.stop_record()
         behaviour = ("--behaviour", f"{today}:/readout")
-        code, out, err = self.recalibrate(*behaviour, "--least", "60", "--stream", "arm")
+        code, out, err = self.recalibrate(*behaviour, "--least", "60", "--stream", "arm",
+                                          *options)
         self.assertEqual((code, err), (0, ""), out)
         before, after = self.scores(out)
         self.assertGreater(after, 0.3)
@@ -153,6 +154,17 @@ class DayTest(Case):
 
     def test_kalman(self):
         self.one_day("kalman")
+
+    def test_gru(self):
+        """Its trainer takes seconds here because it is told to do little."""
+        little = ("--steps", "100", "--batch", "8", "--lr", "0.01", "--warm-up", "20", "--threads",
+                  "1")
+        old = self.fit(self.simulate("yesterday", 1, 30), "gru", "--hidden", "16", *little)
+        self.today(old, "--train", " ".join(little))
+        code, _, err = self.recalibrate("--behaviour", f"{self.folder}/today.h5:/readout",
+                                        "--least", "60", "--train", "--hidden 8 --steps 1")
+        self.assertEqual(code, 2)
+        self.assertIn("hyper is", err)
 
 
 class NoBetterTest(Case):
