@@ -223,14 +223,16 @@ static uint32_t rates_hold(float *rates, size_t n)
     return flags;
 }
 
-/* What the model computed, on its way out. absent: nothing but the readout. */
-static int frame_finish(latent_decoder *d, struct latent_frame *out, bool absent)
+/* What the model computed, on its way out. */
+static int frame_finish(latent_decoder *d, struct latent_frame *out, const struct model_out *model)
 {
     const struct model_dims *dims = &d->m->dims;
     const struct latent_readout *spec = d->m->info.readout;
+    bool absent = model->absent;
     if (!absent) rates_to_hz(d->rates, dims->n_rates, dims->bin_s);
-    if (!all_finite(d->latents, dims->n_latents) || !all_finite(d->rates, dims->n_rates) ||
-        !all_finite(d->readout, dims->n_readout) || !all_finite(d->logits, dims->n_logits)) {
+    if (model->infinite || !all_finite(d->latents, dims->n_latents) ||
+        !all_finite(d->rates, dims->n_rates) || !all_finite(d->readout, dims->n_readout) ||
+        !all_finite(d->logits, dims->n_logits)) {
         d->own->failed = 1;
         return LATENT_E_OUTPUT;
     }
@@ -263,7 +265,7 @@ static int decoder_advance(latent_decoder *d, const float *counts, struct latent
     forward_step(&d->forward, counts, &model);
     out->flags |= model.flags;
     int status =
-        model.flags & LATENT_OUTSIDE ? frame_outside(d, out) : frame_finish(d, out, model.absent);
+        model.flags & LATENT_OUTSIDE ? frame_outside(d, out) : frame_finish(d, out, &model);
     denormals_restore(before);
     return status;
 }

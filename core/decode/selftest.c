@@ -46,7 +46,8 @@ struct selftest {
     size_t n_bins;              /* T of this mode */
     bool linear_rates;          /* compare rates, not their logarithm */
     struct answer answers[N_GROUPS];
-    float *counts; /* [T, C] as the model gets them */
+    float *counts;    /* [T, C] as the model gets them */
+    size_t first_bad; /* the first bin in which a value inside was not finite; n_bins: none */
     struct forward forward;
     struct input_stage input_stage;
     struct arena state_memory, work_memory, buffers;
@@ -226,11 +227,13 @@ static void input_take(struct selftest *s)
 /* As live: denormals off. */
 static void mode_compute(struct selftest *s)
 {
+    s->first_bad = s->n_bins;
     input_take(s);
     denormals_mode before = denormals_off();
     for (size_t t = 0; t < s->n_bins && !s->mode->offline; t++) {
         struct model_out out = out_at(s, t);
         forward_step(&s->forward, s->counts + t * s->m->info.n_channels, &out);
+        if (out.infinite && t < s->first_bad) s->first_bad = t;
     }
     if (s->mode->offline) {
         struct model_out out = out_at(s, 0);
@@ -277,7 +280,11 @@ static int answers_compare(const struct selftest *s)
 {
     int status = 0;
     for (int g = 0; g < N_GROUPS && !status; g++) status = answer_compare(s, &s->answers[g]);
-    return status;
+    if (status || s->first_bad == s->n_bins) return status;
+    return error_set(s->err, LATENT_E_SELFTEST,
+                     "known answer, mode \"%s\", bin %zu: a layer's values are not finite, though "
+                     "the outputs are: nothing that it is part of would be believed live",
+                     s->mode->name, s->first_bad);
 }
 
 static int mode_test(struct selftest *s)

@@ -44,7 +44,8 @@ struct model_out {
     float *readout; /* [O] */
     float *logits;
     uint32_t flags;
-    bool absent; /* of this bin there is nothing but a readout: BETWEEN, or none at all: WARMUP */
+    bool absent;   /* of this bin there is nothing but a readout: BETWEEN, or none at all: WARMUP */
+    bool infinite; /* a value inside is not finite, whether or not an output shows it */
 };
 
 struct model_ops {

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "kernels/kernels.h"
 #include "layers/window.h"
 #include "models/model.h"
 #include "models/stack_graph.h"
@@ -170,18 +171,22 @@ static const float *edge_read(const struct stack_state *s, const struct stack_ed
     return window_row(&memory->items, *memory->n_items); /* the oldest: the newest is before it */
 }
 
-static void node_step(struct stack_state *s, size_t i, const float *counts, uint64_t t)
+/* false: what it gives is not finite. Its state is not, then, or that of a node behind it: no later
+ * item is to be believed, even where what follows makes a finite number of it. */
+static bool node_step(struct stack_state *s, size_t i, const float *counts, uint64_t t)
 {
     const struct stack_node *node = &s->m->nodes[i];
     const float *x[64];
     for (size_t k = 0; k < node->n_inputs; k++)
         x[k] = edge_read(s, &s->m->edges[node->first_edge + k], &s->edges[node->first_edge + k],
                          counts, t);
-    if (signal_is_due(&node->in, t))
-        node->kind->step(s->nodes[i].layer, s->nodes[i].memory, s->nodes[i].y, x,
-                         signal_is_due(&node->out, t));
-    else
+    if (!signal_is_due(&node->in, t)) {
         node_work_ahead(s, i, t);
+        return true;
+    }
+    node->kind->step(s->nodes[i].layer, s->nodes[i].memory, s->nodes[i].y, x,
+                     signal_is_due(&node->out, t));
+    return kernels_get()->finite(s->nodes[i].y, node->out.width);
 }
 
 /* Between two items the readout is what it was, and there is nothing else. */
@@ -221,7 +226,7 @@ static void stack_step(void *state, const float *counts, struct model_out *out)
 {
     struct stack_state *s = state;
     uint64_t t = (*s->n_bins)++;
-    for (size_t i = 0; i < s->m->n_nodes; i++) node_step(s, i, counts, t);
+    for (size_t i = 0; i < s->m->n_nodes; i++) out->infinite |= !node_step(s, i, counts, t);
     outputs_write(s, counts, out, t);
 }
 
