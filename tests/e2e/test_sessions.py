@@ -141,15 +141,21 @@ class SessionsTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn('"day two", the stream\'s, is none of them', err)
 
+    def ask_to_promote(self, answers):
+        """Again where it is refused: the shadow was behind, on a machine that is busy."""
+        while len(answers) < 10 and not (answers and answers[-1][0] == 0):
+            answers.append(self.rig.ctl("promote", "arm", "--force", "--at", "next-bin"))
+
     def promoted(self, path):
-        """Bins until the decoder of that file, forced there, has made a frame."""
+        """Bins, at about their rate, until the decoder of that file, forced there, has made one."""
         self.assertEqual(self.rig.ctl("shadow", "arm", str(path))[0], 0)
-        asked = threading.Thread(target=self.rig.ctl, args=(
-            "promote", "arm", "--force", "--at", "next-bin"))
+        answers, time_is_left, flags = [], rig.deadline(), 0
+        asked = threading.Thread(target=self.ask_to_promote, args=(answers,))
         asked.start()
-        while not self.frames(next(self.numbers), 1)[0].flags & SWAPPED:
-            pass
+        while not flags & SWAPPED and time_is_left():
+            flags = self.frames(next(self.numbers), 1)[0].flags
         asked.join()
+        self.assertEqual((answers[-1][0], flags & SWAPPED), (0, SWAPPED), answers)
 
     def test_promoted(self):
         """The stream's session where the file has it, else its only one; replayed so."""
