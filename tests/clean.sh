@@ -1,18 +1,21 @@
 #!/bin/bash
 # Run both README commands in a fresh Debian 12 root that holds nothing but a clone of this repository.
-# Usage: tests/clean.sh [--full] [--cache FOLDER] [--shared FOLDER] [--mirror URL] [--keep]
+# Usage: tests/clean.sh [--full | --command TEXT]... [--cache FOLDER] [--shared FOLDER] [--mirror URL]
+#     [--keep]
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/.." && pwd)
 
 usage() {
     cat <<'TEXT'
-Usage: tests/clean.sh [--full] [--cache FOLDER] [--shared FOLDER] [--mirror URL] [--keep]
+Usage: tests/clean.sh [--full | --command TEXT]... [--cache FOLDER] [--shared FOLDER] [--mirror URL]
+    [--keep]
 
 Makes a minimal Debian 12 root with debootstrap, clones the last commit into it, and runs there
   daemon/quickstart.sh --seconds 20
   daemon/quickstart.sh --seconds 5      once more: there must be nothing left to build
   tests/run.sh --quick
   --full           tests/run.sh with every stage
+  --command TEXT   instead of tests/run.sh this, by bash in the clone; may be repeated
   --cache FOLDER   keep downloaded packages there, for the next time
   --shared FOLDER  show this folder of checking data to the tests (read-only)
   --mirror URL     Debian mirror (default: that of this machine, else deb.debian.org)
@@ -28,9 +31,11 @@ cache=
 shared=
 keep=
 mirror=
+commands=()
 while [ $# -gt 0 ]; do
     case $1 in
     --full) quick= ;;
+    --command) commands+=("${2:?--command needs a command}"); shift ;;
     --cache) mkdir -p "${2:?--cache needs a folder}"; cache=$(realpath "$2"); shift ;;
     --shared) shared=$(realpath -e "${2:?--shared needs a folder}"); shift ;;
     --mirror) mirror=${2:?--mirror needs a URL}; shift ;;
@@ -120,7 +125,8 @@ say "debootstrap bookworm from $mirror"
 make_root
 status=0
 again='set -o pipefail; daemon/quickstart.sh --seconds 5 | tee /tmp/again.txt && grep -q "no work to do" /tmp/again.txt'
-for command in "daemon/quickstart.sh --seconds 20" "$again" "tests/run.sh${quick:+ $quick}"; do
+[ ${#commands[@]} -gt 0 ] || commands=("tests/run.sh${quick:+ $quick}")
+for command in "daemon/quickstart.sh --seconds 20" "$again" "${commands[@]}"; do
     if run_inside "$command"; then
         say "ok: $command"
     else
