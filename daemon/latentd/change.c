@@ -1,28 +1,16 @@
 /* Made ready, then posted: one order for each data loop. */
 #include "latentd/change.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "conf/check.h"
 #include "conf/compare.h"
 #include "health/bad_channels.h"
 #include "latentd/daemon.h"
 #include "latentd/info.h"
 #include "setup/setup.h"
-
-__attribute__((format(printf, 3, 4))) static int say(char *why, size_t n_why, const char *format,
-                                                     ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(why, n_why, format, args);
-    va_end(args);
-    return -1;
-}
 
 /* ---- made ready ---- */
 
@@ -49,20 +37,21 @@ static int make_section(struct change_stream *c, struct conf *fresh,
     c->section.values.mask = NULL;
     conf_swap_live(&c->section.values, &values);
     if (f->values.mask && !(c->section.values.mask = strdup(f->values.mask)))
-        return say(why, n_why, "out of memory");
+        return text_refuse(why, n_why, "out of memory");
     conf_resolve(&c->section.values, s->info.bin_width_us, s->info.every_bins);
     if (!conf_check_times(fresh, &c->section, s->info.bin_width_us, s->info.every_bins,
                           names_valid_for))
-        return say(why, n_why, "%s", fresh->problems[n_problems]);
+        return text_refuse(why, n_why, "%s", fresh->problems[n_problems]);
     if (c->section.values.bad_channels == CONF_BAD_AUTO && !bad_channels_basis(&s->info, &nothing))
-        return say(why, n_why, "bad-channels of [stream %s]: auto goes by training, and %s",
-                   s->conf->name, nothing);
+        return text_refuse(why, n_why, "bad-channels of [stream %s]: auto goes by training, and %s",
+                           s->conf->name, nothing);
     if (setup_decoder(&c->section.values).predicts == setup_decoder(&s->conf->values).predicts)
         return 0;
-    return say(why, n_why,
-               "this needs a restart of latentd: on-missing of [stream %s]: a decoder is made to "
-               "predict, or not to",
-               s->conf->name);
+    return text_refuse(
+        why, n_why,
+        "this needs a restart of latentd: on-missing of [stream %s]: a decoder is made to "
+        "predict, or not to",
+        s->conf->name);
 }
 
 static int make_words(struct change_stream *c, char *why, size_t n_why)
@@ -74,7 +63,7 @@ static int make_words(struct change_stream *c, char *why, size_t n_why)
     c->in_use = s->engine;
     if (engine_words_new(&c->words, c->in_use, s, section) ||
         (other && engine_words_new(&c->words_of_other, other, s, section)))
-        return say(why, n_why, "out of memory");
+        return text_refuse(why, n_why, "out of memory");
     return 0;
 }
 
@@ -94,7 +83,7 @@ static int make_mask(struct change_stream *c, char *why, size_t n_why)
         channel_watch_keep_own(&s->watch, c->mask);
         return 0;
     }
-    return say(why, n_why, "mask of [stream %s]: %s", s->conf->name, text);
+    return text_refuse(why, n_why, "mask of [stream %s]: %s", s->conf->name, text);
 }
 
 /* What is loaded, or on its way into the line, was made by the section as it is. */
@@ -104,7 +93,8 @@ static int make_one(struct change_stream *c, struct conf *fresh, char *why, size
     const struct conf_stream_section *f = find_section(fresh, name);
 
     if (swap_is_loading(&c->stream->swap) || c->stream->swap.order.number)
-        return say(why, n_why, "stream %s is about to get another decoder; try again", name);
+        return text_refuse(why, n_why, "stream %s is about to get another decoder; try again",
+                           name);
     if (make_section(c, fresh, f, why, n_why)) return -1;
     return make_words(c, why, n_why) || make_mask(c, why, n_why) ? -1 : 0;
 }
@@ -160,7 +150,8 @@ static int add_one(struct changes *c, struct stream *s, struct conf *fresh, char
     c->n_streams++;
     if (make_one(one, fresh, why, n_why)) return -1;
     if (!orders_take_change(s->orders))
-        return say(why, n_why, "stream %s is busy with other orders; try again", s->conf->name);
+        return text_refuse(why, n_why, "stream %s is busy with other orders; try again",
+                           s->conf->name);
     c->orders[c->n_streams - 1] = order_of(one);
     if (s->conf->values.lease_ns > c->lease_ns) c->lease_ns = s->conf->values.lease_ns;
     return 0;
@@ -184,7 +175,7 @@ int changes_new(struct changes **out, struct daemon *d, struct conf *fresh, cons
     struct changes *c = changes_of(d->n_streams);
 
     *out = NULL;
-    if (!c) return say(why, n_why, "out of memory");
+    if (!c) return text_refuse(why, n_why, "out of memory");
     if (make_all(c, d, fresh, is_changed, why, n_why)) {
         changes_free(c);
         return -1;

@@ -1,11 +1,10 @@
 /* Checked first; what follows cannot fail. */
 #include "latentd/leave.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "latentd/daemon.h"
 
 struct leave {
@@ -17,26 +16,16 @@ struct leave {
     bool is_begun, is_closing;
 };
 
-__attribute__((format(printf, 3, 4))) static int say(char *why, size_t n_why, const char *format,
-                                                     ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(why, n_why, format, args);
-    va_end(args);
-    return -1;
-}
-
 /* ---- may they go? ---- */
 
 /* What is at work in the pool looks at the stream. */
 static int check_stream(const struct stream *s, char *why, size_t n_why)
 {
     if (!swap_is_loading(&s->swap) && !s->swap.order.number && !s->recording.is_starting) return 0;
-    return say(why, n_why,
-               "[stream %s] is gone, and is about to get another decoder, or a record; try again",
-               s->conf->name);
+    return text_refuse(
+        why, n_why,
+        "[stream %s] is gone, and is about to get another decoder, or a record; try again",
+        s->conf->name);
 }
 
 /* All of its streams, or none. *n: those that go. */
@@ -58,10 +47,11 @@ static int check_loop(const struct data_loop *loop, const bool *is_gone, size_t 
         if (check_stream(s, why, n_why)) return -1;
     }
     if (!gone || !stays) return 0;
-    return say(why, n_why,
-               "[stream %s] is gone, and in loop %s with [stream %s], which stays: what shares a "
-               "loop can only go together while latentd runs, else this needs a restart of latentd",
-               gone->conf->name, gone->conf->values.loop, stays->conf->name);
+    return text_refuse(
+        why, n_why,
+        "[stream %s] is gone, and in loop %s with [stream %s], which stays: what shares a "
+        "loop can only go together while latentd runs, else this needs a restart of latentd",
+        gone->conf->name, gone->conf->values.loop, stays->conf->name);
 }
 
 static int add_loops(struct leave *l, const bool *is_gone, char *why, size_t n_why)
@@ -87,10 +77,11 @@ static int add_streams(struct leave *l, char *why, size_t n_why)
             if (section->values.lease_ns > l->lease_ns) l->lease_ns = section->values.lease_ns;
             n_held += held_is_on(&l->daemon->held, section->name);
             if (n_held <= held_room(&l->daemon->held)) continue;
-            return say(why, n_why,
-                       "[stream %s] is gone, and held in SAFE, of which no more names can be kept: "
-                       "latentctl safe %s off first",
-                       section->name, section->name);
+            return text_refuse(
+                why, n_why,
+                "[stream %s] is gone, and held in SAFE, of which no more names can be kept: "
+                "latentctl safe %s off first",
+                section->name, section->name);
         }
     return 0;
 }
@@ -101,7 +92,7 @@ int leave_new(struct leave **out, struct daemon *d, const bool *is_gone, char *w
     int status;
 
     *out = NULL;
-    if (!l) return say(why, n_why, "out of memory");
+    if (!l) return text_refuse(why, n_why, "out of memory");
     l->daemon = d;
     status = add_loops(l, is_gone, why, n_why);
     if (!status) status = add_streams(l, why, n_why);

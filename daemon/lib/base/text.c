@@ -29,3 +29,12 @@ int error_text(struct latent_error *err, int status, const char *format, ...)
     printable(err->text);
     return status;
 }
+
+int text_refuse(char *why, size_t n_why, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, n_why, format, args);
+    va_end(args);
+    return -1;
+}
